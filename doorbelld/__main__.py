@@ -1,0 +1,7 @@
+"""``python3 -m doorbelld``: the same as the ``doorbelld`` command."""
+
+import sys
+
+from doorbelld.main import main
+
+sys.exit(main())

@@ -1,0 +1,22 @@
+"""Frame: one picture on its way from the camera to every viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One JPEG picture, numbered and stamped.
+
+    ``data`` is the whole JPEG, from SOI to EOI. ``sequence`` counts published frames from 1
+    and never goes back. ``captured_at`` is the moment of capture on ``time.monotonic()``'s
+    clock, ``timestamp`` the same moment as Unix seconds. ``live`` is false for a placeholder
+    card, which is shown while there is no picture.
+    """
+
+    data: bytes
+    sequence: int
+    captured_at: float
+    timestamp: float
+    live: bool = True
