@@ -5,10 +5,14 @@ closed by a single thread. What goes wrong is a :class:`CameraError`, whose text
 sentence that a person at the door understands; it is shown in the picture's place.
 """
 
+# ruff: noqa: PLC0415 - each kind of camera is imported when it is asked for: the libraries
+# behind them are large, and most are missing on any one machine
+
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Optional, Protocol
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 
 class CameraError(Exception):
@@ -47,8 +51,9 @@ class CameraSettings:
 class Camera(Protocol):
     """A source of pictures. Constructing one touches no hardware."""
 
-    invalid: int
-    """How many pictures were dropped as damaged since the camera was made."""
+    @property
+    def invalid(self) -> int:
+        """How many pictures were dropped as damaged since the camera was made."""
 
     @property
     def name(self) -> str:
@@ -57,7 +62,7 @@ class Camera(Protocol):
     def open(self) -> None:
         """Claim the camera and start it. Raises CameraError and leaves nothing open."""
 
-    def read(self, timeout: float) -> Optional[Shot]:
+    def read(self, timeout: float) -> Shot | None:
         """Return the next picture, or None if none came within ``timeout`` seconds.
 
         Never returns the same picture twice and never spins. Raises CameraError when the
@@ -66,3 +71,44 @@ class Camera(Protocol):
 
     def close(self) -> None:
         """Let go of everything. May be called at any time, also twice."""
+
+
+def open_camera(source: str, settings: CameraSettings) -> Camera:
+    """Return the camera that ``source`` names, opened.
+
+    ``source`` is ``auto``, ``picamera2[:N]``, ``picamera[:N]``, ``v4l2:/dev/videoN``,
+    ``file:PATH``, an http, https or rtsp URL, or ``pattern``. Raises CameraError when it
+    cannot be opened, and ValueError when ``source`` is none of these.
+    """
+    camera = _make(source, settings)
+    camera.open()
+    return camera
+
+
+def _make(source: str, settings: CameraSettings) -> Camera:
+    kind, _, rest = source.partition(":")
+    if source == "pattern":
+        from doorbelld.camera.pattern import PatternCamera
+
+        return PatternCamera(settings)
+    if kind == "file" and rest:
+        return _make_file(Path(rest), settings)
+    raise ValueError(f"unknown camera source {source!r}")
+
+
+def _make_file(path: Path, settings: CameraSettings) -> Camera:
+    from doorbelld.camera.mjpeg import mjpeg_camera
+
+    camera = mjpeg_camera(path, settings)
+    if camera is None:
+        raise CameraError(f"Cannot play {path}")
+    return _turned(camera, settings)
+
+
+def _turned(camera: Camera, settings: CameraSettings) -> Camera:
+    """Return a camera that cannot turn its pictures with what turns them, if asked for."""
+    if not (settings.rotation or settings.hflip or settings.vflip):
+        return camera
+    from doorbelld.camera.reoriented import ReorientedCamera
+
+    return ReorientedCamera(camera, settings)

@@ -1,0 +1,178 @@
+"""JPEGs that lie in files or come through a named pipe, passed on as they are, without OpenCV.
+
+Files are played at the asked rate and start again at their end. A pipe is live: whatever
+writes JPEGs into it, one behind the other, is a camera (``rpicam-vid --codec mjpeg -o pipe``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot
+from doorbelld.camera.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from pathlib import Path
+
+SUFFIXES = (".mjpeg", ".mjpg")
+
+_CHUNK = 64 * 1024
+_AT_ONCE = 8 * 1024 * 1024
+"""Bytes taken from a pipe in one read(): a writer that never pauses must not hold us."""
+
+
+class MjpegCamera:
+    """A file of JPEGs one behind the other, or a folder of them, played over and over."""
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = f"File {path}"
+        self._path = path
+        self._pace = Pace(settings.framerate)
+        self._pictures = self._play()
+        self._next: bytes | None = None
+
+    def open(self) -> None:
+        """Find the first picture. Raises CameraError if there is none, or no way to it."""
+        self._pictures = self._play()
+        self._next = self._take()
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the next picture at its time, or None if that is not within ``timeout``."""
+        if self._next is None:
+            self._next = self._take()
+        due = self._pace.wait(timeout)
+        if due is None:
+            return None
+        shot = Shot(self._next, due)
+        self._next = None
+        return shot
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        self._pictures.close()
+        self._next = None
+
+    def _take(self) -> bytes:
+        try:
+            return next(self._pictures)
+        except StopIteration:
+            raise CameraError(f"There is no JPEG picture in {self._path}") from None
+        except OSError as error:
+            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+
+    def _play(self) -> Generator[bytes, None, None]:
+        """Yield the pictures for ever; end when a whole round brought none."""
+        played = True
+        while played:
+            played = False
+            for data in self._folder() if self._path.is_dir() else self._file():
+                played = True
+                yield data
+
+    def _file(self) -> Iterator[bytes]:
+        splitter = jpeg.Splitter()
+        with self._path.open("rb") as file:
+            while True:
+                chunk = file.read(_CHUNK)
+                if not chunk:
+                    break
+                seen = splitter.invalid
+                yield from splitter.feed(chunk)
+                self.invalid += splitter.invalid - seen
+
+    def _folder(self) -> Iterator[bytes]:
+        for path in sorted(self._path.iterdir()):
+            if path.suffix.lower() not in (".jpg", ".jpeg"):
+                continue
+            data = path.read_bytes()
+            if jpeg.is_whole(data):
+                yield data
+            else:
+                self.invalid += 1
+
+
+class PipeCamera:
+    """A named pipe that another program writes JPEGs into, as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"Pipe {path}"
+        self._path = path
+        self._fd = -1
+        self._poll = select.poll()
+        self._splitter = jpeg.Splitter()
+
+    @property
+    def invalid(self) -> int:
+        """How many pictures broke off in the stream."""
+        return self._splitter.invalid
+
+    def open(self) -> None:
+        """Open the pipe's reading end. Raises CameraError; a writer need not be there yet."""
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+        self._poll.register(self._fd, select.POLLIN)
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture that came whole, or None if none did within ``timeout``.
+
+        Raises CameraError when the last writer has closed the pipe.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            left = max(deadline - time.monotonic(), 0)
+            if not self._poll.poll(left * 1000):
+                return None
+            arrived = time.monotonic()
+            pictures = self._splitter.feed(self._drain())
+            if pictures:
+                return Shot(pictures[-1], arrived)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        if self._fd >= 0:
+            self._poll.unregister(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _drain(self) -> bytes:
+        """Return what lies in the pipe, so that of several pictures the newest is found."""
+        data = bytearray()
+        while len(data) < _AT_ONCE:
+            try:
+                chunk = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                break
+            if not chunk:
+                break
+            data += chunk
+        if not data:
+            raise CameraError(f"The program writing pictures to {self._path} has stopped")
+        return bytes(data)
+
+
+def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCamera | None:
+    """Return the camera that plays ``path``; None if it is a file of another kind.
+
+    Raises CameraError if there is nothing at ``path``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise CameraError(f"There is no file {path}") from error
+        raise CameraError(f"Cannot read {path}: {error.strerror}") from error
+    if stat.S_ISFIFO(mode):
+        return PipeCamera(path)
+    if stat.S_ISDIR(mode) or path.suffix.lower() in SUFFIXES:
+        return MjpegCamera(path, settings)
+    return None
