@@ -1,0 +1,149 @@
+"""Viewer: one socket that is being sent the stream, and what is known of it."""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import time
+from array import array
+from typing import Any
+
+from doorbelld.frame import Frame
+
+_SIOCOUTQ = 0x5411
+"""Ask a TCP socket how many bytes are sent or queued but not yet acknowledged."""
+
+_NOTSENT_LOWAT = 16 * 1024
+"""Bytes of a partial write that may wait in the kernel: enough to keep a link busy."""
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Viewer:
+    """A connection the broadcaster owns. Only the broadcaster's thread touches it.
+
+    ``pending`` is what is left of a part that was sent in part: until it is through, no
+    other frame may follow. ``sequence`` and ``captured_at`` are those of the newest frame
+    that was handed to the kernel whole. ``due`` is when the next frame may go to a viewer
+    with a rate cap (0: it takes every frame).
+    """
+
+    __slots__ = (
+        "address",
+        "advance",
+        "captured_at",
+        "dropped",
+        "due",
+        "fd",
+        "fps",
+        "gate",
+        "key",
+        "partial",
+        "pending",
+        "period",
+        "send",
+        "sent",
+        "sent_before",
+        "sequence",
+        "since",
+        "sock",
+        "stalled_since",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        address: str,
+        *,
+        key: str,
+        fps: float | None,
+        advance: bool,
+    ) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.send = sock.send
+        self.address = address
+        self.key = key
+        self.advance = advance
+        self.since = time.time()
+        self.period = 1 / fps if fps else 0.0
+        self.due = 0.0
+        self.pending: memoryview | None = None
+        self.partial: Frame | None = None
+        self.sequence = 0
+        self.captured_at = 0.0
+        self.sent = 0
+        self.dropped = 0
+        self.fps = 0.0
+        self.sent_before = 0
+        self.stalled_since = 0.0
+        self.trace: tuple[int, int, int] = (0, 0, 0)
+        self.gate = _tune(sock)
+
+    def is_due(self, captured_at: float) -> bool:
+        """Tell whether a frame captured then may go out under the cap (a quarter early)."""
+        return captured_at >= self.due - self.period / 4
+
+    def advance_due(self, captured_at: float) -> None:
+        """Count a frame against the cap, on a fixed grid so that the spacing stays even."""
+        self.due = max(self.due, captured_at - self.period) + self.period
+
+    def sample_rate(self, seconds: float) -> None:
+        """Take the frame rate over the last ``seconds``, smoothed over a few samples."""
+        rate = (self.sent - self.sent_before) / seconds
+        self.sent_before = self.sent
+        self.fps = (self.fps + rate) / 2 if self.fps else rate
+
+    def seconds_stalled(self, now: float) -> float:
+        """How long nothing has moved although something was under way; 0 while it moves."""
+        backlog = unacknowledged(self.fd)
+        trace = (self.sent, len(self.pending) if self.pending else 0, backlog)
+        if trace != self.trace or not (backlog or self.pending):
+            self.trace = trace
+            self.stalled_since = now
+        return now - self.stalled_since
+
+    def status(self, now: float) -> dict[str, Any]:
+        """Return the viewer's row of ``/status``; ``now`` is time.monotonic()."""
+        return {
+            "key": self.key,
+            "address": self.address,
+            "since": round(self.since, 3),
+            "fps": round(self.fps, 1),
+            "sent": self.sent,
+            "dropped": self.dropped,
+            "age_ms": round((now - self.captured_at) * 1000) if self.sent else None,
+        }
+
+    def reset_on_close(self) -> None:
+        """Make the kernel forget what it still holds as soon as the socket is closed."""
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+
+
+_outq = array("i", [0])
+
+
+def unacknowledged(fd: int) -> int:
+    """Return how many bytes of a TCP socket the other side has not acknowledged.
+
+    Called from the broadcaster's thread alone: the buffer is shared to spare an allocation
+    for every viewer and frame.
+    """
+    fcntl.ioctl(fd, _SIOCOUTQ, _outq, True)
+    return _outq[0]
+
+
+def _tune(sock: socket.socket) -> int:
+    """Set the socket up for fresh pictures; return how much may be unacknowledged, in bytes.
+
+    Two segments, for that many may wait for a delayed acknowledgement on the fastest link:
+    about 3 KB on Ethernet and Wi-Fi (a few ms on a slow link), more than a frame on
+    loopback, where a smaller gate would cost frames.
+    """
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
+    segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    return max(4096, 2 * segment)

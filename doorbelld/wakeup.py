@@ -1,0 +1,45 @@
+"""Wakeup: how one thread, or a signal handler, wakes another out of epoll."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+
+
+class Wakeup:
+    """A socket that becomes readable when :meth:`set` is called and quiet after :meth:`clear`.
+
+    ``set`` may be called from any thread and from a signal handler, and after ``close``.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self.writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self.writer.setblocking(False)
+
+    def fileno(self) -> int:
+        """The descriptor to wait for."""
+        return self._reader.fileno()
+
+    def set(self) -> None:
+        """Wake the waiting thread."""
+        # Full: it has wake-ups enough. Closed: nobody waits any more.
+        with suppress(OSError):
+            self.writer.send(b"\0")
+
+    def clear(self) -> bytes:
+        """Take back all wake-ups; return the bytes that stood for them."""
+        taken = b""
+        try:
+            while True:
+                some = self._reader.recv(4096)
+                if not some:
+                    return taken
+                taken += some
+        except BlockingIOError:
+            return taken
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._reader.close()
+        self.writer.close()
