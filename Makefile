@@ -1,0 +1,54 @@
+# Every target sets up what it needs. `make` alone lists them.
+
+PYTHON ?= python3
+export PYTHON
+# Options for the program that a target starts: make run ARGS="--set server.listen=:8080"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start the daemon here (the test card if there is no camera) and print its URL
+	@tools/need run
+	@tools/venv run
+	@exec tools/run $(ARGS)
+
+.PHONY: test
+test: ## Run every test that needs no second system, and print the coverage
+	@tools/need test
+	@tools/venv dev
+	@tools/test $(ARGS)
+
+.PHONY: lint
+lint: ## Check style, types and scripts
+	@tools/need run
+	@tools/venv dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/shellcheck .ci/run $(filter-out %.txt,$(wildcard tools/*))
+
+.PHONY: bench
+bench: ## Measure everything, and hold it against the targets (10 minutes, best as root)
+	@tools/need bench
+	@tools/venv dev
+	@exec .venv/bin/python -m bench $(ARGS)
+
+.PHONY: venv
+venv: ## Make .venv with everything for development
+	@tools/need run
+	@tools/venv dev
+
+.PHONY: locks
+locks: ## Write the pinned requirements anew (ARGS=--upgrade for newer versions)
+	@tools/lock $(ARGS)
+
+.PHONY: clean
+clean: ## Remove everything that make made
+	rm -rf .venv .cache .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
