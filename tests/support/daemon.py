@@ -1,0 +1,172 @@
+"""Daemon: doorbelld as a child process, as a user starts it, on a port of its own."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+ROOT = Path(__file__).parents[2]
+GUARD = 30.0
+"""Seconds after which a test that waits for something has failed."""
+
+T = TypeVar("T")
+
+
+def eventually(look: Callable[[], T | None], what: str, guard: float = GUARD) -> T:
+    """Return the first true value of ``look``, asked again and again."""
+    give_up_at = time.monotonic() + guard
+    while time.monotonic() < give_up_at:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"never: {what}")
+
+
+class Daemon:
+    """A doorbelld of the test's own. Its log is kept in a file and must hold no traceback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = 0
+        self._log = folder / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(
+        self,
+        settings: Mapping[str, object] = {},
+        *,
+        arguments: Sequence[str] = (),
+        environ: Mapping[str, str] = {},
+        wait: bool = True,
+        **popen: Any,
+    ) -> Daemon:
+        """Start it with ``--set`` for each setting, and wait until it listens."""
+        values = {"camera.source": "pattern", "server.listen": f"127.0.0.1:{self.port}", **settings}
+        pairs = [f"--set={key}={value}" for key, value in values.items()]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "doorbelld", *pairs, *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environ},
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                **popen,
+            )
+        if wait:
+            self.port = int(self.wait_for_log(r"open http://\S+:(\d+)/")[1])
+        return self
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The running process."""
+        assert self._process is not None, "the daemon was not started"
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def log(self) -> str:
+        """Return all it has logged so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_for_log(self, pattern: str) -> re.Match[str]:
+        """Wait until a text that matches ``pattern`` has been logged."""
+
+        def look() -> re.Match[str] | None:
+            found = re.search(pattern, self.log())
+            if not found and self.process.poll() is not None:
+                raise AssertionError(f"ended without logging {pattern!r}:\n{self.log()}")
+            return found
+
+        return eventually(look, f"{pattern!r} in the log")
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait for its end; return the exit code."""
+        return self.process.wait(GUARD)
+
+    def stop(self) -> int:
+        """End it as systemd would; return the exit code."""
+        if self.process.poll() is None:
+            self.send(signal.SIGTERM)
+        return self.wait()
+
+    def __enter__(self) -> Daemon:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is None:
+            return
+        try:
+            self.stop()
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+                self._process.wait()
+        assert "Traceback" not in self.log(), self.log()
+
+    # Talking to it.
+
+    def connect(self, timeout: float = GUARD) -> socket.socket:
+        """Return a new connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+    def request(
+        self, path: str, method: str = "GET", headers: Mapping[str, str] = {}
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        """Return the answer to a request on a connection of its own, with its body."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GUARD)
+        try:
+            connection.request(method, path, headers=dict(headers))
+            answer = connection.getresponse()
+            return answer, answer.read()
+        finally:
+            connection.close()
+
+    def status(self, query: str = "") -> dict[str, Any]:
+        """Return what /status says."""
+        answer, body = self.request("/status" + query)
+        assert answer.status == 200
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    def wait_for_state(self, state: str) -> dict[str, Any]:
+        """Wait until the camera is ``streaming`` or ``offline``; return its status."""
+
+        def look() -> dict[str, Any] | None:
+            camera: dict[str, Any] = self.status()["camera"]
+            return camera if camera["state"] == state else None
+
+        return eventually(look, f"the camera {state}")
+
+    def wait_for_viewers(self, count: int) -> list[dict[str, Any]]:
+        """Wait until ``count`` are watching, neither more nor less; return their rows."""
+
+        def look() -> dict[str, Any] | None:
+            status = self.status()
+            return status if status["watching"] == len(status["viewers"]) == count else None
+
+        rows: list[dict[str, Any]] = eventually(look, f"{count} watching")["viewers"]
+        return rows
