@@ -4,8 +4,6 @@ The first half is pure bytes. The second half needs OpenCV, which costs a tenth 
 and some 45 MB: it is imported by the first call that cannot do without it, never before.
 """
 
-# ruff: noqa: PLC0415 - see above
-
 from __future__ import annotations
 
 import os
@@ -247,7 +245,7 @@ def _card_lines(
         (since_text, 0.85 * scale, _CALM),
         ("doorbelld keeps trying", 0.85 * scale, _CALM),
     )
-    lines = []
+    lines: list[tuple[str, float, tuple[int, int, int]]] = []
     for text, size_, colour in blocks:
         letters = max(int(room / (19 * size_)), 4)  # a letter is about 19 pixels at scale 1
         wrapped = textwrap.wrap(_ascii(text), letters)

@@ -5,18 +5,22 @@ closed by a single thread. What goes wrong is a :class:`CameraError`, whose text
 sentence that a person at the door understands; it is shown in the picture's place.
 """
 
-# ruff: noqa: PLC0415 - each kind of camera is imported when it is asked for: the libraries
+
 # behind them are large, and most are missing on any one machine
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 
 class CameraError(Exception):
     """The camera cannot deliver; the text says why in one plain sentence, no full stop."""
+
+
+class CameraStuckError(CameraError):
+    """The camera's library hangs inside this process; only a new process can help."""
 
 
 class Shot(NamedTuple):
@@ -87,22 +91,62 @@ def open_camera(source: str, settings: CameraSettings) -> Camera:
 
 def _make(source: str, settings: CameraSettings) -> Camera:
     kind, _, rest = source.partition(":")
+    if source == "auto":
+        return _find(settings)
     if source == "pattern":
         from doorbelld.camera.pattern import PatternCamera
 
         return PatternCamera(settings)
+    if kind in ("picamera", "picamera2") and (not rest or rest.isdecimal()):
+        return _make_pi(kind, int(rest or 0), settings)
+    if kind == "v4l2" and rest:
+        from doorbelld.camera.opencv import V4l2Camera
+
+        return V4l2Camera(rest, settings)
     if kind == "file" and rest:
         return _make_file(Path(rest), settings)
-    raise ValueError(f"unknown camera source {source!r}")
+    if kind in ("http", "https", "rtsp") and rest:
+        from doorbelld.camera.opencv import NetworkCamera
+
+        return NetworkCamera(source, settings)
+    raise ValueError(f"{source!r} is no camera source")
+
+
+def _find(settings: CameraSettings) -> Camera:
+    """Return the first camera that is there. To look costs little where there is none."""
+    from doorbelld.camera import devices, picamera, picamera2
+
+    for kind in (picamera2, picamera):
+        if kind.is_connected():
+            return _make_pi(kind.__name__.rpartition(".")[2], 0, settings)
+    found = devices.find()
+    if not found:
+        raise CameraError("No camera found; is it plugged in?")
+    return _make(f"v4l2:{found[0].path}", settings)
+
+
+def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
+    if kind == "picamera":
+        from doorbelld.camera.picamera import PicameraCamera
+
+        return PicameraCamera(number, settings)
+    from doorbelld.camera.picamera2 import Picamera2Camera
+
+    if settings.rotation in (0, 180):
+        return Picamera2Camera(number, settings)
+    upright = replace(settings, rotation=0, hflip=False, vflip=False)
+    return _turned(Picamera2Camera(number, upright), settings)
 
 
 def _make_file(path: Path, settings: CameraSettings) -> Camera:
     from doorbelld.camera.mjpeg import mjpeg_camera
 
     camera = mjpeg_camera(path, settings)
-    if camera is None:
-        raise CameraError(f"Cannot play {path}")
-    return _turned(camera, settings)
+    if camera is not None:
+        return _turned(camera, settings)
+    from doorbelld.camera.opencv import VideoCamera
+
+    return VideoCamera(path, settings)
 
 
 def _turned(camera: Camera, settings: CameraSettings) -> Camera:

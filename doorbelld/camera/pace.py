@@ -9,24 +9,24 @@ class Pace:
     """An even beat on ``time.monotonic()``'s clock, counted from its first use.
 
     The beats lie on a fixed grid, so lateness of one never delays the next. Beats that were
-    missed are left out, not made up for.
+    missed are left out, not made up for. ``beats`` counts both kinds.
     """
 
     def __init__(self, framerate: float) -> None:
         self._framerate = framerate
         self._start: float | None = None
-        self._beat = 0
+        self.beats = 0
 
     def wait(self, timeout: float) -> float | None:
         """Sleep until the next beat and return its moment; None if ``timeout`` comes first."""
         now = time.monotonic()
         if self._start is None:
             self._start = now
-        self._beat = max(self._beat, int((now - self._start) * self._framerate))
-        due = self._start + self._beat / self._framerate
+        self.beats = max(self.beats, int((now - self._start) * self._framerate))
+        due = self._start + self.beats / self._framerate
         if due - now > timeout:
             time.sleep(max(timeout, 0))
             return None
         time.sleep(max(due - now, 0))
-        self._beat += 1
+        self.beats += 1
         return due

@@ -4,8 +4,6 @@ The card is drawn once. For each frame only the digits, which are drawn beforeha
 a sweeping bar are put in their places; encoding is what a frame costs.
 """
 
-# ruff: noqa: PLC0415 - numpy belongs to OpenCV and comes with it, or not at all
-
 from __future__ import annotations
 
 import time

@@ -1,0 +1,43 @@
+"""Closes what may hang while it is closed, without hanging with it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from doorbelld.camera import CameraStuckError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 1.5
+"""Seconds a library gets to close its camera; the daemon promises to stop within two."""
+
+_hanging: list[threading.Thread] = []
+
+
+def close_in_time(name: str, close: Callable[[], None], patience: float = PATIENCE) -> None:
+    """Call ``close``, and wait ``patience`` seconds for it; log if it fails or goes on."""
+
+    def run() -> None:
+        try:
+            close()
+        except Exception:
+            logger.exception("%s: error while it was closed", name)
+
+    thread = threading.Thread(target=run, name=f"close {name}", daemon=True)
+    thread.start()
+    thread.join(patience)
+    if thread.is_alive():
+        _hanging.append(thread)
+        logger.error("%s: its library hangs while it is closed", name)
+
+
+def refuse_if_stuck(name: str) -> None:
+    """Raise CameraStuckError if a library that was to close its camera still hangs."""
+    _hanging[:] = [thread for thread in _hanging if thread.is_alive()]
+    if _hanging:
+        raise CameraStuckError(f"{name} hangs; only a restart of doorbelld can help")

@@ -1,0 +1,270 @@
+"""The sources that need OpenCV: V4L2 cameras, video files, and cameras on the network."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot, devices
+from doorbelld.camera.mailbox import Mailbox
+from doorbelld.camera.pace import Pace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_BUFFERS = 4
+"""How many pictures OpenCV lets a V4L2 driver keep ready."""
+
+_TRIES = 3
+_FRESH = 5.0
+"""Seconds: a time stamp older than this is on another clock than ours."""
+
+
+class V4l2Camera:
+    """A webcam, or anything else that the kernel shows as /dev/videoN.
+
+    Its own JPEGs are passed on as they are, if it makes any and the picture need not be
+    turned; otherwise raw pictures are turned and encoded. ``captured_at`` is the driver's
+    own time stamp of the buffer.
+    """
+
+    def __init__(self, path: str, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = f"Camera {path}"
+        self._path = path
+        self._settings = settings
+        self._capture: Any = None
+        self._passes_jpeg = False
+        self._stale = 0.0
+        self._failures = 0
+
+    def open(self) -> None:
+        """Start capturing. Raises CameraError: missing, forbidden, busy, or no camera."""
+        cv2 = _load_opencv()
+        self.name = f"{devices.probe(self._path).name} ({self._path})"
+        self._capture = cv2.VideoCapture(self._path, cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            self.close()
+            raise CameraError(f"{self.name} offers no picture format that OpenCV can read")
+        self._configure(cv2)
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture, or None if none came or it was damaged.
+
+        OpenCV waits for a second if the camera is silent, even if ``timeout`` is less.
+        """
+        del timeout
+        captured_at = self._grab()
+        if captured_at is None:
+            return None
+        whole, image = self._capture.retrieve()
+        if not whole:
+            self.invalid += 1
+            return None
+        if self._passes_jpeg:
+            return self._check(image.tobytes(), captured_at)
+        return Shot(_encode(image, self._settings), captured_at)
+
+    def close(self) -> None:
+        """Stop capturing."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _configure(self, cv2: Any) -> None:
+        asked, capture = self._settings, self._capture
+        mjpg = cv2.VideoWriter.fourcc(*"MJPG")
+        turned = asked.rotation or asked.hflip or asked.vflip
+        if not turned:
+            capture.set(cv2.CAP_PROP_FOURCC, mjpg)
+        capture.set(cv2.CAP_PROP_FRAME_WIDTH, asked.width)
+        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, asked.height)
+        capture.set(cv2.CAP_PROP_FPS, asked.framerate)
+        self._passes_jpeg = not turned and int(capture.get(cv2.CAP_PROP_FOURCC)) == mjpg
+        if self._passes_jpeg:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        self._position = cv2.CAP_PROP_POS_MSEC
+        self._stale = 2 / max(capture.get(cv2.CAP_PROP_FPS), 1)
+
+    def _grab(self) -> float | None:
+        """Take the newest picture from the driver; return the moment of its capture."""
+        # After a pause of ours the driver has kept the oldest pictures for us, not the
+        # newest. Such a picture is there at once, and old; fetching it frees its buffer.
+        for _ in range(_BUFFERS + 1):
+            started = time.monotonic()
+            if not self._capture.grab():
+                self._miss(time.monotonic() - started)
+                return None
+            self._failures = 0
+            now = time.monotonic()
+            captured_at = self._captured_at(now)
+            if now - started > self._stale / 10 or now - captured_at < self._stale:
+                break
+        return captured_at
+
+    def _captured_at(self, now: float) -> float:
+        stamp = float(self._capture.get(self._position)) / 1000
+        return stamp if now - _FRESH < stamp <= now else now
+
+    def _miss(self, waited: float) -> None:
+        """Tell a camera that is silent (OpenCV waited in vain) from one that is gone."""
+        if waited > 0.5:
+            return
+        # At once: the device is gone, or a signal came while OpenCV waited.
+        self._failures += 1
+        try:
+            devices.query(self._path)
+        except (OSError, CameraError) as error:
+            raise CameraError(f"{self.name} was unplugged") from error
+        if self._failures >= _TRIES:
+            raise CameraError(f"{self.name} has stopped working")
+
+    def _check(self, data: bytes, captured_at: float) -> Shot | None:
+        data = data.rstrip(b"\0")  # some webcams fill up their last packet
+        if not jpeg.is_whole(data):
+            self.invalid += 1
+            return None
+        return Shot(data, captured_at)
+
+
+class VideoCamera:
+    """A video file, played over and over at its own speed."""
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = f"File {path}"
+        self._path = path
+        self._settings = settings
+        self._capture: Any = None
+        self._pace = Pace(settings.framerate)
+        self._taken = 0
+
+    def open(self) -> None:
+        """Open the file. Raises CameraError if OpenCV finds no video in it."""
+        cv2 = _load_opencv()
+        self._rewind()
+        framerate = self._capture.get(cv2.CAP_PROP_FPS)
+        if 0 < framerate <= 1000:
+            self._pace = Pace(framerate)
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the frame that is due, or None if none is within ``timeout`` seconds."""
+        due = self._pace.wait(timeout)
+        if due is None:
+            return None
+        while self._taken < self._pace.beats:  # those we are too slow for are left out
+            self._taken += 1
+            if not self._capture.grab():
+                self._rewind()
+                self._taken = self._pace.beats
+                self._capture.grab()
+        whole, image = self._capture.retrieve()
+        if not whole:
+            self.invalid += 1
+            return None
+        return Shot(_encode(image, self._settings), due)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._capture is not None:
+            self._capture.release()
+            self._capture = None
+
+    def _rewind(self) -> None:
+        cv2 = _load_opencv()
+        self.close()
+        # Seeking to the start is not possible in every format; opening again is.
+        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
+        if not self._capture.isOpened():
+            self.close()
+            raise CameraError(f"OpenCV finds no video in {self._path}")
+
+
+class NetworkCamera:
+    """A camera with an http, https or rtsp URL. Its name never has user, password or query.
+
+    OpenCV may wait for the network for as long as ``stall_timeout``, so a thread of its own
+    reads, always, and only the newest picture is kept.
+    """
+
+    def __init__(self, url: str, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = _without_secrets(url)
+        self._url = url
+        self._settings = settings
+        self._mailbox: Mailbox[tuple[Any, float]] = Mailbox()
+        self._opened = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._receive, name="network", daemon=True)
+
+    def open(self) -> None:
+        """Start connecting; wait a second for it.
+
+        Raises CameraError if it fails in that time, otherwise read() does.
+        """
+        _load_opencv()
+        self._thread.start()
+        if self._opened.wait(1):
+            self._mailbox.check()
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture, or None if none came within ``timeout`` seconds."""
+        received = self._mailbox.take(timeout)
+        if received is None:
+            return None
+        image, arrived = received
+        return Shot(_encode(image, self._settings), arrived)
+
+    def close(self) -> None:
+        """Let go of the connection; its thread ends when OpenCV comes back to it."""
+        self._closing.set()
+        if self._thread.ident is not None:
+            self._thread.join(1)
+            if self._thread.is_alive():
+                logger.info("%s: waiting for the network to give up", self.name)
+
+    def _receive(self) -> None:
+        capture = self._connect()
+        self._opened.set()
+        while not self._closing.is_set():
+            came, image = capture.read()
+            if not came:
+                self._mailbox.fail(CameraError(f"{self.name} has stopped sending pictures"))
+                break
+            self._mailbox.put((image, time.monotonic()))
+        capture.release()
+
+    def _connect(self) -> Any:
+        cv2 = _load_opencv()
+        patience = int(self._settings.stall_timeout * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
+        limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
+        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
+        if not capture.isOpened():
+            self._mailbox.fail(CameraError(f"Cannot get pictures from {self.name}"))
+        return capture
+
+
+def _load_opencv() -> Any:
+    try:
+        return jpeg.load_opencv()
+    except ImportError as error:
+        raise CameraError("This camera needs OpenCV, which is not installed") from error
+
+
+def _encode(image: Any, settings: CameraSettings) -> bytes:
+    image = jpeg.turn(image, settings.rotation, settings.hflip, settings.vflip)
+    return jpeg.encode(image, settings.quality)
+
+
+def _without_secrets(url: str) -> str:
+    """Return the URL without user, password and query, any of which may be a secret."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}{parts.path}"

@@ -1,0 +1,171 @@
+"""The Raspberry Pi camera through picamera 1.13, on systems with the first camera stack.
+
+The GPU encodes, and turns the picture too. The library calls :meth:`_Output.write` from a
+thread of its own, several times a frame.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot
+from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.camera.mailbox import Mailbox
+
+_BITS_PER_PIXEL = 1.5
+"""Of the best quality; the encoder is steered by its bit rate, not by a JPEG quality."""
+
+_MOST_BITS = 25_000_000
+"""Bits a second that the GPU's encoder can be asked for."""
+
+_CLOCK_CHECK = 10.0
+_FRESH = 5.0
+"""Seconds: a frame that seems older than this has a wrong time stamp."""
+
+
+class _Output:
+    """What the library writes a recording to: parts of a frame, in its own thread."""
+
+    def __init__(self, library_camera: Any) -> None:
+        self.invalid = 0
+        self.mailbox: Mailbox[tuple[bytes, int | None, float]] = Mailbox()
+        self._camera = library_camera
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Take a part; with the frame's last one, hand the frame over."""
+        self._parts.append(data)
+        # The library updates this before it writes. Waiting for the next frame's first
+        # bytes instead, as its manual's example does, would cost a frame of delay.
+        frame = self._camera.frame
+        if not frame.complete:
+            return
+        whole = b"".join(self._parts)
+        self._parts = []
+        if jpeg.is_whole(whole):
+            self.mailbox.put((whole, frame.timestamp, time.monotonic()))
+        else:
+            self.invalid += 1
+
+
+class PicameraCamera:
+    """The Raspberry Pi camera with the number ``number``."""
+
+    def __init__(self, number: int, settings: CameraSettings) -> None:
+        self.name = f"Raspberry Pi camera {number}"
+        self._number = number
+        self._settings = settings
+        self._library: Any = None
+        self._camera: Any = None
+        self._output = _Output(None)
+        self._clock_offset = 0.0
+        self._clock_checked = 0.0
+
+    @property
+    def invalid(self) -> int:
+        """How many frames were damaged."""
+        return self._output.invalid
+
+    def open(self) -> None:
+        """Start recording. Raises CameraError: no library, no camera, or in use."""
+        refuse_if_stuck(self.name)
+        self._library = import_picamera()
+        try:
+            self._start()
+        except (self._library.PiCameraError, IndexError) as error:
+            self.close()
+            raise CameraError(self._explain(error)) from error
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture, or None if none came within ``timeout`` seconds."""
+        received = self._output.mailbox.take(timeout)
+        if received is None:
+            self._raise_what_the_encoder_met()
+            return None
+        data, timestamp, arrived = received
+        return Shot(data, self._captured_at(timestamp, arrived))
+
+    def close(self) -> None:
+        """Stop recording and free the GPU's memory, within a bounded time."""
+        if self._camera is not None:
+            close_in_time(self.name, self._camera.close)
+            self._camera = None
+
+    def _start(self) -> None:
+        asked = self._settings
+        self._camera = self._library.PiCamera(
+            camera_num=self._number,
+            resolution=(asked.width, asked.height),
+            framerate=asked.framerate,
+            clock_mode="raw",
+        )
+        self._camera.hflip = asked.hflip
+        self._camera.vflip = asked.vflip
+        self._camera.rotation = asked.rotation
+        self._check_clock()
+        dropped = self._output.invalid
+        self._output = _Output(self._camera)
+        self._output.invalid = dropped
+        bits = asked.width * asked.height * asked.framerate * _BITS_PER_PIXEL
+        bitrate = min(int(bits * asked.quality / 100), _MOST_BITS)
+        self._camera.start_recording(self._output, format="mjpeg", bitrate=bitrate)
+
+    def _captured_at(self, timestamp: int | None, arrived: float) -> float:
+        """Translate the GPU's clock (microseconds) into ours.
+
+        Both run on, but ours is slewed by NTP, so their distance is measured now and then.
+        That is done here and not in write(), where calls into the GPU could deadlock.
+        """
+        if timestamp is None:
+            return arrived
+        if arrived - self._clock_checked > _CLOCK_CHECK:
+            self._check_clock()
+        captured_at = timestamp / 1e6 + self._clock_offset
+        return captured_at if arrived - _FRESH < captured_at <= arrived else arrived
+
+    def _check_clock(self) -> None:
+        self._clock_checked = time.monotonic()
+        self._clock_offset = self._clock_checked - self._camera.timestamp / 1e6
+
+    def _raise_what_the_encoder_met(self) -> None:
+        try:
+            self._camera.wait_recording(0)
+        except self._library.PiCameraError as error:
+            raise CameraError(f"{self.name} has stopped: {error}") from error
+
+    def _explain(self, error: Exception) -> str:
+        text = str(error)
+        if "not enabled" in text:
+            return f"{self.name} is not enabled; raspi-config can enable it"
+        if "Out of resources" in text:
+            return f"{self.name} is in use by another program"
+        if isinstance(error, IndexError) or "not detected" in text or "No such" in text:
+            return f"{self.name} is not detected; is its cable plugged in?"
+        return f"{self.name} does not start: {text}"
+
+
+def import_picamera() -> Any:
+    """Return the library. Raises CameraError if it is missing or this is no Raspberry Pi."""
+    try:
+        return importlib.import_module("picamera")
+    except ImportError as error:
+        raise CameraError("The Python library picamera is not installed") from error
+    except OSError as error:  # its GPU libraries are not there
+        raise CameraError("picamera works on a Raspberry Pi only") from error
+
+
+def is_connected() -> bool:
+    """Tell whether picamera is there and the GPU knows of a camera; claims none."""
+    try:
+        library = import_picamera()
+    except CameraError:
+        return False
+    try:
+        with library.mmalobj.MMALCameraInfo() as info:
+            known = info.control.params[library.mmal.MMAL_PARAMETER_CAMERA_INFO]
+            return bool(known.num_cameras)
+    except library.PiCameraError:
+        return False

@@ -1,0 +1,161 @@
+"""The Raspberry Pi camera through picamera2, on systems with libcamera."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from typing import Any
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot
+from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.camera.mailbox import Mailbox
+
+_BITS_PER_PIXEL = 1.5
+"""Of the best quality; the hardware encoder is steered by its bit rate."""
+
+_FRESH = 5.0
+"""Seconds: a frame that seems older than this has a wrong time stamp."""
+
+
+class Picamera2Camera:
+    """The Raspberry Pi camera with the number ``number``; it can flip, but not rotate by 90."""
+
+    def __init__(self, number: int, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = f"Raspberry Pi camera {number}"
+        self._number = number
+        self._settings = settings
+        self._mailbox: Mailbox[Shot] = Mailbox()
+        self._camera: Any = None
+        self._encoder: Any = None
+
+    def open(self) -> None:
+        """Start recording. Raises CameraError: no library, no camera, or in use."""
+        refuse_if_stuck(self.name)
+        library = import_picamera2()
+        try:
+            self._start(library)
+        except (RuntimeError, IndexError, OSError) as error:
+            self.close()
+            raise CameraError(self._explain(error)) from error
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture, or None if none came within ``timeout`` seconds."""
+        return self._mailbox.take(timeout)
+
+    def close(self) -> None:
+        """Stop recording, within a bounded time: the library can hang for ever there."""
+        if self._camera is not None:
+            close_in_time(self.name, self._stop_of(self._camera))
+            self._camera = None
+
+    def _start(self, library: Any) -> None:
+        encoders = importlib.import_module("picamera2.encoders")
+        self._camera = library.Picamera2(self._number)
+        self._encoder, pixels = self._choose_encoder(encoders)
+        self._camera.configure(self._configuration(pixels))
+        self._camera.start_recording(self._encoder, self._make_output())
+
+    def _choose_encoder(self, encoders: Any) -> tuple[Any, str]:
+        """Return an encoder, and the format of pixels it takes."""
+        asked = self._settings
+        if encoders.MJPEGEncoder.__name__ == "MJPEGEncoder":
+            bits = asked.width * asked.height * asked.framerate * _BITS_PER_PIXEL
+            return encoders.MJPEGEncoder(bitrate=int(bits * asked.quality / 100)), "YUV420"
+        # Where there is no hardware, that name stands for a software encoder that keeps
+        # several frames back. This one does not, and knows JPEG quality.
+        return encoders.JpegEncoder(q=asked.quality), "RGB888"
+
+    def _configuration(self, pixels: str) -> Any:
+        libcamera = importlib.import_module("libcamera")
+        asked = self._settings
+        upside_down = asked.rotation == 180
+        duration = int(1e6 / asked.framerate)
+        return self._camera.create_video_configuration(
+            main={"size": (asked.width // 2 * 2, asked.height // 2 * 2), "format": pixels},
+            raw=None,
+            transform=libcamera.Transform(
+                hflip=asked.hflip != upside_down, vflip=asked.vflip != upside_down
+            ),
+            controls={"FrameDurationLimits": (duration, duration)},
+        )
+
+    def _make_output(self) -> Any:
+        """Return the library's kind of output; FileOutput would swallow errors."""
+        outputs = importlib.import_module("picamera2.outputs")
+
+        class Output(outputs.Output):  # type: ignore[misc, name-defined]
+            def outputframe(
+                _,  # noqa: N805 - self is the camera
+                frame: bytes,
+                keyframe: bool = True,
+                timestamp: int | None = None,
+                packet: Any = None,
+                audio: bool = False,
+            ) -> None:
+                del keyframe, packet, audio
+                self._take(bytes(frame), timestamp)
+
+        return Output()
+
+    def _take(self, data: bytes, timestamp: int | None) -> None:
+        """Hand over a frame; called in a thread of the library."""
+        if jpeg.is_whole(data):
+            self._mailbox.put(Shot(data, self._captured_at(timestamp)))
+        else:
+            self.invalid += 1
+
+    def _captured_at(self, timestamp: int | None) -> float:
+        """Translate the encoder's time stamp into our clock.
+
+        It counts microseconds since the encoder's first frame, whose moment it knows on the
+        kernel's boot clock; that clock runs on while the machine sleeps, ours does not.
+        """
+        now = time.monotonic()
+        if timestamp is None or self._encoder.firsttimestamp is None:
+            return now
+        age = time.clock_gettime(time.CLOCK_BOOTTIME)
+        age -= (self._encoder.firsttimestamp + timestamp) / 1e6
+        return now - age if 0 <= age < _FRESH else now
+
+    @staticmethod
+    def _stop_of(camera: Any) -> Any:
+        def stop() -> None:
+            camera.stop_recording()
+            camera.close()
+
+        return stop
+
+    def _explain(self, error: Exception) -> str:
+        # The library wraps what libcamera says in sentences about itself.
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        text = str(cause)
+        if "busy" in text.lower():
+            return f"{self.name} is in use by another program"
+        if isinstance(cause, IndexError) or "not found" in text:
+            return f"{self.name} is not detected; is its cable plugged in?"
+        return f"{self.name} does not start: {text}"
+
+
+def import_picamera2() -> Any:
+    """Return the library. Raises CameraError if it, or what it needs, is missing."""
+    try:
+        return importlib.import_module("picamera2")
+    except (ImportError, OSError) as error:
+        raise CameraError(f"The Python library picamera2 cannot be used: {error}") from error
+
+
+def is_connected() -> bool:
+    """Tell whether picamera2 is there and sees a camera that is not on USB.
+
+    Webcams are in its list too, but it can do less with them than V4L2.
+    """
+    try:
+        library = import_picamera2()
+        cameras = library.Picamera2.global_camera_info()
+    except (CameraError, RuntimeError):
+        return False
+    return any("/usb" not in camera["Id"] for camera in cameras)
