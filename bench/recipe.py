@@ -1,0 +1,82 @@
+"""The common recipe for an MJPEG server in Python: a thread per viewer, and a Condition.
+
+Not a straw man: the frame is read once, the parts are built once, and each viewer's thread
+does one wait and one send a frame. ``python -m bench.recipe HOST PORT FPS FOLDER``.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+_HEAD = "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestamp: {:.6f}\r\n\r\n"
+
+
+class Latest:
+    """The newest part, and the Condition that tells of it."""
+
+    def __init__(self) -> None:
+        self.part = b""
+        self.changed = threading.Condition()
+
+    def put(self, part: bytes) -> None:
+        """Publish a part."""
+        with self.changed:
+            self.part = part
+            self.changed.notify_all()
+
+    def wait(self) -> bytes:
+        """Return the next part."""
+        with self.changed:
+            self.changed.wait()
+            return self.part
+
+
+latest = Latest()
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers every GET with the stream."""
+
+    def do_GET(self) -> None:
+        """Send parts until the viewer goes away."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(latest.wait())
+        except OSError:
+            pass
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """With a backlog that a thousand viewers fit into."""
+
+    daemon_threads = True
+    request_queue_size = 1024
+
+
+def main() -> None:
+    """Serve the JPEGs of a folder, over and over."""
+    host, port, fps, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    pictures = [path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))]
+    server = Server((host, port), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    due, number = time.monotonic(), 0
+    while True:
+        picture = pictures[number % len(pictures)]
+        latest.put(_HEAD.format(len(picture), time.time()).encode() + picture + b"\r\n")
+        number += 1
+        due += 1 / fps
+        time.sleep(max(0.0, due - time.monotonic()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""The servers that are measured: how each is started, asked for its stream, and ended."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import material
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
+LOOPBACK = "127.0.0.1"
+_PATIENCE = 10.0
+_FLAGS = ("-O2", "-Wall", "-Wextra")
+
+
+@dataclass(frozen=True)
+class Server:
+    """How to start a server; ``{host}`` and ``{port}`` in the command are filled in."""
+
+    name: str
+    command: Sequence[str]
+    path: str = "/"
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @contextmanager
+    def run(
+        self, host: str = LOOPBACK, port: int = 0, prefix: Sequence[str] = ()
+    ) -> Iterator[Running]:
+        """Run it until the block ends, on a free port if none is given.
+
+        ``prefix`` is a command that runs the command, in a network namespace for example.
+        """
+        port = port or free_port()
+        command = [word.format(host=host, port=port) for word in self.command]
+        process = subprocess.Popen(
+            [*prefix, *command],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield Running(self, process, host, port)
+        finally:
+            _end(process)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that was started."""
+
+    server: Server
+    process: subprocess.Popen[bytes]
+    host: str
+    port: int
+
+    @property
+    def pid(self) -> int:
+        """The process to be measured."""
+        return self.process.pid
+
+    def wait_listening(self) -> None:
+        """Return as soon as it accepts a connection."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with suppress(OSError), socket.create_connection((self.host, self.port), 1):
+                return
+            time.sleep(0.002)
+        raise RuntimeError(f"{self.server.name} does not listen on {self.host}:{self.port}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind((LOOPBACK, 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def compile_c(source: Path, output: Path, *flags: str) -> Path:
+    """Compile one C file, unless that is done already; return the program."""
+    if not output.exists() or output.stat().st_mtime < source.stat().st_mtime:
+        compiler = os.environ.get("CC", "cc")
+        subprocess.run([compiler, *_FLAGS, str(source), "-o", str(output), *flags], check=True)
+    return output
+
+
+def doorbelld(source: str) -> Server:
+    """The daemon, with any camera source."""
+    settings = {
+        "camera.source": source,
+        "camera.framerate": str(material.FPS),
+        "server.listen": "{host}:{port}",
+        "server.max_viewers": "1100",
+    }
+    command = [sys.executable, "-m", "doorbelld", "--config", os.devnull]
+    for key, value in settings.items():
+        command += ["--set", f"{key}={value}"]
+    return Server("doorbelld", command, "/video_feed")
+
+
+def floor(build: Path, of: material.Material) -> Server:
+    """The bare send loop."""
+    program = compile_c(ROOT / "bench" / "floor.c", build / "floor")
+    return Server("send loop in C", [str(program), "{port}", str(material.FPS), str(of.part)])
+
+
+def recipe(of: material.Material) -> Server:
+    """The thread-per-viewer recipe."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.recipe",
+        "{host}",
+        "{port}",
+        str(material.FPS),
+        str(of.folder),
+    ]
+    return Server("thread per viewer", command)
+
+
+def ustreamer(build: Path, of: material.Material) -> Server | None:
+    """Debian's ustreamer if it is installed, with the camera that the tests use."""
+    if not shutil.which("ustreamer"):
+        return None
+    source = ROOT / "tests" / "support" / "v4l2_camera.c"
+    library = build / "v4l2_camera.so"
+    camera = compile_c(source, library, "-shared", "-fPIC", "-pthread", "-ldl")
+    command = ["ustreamer", "--device=/dev/video9", "--format=MJPEG", "--encoder=HW"]
+    command += ["--host={host}", "--port={port}", f"--desired-fps={material.FPS}"]
+    environment = {
+        "LD_PRELOAD": str(camera),
+        "FAKE_V4L2_FRAMES": str(of.folder),
+        "FAKE_V4L2_FPS": str(material.FPS),
+    }
+    return Server("ustreamer", command, "/stream", environment)

@@ -1,0 +1,59 @@
+"""From the start of the process to a listening socket, and to the first frame served."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from contextlib import suppress
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from bench import servers
+
+if TYPE_CHECKING:
+    from bench.servers import Running
+
+_TIMES = 5
+_PATIENCE = 10.0
+
+
+class Startup(NamedTuple):
+    """Seconds since the process was started."""
+
+    listening: float
+    first_frame: float
+
+
+def measure() -> Startup:
+    """Start the daemon with the test card a few times; return the medians."""
+    found = [_once() for _ in range(_TIMES)]
+    return Startup(
+        median(startup.listening for startup in found),
+        median(startup.first_frame for startup in found),
+    )
+
+
+def _once() -> Startup:
+    begin = time.monotonic()
+    with servers.doorbelld("pattern").run() as running:
+        running.wait_listening()
+        listening = time.monotonic() - begin
+        _wait_frame(running)
+        return Startup(listening, time.monotonic() - begin)
+
+
+def _wait_frame(running: Running) -> None:
+    """Ask for a snapshot until there is a live one: before that it is a 503."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(running.host, running.port, timeout=1)
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/snapshot.jpg")
+            response = connection.getresponse()
+            response.read()
+            if response.status == http.client.OK:
+                connection.close()
+                return
+        connection.close()
+        time.sleep(0.005)
+    raise RuntimeError("no frame came")

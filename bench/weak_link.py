@@ -1,0 +1,89 @@
+"""A phone at the edge of the Wi-Fi: two network namespaces, and a slow link between them."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench import age
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.age import Ages
+    from bench.servers import Server
+
+BITS_PER_SECOND = 2_000_000
+_SHAPE = ("tbf", "rate", f"{BITS_PER_SECOND}bit", "burst", "32kb", "latency", "300ms")
+
+_HOST, _PHONE = "192.0.2.1", "192.0.2.2"
+_PORT = 5000
+_SEGMENT, _HEADERS = 1448, 66
+"""Bytes of a frame in one Ethernet packet, and those of its Ethernet, IP and TCP headers."""
+
+_WARMUP, _SECONDS = 5.0, 15.0
+"""Every buffer on the way is to be full before the measurement begins."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """The way from the server's namespace to the phone's."""
+
+    server: str
+    phone: str
+
+    def measure(self, server: Server) -> Ages:
+        """Run a server at one end and watch it from the other."""
+        with server.run(_HOST, _PORT, _inside(self.server)) as running:
+            return age.measure(running, _WARMUP, _SECONDS, _inside(self.phone))
+
+
+def transmit_ms(size: int) -> float:
+    """Return the time that the bare bytes of a part take on the link."""
+    return size * 8 / BITS_PER_SECOND * 1000
+
+
+def most_fps(size: int) -> float:
+    """Return how many parts a second the link can carry, with all their packets' headers."""
+    on_the_wire = size + math.ceil(size / _SEGMENT) * _HEADERS
+    return BITS_PER_SECOND / 8 / on_the_wire
+
+
+def is_possible() -> bool:
+    """Tell whether namespaces can be made here: that takes root and iproute2."""
+    return os.geteuid() == 0 and bool(shutil.which("ip") and shutil.which("tc"))
+
+
+@contextmanager
+def link() -> Iterator[Link]:
+    """Lay the link; it is gone when the block ends."""
+    made = Link(f"bench-server-{os.getpid()}", f"bench-phone-{os.getpid()}")
+    with ExitStack() as stack:
+        for name in (made.server, made.phone):
+            _run("ip", "netns", "add", name)
+            stack.callback(_run, "ip", "netns", "delete", name)
+        _lay(made)
+        yield made
+
+
+def _lay(made: Link) -> None:
+    ends = ("link0", "netns", made.server, "type", "veth", "peer", "link0", "netns", made.phone)
+    _run("ip", "link", "add", *ends)
+    for name, address in ((made.server, _HOST), (made.phone, _PHONE)):
+        _run(*_inside(name), "ip", "address", "add", f"{address}/30", "dev", "link0")
+        _run(*_inside(name), "ip", "link", "set", "lo", "up")
+        _run(*_inside(name), "ip", "link", "set", "link0", "up")
+    _run(*_inside(made.server), "tc", "qdisc", "add", "dev", "link0", "root", *_SHAPE)
+
+
+def _inside(name: str) -> tuple[str, ...]:
+    return ("ip", "netns", "exec", name)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
