@@ -49,6 +49,8 @@ class Broadcaster:
         self.stall_timeout = stall_timeout
         self.beat = time.monotonic()
         self._latest: Frame | None = None
+        # What the viewers have been sent; it lags behind the latest for a moment.
+        self._shown: Frame | None = None
         self._viewers: dict[int, Viewer] = {}
         self._late: list[Viewer] = []
         self._joining: deque[tuple[Viewer, bytes]] = deque()
@@ -142,25 +144,29 @@ class Broadcaster:
             self._close()
 
     def _loop(self) -> None:
-        shown: Frame | None = None
         ticked = time.monotonic()
         while not self._stopping:
             self._wait(_RETRY if self._late else _TICK)
             self.beat = now = time.monotonic()
+            self._send_newest()
             while self._joining:
                 self._admit(*self._joining.popleft())
-            frame = self._latest
-            if frame is not None and frame is not shown:
-                shown = frame
-                self._late = []
-                self._send_to(list(self._viewers.values()), frame)
-            elif frame is not None and self._late:
-                late = [v for v in self._late if self._viewers.get(v.fd) is v]
-                self._late = []
-                self._send_to(late, frame, again=True)
             if now - ticked >= _TICK:
                 self._inspect(now, now - ticked)
                 ticked = now
+
+    def _send_newest(self) -> None:
+        """Send what was published since the last turn, or give those a chance who missed it."""
+        frame = self._latest
+        if frame is None:
+            return
+        late, self._late = self._late, []
+        if frame is not self._shown:
+            self._shown = frame
+            self._send_to(list(self._viewers.values()), frame)
+        elif late:
+            still_here = [viewer for viewer in late if self._viewers.get(viewer.fd) is viewer]
+            self._send_to(still_here, frame, again=True)
 
     def _wait(self, timeout: float) -> None:
         for fd, events in self._epoll.poll(timeout):
@@ -181,10 +187,10 @@ class Broadcaster:
         _log.info("%s: watching (%d watching)", viewer.address, self._watching)
         if viewer.advance:
             head += multipart.ADVANCE_HEAD
-        if self._latest is not None:
-            head += _part(self._latest, viewer.advance)
-            viewer.partial = self._latest
-            viewer.advance_due(self._latest.captured_at)
+        if self._shown is not None:
+            head += _part(self._shown, viewer.advance)
+            viewer.partial = self._shown
+            viewer.advance_due(self._shown.captured_at)
         viewer.pending = memoryview(head)
         self._flush(viewer)
 
@@ -245,7 +251,7 @@ class Broadcaster:
             viewer.sent += 1
             viewer.sequence = frame.sequence
             viewer.captured_at = frame.captured_at
-        if self._latest is not None and self._latest.sequence > viewer.sequence:
+        if self._shown is not None and self._shown.sequence > viewer.sequence:
             self._late.append(viewer)
 
     def _inspect(self, now: float, seconds: float) -> None:

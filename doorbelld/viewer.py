@@ -88,7 +88,8 @@ class Viewer:
 
     def advance_due(self, captured_at: float) -> None:
         """Count a frame against the cap, on a fixed grid so that the spacing stays even."""
-        self.due = max(self.due, captured_at - self.period) + self.period
+        on_grid = captured_at - self.due < self.period
+        self.due = (self.due if on_grid else captured_at) + self.period
 
     def sample_rate(self, seconds: float) -> None:
         """Take the frame rate over the last ``seconds``, smoothed over a few samples."""

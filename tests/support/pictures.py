@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def jpeg(number: int = 0, width: int = 64, height: int = 48) -> bytes:
     """Return a JPEG of one even grey, which tells its number (0..15): see :func:`number_of`."""
     shade = 8 + 16 * (number % 16)
@@ -23,7 +23,7 @@ def number_of(data: bytes) -> int:
     return int(image.mean()) // 16
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def big_jpeg(kilobytes: int = 400) -> bytes:
     """Return a noisy JPEG of at least that size."""
     noise = np.random.default_rng(1)

@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from doorbelld import config
+from doorbelld.config import Config, ConfigError, Listen, Resolution
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_system_without_configuration() -> Iterator[None]:
+    before, config.DEFAULT_PATH = config.DEFAULT_PATH, Path("/nonexistent/doorbelld.conf")
+    yield
+    config.DEFAULT_PATH = before
+
+
+HOSTS = "HOST:PORT or :PORT, or several separated by commas"
+SOURCES = (
+    "auto pattern picamera picamera:1 picamera2:0 v4l2:/dev/video0 file:/a/b.mjpeg http://cam/x"
+    " https://u:p@cam rtsp://cam:554/"
+)
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def problems(path: Path | None = None, *settings: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        config.load(path, settings)
+    return list(caught.value.problems)
+
+
+def test_without_any_file_everything_has_its_default() -> None:
+    assert config.load() == Config()
+
+
+def test_later_files_win_and_settings_win_over_files(tmp_path: Path) -> None:
+    main = write(tmp_path / "doorbelld.conf", "[camera]\nquality=1\nframerate=1\nrotation=90\n")
+    write(tmp_path / "conf.d" / "20.conf", "[camera]\nquality=3\n")
+    write(tmp_path / "conf.d" / "10.conf", "[camera]\nquality=2\nframerate=2\n")
+    write(tmp_path / "conf.d" / "30.txt", "[camera]\nquality=4\n")
+    camera = config.load(main, ["camera.framerate=7.5"]).camera
+    assert (camera.quality, camera.framerate, camera.rotation) == (3, 7.5, 90)
+
+
+def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "x.conf",
+        """\
+[camera]
+source = rtsp://user:p%40ss@10.0.0.7/stream?a=b;c
+resolution = 1280 x 720
+hflip = yes
+vflip = off
+name = Haustür № 7
+[server]
+listen = 127.0.0.1:80, [::1]:8080, :0, door.local:5000
+""",
+    )
+    found = config.load(path)
+    assert found.camera.source == "rtsp://user:p%40ss@10.0.0.7/stream?a=b;c"
+    assert found.camera.resolution == Resolution(1280, 720)
+    assert (found.camera.hflip, found.camera.vflip) == (True, False)
+    assert found.camera.name == "Haustür № 7"
+    assert found.server.listen == (
+        Listen("127.0.0.1", 80),
+        Listen("::1", 8080),
+        Listen("", 0),
+        Listen("door.local", 5000),
+    )
+
+
+def test_all_problems_of_all_files_are_told_at_once_with_their_places(tmp_path: Path) -> None:
+    main = write(
+        tmp_path / "doorbelld.conf",
+        """\
+# a comment
+[camera]
+rotation = 45
+qualty = 80
+[doors]
+x = y
+[camera]
+hflip = maybe
+hflip = yes
+""",
+    )
+    other = write(tmp_path / "conf.d" / "x.conf", "\n[server]\nlisten = 5000\nmax_viewers\n")
+    assert sorted(problems(main, "camera.framerate=fast", "server", "a.b=c")) == sorted(
+        [
+            f"{main}:3: [camera] rotation = 45: must be 0, 90, 180 or 270",
+            f"{main}:4: [camera] qualty: unknown key 'qualty'; did you mean quality?",
+            f"{main}:5: unknown section 'doors'; known are camera, server",
+            f"{main}:9: [camera] hflip: is set twice",
+            f"{other}:3: [server] listen = 5000: must be {HOSTS}",
+            f"{other}:4: is not KEY = VALUE",
+            "--set camera.framerate = fast: must be a number of frames a second from 0.1 to 240",
+            "--set server: must be SECTION.KEY=VALUE",
+            "--set a.b=c: unknown section 'a'; known are camera, server",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("quality = 3\n", ":1: a [section] line must come before the first key"),
+        ("[DEFAULT]\nquality = 3\n", ":1: unknown section 'DEFAULT'"),
+        ("[camera]\nQuality = 3\n", ":2: [camera] Quality: unknown key 'Quality'; did you mean"),
+        ("[camera]\nsource = auto\n quality = 3\n", "= 'auto\\nquality = 3': must be"),
+        ("[camera]\nname =\n", ":2: [camera] name = : must be 1 to 64 printable characters"),
+    ],
+)
+def test_mistakes_of_form_are_explained(tmp_path: Path, text: str, problem: str) -> None:
+    path = write(tmp_path / "x.conf", text)
+    (found,) = problems(path)
+    assert found.startswith(str(path))
+    assert problem in found
+
+
+def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    assert problems(path) == [f"{path}: cannot be read: No such file or directory"]
+    path.write_bytes(b"[camera]\nname = T\xfcr\n")
+    assert problems(path) == [f"{path}:2: this line is not UTF-8 text"]
+
+
+@pytest.mark.parametrize(
+    ("key", "good", "bad"),
+    [
+        (
+            "camera.source",
+            SOURCES,
+            "webcam v4l2: v4l2:video0 file: http:// ftp://cam/x picamera:x rtsp:///x http://[::1",
+        ),
+        ("camera.resolution", "16x16 9999x9999 640X480", "640 x480 15x640 640x 0x0 10000x1 axb"),
+        ("camera.framerate", "0.1 30 29.97 240", "0 -1 nan inf 241 x"),
+        ("camera.quality", "1 100", "0 101 80.5 x"),
+        ("camera.rotation", "0 90 180 270", "-90 360 45 x"),
+        ("camera.hflip", "yes no on off 1 0 True", "2 maybe y"),
+        ("camera.stall_timeout", "0.5 5 3600", "0.4 nan 3601"),
+        ("server.listen", ":0 :65535 0.0.0.0:1 [::]:5000 h:1,h:2", ":65536 5000 ::1:5000 : h:x ,"),
+        ("server.max_viewers", "1 100000", "0 1.5 -1"),
+        ("server.max_requests", "1 1024", "0 1025"),
+        ("server.header_timeout", "0.1 10", "0 inf"),
+        ("server.stall_timeout", "0.5 10", "0.1 -inf"),
+    ],
+)
+def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad: str) -> None:
+    for text in good.split():
+        config.load(settings=[f"{key}={text}"])
+    for text in bad.split():
+        (found,) = problems(None, f"{key}={text}")
+        assert found.startswith(f"--set {key} = ")
+        assert "must be " in found
+
+
+def test_every_key_is_covered_above() -> None:
+    (mark,) = (
+        mark
+        for mark in test_each_key_takes_what_it_should_and_nothing_else.pytestmark  # type: ignore[attr-defined]
+        if mark.name == "parametrize"
+    )
+    keys = {f"{name}.{each.name}" for name, cls in config.SECTIONS.items() for each in fields(cls)}
+    assert keys - {row[0] for row in mark.args[1]} == {"camera.vflip", "camera.name"}
+
+
+def test_the_effective_configuration_reads_back_as_itself(tmp_path: Path) -> None:
+    settings = ["camera.name=Tür", "camera.hflip=on", "server.listen=[::1]:80,:5000"]
+    found = config.load(settings=settings)
+    assert config.load(write(tmp_path / "x.conf", config.describe(found))) == found
+
+
+def test_a_password_is_never_shown() -> None:
+    found = config.load(settings=["camera.source=rtsp://user:secret@cam/a@b"])
+    assert "source = rtsp://cam/a@b" in config.describe(found)
+    (problem,) = problems(None, "camera.source=ftp://user:secret@cam/")
+    assert "secret" not in problem
+
+
+@given(st.text())
+def test_whatever_a_file_holds_it_loads_or_is_explained(text: str) -> None:
+    with NamedTemporaryFile("w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(text)
+        file.flush()
+        try:
+            config.load(Path(file.name))
+        except ConfigError as error:
+            found = error.problems
+        else:
+            return
+    assert found
+    assert all(problem.startswith(file.name) for problem in found)
