@@ -17,6 +17,10 @@ _SIOCOUTQ = 0x5411
 _NOTSENT_LOWAT = 16 * 1024
 """Bytes of a partial write that may wait in the kernel: enough to keep a link busy."""
 
+_EARLY = 0.008
+"""Seconds a frame may come before it is due: cameras are not that exact, and waiting for the
+next one would space a viewer's frames unevenly."""
+
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
@@ -83,8 +87,8 @@ class Viewer:
         self.gate = _tune(sock)
 
     def is_due(self, captured_at: float) -> bool:
-        """Tell whether a frame captured then may go out under the cap (a quarter early)."""
-        return captured_at >= self.due - self.period / 4
+        """Tell whether a frame captured then may go out under the cap, or nearly so."""
+        return captured_at >= self.due - _EARLY
 
     def advance_due(self, captured_at: float) -> None:
         """Count a frame against the cap, on a fixed grid so that the spacing stays even."""
