@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
+_FIRST_PORT = 18080
 _PATIENCE = 10.0
 _FLAGS = ("-O2", "-Wall", "-Wextra")
 
@@ -91,11 +93,20 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind((LOOPBACK, 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a port that nobody listens on.
+
+    Below the range from which the kernel takes the clients' ports: with thousands of
+    connections coming and going, one of those might be taken again before the server starts.
+    """
+    return next(port for port in itertools.count(_FIRST_PORT) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError), socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((LOOPBACK, port))
+        return True
+    return False
 
 
 def compile_c(source: Path, output: Path, *flags: str) -> Path:
