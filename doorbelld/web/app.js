@@ -149,6 +149,7 @@
 
   function unheard(error) {
     failures += 1;
+    element("watching").textContent = "";
     if (error.name === "AbortError" && failures === 1) {
       return show("stale", "Weak connection", "The doorbell has not answered for a moment.");
     }
