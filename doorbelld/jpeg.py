@@ -23,6 +23,7 @@ _AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 _SOS = 0xDA
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_APPLICATION = frozenset(range(0xE0, 0xF0))
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 """Markers without a length: TEM and the restart markers."""
 
@@ -84,6 +85,7 @@ class Splitter:
         self._limit = limit
         self._buffer = bytearray()
         self._at = 0  # how far the picture at the buffer's start has been walked
+        self._sound = 0  # how much of it is to be skipped if it breaks off
         self._in_scan = False
 
     def feed(self, data: bytes) -> list[bytes]:
@@ -96,15 +98,14 @@ class Splitter:
                 break
             if reached is _Walk.WHOLE:
                 pictures.append(bytes(self._buffer[: self._at]))
+                self._drop(self._at)
             else:
                 self.invalid += 1
-            self._restart()
+                self._drop(self._sound)
         return pictures
 
-    def _restart(self) -> None:
-        # Going on from where the walk broke off, not from behind the SOI, keeps the
-        # thumbnail of a damaged picture from being shown as if it were the picture.
-        del self._buffer[: self._at]
+    def _drop(self, length: int) -> None:
+        del self._buffer[:length]
         self._at = 0
         self._in_scan = False
 
@@ -115,7 +116,7 @@ class Splitter:
             del self._buffer[:-2]  # half of the mark may be there already
             return False
         del self._buffer[: found.start()]
-        self._at = 2
+        self._at = self._sound = 2
         return True
 
     def _walk(self) -> _Walk:
@@ -136,9 +137,10 @@ class Splitter:
             return True
         found = _AFTER_SCAN.search(self._buffer, self._at)
         if found is None:
-            self._at = max(self._at, len(self._buffer) - 1)  # it may end in half a marker
+            # It may end in half a marker.
+            self._at = self._sound = max(self._at, len(self._buffer) - 1)
             return False
-        self._at = found.start()
+        self._at = self._sound = found.start()
         self._in_scan = False
         return True
 
@@ -152,7 +154,12 @@ class Splitter:
         elif marker in _STANDALONE:
             self._at += 2
         else:
-            self._at += 2 + int.from_bytes(self._buffer[self._at + 2 : self._at + 4], "big")
+            start = self._at
+            self._at += 2 + int.from_bytes(self._buffer[start + 2 : start + 4], "big")
+            # Where a segment is cut short, its length reaches into the next picture, which
+            # is to be found there. Not so in an APP segment: the picture in there may be a
+            # thumbnail, which must never be shown as if it were the picture.
+            self._sound = self._at if marker in _APPLICATION else start
             self._in_scan = marker == _SOS
 
 
@@ -201,7 +208,7 @@ def reorient(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int)
     raw = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
-        raise ValueError("not a JPEG that can be decoded")
+        raise ValueError("the JPEG cannot be decoded")
     return encode(turn(image, rotation, hflip, vflip), quality)
 
 
@@ -269,5 +276,5 @@ def _write_lines(
 def _ascii(text: str) -> str:
     """Spell ``text`` with the letters the font has: é as e, ß as ss, a dash as -."""
     plain = unicodedata.normalize("NFKD", text.translate(_SPELLINGS))
-    kept = (c for c in plain if not unicodedata.combining(c))
+    kept = (" " if c.isspace() else c for c in plain if not unicodedata.combining(c))
     return "".join(c if " " <= c <= "~" else "?" for c in kept)

@@ -19,8 +19,8 @@ PATIENCE = 1.5
 _hanging: list[threading.Thread] = []
 
 
-def close_in_time(name: str, close: Callable[[], None], patience: float = PATIENCE) -> None:
-    """Call ``close``, and wait ``patience`` seconds for it; log if it fails or goes on."""
+def close_in_time(name: str, close: Callable[[], None]) -> None:
+    """Call ``close``, and wait for it, but not for ever; log if it fails or goes on."""
 
     def run() -> None:
         try:
@@ -30,7 +30,7 @@ def close_in_time(name: str, close: Callable[[], None], patience: float = PATIEN
 
     thread = threading.Thread(target=run, name=f"close {name}", daemon=True)
     thread.start()
-    thread.join(patience)
+    thread.join(PATIENCE)
     if thread.is_alive():
         _hanging.append(thread)
         logger.error("%s: its library hangs while it is closed", name)

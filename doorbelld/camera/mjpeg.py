@@ -84,9 +84,10 @@ class MjpegCamera:
                 chunk = file.read(_CHUNK)
                 if not chunk:
                     break
-                seen = splitter.invalid
-                yield from splitter.feed(chunk)
-                self.invalid += splitter.invalid - seen
+                counted = splitter.invalid
+                pictures = splitter.feed(chunk)
+                self.invalid += splitter.invalid - counted
+                yield from pictures
 
     def _folder(self) -> Iterator[bytes]:
         for path in sorted(self._path.iterdir()):

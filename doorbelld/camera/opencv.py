@@ -230,25 +230,33 @@ class NetworkCamera:
                 logger.info("%s: waiting for the network to give up", self.name)
 
     def _receive(self) -> None:
-        capture = self._connect()
-        self._opened.set()
-        while not self._closing.is_set():
-            came, image = capture.read()
-            if not came:
-                self._mailbox.fail(CameraError(f"{self.name} has stopped sending pictures"))
-                break
-            self._mailbox.put((image, time.monotonic()))
-        capture.release()
-
-    def _connect(self) -> Any:
         cv2 = _load_opencv()
+        try:
+            self._receive_from(self._connect(cv2))
+        except CameraError as error:
+            self._mailbox.fail(error)
+        except cv2.error:
+            self._mailbox.fail(CameraError(f"{self.name} sends what OpenCV cannot read"))
+        self._opened.set()
+
+    def _connect(self, cv2: Any) -> Any:
         patience = int(self._settings.stall_timeout * 1000)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
-            self._mailbox.fail(CameraError(f"Cannot get pictures from {self.name}"))
+            raise CameraError(f"Cannot get pictures from {self.name}")
         return capture
+
+    def _receive_from(self, capture: Any) -> None:
+        self._opened.set()
+        while not self._closing.is_set():
+            came, image = capture.read()
+            if not came:
+                capture.release()
+                raise CameraError(f"{self.name} has stopped sending pictures")
+            self._mailbox.put((image, time.monotonic()))
+        capture.release()
 
 
 def _load_opencv() -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from functools import partial
 from typing import Any
 
 from doorbelld import jpeg
@@ -91,7 +92,7 @@ class PicameraCamera:
     def close(self) -> None:
         """Stop recording and free the GPU's memory, within a bounded time."""
         if self._camera is not None:
-            close_in_time(self.name, self._camera.close)
+            close_in_time(self.name, partial(_close, self._library, self._camera))
             self._camera = None
 
     def _start(self) -> None:
@@ -147,6 +148,14 @@ class PicameraCamera:
         return f"{self.name} does not start: {text}"
 
 
+def _close(library: Any, camera: Any) -> None:
+    try:
+        camera.close()
+    except library.PiCameraError:
+        # It was what the encoder had met, raised once more, before the camera was freed.
+        camera.close()
+
+
 def import_picamera() -> Any:
     """Return the library. Raises CameraError if it is missing or this is no Raspberry Pi."""
     try:
@@ -163,9 +172,11 @@ def is_connected() -> bool:
         library = import_picamera()
     except CameraError:
         return False
+    mmal = importlib.import_module("picamera.mmal")
+    mmalobj = importlib.import_module("picamera.mmalobj")
     try:
-        with library.mmalobj.MMALCameraInfo() as info:
-            known = info.control.params[library.mmal.MMAL_PARAMETER_CAMERA_INFO]
+        with mmalobj.MMALCameraInfo() as info:
+            known = info.control.params[mmal.MMAL_PARAMETER_CAMERA_INFO]
             return bool(known.num_cameras)
     except library.PiCameraError:
         return False

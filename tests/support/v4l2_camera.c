@@ -13,6 +13,7 @@
  *   FAKE_V4L2_FPS      frames a second (30)
  *   FAKE_V4L2_SIZE     the only size it offers (640x480)
  *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, YUYV, GREY, comma separated (MJPG)
+ *   FAKE_V4L2_AGE      milliseconds that a frame's time stamp lies in the past (0)
  *   FAKE_V4L2_CONTROL  a file with one word, read before every frame and at every open:
  *       streaming   all is well; also when the file is missing or empty
  *       silent      no frame comes
@@ -221,6 +222,14 @@ static void hang_up(int fd) {
     *writer = 0;
 }
 
+static struct timeval time_stamp(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t us = now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+    us -= atoll(setting("FAKE_V4L2_AGE", "0")) * 1000;
+    return (struct timeval){us / 1000000, us % 1000000};
+}
+
 /* One beat of the frame rate; returns false when there will be no other. */
 static bool beat(void) {
     enum state state = read_state();
@@ -230,10 +239,7 @@ static bool beat(void) {
     }
     if (state != SILENT && camera.queued.count) {
         struct v4l2_buffer buffer = take(&camera.queued);
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        buffer.timestamp.tv_sec = now.tv_sec;
-        buffer.timestamp.tv_usec = now.tv_nsec / 1000;
+        buffer.timestamp = time_stamp();
         buffer.bytesused =
             (uint32_t)fill(camera.buffers + (size_t)buffer.index * BUFFER_SIZE, state);
         buffer.sequence = camera.sequence;

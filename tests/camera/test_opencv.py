@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import pytest
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.opencv import NetworkCamera
+from tests.support import pictures
+from tests.support.daemon import GUARD, ROOT
+from tests.support.v4l2 import DEVICE, V4l2Device, Watcher
+from tests.support.web_camera import WebCamera
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from doorbelld.camera import Camera, Shot
+
+SOURCE = f"v4l2:{DEVICE}"
+
+
+def data_of(event: dict[str, Any]) -> bytes:
+    return base64.b64decode(event["data"])
+
+
+def decoded(data: bytes) -> Any:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return image
+
+
+def read_until(camera: Camera, wanted: Callable[[Shot], bool]) -> Shot:
+    give_up_at = time.monotonic() + GUARD
+    while time.monotonic() < give_up_at:
+        shot = camera.read(1)
+        if shot and wanted(shot):
+            return shot
+    raise AssertionError("the picture never came")
+
+
+class TestV4l2:
+    def test_passes_on_the_webcams_own_jpegs_byte_by_byte_and_in_order(
+        self, device: V4l2Device
+    ) -> None:
+        shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
+        with Watcher(SOURCE, device.environ) as watcher:
+            assert watcher.next("name")["name"] == "Preloaded Camera (/dev/video9)"
+            got = [shown.index(data_of(watcher.next("data"))) for _ in range(10)]
+        steps = {(after - before) % 16 for before, after in zip(got, got[1:])}
+        assert 0 not in steps
+        assert 1 in steps
+        assert watcher.errors == ""
+
+    @pytest.mark.parametrize("formats", ["YUYV", "GREY"])
+    def test_encodes_raw_pictures(self, device: V4l2Device, formats: str) -> None:
+        environ = {**device.environ, "FAKE_V4L2_FORMATS": formats}
+        with Watcher(SOURCE, environ) as watcher:
+            image = decoded(data_of(watcher.next("data")))
+        assert image.shape == (480, 640)
+        assert image[:, :300].mean() < 100 < image[:, 340:].mean()
+
+    def test_turns_raw_pictures_rather_than_jpegs_if_the_camera_has_both(
+        self, device: V4l2Device
+    ) -> None:
+        environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG,YUYV"}
+        with Watcher(SOURCE, environ, rotation=90) as watcher:
+            image = decoded(data_of(watcher.next("data")))
+        assert image.shape == (640, 480)
+        assert image[:300].mean() < 100 < image[340:].mean()
+
+    def test_turns_the_pictures_of_a_camera_that_has_only_jpegs(self, device: V4l2Device) -> None:
+        with Watcher(SOURCE, device.environ, rotation=90) as watcher:
+            assert jpeg.size(data_of(watcher.next("data"))) == (480, 640)
+
+    def test_the_capture_time_is_the_drivers_stamp(self, device: V4l2Device) -> None:
+        environ = {**device.environ, "FAKE_V4L2_AGE": "700"}
+        with Watcher(SOURCE, environ) as watcher:
+            assert 0.7 <= watcher.next("data")["age"] < 2
+
+    def test_a_stamp_from_another_clock_is_not_believed(self, device: V4l2Device) -> None:
+        environ = {**device.environ, "FAKE_V4L2_AGE": "-86400000"}
+        with Watcher(SOURCE, environ) as watcher:
+            assert 0 <= watcher.next("data")["age"] < 2
+        environ["FAKE_V4L2_AGE"] = "60000"
+        with Watcher(SOURCE, environ) as watcher:
+            assert 0 <= watcher.next("data")["age"] < 2
+
+    def test_after_a_pause_the_picture_is_a_new_one(self, device: V4l2Device) -> None:
+        with Watcher(SOURCE, device.environ) as watcher:
+            watcher.next("data")
+            watcher.pause()
+            watcher.next("paused")
+            assert watcher.next("data")["age"] < 0.5
+
+    @pytest.mark.parametrize("damage", ["garbage", "truncated"])
+    def test_drops_and_counts_what_is_no_whole_jpeg(self, device: V4l2Device, damage: str) -> None:
+        with Watcher(SOURCE, device.environ) as watcher:
+            watcher.next("data")
+            device.become(damage)
+            first, second = watcher.next("none"), watcher.next("none")
+            device.become("streaming")
+            last = watcher.next("data")
+        assert first["invalid"] == 1
+        assert second["invalid"] == 2
+        assert last["invalid"] >= 2
+        assert jpeg.is_whole(data_of(last))
+
+    def test_cuts_off_the_zeros_some_webcams_send_behind_a_jpeg(self, device: V4l2Device) -> None:
+        device.become("padded")
+        with Watcher(SOURCE, device.environ) as watcher:
+            event = watcher.next("data")
+        assert jpeg.is_whole(data_of(event))
+        assert event["invalid"] == 0
+
+    def test_a_silent_camera_is_waited_for_without_spinning(self, device: V4l2Device) -> None:
+        device.become("silent")
+        with Watcher(SOURCE, device.environ) as watcher:
+            assert watcher.next("none")["waited"] > 0.5
+            assert watcher.next("none")["waited"] > 0.5
+            device.become("streaming")
+            watcher.next("data")
+            device.become("silent")
+            assert watcher.next("none")["waited"] > 0.5
+
+    def test_says_that_it_was_unplugged(self, device: V4l2Device) -> None:
+        with Watcher(SOURCE, device.environ) as watcher:
+            watcher.next("data")
+            device.become("unplugged")
+            said = watcher.next("error")["error"]
+        assert said == "Preloaded Camera (/dev/video9) was unplugged"
+        assert watcher.errors == ""
+
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ("busy", "The camera /dev/video9 is in use by another program"),
+            ("unplugged", "There is no camera at /dev/video9; is it plugged in?"),
+        ],
+    )
+    def test_says_why_it_cannot_be_opened(self, device: V4l2Device, state: str, said: str) -> None:
+        device.become(state)
+        with Watcher(SOURCE, device.environ) as watcher:
+            assert watcher.next("refused")["refused"] == said
+
+    def test_says_that_opencv_cannot_read_the_cameras_format(self, device: V4l2Device) -> None:
+        environ = {**device.environ, "FAKE_V4L2_FORMATS": "H264"}
+        with Watcher(SOURCE, environ) as watcher:
+            said = watcher.next("refused")["refused"]
+        assert said.endswith("offers no picture format that OpenCV can read")
+
+    @pytest.mark.parametrize("path", ["/dev/null", __file__])
+    def test_says_that_it_is_no_camera(self, path: str) -> None:
+        with pytest.raises(CameraError, match="is not a camera"):
+            open_camera(f"v4l2:{path}", CameraSettings())
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Return a video of eight frames at 20 frames a second."""
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+    for number in range(8):
+        writer.write(np.full((48, 64, 3), 8 + 16 * number, np.uint8))
+    writer.release()
+    return path
+
+
+class TestVideo:
+    def test_plays_at_its_own_speed_over_and_over(self, video: Path) -> None:
+        camera = open_camera(f"file:{video}", CameraSettings(framerate=5))
+        shots = [camera.read(GUARD) for _ in range(20)]
+        camera.close()
+        due = [shot.captured_at for shot in shots if shot]
+        beats = [round((moment - due[0]) * 20) for moment in due]
+        assert all(abs((m - due[0]) * 20 - b) < 0.001 for m, b in zip(due, beats))
+        assert [pictures.number_of(shot.data) for shot in shots if shot][:8] == list(range(8))
+        assert len(due) == 20
+
+    def test_leaves_out_the_frames_it_was_too_slow_for(self, video: Path) -> None:
+        camera = open_camera(f"file:{video}", CameraSettings())
+        first = camera.read(GUARD)
+        time.sleep(0.22)  # four frames and a bit
+        second = camera.read(GUARD)
+        camera.close()
+        assert first
+        assert second
+        assert pictures.number_of(first.data) == 0
+        assert pictures.number_of(second.data) in (4, 5, 6, 7)
+
+    def test_gives_nothing_before_its_time(self, video: Path) -> None:
+        camera = open_camera(f"file:{video}", CameraSettings())
+        camera.read(GUARD)
+        assert camera.read(0.001) is None
+        camera.close()
+
+    def test_turns_the_picture(self, video: Path) -> None:
+        camera = open_camera(f"file:{video}", CameraSettings(rotation=270))
+        shot = camera.read(GUARD)
+        camera.close()
+        assert shot
+        assert jpeg.size(shot.data) == (48, 64)
+
+    def test_says_that_a_file_is_no_video(self) -> None:
+        with pytest.raises(CameraError, match="no video in"):
+            open_camera(f"file:{__file__}", CameraSettings())
+
+    def test_says_that_the_file_has_gone_when_it_starts_again(self, video: Path) -> None:
+        camera = open_camera(f"file:{video}", CameraSettings())
+        video.unlink()
+        with pytest.raises(CameraError, match="no video in"):
+            read_until(camera, lambda _: False)
+        camera.close()
+
+
+class TestNetwork:
+    def test_shows_the_newest_picture_of_a_multipart_stream(self) -> None:
+        with WebCamera([pictures.jpeg(3)]) as web:
+            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            shot = camera.read(GUARD)
+            camera.close()
+        assert shot
+        assert pictures.number_of(shot.data) == 3
+
+    def test_keeps_only_the_newest_picture_for_a_slow_reader(self) -> None:
+        shown = [pictures.jpeg(number) for number in range(16)]
+        with WebCamera(shown, framerate=50) as web:
+            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            first = camera.read(GUARD)
+            time.sleep(0.5)  # twenty-five pictures
+            before = time.monotonic()
+            second = camera.read(GUARD)
+            camera.close()
+        assert first
+        assert second
+        assert before - second.captured_at < 0.4
+
+    def test_says_that_the_stream_has_ended(self) -> None:
+        with WebCamera([pictures.jpeg()]) as web:
+            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            camera.read(GUARD)
+            web.hang_up()
+            with pytest.raises(CameraError, match="has stopped sending pictures"):
+                read_until(camera, lambda _: False)
+            camera.close()
+
+    def test_says_that_there_is_nobody(self) -> None:
+        with pytest.raises(CameraError, match=r"^Cannot get pictures from http://127.0.0.1:1/a$"):
+            open_camera("http://127.0.0.1:1/a", CameraSettings())
+
+    def test_a_secret_of_the_url_is_never_told(self) -> None:
+        script = """
+import sys
+from doorbelld.camera import CameraError, CameraSettings, open_camera
+for scheme in ("http", "https", "rtsp"):
+    try:
+        open_camera(scheme + "://user:hunter2@127.0.0.1:1/a?key=hunter3", CameraSettings())
+    except CameraError as error:
+        print(error)
+"""
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert done.stderr == ""
+        assert done.stdout.splitlines() == [
+            f"Cannot get pictures from {scheme}://127.0.0.1:1/a"
+            for scheme in ("http", "https", "rtsp")
+        ]
+
+    def test_its_name_keeps_the_port_of_a_numeric_address(self) -> None:
+        camera = NetworkCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())
+        assert camera.name == "rtsp://[fe80::1]:554/live"
+        camera.close()

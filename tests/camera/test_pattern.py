@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.camera.pattern import PatternCamera
+from tests.support.daemon import GUARD, ROOT
+
+
+def decode(data: bytes) -> Any:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image
+
+
+@pytest.mark.parametrize(
+    "size", [(640, 480), (480, 640), (1920, 1080), (64, 48), (63, 47), (1, 1), (7, 300), (300, 7)]
+)
+def test_has_the_asked_size_whatever_it_is(size: tuple[int, int]) -> None:
+    camera = open_camera("pattern", CameraSettings(*size))
+    shot = camera.read(GUARD)
+    camera.close()
+    assert shot
+    assert jpeg.size(shot.data) == size
+
+
+def test_no_frame_is_like_the_one_before() -> None:
+    camera = open_camera("pattern", CameraSettings(framerate=100))
+    shots = [camera.read(GUARD) for _ in range(20)]
+    camera.close()
+    assert len({shot.data for shot in shots if shot}) == 20
+
+
+def test_gives_nothing_before_its_time_and_the_moment_due() -> None:
+    camera = open_camera("pattern", CameraSettings(framerate=20))
+    first = camera.read(GUARD)
+    assert camera.read(0.001) is None
+    second = camera.read(GUARD)
+    camera.close()
+    assert first
+    assert second
+    beats = (second.captured_at - first.captured_at) * 20
+    assert beats == pytest.approx(round(beats), abs=0.001)
+    assert second.captured_at <= time.monotonic()
+
+
+def test_shows_the_time_of_day_and_the_number_of_the_frame() -> None:
+    """The digits are those the camera draws for that time and number, and for no other."""
+    settings = CameraSettings(framerate=1000, quality=95)
+    camera, other = PatternCamera(settings), PatternCamera(settings)
+    camera.open()
+    other.open()
+    camera._number = other._number = 41
+    noon = time.mktime((2026, 1, 2, 12, 34, 56, 0, 0, -1)) + 0.75
+    camera._number += 1
+    camera._update(noon)
+    shown = camera._card[150:330].copy()
+    for text, row in (("12:34:56.7", 0), ("    000042", 1)):
+        for column, letter in enumerate(text):
+            left = (640 - 10 * camera._wide) // 2 + column * camera._wide
+            top = (480 - 2 * camera._high) // 2 + row * camera._high
+            cell = camera._card[top : top + camera._high, left : left + camera._wide]
+            assert (cell == other._glyphs[letter]).all()
+    camera._update(noon + 0.1)
+    assert (camera._card[150:330] != shown).any()
+    camera.close()
+    other.close()
+
+
+def test_all_digits_look_different() -> None:
+    camera = PatternCamera(CameraSettings(64, 48))
+    camera.open()
+    assert len({glyph.tobytes() for glyph in camera._glyphs.values()}) >= 10
+    camera.close()
+
+
+def test_is_turned_like_any_camera() -> None:
+    upright = open_camera("pattern", CameraSettings())
+    turned = open_camera("pattern", CameraSettings(rotation=90))
+    first, second = upright.read(GUARD), turned.read(GUARD)
+    upright.close()
+    turned.close()
+    assert first
+    assert second
+    assert jpeg.size(second.data) == (480, 640)
+    bars = decode(first.data)[40, ::10].astype(int)
+    down_the_right_side = decode(second.data)[::10, -41].astype(int)
+    assert abs(bars - down_the_right_side).mean() < 10
+
+
+def test_says_that_it_needs_opencv() -> None:
+    script = """
+import sys
+sys.modules["cv2"] = None
+from doorbelld.camera import CameraError, CameraSettings, open_camera
+try:
+    open_camera("pattern", CameraSettings())
+except CameraError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "The test pattern needs OpenCV, which is not installed\n"

@@ -1,0 +1,104 @@
+"""A V4L2 camera of the test's own, and a child process that looks at it.
+
+The camera is a library that is preloaded (v4l2_camera.c), so only a new process sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.support.daemon import GUARD, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+DEVICE = "/dev/video9"
+"""Where the camera is; the file itself need not exist."""
+
+
+def build(folder: Path) -> Path:
+    """Compile the camera into ``folder``; return the library."""
+    library = folder / "v4l2_camera.so"
+    source = Path(__file__).with_name("v4l2_camera.c")
+    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
+    subprocess.run(["gcc", *flags, "-o", library, source, "-ldl"], check=True)
+    return library
+
+
+class V4l2Device:
+    """The camera: what it shows, and what is wrong with it."""
+
+    def __init__(self, library: Path, folder: Path, pictures: Iterable[bytes]) -> None:
+        self._control = folder / "control"
+        frames = folder / "frames"
+        frames.mkdir()
+        for number, data in enumerate(pictures):
+            (frames / f"{number:03d}.jpg").write_bytes(data)
+        self.environ = {
+            "LD_PRELOAD": str(library),
+            "FAKE_V4L2_DEVICE": DEVICE,
+            "FAKE_V4L2_FRAMES": str(frames),
+            "FAKE_V4L2_CONTROL": str(self._control),
+        }
+        """What a process needs in its environment to see the camera."""
+
+    def become(self, state: str) -> None:
+        """Make it ``streaming``, ``silent``, ``unplugged``, ``busy``, ``garbage``, …"""
+        written = self._control.with_suffix(".new")
+        written.write_text(state)
+        written.replace(self._control)  # never half written
+
+
+class Watcher:
+    """A child process that opens a camera by its source, and tells what it reads from it."""
+
+    def __init__(self, source: str, environ: dict[str, str], **settings: object) -> None:
+        pairs = [f"{key}={value}" for key, value in settings.items()]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.watch_camera", source, *pairs],
+            cwd=ROOT,
+            env={**os.environ, **environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._unread = b""
+        self.errors = ""
+        """What it wrote to its standard error, once it has ended."""
+
+    def next(self, *keys: str) -> dict[str, Any]:
+        """Return the next event that has all of ``keys``."""
+        while True:
+            event: dict[str, Any] = json.loads(self._line())
+            if all(key in event for key in keys):
+                return event
+
+    def pause(self) -> None:
+        """Make it read nothing for a second."""
+        assert self._process.stdin
+        self._process.stdin.write(b"pause\n")
+        self._process.stdin.flush()
+
+    def __enter__(self) -> Watcher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        errors = self._process.communicate(timeout=GUARD)[1]
+        self.errors = errors.decode()
+
+    def _line(self) -> bytes:
+        assert self._process.stdout
+        while b"\n" not in self._unread:
+            ready, _, _ = select.select([self._process.stdout], [], [], GUARD)
+            assert ready, "the child process says nothing"
+            chunk = os.read(self._process.stdout.fileno(), 65536)
+            assert chunk, "the child process has ended"
+            self._unread += chunk
+        line, self._unread = self._unread.split(b"\n", 1)
+        return line

@@ -1,0 +1,66 @@
+"""A camera on the network: an HTTP server with one endless multipart stream."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class WebCamera:
+    """Serves the pictures it is given, over and over, until it is told to hang up.
+
+    ``requests`` are the header blocks of those who came.
+    """
+
+    def __init__(self, pictures: list[bytes], framerate: float = 30) -> None:
+        self.requests: list[str] = []
+        self._hang_up = threading.Event()
+        self._server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), self._make_handler(pictures, framerate)
+        )
+        self._server.daemon_threads = False
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    def hang_up(self) -> None:
+        """End every stream."""
+        self._hang_up.set()
+
+    def __enter__(self) -> WebCamera:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def _make_handler(self, pictures: list[bytes], framerate: float) -> Any:
+        hang_up, requests = self._hang_up, self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                requests.append(str(self.headers))
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
+                self.end_headers()
+                for data in itertools.cycle(pictures):
+                    head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
+                    try:
+                        self.wfile.write(head.encode() + b"\r\n\r\n" + data + b"\r\n")
+                    except OSError:
+                        return
+                    if hang_up.wait(1 / framerate):
+                        return
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler
