@@ -103,20 +103,20 @@
   }
 
   function judge(status) {
-    const { camera, limits } = status;
+    const { camera } = status;
+    const mine = status.viewers.find((viewer) => viewer.key === key);
+    if (!mine && performance.now() - openedAt > JOIN_MS) reopenStream();
     if (camera.state === "starting") return show("connecting", "Starting the camera");
     if (camera.state !== "streaming") {
       return show("offline", `Offline since ${clock(camera.since)}`, camera.detail);
     }
-    const mine = status.viewers.find((viewer) => viewer.key === key);
-    if (!mine) {
-      if (key && performance.now() - openedAt < JOIN_MS) return show("connecting");
-      reopenStream();
-      if (status.watching < limits.max_viewers) return show("connecting");
-      const reason = `${limits.max_viewers} are watching, and more may not.`;
-      return show("full", "No room right now", `${reason} This page keeps trying.`);
-    }
-    return judgeAge(camera, mine);
+    return mine ? judgeAge(camera, mine) : showMissing(status);
+  }
+
+  function showMissing({ watching, limits }) {
+    if (watching < limits.max_viewers) return show("connecting");
+    const reason = `${limits.max_viewers} are watching, and more may not.`;
+    return show("full", "No room right now", `${reason} This page keeps trying.`);
   }
 
   function judgeAge(camera, mine) {
