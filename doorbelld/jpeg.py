@@ -200,8 +200,11 @@ def turn(image: Any, rotation: int, hflip: bool, vflip: bool) -> Any:
 def reorient(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int) -> bytes:
     """Decode a JPEG, turn it as :func:`turn` does, and encode it again.
 
-    Raises ValueError if ``data`` cannot be decoded.
+    If there is nothing to turn, it is returned as it is, and OpenCV is not needed. Raises
+    ValueError if ``data`` cannot be decoded.
     """
+    if not (rotation or hflip or vflip):
+        return data
     cv2 = load_opencv()
     import numpy as np
 

@@ -30,7 +30,7 @@ class V4l2Camera:
     """A webcam, or anything else that the kernel shows as /dev/videoN.
 
     Its own JPEGs are passed on as they are, if it makes any and the picture need not be
-    turned; otherwise raw pictures are turned and encoded. ``captured_at`` is the driver's
+    turned; otherwise raw pictures are encoded. ``captured_at`` is the driver's
     own time stamp of the buffer.
     """
 
@@ -40,7 +40,8 @@ class V4l2Camera:
         self._path = path
         self._settings = settings
         self._capture: Any = None
-        self._passes_jpeg = False
+        self._turned = bool(settings.rotation or settings.hflip or settings.vflip)
+        self._sends_jpeg = False
         self._stale = 0.0
         self._failures = 0
 
@@ -67,9 +68,10 @@ class V4l2Camera:
         if not whole:
             self.invalid += 1
             return None
-        if self._passes_jpeg:
-            return self._check(image.tobytes(), captured_at)
-        return Shot(_encode(image, self._settings), captured_at)
+        if not self._sends_jpeg:
+            return Shot(_encode(image, self._settings), captured_at)
+        data = self._check(image.tobytes())
+        return Shot(data, captured_at) if data else None
 
     def close(self) -> None:
         """Stop capturing."""
@@ -80,16 +82,19 @@ class V4l2Camera:
     def _configure(self, cv2: Any) -> None:
         asked, capture = self._settings, self._capture
         mjpg = cv2.VideoWriter.fourcc(*"MJPG")
-        turned = asked.rotation or asked.hflip or asked.vflip
-        if not turned:
-            capture.set(cv2.CAP_PROP_FOURCC, mjpg)
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, asked.width)
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, asked.height)
-        capture.set(cv2.CAP_PROP_FPS, asked.framerate)
-        self._passes_jpeg = not turned and int(capture.get(cv2.CAP_PROP_FOURCC)) == mjpg
-        if self._passes_jpeg:
+        # To be turned, raw pictures need not be decoded first. But they may be too large
+        # for the cable to carry many of them.
+        for fourcc in (None, mjpg) if self._turned else (mjpg,):
+            if fourcc:
+                capture.set(cv2.CAP_PROP_FOURCC, fourcc)
+            capture.set(cv2.CAP_PROP_FRAME_WIDTH, asked.width)
+            capture.set(cv2.CAP_PROP_FRAME_HEIGHT, asked.height)
+            capture.set(cv2.CAP_PROP_FPS, asked.framerate)
+            if capture.get(cv2.CAP_PROP_FPS) > asked.framerate * 0.9:
+                break
+        self._sends_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == mjpg
+        if self._sends_jpeg:  # we want to see it before anything decodes it
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
-        self._position = cv2.CAP_PROP_POS_MSEC
         self._stale = 2 / max(capture.get(cv2.CAP_PROP_FPS), 1)
 
     def _grab(self) -> float | None:
@@ -109,12 +114,14 @@ class V4l2Camera:
         return captured_at
 
     def _captured_at(self, now: float) -> float:
-        stamp = float(self._capture.get(self._position)) / 1000
+        position = jpeg.load_opencv().CAP_PROP_POS_MSEC
+        stamp = float(self._capture.get(position)) / 1000
         return stamp if now - _FRESH < stamp <= now else now
 
     def _miss(self, waited: float) -> None:
         """Tell a camera that is silent (OpenCV waited in vain) from one that is gone."""
         if waited > 0.5:
+            self._failures = 0
             return
         # At once: the device is gone, or a signal came while OpenCV waited.
         self._failures += 1
@@ -125,12 +132,18 @@ class V4l2Camera:
         if self._failures >= _TRIES:
             raise CameraError(f"{self.name} has stopped working")
 
-    def _check(self, data: bytes, captured_at: float) -> Shot | None:
+    def _check(self, data: bytes) -> bytes | None:
+        """Return the camera's JPEG, turned if it is to be; None if it is damaged."""
         data = data.rstrip(b"\0")  # some webcams fill up their last packet
-        if not jpeg.is_whole(data):
-            self.invalid += 1
-            return None
-        return Shot(data, captured_at)
+        asked = self._settings
+        try:
+            if jpeg.is_whole(data):
+                turn = asked.rotation, asked.hflip, asked.vflip
+                return jpeg.reorient(data, *turn, asked.quality)
+        except ValueError:
+            logger.debug("%s: a JPEG that cannot be decoded", self.name)
+        self.invalid += 1
+        return None
 
 
 class VideoCamera:
@@ -230,16 +243,14 @@ class NetworkCamera:
                 logger.info("%s: waiting for the network to give up", self.name)
 
     def _receive(self) -> None:
-        cv2 = _load_opencv()
         try:
-            self._receive_from(self._connect(cv2))
+            self._receive_from(self._connect())
         except CameraError as error:
             self._mailbox.fail(error)
-        except cv2.error:
-            self._mailbox.fail(CameraError(f"{self.name} sends what OpenCV cannot read"))
         self._opened.set()
 
-    def _connect(self, cv2: Any) -> Any:
+    def _connect(self) -> Any:
+        cv2 = _load_opencv()
         patience = int(self._settings.stall_timeout * 1000)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
         limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera import CameraError, CameraSettings, mjpeg, open_camera
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
 
@@ -186,6 +186,18 @@ class TestPipe:
             writer.write(b"".join(FOUR))
             assert take(camera, 1)[0].data == FOUR[3]
             assert camera.read(0.001) is None
+        camera.close()
+
+    def test_a_writer_that_never_pauses_does_not_hold_it(
+        self, pipe: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mjpeg, "_AT_ONCE", 1)
+        monkeypatch.setattr(mjpeg, "_CHUNK", len(FOUR[0]))
+        camera = open_camera(f"file:{pipe}", FAST)
+        with pipe.open("wb", buffering=0) as writer:
+            writer.write(FOUR[0] * 4)
+            assert len(take(camera, 4)) == 4
+            assert camera.read(0) is None
         camera.close()
 
     def test_puts_together_what_comes_in_pieces(self, pipe: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import base64
+import socket
 import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from doorbelld import jpeg
 from doorbelld.camera import CameraError, CameraSettings, open_camera
-from doorbelld.camera.opencv import NetworkCamera
+from doorbelld.camera.opencv import NetworkCamera, V4l2Camera, VideoCamera
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
 from tests.support.v4l2 import DEVICE, V4l2Device, Watcher
@@ -80,6 +82,23 @@ class TestV4l2:
         with Watcher(SOURCE, device.environ, rotation=90) as watcher:
             assert jpeg.size(data_of(watcher.next("data"))) == (480, 640)
 
+    def test_turns_jpegs_if_raw_pictures_are_too_slow(self, device: V4l2Device) -> None:
+        environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG,YUYV", "FAKE_V4L2_RAW_FPS": "5"}
+        with Watcher(SOURCE, environ, rotation=90) as watcher:
+            image = decoded(data_of(watcher.next("data")))
+        assert image.shape == (640, 480)
+        assert image.max() - image.min() < 5
+
+    def test_never_turns_a_damaged_jpeg(self, device: V4l2Device) -> None:
+        device.become("truncated")
+        with Watcher(SOURCE, device.environ, hflip="true") as watcher:
+            assert watcher.next("none")["invalid"] == 1
+
+    def test_counts_a_jpeg_that_cannot_be_decoded(self, v4l2_library: Path, tmp_path: Path) -> None:
+        empty = V4l2Device(v4l2_library, tmp_path, [b"\xff\xd8\xff\xd9"])
+        with Watcher(SOURCE, empty.environ, hflip="true") as watcher:
+            assert watcher.next("none")["invalid"] == 1
+
     def test_the_capture_time_is_the_drivers_stamp(self, device: V4l2Device) -> None:
         environ = {**device.environ, "FAKE_V4L2_AGE": "700"}
         with Watcher(SOURCE, environ) as watcher:
@@ -138,6 +157,31 @@ class TestV4l2:
         assert said == "Preloaded Camera (/dev/video9) was unplugged"
         assert watcher.errors == ""
 
+    def test_says_that_it_works_no_more(self, device: V4l2Device) -> None:
+        with Watcher(SOURCE, device.environ) as watcher:
+            watcher.next("data")
+            device.become("broken")
+            said = watcher.next("error")["error"]
+        assert said == "Preloaded Camera (/dev/video9) has stopped working"
+
+    def test_a_signal_does_not_look_like_an_unplugged_camera(self, device: V4l2Device) -> None:
+        with Watcher(SOURCE, device.environ) as watcher:
+            watcher.next("data")
+            device.become("silent")
+            watcher.next("none")
+            while watcher.next("none")["waited"] > 0.9:
+                watcher.interrupt()
+            device.become("streaming")
+            watcher.next("data")
+
+    def test_a_raw_picture_that_opencv_does_not_understand_is_counted(self) -> None:
+        camera = V4l2Camera("/dev/none", CameraSettings())
+        camera._capture = mock.Mock()
+        camera._capture.get.return_value = 0
+        camera._capture.retrieve.return_value = (False, None)
+        assert camera.read(1) is None
+        assert camera.invalid == 1
+
     @pytest.mark.parametrize(
         ("state", "said"),
         [
@@ -160,6 +204,13 @@ class TestV4l2:
     def test_says_that_it_is_no_camera(self, path: str) -> None:
         with pytest.raises(CameraError, match="is not a camera"):
             open_camera(f"v4l2:{path}", CameraSettings())
+
+
+@pytest.mark.parametrize("source", ["v4l2:/dev/none", f"file:{__file__}", "http://127.0.0.1:1/"])
+def test_says_that_opencv_is_not_installed(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(CameraError, match=r"^This camera needs OpenCV, which is not installed$"):
+        open_camera(source, CameraSettings())
 
 
 @pytest.fixture
@@ -200,6 +251,13 @@ class TestVideo:
         camera.read(GUARD)
         assert camera.read(0.001) is None
         camera.close()
+
+    def test_a_frame_that_cannot_be_converted_is_counted(self, video: Path) -> None:
+        camera = VideoCamera(video, CameraSettings())
+        camera._capture = mock.Mock()
+        camera._capture.retrieve.return_value = (False, None)
+        assert camera.read(GUARD) is None
+        assert camera.invalid == 1
 
     def test_turns_the_picture(self, video: Path) -> None:
         camera = open_camera(f"file:{video}", CameraSettings(rotation=270))
@@ -254,6 +312,19 @@ class TestNetwork:
     def test_says_that_there_is_nobody(self) -> None:
         with pytest.raises(CameraError, match=r"^Cannot get pictures from http://127.0.0.1:1/a$"):
             open_camera("http://127.0.0.1:1/a", CameraSettings())
+
+    def test_a_server_that_says_nothing_is_given_up_after_a_while(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            camera = open_camera(url, CameraSettings(stall_timeout=3))
+            assert camera.read(0) is None
+            camera.close()
+            assert caplog.messages == [f"{url}: waiting for the network to give up"]
+            with pytest.raises(CameraError, match=r"^Cannot get pictures from"):
+                camera.read(GUARD)
 
     def test_a_secret_of_the_url_is_never_told(self) -> None:
         script = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,10 @@ class Watcher:
         assert self._process.stdin
         self._process.stdin.write(b"pause\n")
         self._process.stdin.flush()
+
+    def interrupt(self) -> None:
+        """Send it a signal that it handles by doing nothing."""
+        self._process.send_signal(signal.SIGUSR1)
 
     def __enter__(self) -> Watcher:
         return self

@@ -11,6 +11,7 @@
  *   FAKE_V4L2_DEVICE   path of the camera (/dev/video9)
  *   FAKE_V4L2_FRAMES   folder of *.jpg, shown in name order, over and over (MJPG only)
  *   FAKE_V4L2_FPS      frames a second (30)
+ *   FAKE_V4L2_RAW_FPS  the same for the formats that are not MJPG (FAKE_V4L2_FPS)
  *   FAKE_V4L2_SIZE     the only size it offers (640x480)
  *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, YUYV, GREY, comma separated (MJPG)
  *   FAKE_V4L2_AGE      milliseconds that a frame's time stamp lies in the past (0)
@@ -21,6 +22,7 @@
  *       busy        another program has it: EBUSY
  *       garbage     frames of bytes that are no JPEG
  *       truncated   frames that lack their second half
+ *       broken      frames cannot be fetched, and the device stays there
  *       padded      frames followed by zeros, as some webcams send them
  *
  * Raw frames are dark on the left half and bright on the right half.
@@ -50,7 +52,7 @@
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-enum state { STREAMING, SILENT, UNPLUGGED, BUSY, GARBAGE, TRUNCATED, PADDED };
+enum state { STREAMING, SILENT, UNPLUGGED, BUSY, GARBAGE, TRUNCATED, BROKEN, PADDED };
 
 struct frame {
     unsigned char *data;
@@ -76,7 +78,6 @@ static struct {
     unsigned sequence;
     uint32_t format;
     unsigned width, height;
-    double fps;
     struct frame frames[MAX_FRAMES];
     unsigned frame_count;
 } camera = {.lock = PTHREAD_MUTEX_INITIALIZER, .memory = -1};
@@ -92,7 +93,7 @@ static bool is_ours(const char *path) {
 
 static enum state read_state(void) {
     static const char *const words[] = {"streaming", "silent",    "unplugged", "busy",
-                                        "garbage",   "truncated", "padded"};
+                                        "garbage",   "truncated", "broken",    "padded"};
     char text[32] = "";
     FILE *file = fopen(setting("FAKE_V4L2_CONTROL", "/dev/null"), "r");
     if (file) {
@@ -150,7 +151,6 @@ static void set_up(void) {
         return;
     load_frames();
     sscanf(setting("FAKE_V4L2_SIZE", "640x480"), "%ux%u", &camera.width, &camera.height);
-    camera.fps = atof(setting("FAKE_V4L2_FPS", "30"));
     camera.format = format_number(0);
     camera.memory = memfd_create("v4l2_camera", MFD_CLOEXEC);
     size_t size = (size_t)MAX_BUFFERS * BUFFER_SIZE;
@@ -158,6 +158,12 @@ static void set_up(void) {
         abort();
     camera.buffers =
         REAL(mmap)(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, camera.memory, 0);
+}
+
+static double frame_rate(void) {
+    const char *usual = setting("FAKE_V4L2_FPS", "30");
+    bool raw = camera.format != V4L2_PIX_FMT_MJPEG;
+    return atof(raw ? setting("FAKE_V4L2_RAW_FPS", usual) : usual);
 }
 
 static size_t fill_raw(unsigned char *to) {
@@ -256,7 +262,7 @@ static void *stream(void *unused) {
     struct timespec due;
     clock_gettime(CLOCK_MONOTONIC, &due);
     for (bool more = true; more;) {
-        due.tv_nsec += (long)(1e9 / camera.fps);
+        due.tv_nsec += (long)(1e9 / frame_rate());
         while (due.tv_nsec >= 1000000000) {
             due.tv_nsec -= 1000000000;
             due.tv_sec++;
@@ -342,10 +348,10 @@ static int format(struct v4l2_format *it, bool set) {
     return 0;
 }
 
-static int frame_rate(struct v4l2_streamparm *it) {
+static int stream_parameters(struct v4l2_streamparm *it) {
     it->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
     it->parm.capture.timeperframe.numerator = 1000;
-    it->parm.capture.timeperframe.denominator = (uint32_t)(camera.fps * 1000);
+    it->parm.capture.timeperframe.denominator = (uint32_t)(frame_rate() * 1000);
     return 0;
 }
 
@@ -412,6 +418,8 @@ static int camera_ioctl(int fd, unsigned long request, void *argument) {
         return fail(ENODEV);
     if (state == BUSY && (request == VIDIOC_S_FMT || request == VIDIOC_REQBUFS))
         return fail(EBUSY);
+    if (state == BROKEN && request == VIDIOC_DQBUF)
+        return fail(EPROTO);
     switch (request) {
     case VIDIOC_QUERYCAP:
         return query_capabilities(argument);
@@ -423,7 +431,7 @@ static int camera_ioctl(int fd, unsigned long request, void *argument) {
         return format(argument, true);
     case VIDIOC_G_PARM:
     case VIDIOC_S_PARM:
-        return frame_rate(argument);
+        return stream_parameters(argument);
     case VIDIOC_G_INPUT:
         *(int *)argument = 0;
         return 0;

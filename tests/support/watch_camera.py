@@ -11,6 +11,7 @@ import base64
 import dataclasses
 import json
 import select
+import signal
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -60,6 +61,7 @@ def watch(camera: Camera) -> None:
 
 def main() -> None:
     """Open, watch, close."""
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
         camera = open_camera(sys.argv[1], settings_of(sys.argv[2:]))
     except CameraError as error:
