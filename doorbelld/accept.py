@@ -70,8 +70,8 @@ class AcceptLoop:
     """Accepts, waits for whole request heads, and writes what answers are left.
 
     ``serve(connection, head)`` is called with every whole head, ``reject(status)`` returns
-    the answer for a head that is too long (431) or too late (408). Both are called from the
-    loop's thread and must not block.
+    the answer for a head that is too long (431, or 414 if its first line is) or too late
+    (408). Both are called from the loop's thread and must not block.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class AcceptLoop:
             self._remove(connection)
             self._serve(connection, connection.sock.recv(end.end()))
         elif len(seen) >= MAX_HEAD:
-            self._answer_and_close(connection, 431)
+            self._answer_and_close(connection, 431 if b"\n" in seen else 414)
         elif not seen or mask & (select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR):
             self._drop(connection)
 

@@ -87,8 +87,17 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
         elif not self.raw_requestline.strip():
             self.send_error(HTTPStatus.BAD_REQUEST, "the request line is empty")
-        elif self.parse_request():
+        elif not self.parse_request():
+            return  # and has said why
+        elif self.headers.defects:
+            # What stands below such a line was not read: it may tell of a body.
+            self.send_error(HTTPStatus.BAD_REQUEST, "a header line cannot be understood")
+        else:
             self._respond()
+
+    def handle_expect_100(self) -> bool:
+        """Ask nobody to send a body: none is read."""
+        return True
 
     def send_error(
         self,
@@ -130,14 +139,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.request_version == "HTTP/0.9":
             self.send_error(HTTPStatus.BAD_REQUEST, "the request line has no HTTP version")
             return
+        has_body = self._has_body()
+        # A body is never read, so it must not be taken for the next request.
+        self.close_connection |= has_body
         path, query = self._split_url()
         if path == "/" and "action" in query:
             path = f"/?action={query['action']}"
         route = _ROUTES.get(path)
         asset = self.server.assets.get(path)
-        has_body = self._has_body()
-        # A body is never read, so it must not be taken for the next request.
-        self.close_connection |= has_body
         if route is None and asset is None:
             self._refuse(HTTPStatus.NOT_FOUND, "there is nothing here")
         elif self.command not in ("GET", "HEAD"):
