@@ -1,0 +1,59 @@
+"""Raw HTTP: requests that no well-behaved client would send, byte for byte."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import NamedTuple
+
+from tests.support.daemon import Daemon
+
+
+class Answer(NamedTuple):
+    """One answer: status, reason and headers as :mod:`http.client` reads them, and the body."""
+
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+
+def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
+    """Read one answer, and not a byte more than has come with it."""
+    answer = http.client.HTTPResponse(sock, method=method)
+    try:
+        answer.begin()
+        return Answer(answer.status, answer.headers, answer.read())
+    finally:
+        answer.close()
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Read until the daemon closes the connection."""
+    found = bytearray()
+    while True:
+        some = sock.recv(1 << 16)
+        if not some:
+            return bytes(found)
+        found += some
+
+
+def exchange(daemon: Daemon, request: bytes) -> bytes:
+    """Send these bytes; return all that comes back until the daemon closes the connection."""
+    with daemon.connect() as sock:
+        sock.sendall(request)
+        return read_to_end(sock)
+
+
+def only_answer(data: bytes) -> Answer:
+    """Take bytes apart that must be one whole answer and nothing else."""
+    head, end, body = data.partition(b"\r\n\r\n")
+    assert end, f"not an answer: {data!r}"
+    first, _, rest = head.partition(b"\r\n")
+    version, status, _ = first.split(b" ", 2)
+    assert version == b"HTTP/1.1"
+    headers = http.client.HTTPMessage()
+    for line in rest.decode("ascii").split("\r\n"):
+        name, _, value = line.partition(": ")
+        headers[name] = value
+    assert len(body) == int(headers["Content-Length"]), f"more than one answer: {data!r}"
+    return Answer(int(status), headers, body)
