@@ -58,9 +58,9 @@ def test_shows_the_time_of_day_and_the_number_of_the_frame() -> None:
     camera, other = PatternCamera(settings), PatternCamera(settings)
     camera.open()
     other.open()
-    camera._number = other._number = 41
+    camera._number = 41
+    camera.read(GUARD)
     noon = time.mktime((2026, 1, 2, 12, 34, 56, 0, 0, -1)) + 0.75
-    camera._number += 1
     camera._update(noon)
     shown = camera._card[150:330].copy()
     for text, row in (("12:34:56.7", 0), ("    000042", 1)):

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,10 +76,12 @@ class Watcher:
 
     def next(self, *keys: str) -> dict[str, Any]:
         """Return the next event that has all of ``keys``."""
-        while True:
+        give_up_at = time.monotonic() + GUARD
+        while time.monotonic() < give_up_at:
             event: dict[str, Any] = json.loads(self._line())
             if all(key in event for key in keys):
                 return event
+        raise AssertionError(f"never: {keys}")
 
     def pause(self) -> None:
         """Make it read nothing for a second."""
