@@ -121,7 +121,7 @@ def _find(settings: CameraSettings) -> Camera:
             return _make_pi(kind.__name__.rpartition(".")[2], 0, settings)
     found = devices.find()
     if not found:
-        raise CameraError("No camera found; is it plugged in?")
+        raise CameraError("No camera found; check that one is plugged in")
     return _make(f"v4l2:{found[0].path}", settings)
 
 

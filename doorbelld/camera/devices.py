@@ -100,7 +100,7 @@ def _query(fd: int, path: str) -> Device:
 
 def _explain(path: str, error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return f"There is no camera at {path}; is it plugged in?"
+        return f"There is no camera at {path}; check that it is plugged in"
     if error.errno in (errno.EACCES, errno.EPERM):
         return f"No permission to use {path}; the user must be in the group video"
     if error.errno == errno.EBUSY:

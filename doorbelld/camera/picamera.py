@@ -144,7 +144,7 @@ class PicameraCamera:
         if "Out of resources" in text:
             return f"{self.name} is in use by another program"
         if isinstance(error, IndexError) or "not detected" in text or "No such" in text:
-            return f"{self.name} is not detected; is its cable plugged in?"
+            return f"{self.name} is not detected; check its cable"
         return f"{self.name} does not start: {text}"
 
 

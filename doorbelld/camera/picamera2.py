@@ -136,7 +136,7 @@ class Picamera2Camera:
         if "busy" in text.lower():
             return f"{self.name} is in use by another program"
         if isinstance(cause, IndexError) or "not found" in text:
-            return f"{self.name} is not detected; is its cable plugged in?"
+            return f"{self.name} is not detected; check its cable"
         return f"{self.name} does not start: {text}"
 
 

@@ -33,7 +33,7 @@ class TestAuto:
         monkeypatch.setattr(devices, "find", list)
 
     def test_without_a_camera_says_so(self) -> None:
-        with pytest.raises(CameraError, match=r"^No camera found; is it plugged in?"):
+        with pytest.raises(CameraError, match=r"^No camera found; check that one is plugged in"):
             open_camera("auto", CameraSettings())
 
     def test_takes_picamera2_first(self, monkeypatch: pytest.MonkeyPatch) -> None:

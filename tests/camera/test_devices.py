@@ -132,7 +132,9 @@ def test_probe_says_who_it_is(kernel: Kernel) -> None:
 
 
 def test_probe_says_what_is_in_the_way(kernel: Kernel) -> None:
-    with pytest.raises(CameraError, match=r"^There is no camera at /dev/video99; is it plugged in"):
+    with pytest.raises(
+        CameraError, match=r"^There is no camera at /dev/video99; check that it is plugged in"
+    ):
         devices.probe("/dev/video99")
     with pytest.raises(CameraError, match=r"video0 \(Decoder\) is not a camera that sends pict"):
         devices.probe(kernel.add(0, "Decoder", device_caps=MEMORY_TO_MEMORY))

@@ -186,7 +186,7 @@ class TestV4l2:
         ("state", "said"),
         [
             ("busy", "The camera /dev/video9 is in use by another program"),
-            ("unplugged", "There is no camera at /dev/video9; is it plugged in?"),
+            ("unplugged", "There is no camera at /dev/video9; check that it is plugged in"),
         ],
     )
     def test_says_why_it_cannot_be_opened(self, device: V4l2Device, state: str, said: str) -> None:

@@ -149,7 +149,7 @@ def test_an_error_of_the_encoder_is_told(
     [
         ("PiCameraMMALError", ("ENOSPC", "x"), "is in use by another program"),
         ("PiCameraError", ("Camera is not enabled. Try…",), "is not enabled; raspi-config can"),
-        ("PiCameraError", ("Camera is not detected",), "is not detected; is its cable"),
+        ("PiCameraError", ("Camera is not detected",), "is not detected; check its cable"),
         ("PiCameraValueError", ("Bad framerate",), "does not start: Bad framerate"),
     ],
 )

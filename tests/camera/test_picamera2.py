@@ -115,7 +115,7 @@ def test_drops_and_counts_damaged_frames(pi: Any) -> None:
     ("cause", "said"),
     [
         ("Failed to acquire camera: Device or resource busy", "is in use by another program"),
-        ("Camera(s) not found (Do not forget to…)", "is not detected; is its cable plugged in"),
+        ("Camera(s) not found (Do not forget to…)", "is not detected; check its cable"),
         ("width and height should be even", "does not start: width and height should be even"),
     ],
 )
