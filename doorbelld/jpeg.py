@@ -174,6 +174,8 @@ def load_opencv() -> Any:
     # OpenCV prints warnings of its own, with whole URLs in them, past our log.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Over UDP a lost packet of an rtsp camera tears the picture; other sources ignore this.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
     import cv2
 
     return cv2

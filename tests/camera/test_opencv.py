@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import re
 import socket
 import subprocess
 import sys
+import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from unittest import mock
 
 import cv2
@@ -308,6 +311,41 @@ class TestNetwork:
             with pytest.raises(CameraError, match="has stopped sending pictures"):
                 read_until(camera, lambda _: False)
             camera.close()
+
+    def test_asks_an_rtsp_camera_for_tcp(self) -> None:
+        """The camera answers as far as the SETUP request, which names the transport."""
+        sdp = "v=0\r\no=- 0 0 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\n"
+        answers = {"OPTIONS": "", "DESCRIBE": sdp}
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/a"
+            camera = NetworkCamera(url, CameraSettings(stall_timeout=2))
+            thread = threading.Thread(target=self.open_in_vain, args=(camera,))
+            thread.start()
+            connection, _ = server.accept()
+            with connection, connection.makefile("rw", newline="") as talk:
+                request = self.read_request(talk)
+                while (method := request.split()[0]) in answers:
+                    number = re.search(r"CSeq: (\d+)", request)
+                    assert number
+                    body = answers[method]
+                    talk.write(f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\n")
+                    talk.write("Content-Type: application/sdp\r\n")
+                    talk.write(f"Content-Length: {len(body)}\r\n\r\n{body}")
+                    talk.flush()
+                    request = self.read_request(talk)
+            thread.join(GUARD)
+            camera.close()
+        assert request.startswith("SETUP")
+        assert "Transport: RTP/AVP/TCP" in request
+
+    @staticmethod
+    def read_request(talk: IO[str]) -> str:
+        return "".join(iter(talk.readline, "\r\n"))
+
+    @staticmethod
+    def open_in_vain(camera: NetworkCamera) -> None:
+        with contextlib.suppress(CameraError):
+            camera.open()
 
     def test_says_that_there_is_nobody(self) -> None:
         with pytest.raises(CameraError, match=r"^Cannot get pictures from http://127.0.0.1:1/a$"):
