@@ -221,7 +221,8 @@ class Broadcaster:
                 viewer.dropped += not again
                 self._late.append(viewer)
                 continue
-            viewer.dropped -= again
+            if again:
+                viewer.dropped -= 1
             if viewer.period:
                 viewer.advance_due(captured_at)
             if count == len(part):

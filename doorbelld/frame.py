@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """One JPEG picture, numbered and stamped.
 
     ``data`` is the whole JPEG, from SOI to EOI. ``sequence`` counts published frames from 1

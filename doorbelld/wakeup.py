@@ -28,16 +28,14 @@ class Wakeup:
             self.writer.send(b"\0")
 
     def clear(self) -> bytes:
-        """Take back all wake-ups; return the bytes that stood for them."""
-        taken = b""
+        """Take back the wake-ups; return the bytes that stood for them.
+
+        Were there more than it takes at once, it stays readable: call it again.
+        """
         try:
-            while True:
-                some = self._reader.recv(4096)
-                if not some:
-                    return taken
-                taken += some
+            return self._reader.recv(4096)
         except BlockingIOError:
-            return taken
+            return b""
 
     def close(self) -> None:
         """Close both ends."""
