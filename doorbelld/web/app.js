@@ -5,10 +5,13 @@
 // viewer's own stream has come, and sets the stream up anew whenever it has died.
 
 (() => {
-  const POLL_MS = 700; // between two looks; with ANSWER_MS under 2 s from fault to badge
+  // A fault reaches the badge in less than 2 s: after POLL_MS and ANSWER_MS at the latest if
+  // nobody answers, after FRESH_MS and POLL_MS if the picture stands still.
+  const POLL_MS = 600; // between two looks
   const IMPATIENT_MS = 150; // between two looks while the first frame is awaited
   const ANSWER_MS = 1200; // a slower answer is none
-  const FRESH_MS = 1500; // an older picture is not live, whatever the frame rate
+  const FRESH_MS = 1200; // an older picture is not live, except from a slow camera
+  const SLOW_MS = 2000; // and this is the most that a slow camera is forgiven
   const DEAD_MS = 5000; // a stream that lags this far behind the camera is set up anew
   const JOIN_MS = 2500; // within which a new stream shows up in /status
   const RETRY_MS = [500, 1000, 2000, 3000];
@@ -18,6 +21,14 @@
   const picture = element("picture");
   const still = element("still");
   const glow = element("glow");
+  const badges = {
+    connecting: "Connecting",
+    live: "Live",
+    stale: "Stale",
+    offline: "Offline",
+    full: "Busy",
+    paused: "Paused",
+  };
 
   let name = element("name").textContent;
   let key = null; // what this viewer's stream is called in /status; null without a stream
@@ -26,7 +37,8 @@
   let retryTimer = 0;
   let pollTimer = 0;
   let failures = 0;
-  let heardAt = Date.now();
+  let heardAt = Date.now() / 1000;
+  let noticeTimer = 0;
   let round = 0; // grows when the page is hidden or shown: late answers are not for us
 
   // The stream
@@ -58,46 +70,45 @@
   }
 
   function keepStill() {
+    if (!picture.naturalWidth) return; // It would wipe the one we have.
     try {
       still.width = picture.naturalWidth;
       still.height = picture.naturalHeight;
       still.getContext("2d").drawImage(picture, 0, 0);
       glow.getContext("2d").drawImage(picture, 0, 0, glow.width, glow.height);
     } catch {
-      // Nothing has been drawn yet: there is nothing to keep.
+      // The stream broke this very moment: the one we have is the last.
     }
   }
 
   // What the screen says
 
   function show(state, headline = "", detail = "") {
-    const badges = {
-      connecting: "Connecting",
-      live: "Live",
-      stale: "Stale",
-      offline: "Offline",
-      full: "Busy",
-      paused: "Paused",
-    };
-    const changed = stage.dataset.state !== state;
-    stage.dataset.state = state;
-    // Set only when it changes, so that a screen reader speaks only then.
-    if (changed) element("badge").textContent = badges[state];
+    element("badge").textContent = badges[state];
     element("headline").textContent = headline;
     element("detail").textContent = detail;
     element("message").hidden = !headline;
     document.title = state === "live" ? `● ${name}` : `${name} – ${badges[state].toLowerCase()}`;
+    // Written only when the state changes, so that a screen reader speaks only then.
+    if (stage.dataset.state === state) return;
+    stage.dataset.state = state;
+    element("spoken").textContent = [badges[state], headline, detail].filter(Boolean).join(". ");
   }
 
+  // The time of day, and before today the day as well.
   function clock(unixSeconds) {
-    const options = { hour: "2-digit", minute: "2-digit" };
-    return new Date(unixSeconds * 1000).toLocaleTimeString([], options);
+    const then = new Date(unixSeconds * 1000);
+    const time = { hour: "numeric", minute: "2-digit" };
+    const today = then.toDateString() === new Date().toDateString();
+    const day = today ? {} : { weekday: "short", day: "numeric", month: "short" };
+    return then.toLocaleString([], { ...day, ...time });
   }
 
   function showCamera(status) {
     if (status.camera.name !== name) {
       name = status.camera.name;
       element("name").textContent = name;
+      picture.alt = `${name} camera`;
     }
     element("watching").textContent = `${status.watching} watching`;
   }
@@ -115,21 +126,27 @@
 
   function showMissing({ watching, limits }) {
     if (watching < limits.max_viewers) return show("connecting");
-    const reason = `${limits.max_viewers} are watching, and more may not.`;
+    const reason = `Only ${limits.max_viewers} can watch at the same time.`;
     return show("full", "No room right now", `${reason} This page keeps trying.`);
   }
 
   function judgeAge(camera, mine) {
-    if (mine.age_ms === null) return show("connecting");
-    const age = Math.max(camera.age_ms, mine.age_ms);
-    const interval = camera.fps ? 1000 / camera.fps : 0;
     if (mine.age_ms - camera.age_ms > DEAD_MS) reopenStream();
-    if (age > FRESH_MS + 2 * interval) {
-      return show("stale", `${Math.round(age / 1000)} s old`, "The picture does not keep up.");
-    }
+    // Sent is not drawn: without a picture on the screen nothing is live.
+    if (mine.age_ms === null || !picture.naturalWidth) return show("connecting");
+    const age = Math.max(camera.age_ms, mine.age_ms);
+    const pause = camera.fps ? Math.min(2000 / camera.fps, SLOW_MS) : 0;
+    if (age > FRESH_MS + pause) return showStale(camera.age_ms, age);
     retries = 0;
     show("live");
     keepStill();
+  }
+
+  function showStale(cameraAge, age) {
+    const reason = age - cameraAge > FRESH_MS
+      ? "The connection to this screen does not keep up."
+      : "The camera has stopped sending for a moment.";
+    show("stale", `${Math.round(age / 1000)} s old`, reason);
   }
 
   // Asking
@@ -153,8 +170,11 @@
     if (error.name === "AbortError" && failures === 1) {
       return show("stale", "Weak connection", "The doorbell has not answered for a moment.");
     }
-    const since = clock(heardAt / 1000);
-    return show("offline", "No connection", `The doorbell has not answered since ${since}.`);
+    // Off line for certain is what the browser knows; on line it may only believe.
+    const reason = navigator.onLine
+      ? `The doorbell has not answered since ${clock(heardAt)}.`
+      : "This device is not in any network.";
+    return show("offline", "No connection", reason);
   }
 
   async function poll() {
@@ -164,7 +184,7 @@
       if (mine !== round) return;
       if (failures && retryTimer) openStream(); // It is back: no reason to wait any longer.
       failures = 0;
-      heardAt = Date.now();
+      heardAt = Date.now() / 1000;
       showCamera(status);
       judge(status);
     } catch (error) {
@@ -189,6 +209,7 @@
   function pause() {
     round += 1;
     clearTimeout(pollTimer);
+    if (stage.dataset.state === "live") keepStill();
     closeStream();
     show("paused");
   }
@@ -204,18 +225,24 @@
     const place = element("notice");
     place.textContent = text;
     place.hidden = false;
-    setTimeout(() => { place.hidden = true; }, 4000);
+    clearTimeout(noticeTimer);
+    noticeTimer = setTimeout(() => { place.hidden = true; }, 4000);
   }
 
-  async function takeSnapshot() {
-    const answer = await fetch("/snapshot.jpg", { cache: "no-store" });
-    if (!answer.ok) throw new Error("There is no live picture to keep.");
+  async function fetchSnapshot() {
+    const answer = await fetch("/snapshot.jpg", { cache: "no-store" }).catch(() => null);
+    if (!answer) throw new Error("No snapshot: the doorbell does not answer.");
+    if (!answer.ok) throw new Error("No snapshot: there is no live picture.");
     const stamp = new Date().toLocaleString("sv").replaceAll(":", ".");
     const fileName = `${name.replace(/[\\/:*?"<>|]/g, "_")} ${stamp}.jpg`;
-    const file = new File([await answer.blob()], fileName, { type: "image/jpeg" });
-    // Sharing exists only where the page came over HTTPS, or from this very machine.
+    return new File([await answer.blob()], fileName, { type: "image/jpeg" });
+  }
+
+  // Sharing exists only where the page came over HTTPS, or from this very machine.
+  async function keep(file) {
     if (navigator.canShare?.({ files: [file] })) return navigator.share({ files: [file] });
-    return download(file);
+    download(file);
+    return notice("Snapshot saved");
   }
 
   function download(file) {
@@ -226,15 +253,17 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
-  async function snapshot() {
-    element("snapshot").disabled = true;
+  async function snapshot({ currentTarget: button }) {
+    // Not disabled meanwhile: a disabled button loses the keyboard's focus.
+    if (button.ariaBusy === "true") return;
+    button.ariaBusy = "true";
     try {
-      await takeSnapshot();
+      await keep(await fetchSnapshot());
     } catch (error) {
       // AbortError: somebody thought better of sharing it.
       if (error.name !== "AbortError") notice(error.message);
     } finally {
-      element("snapshot").disabled = false;
+      button.ariaBusy = "false";
     }
   }
 
@@ -244,9 +273,12 @@
   const leave = document.exitFullscreen || document.webkitExitFullscreen;
   const isFull = () => document.fullscreenElement || document.webkitFullscreenElement;
 
-  function toggleFullscreen() {
-    if (isFull()) leave.call(document);
-    else enter.call(root);
+  async function toggleFullscreen() {
+    try {
+      await (isFull() ? leave.call(document) : enter.call(root));
+    } catch {
+      notice("This browser does not allow full screen here.");
+    }
   }
 
   function labelFullscreen() {
