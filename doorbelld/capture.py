@@ -26,6 +26,12 @@ _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 15.0
 _CARD_INTERVAL = 1.0
 
+_INTERVALS = 30
+"""How many frames the measured frame rate goes back, about."""
+
+_HANG = 1.0
+"""Seconds beyond the stall timeout after which the thread itself must be stuck in a driver."""
+
 
 @dataclass(frozen=True)
 class CaptureSettings:
@@ -60,7 +66,10 @@ class CaptureThread:
         self._detail = "starting the camera"
         self._since = time.time()
         self._latest: Frame | None = None
-        self._fps = 0.0
+        self._card: bytes | None = None
+        self._card_at = 0.0
+        self._interval = 0.0
+        self._intervals = 0
         self._frames = 0
         self._invalid = 0
         self._opened = 0
@@ -98,20 +107,32 @@ class CaptureThread:
         latest, camera = self._latest, self._camera
         size = jpeg.size(latest.data) if latest else None
         width, height = size or (None, None)
+        state, detail, since = self._truth(latest)
+        interval = self._interval
+        fps = 1 / interval if state == "streaming" and interval > 0 else 0.0
         return {
             "name": self._settings.name,
             "source": self._settings.source,
-            "state": self._state,
-            "detail": self._detail,
-            "since": round(self._since, 3),
+            "state": state,
+            "detail": detail,
+            "since": round(since, 3),
             "width": width,
             "height": height,
-            "fps": round(self._fps, 1) if self._state == "streaming" else 0.0,
+            "fps": round(fps, 1),
             "frames": self._frames,
             "invalid": self._invalid + (camera.invalid if camera else 0),
             "reopened": max(0, self._opened - 1),
             "age_ms": round((time.monotonic() - latest.captured_at) * 1000) if latest else None,
         }
+
+    def _truth(self, latest: Frame | None) -> tuple[str, str, float]:
+        """Return state, detail and since, though the thread may be stuck and cannot tell."""
+        state, detail, since = self._state, self._detail, self._since
+        if state == "streaming" and latest is not None:
+            patience = self._settings.stall_timeout + _HANG
+            if time.monotonic() - latest.captured_at > patience:
+                return "offline", "The camera's driver hangs", latest.timestamp
+        return state, detail, since
 
     # The thread.
 
@@ -130,6 +151,8 @@ class CaptureThread:
             reason = self._capture()
             if self._interrupted():
                 delay = _FIRST_DELAY
+                if not self._stopping:
+                    self._change_state("starting", "starting the camera")
                 continue
             if self._frames > frames:
                 delay = _FIRST_DELAY
@@ -177,6 +200,8 @@ class CaptureThread:
             elif now - heard_at > self._settings.stall_timeout:
                 silence = f"{self._settings.stall_timeout:g} s"
                 raise CameraError(f"{camera.name} has sent no picture for {silence}")
+            elif self._card and now - self._card_at >= _CARD_INTERVAL:
+                self._publish_card(self._card, now)  # still nothing better to show
         return ""
 
     def _take(self, shot: Shot, camera: Camera) -> None:
@@ -184,14 +209,19 @@ class CaptureThread:
         frame = self._number(shot.data, shot.captured_at, live=True)
         self._latest = frame
         self._frames += 1
+        self._card = None
         if self._state != "streaming":
             width, height = jpeg.size(shot.data) or (0, 0)
-            self._fps = 0.0
+            self._interval, self._intervals = 0.0, 0
             self._change_state("streaming", f"{camera.name}, {width}x{height}")
-        elif before is not None and frame.captured_at > before.captured_at:
-            rate = 1 / (frame.captured_at - before.captured_at)
-            self._fps += (rate - self._fps) / min(self._frames, 30)
+        elif before is not None:
+            self._measure(frame.captured_at - before.captured_at)
         self._publish(frame)
+
+    def _measure(self, interval: float) -> None:
+        """Follow the mean interval; the mean of rates would leap with every hasty frame."""
+        self._intervals = min(self._intervals + 1, _INTERVALS)
+        self._interval += (interval - self._interval) / self._intervals
 
     def _number(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
         self._sequence += 1
@@ -204,7 +234,7 @@ class CaptureThread:
         if state != self._state:
             self._since = time.time()
         self._state, self._detail = state, detail
-        level = logging.INFO if state == "streaming" else logging.WARNING
+        level = logging.WARNING if state == "offline" else logging.INFO
         _log.log(level, "camera %s: %s%s", state, detail, more)
 
     def _show_card(self, seconds: float) -> None:
@@ -212,10 +242,15 @@ class CaptureThread:
         since = time.strftime("since %H:%M", time.localtime(self._since))
         settings = self._settings
         card = jpeg.placeholder(settings.name, self._detail, since, settings.width, settings.height)
+        self._card = card
         again_at = time.monotonic() + seconds
         while not self._wake.is_set():
             self.beat = now = time.monotonic()
             if now >= again_at:
                 return
-            self._publish(self._number(card, now, live=False))
+            self._publish_card(card, now)
             self._wake.wait(min(_CARD_INTERVAL, again_at - now))
+
+    def _publish_card(self, card: bytes, now: float) -> None:
+        self._card_at = now
+        self._publish(self._number(card, now, live=False))

@@ -231,9 +231,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def snapshot(self) -> None:
         """Send the newest frame as it is, if it is a live one."""
-        frame = self.server.broadcaster.latest
-        if frame is None or not frame.live:
-            error = {"error": self.server.camera_status()["detail"]}
+        frame, camera = self.server.broadcaster.latest, self.server.camera_status()
+        if frame is None or not frame.live or camera["state"] != "streaming":
+            error = {"error": camera["detail"]}
             self._json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})
             return
         headers = {**_NO_STORE, "X-Timestamp": f"{frame.timestamp:.6f}"}
