@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -165,8 +166,14 @@ class Broadcaster:
             self._shown = frame
             self._send_to(list(self._viewers.values()), frame)
         elif late:
-            still_here = [viewer for viewer in late if self._viewers.get(viewer.fd) is viewer]
-            self._send_to(still_here, frame, again=True)
+            self._send_to(list(self._second_chance(late, frame)), frame)
+
+    def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
+        """Take back the miss of those who want the frame still; a new one counts again."""
+        for viewer in late:
+            if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
+                viewer.dropped -= 1
+                yield viewer
 
     def _wait(self, timeout: float) -> None:
         for fd, events in self._epoll.poll(timeout):
@@ -194,18 +201,15 @@ class Broadcaster:
         viewer.pending = memoryview(head)
         self._flush(viewer)
 
-    def _send_to(self, viewers: list[Viewer], frame: Frame, *, again: bool = False) -> None:
-        """Send a frame to all who are ready; the others are late. The hot path.
-
-        With ``again`` they are the late ones, whose miss is counted already.
-        """
+    def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
+        """Send a frame to all who are ready; the others are late. The hot path."""
         parts: list[bytes | None] = [None, None]
         captured_at = frame.captured_at
         for viewer in viewers:
             if viewer.period and not viewer.is_due(captured_at):
                 continue
             if viewer.pending is not None:
-                viewer.dropped += not again
+                viewer.dropped += 1
                 continue
             part = parts[viewer.advance]
             if part is None:
@@ -218,11 +222,9 @@ class Broadcaster:
                 self._leave(viewer, f"lost: {error.strerror}")
                 continue
             if not count:
-                viewer.dropped += not again
+                viewer.dropped += 1
                 self._late.append(viewer)
                 continue
-            if again:
-                viewer.dropped -= 1
             if viewer.period:
                 viewer.advance_due(captured_at)
             if count == len(part):

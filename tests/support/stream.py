@@ -28,7 +28,7 @@ class Stream:
         self.headers = self._headers()
 
     def _headers(self) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         while True:
             line = self.file.readline()
             if line in (b"\r\n", b""):
