@@ -84,12 +84,17 @@ class Splitter:
         self.invalid = 0
         self._limit = limit
         self._buffer = bytearray()
+        self._passed = 0  # how many bytes of the stream came before the buffer's first
         self._at = 0  # how far the picture at the buffer's start has been walked
         self._sound = 0  # how much of it is to be skipped if it breaks off
         self._in_scan = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the stream's next bytes; return the pictures they complete, oldest first."""
+        return [picture for _, picture in self.cut(data)]
+
+    def cut(self, data: bytes) -> list[tuple[int, bytes]]:
+        """The same, each picture with how many bytes of the stream came before it."""
         self._buffer += data
         pictures = []
         while self._at or self._find_start():
@@ -97,7 +102,7 @@ class Splitter:
             if reached is _Walk.UNFINISHED and len(self._buffer) <= self._limit:
                 break
             if reached is _Walk.WHOLE:
-                pictures.append(bytes(self._buffer[: self._at]))
+                pictures.append((self._passed, bytes(memoryview(self._buffer)[: self._at])))
                 self._drop(self._at)
             else:
                 self.invalid += 1
@@ -105,17 +110,21 @@ class Splitter:
         return pictures
 
     def _drop(self, length: int) -> None:
-        del self._buffer[:length]
+        self._skip(length)
         self._at = 0
         self._in_scan = False
+
+    def _skip(self, length: int) -> None:
+        self._passed += length
+        del self._buffer[:length]
 
     def _find_start(self) -> bool:
         """Drop what comes before the next SOI; tell whether there is one."""
         found = _START.search(self._buffer)
         if found is None:
-            del self._buffer[:-2]  # half of the mark may be there already
+            self._skip(max(len(self._buffer) - 2, 0))  # half of the mark may be there already
             return False
-        del self._buffer[: found.start()]
+        self._skip(found.start())
         self._at = self._sound = 2
         return True
 

@@ -11,6 +11,7 @@ import os
 import select
 import stat
 import time
+from array import array
 from typing import TYPE_CHECKING
 
 from doorbelld import jpeg
@@ -19,6 +20,7 @@ from doorbelld.camera.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from io import FileIO
     from pathlib import Path
 
 SUFFIXES = (".mjpeg", ".mjpg")
@@ -38,6 +40,10 @@ class MjpegCamera:
         self._pace = Pace(settings.framerate)
         self._pictures = self._play()
         self._next: bytes | None = None
+        # Where the file's pictures start and end, once it has been read through, and in
+        # which state the file was then.
+        self._starts, self._ends = array("Q"), array("Q")
+        self._state: object = None
 
     def open(self) -> None:
         """Find the first picture. Raises CameraError if there is none, or no way to it."""
@@ -78,16 +84,36 @@ class MjpegCamera:
                 yield data
 
     def _file(self) -> Iterator[bytes]:
+        with self._path.open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if state == self._state:
+                yield from self._known(file.fileno())
+            else:
+                self._state = None
+                yield from self._search(file)
+                self._state = state
+
+    def _search(self, file: FileIO) -> Iterator[bytes]:
+        """Yield the pictures, and remember where they are."""
         splitter = jpeg.Splitter()
-        with self._path.open("rb") as file:
-            while True:
-                chunk = file.read(_CHUNK)
-                if not chunk:
-                    break
-                counted = splitter.invalid
-                pictures = splitter.feed(chunk)
-                self.invalid += splitter.invalid - counted
-                yield from pictures
+        self._starts, self._ends = array("Q"), array("Q")
+        while chunk := file.read(_CHUNK):
+            counted = splitter.invalid
+            pictures = splitter.cut(chunk)
+            self.invalid += splitter.invalid - counted
+            for start, data in pictures:
+                self._starts.append(start)
+                self._ends.append(start + len(data))
+                yield data
+
+    def _known(self, fd: int) -> Iterator[bytes]:
+        """Yield the pictures from where they were; stop where there is none any more."""
+        for start, end in zip(self._starts, self._ends):
+            data = os.pread(fd, end - start, start)
+            if not jpeg.is_whole(data):
+                return
+            yield data
 
     def _folder(self) -> Iterator[bytes]:
         for path in sorted(self._path.iterdir()):

@@ -123,6 +123,25 @@ def test_says_that_the_file_has_gone_when_it_starts_again(file: Path) -> None:
     camera.close()
 
 
+def test_plays_what_is_in_the_file_when_it_starts_again(file: Path) -> None:
+    camera = open_camera(f"file:{file}", FAST)
+    take(camera, 6)
+    other = [pictures.jpeg(number) for number in range(10, 13)]
+    file.write_bytes(b"between" + b"".join(other))
+    shown = [shot.data for shot in take(camera, 12)]
+    camera.close()
+    assert shown[-6:] == other * 2
+
+
+def test_a_file_that_is_cut_short_meanwhile_shows_no_half_picture(file: Path) -> None:
+    camera = open_camera(f"file:{file}", FAST)
+    take(camera, 5)
+    os.truncate(file, len(b"".join(FOUR)) - 100)
+    shown = [shot.data for shot in take(camera, 7)]
+    camera.close()
+    assert shown == (FOUR[:3] * 3)[1:8]
+
+
 def test_may_be_closed_at_any_time_and_twice(file: Path) -> None:
     camera = open_camera(f"file:{file}", FAST)
     camera.close()
