@@ -1,0 +1,132 @@
+"""The picture on the screen is the camera's newest one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Phones
+from tests.support import v4l2
+from tests.support.daemon import Daemon, eventually
+from tests.support.phone import Phone
+from tests.support.pictures import jpeg
+from tests.support.pipe_camera import PipeCamera
+
+BARE = """() => {
+  for (const element of document.querySelectorAll(".bar, .message, canvas")) {
+    element.style.visibility = "hidden";
+  }
+  const { style } = document.getElementById("picture");
+  style.transition = style.filter = "none";
+  style.opacity = 1;
+}"""
+"""Takes away all that may lie over the picture, and what dims it when it gets old."""
+
+
+def wait_for_number(phone: Phone, number: int) -> None:
+    eventually(lambda: phone.number() == number, f"picture {number} on the screen")
+
+
+def wait_for_three_pictures(phone: Phone) -> None:
+    seen: set[bytes] = set()
+
+    def look() -> bool:
+        seen.add(phone.page.locator(".picture:visible").last.screenshot())
+        return len(seen) > 2
+
+    eventually(look, "three different pictures on the screen")
+
+
+def test_test_card_moves(phone: Phone, doorbell: Daemon) -> None:
+    phone.open(doorbell).wait_for("live")
+    wait_for_three_pictures(phone)
+
+
+def test_picture_is_on_the_screen_before_the_next_one_comes(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    phone.open(daemon)
+    phone.evaluate(BARE)
+    for number in range(16):
+        pipe_camera.show(jpeg(number, 640, 480))
+        wait_for_number(phone, number)
+
+
+def test_newcomer_sees_the_newest_picture_before_the_next_one_comes(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    pipe_camera.show(jpeg(9, 640, 480))
+    daemon.wait_for_state("streaming")
+    phone.open(daemon)
+    phone.evaluate(BARE)
+    wait_for_number(phone, 9)
+
+
+def test_card_is_replaced_by_the_first_picture(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    pipe_camera.connect()
+    pipe_camera.disconnect()
+    daemon.wait_for_state("offline")
+    phone.open(daemon).wait_for("offline")
+    phone.evaluate(BARE)
+    pipe_camera.show(jpeg(12, 640, 480))
+    wait_for_number(phone, 12)
+
+
+def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: PipeCamera) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    phone.open(daemon)
+    phone.evaluate(BARE)
+    for number, (width, height) in enumerate([(640, 480), (1280, 720), (240, 320)]):
+        pipe_camera.show(jpeg(number, width, height))
+        wait_for_number(phone, number)
+        size = phone.evaluate("() => [picture.naturalWidth, picture.naturalHeight]")
+        assert size == [width, height]
+
+
+def test_picture_needs_no_javascript(phones: Phones, doorbell: Daemon) -> None:
+    phone = phones(java_script_enabled=False).open(doorbell)
+    picture = phone.page.get_by_role("img", name="Front door camera")
+    assert picture.bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 844}
+    wait_for_three_pictures(phone)
+    assert phone.page.get_by_role("button").all() == []
+    assert not phone.page.locator("#badge").is_visible()
+    assert phone.problems == []
+
+
+def test_two_phones_see_the_same(phones: Phones, daemon: Daemon, pipe_camera: PipeCamera) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    both = [phones().open(daemon) for _ in range(2)]
+    for phone in both:
+        phone.wait_for("live", lambda: pipe_camera.show(jpeg(3, 640, 480)))
+        phone.evaluate(BARE)
+    pipe_camera.show(jpeg(11, 640, 480))
+    for phone in both:
+        wait_for_number(phone, 11)
+        expect(phone.page.locator("#watching")).to_have_text("2 watching")
+
+
+def test_webcam_is_watched(phone: Phone, daemon: Daemon, tmp_path: Path) -> None:
+    shown = [jpeg(number, 640, 480) for number in range(16)]
+    device = v4l2.V4l2Device(v4l2.build(tmp_path), tmp_path, shown)
+    daemon.start({"camera.source": f"v4l2:{v4l2.DEVICE}"}, environ=device.environ)
+    phone.open(daemon).wait_for("live")
+    wait_for_three_pictures(phone)
+
+
+def test_video_file_is_watched(phone: Phone, daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "film.avi"
+    film = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (320, 240))
+    for number in range(16):
+        film.write(np.full((240, 320, 3), 16 * number, np.uint8))
+    film.release()
+    daemon.start({"camera.source": f"file:{path}", "camera.framerate": 10})
+    phone.open(daemon).wait_for("live")
+    wait_for_three_pictures(phone)

@@ -1,0 +1,52 @@
+"""Chromium: Debian's browser as a child process, driven over its DevTools protocol."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.support.daemon import eventually
+
+CHROMIUM = "/usr/bin/chromium"
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-port=0",
+)
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Browser]:
+    """Run a Chromium with a new profile in ``folder``.
+
+    Its own context, ``contexts[0]``, is as a user has it: a tab behind another one is hidden.
+    In those that Playwright makes, every tab always believes that it is in front.
+    """
+    command = [CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
+    address = folder / "DevToolsActivePort"
+
+    def port() -> str | None:
+        lines = address.read_text().splitlines() if address.exists() else []
+        return lines[0] if len(lines) > 1 else None
+
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        url = f"http://127.0.0.1:{eventually(port, 'Chromium ready')}"
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.connect_over_cdp(url, no_defaults=True, is_local=True)
+            yield browser
+            browser.close()
+    finally:
+        process.terminate()
+        process.wait()

@@ -1,0 +1,108 @@
+"""Phone: the page as somebody sees and touches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from playwright.sync_api import ConsoleMessage, Page, Request, Response
+
+from tests.support.daemon import Daemon, eventually
+from tests.support.pictures import number_of
+
+PORTRAIT = (390, 844)
+LANDSCAPE = (844, 390)
+SMALL = (320, 568)
+
+
+class Phone:
+    """A browser's tab with the page of a daemon.
+
+    ``problems`` are all that the browser complained about, and all that went wrong in the
+    network; ``strangers`` are the addresses that the page had no business to ask.
+    """
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.problems: list[str] = []
+        self.strangers: list[str] = []
+        self._origin = ""
+        page.on("console", self._on_console)
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("request", self._on_request)
+        page.on("requestfailed", self._on_failure)
+        page.on("response", self._on_response)
+
+    def open(self, daemon: Daemon, port: int = 0) -> Phone:
+        """Open the page; another ``port`` is that of something in between."""
+        self._origin = f"http://127.0.0.1:{port or daemon.port}/"
+        # "load" would wait for the first picture.
+        self.page.goto(self._origin, wait_until="domcontentloaded")
+        return self
+
+    def text(self, name: str) -> str:
+        """Return the text of the element of that id; "" if it is not shown."""
+        return self.page.locator(f"#{name}").inner_text().strip()
+
+    def evaluate(self, function: str) -> Any:
+        """Return what a JavaScript function returns."""
+        return self.page.evaluate(function)
+
+    def state(self) -> str:
+        """Return what the page says of its picture: live, stale, offline, …"""
+        return self.page.locator("#stage").get_attribute("data-state") or ""
+
+    def wait_for(self, state: str, meanwhile: Callable[[], object] = lambda: None) -> Phone:
+        """Wait until the page says so, and do something again and again meanwhile."""
+
+        def look() -> bool:
+            meanwhile()
+            return self.state() == state
+
+        eventually(look, f"{state}, only {self.state()}")
+        return self
+
+    def screenshot(self, left: float, top: float, size: int = 8) -> bytes:
+        """Return the pixels of a square around a point, as a PNG."""
+        half = size / 2
+        clip = {"x": left - half, "y": top - half, "width": size, "height": size}
+        return self.page.screenshot(clip=clip)  # type: ignore[arg-type]
+
+    def centre(self) -> bytes:
+        """Return the pixels in the middle of the screen, as a PNG."""
+        size = self.page.viewport_size
+        assert size
+        return self.screenshot(size["width"] / 2, size["height"] / 2)
+
+    def number(self) -> int:
+        """Return the number of the picture (see :mod:`pictures`) that is on the screen."""
+        return number_of(self.centre())
+
+    def brightness(self) -> float:
+        """Return how bright the middle of the screen is, 0..255."""
+        image = cv2.imdecode(np.frombuffer(self.centre(), np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert image is not None
+        return float(image.mean())
+
+    def box(self, selector: str) -> dict[str, float]:
+        """Return where an element is, in CSS pixels."""
+        found = self.page.locator(selector).bounding_box()
+        assert found, f"{selector} is not shown"
+        return dict(found)  # type: ignore[arg-type]
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(message.text)
+
+    def _on_request(self, request: Request) -> None:
+        if not request.url.startswith((self._origin, "blob:", "data:")):
+            self.strangers.append(request.url)
+
+    def _on_failure(self, request: Request) -> None:
+        self.problems.append(f"{request.url}: {request.failure}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.problems.append(f"{response.url}: {response.status}")
