@@ -5,8 +5,8 @@ closed by a single thread. What goes wrong is a :class:`CameraError`, whose text
 sentence that a person at the door understands; it is shown in the picture's place.
 """
 
-
-# behind them are large, and most are missing on any one machine
+# Each kind of camera is imported where it is opened and not before: the libraries behind
+# them are large, and most are missing on any one machine.
 
 from __future__ import annotations
 
@@ -116,9 +116,10 @@ def _find(settings: CameraSettings) -> Camera:
     """Return the first camera that is there. To look costs little where there is none."""
     from doorbelld.camera import devices, picamera, picamera2
 
-    for kind in (picamera2, picamera):
-        if kind.is_connected():
-            return _make_pi(kind.__name__.rpartition(".")[2], 0, settings)
+    for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
+        numbers = library.connected()
+        if numbers:
+            return _make_pi(kind, min(numbers), settings)
     found = devices.find()
     if not found:
         raise CameraError("No camera found; check that one is plugged in")

@@ -166,17 +166,20 @@ def import_picamera() -> Any:
         raise CameraError("picamera works on a Raspberry Pi only") from error
 
 
-def is_connected() -> bool:
-    """Tell whether picamera is there and the GPU knows of a camera; claims none."""
+def connected() -> dict[int, str]:
+    """Return the sensors of the cameras that the GPU knows of, by their numbers; claims none."""
     try:
         library = import_picamera()
     except CameraError:
-        return False
+        return {}
     mmal = importlib.import_module("picamera.mmal")
     mmalobj = importlib.import_module("picamera.mmalobj")
     try:
         with mmalobj.MMALCameraInfo() as info:
             known = info.control.params[mmal.MMAL_PARAMETER_CAMERA_INFO]
-            return bool(known.num_cameras)
+            found = known.cameras[: known.num_cameras]
+            # Old firmware tells no names.
+            names = [getattr(camera, "camera_name", b"") for camera in found]
     except library.PiCameraError:
-        return False
+        return {}
+    return {number: name.decode("ascii", "replace") for number, name in enumerate(names)}

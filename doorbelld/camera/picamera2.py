@@ -148,14 +148,14 @@ def import_picamera2() -> Any:
         raise CameraError(f"The Python library picamera2 cannot be used: {error}") from error
 
 
-def is_connected() -> bool:
-    """Tell whether picamera2 is there and sees a camera that is not on USB.
+def connected() -> dict[int, str]:
+    """Return the sensors of the cameras that picamera2 sees, by their numbers; claims none.
 
-    Webcams are in its list too, but it can do less with them than V4L2.
+    Without those on USB: they are in its list too, but it can do less with them than V4L2.
     """
     try:
         library = import_picamera2()
         cameras = library.Picamera2.global_camera_info()
     except (CameraError, RuntimeError):
-        return False
-    return any("/usb" not in camera["Id"] for camera in cameras)
+        return {}
+    return {camera["Num"]: camera["Model"] for camera in cameras if "/usb" not in camera["Id"]}

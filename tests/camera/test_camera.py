@@ -70,7 +70,7 @@ class TestAuto:
         monkeypatch.setitem(sys.modules, "picamera", library)
         made = picamera_library.camera_class(library)
         monkeypatch.setattr(library, "PiCamera", made)
-        monkeypatch.setattr("doorbelld.camera.picamera.is_connected", lambda: True)
+        monkeypatch.setattr("doorbelld.camera.picamera.connected", lambda: {0: "ov5647"})
         return made
 
     def test_looking_in_vain_loads_no_opencv(self) -> None:

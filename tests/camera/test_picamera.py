@@ -202,16 +202,19 @@ def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "picamera", None)
     with pytest.raises(CameraError, match=r"^The Python library picamera is not installed$"):
         open_camera("picamera", CameraSettings())
-    assert not ours.is_connected()
+    assert ours.connected() == {}
 
 
-def test_knows_whether_a_camera_is_connected(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_knows_which_cameras_are_connected(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     info = mock.MagicMock()
     known = info.return_value.__enter__.return_value.control.params.__getitem__.return_value
     monkeypatch.setattr("picamera.mmalobj.MMALCameraInfo", info)
+    known.cameras = [mock.Mock(camera_name=b"imx477"), mock.Mock(spec=[])]
     known.num_cameras = 1
-    assert ours.is_connected()
+    assert ours.connected() == {0: "imx477"}
+    known.num_cameras = 2
+    assert ours.connected() == {0: "imx477", 1: ""}
     known.num_cameras = 0
-    assert not ours.is_connected()
+    assert ours.connected() == {}
     info.side_effect = library.PiCameraMMALError(mmal("ENOMEM"), "no component")
-    assert not ours.is_connected()
+    assert ours.connected() == {}

@@ -136,7 +136,7 @@ def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(CameraError, match=r"^The Python library picamera2 cannot be used: "):
         open_camera("picamera2", CameraSettings())
-    assert not ours.is_connected()
+    assert ours.connected() == {}
 
 
 def test_closing_does_not_wait_for_a_library_that_hangs(
@@ -155,8 +155,9 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
 
 
 def test_a_webcam_in_its_list_does_not_count(pi: Any) -> None:
-    assert ours.is_connected()
-    pi.cameras = [{"Num": 0, "Id": r"\_SB_.PCI0/usb1-1:1.0-046d:0825"}]
-    assert not ours.is_connected()
-    pi.cameras = []
-    assert not ours.is_connected()
+    on_board = {"Num": 1, "Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
+    webcam = {"Num": 0, "Model": "C270", "Id": r"\_SB_.PCI0/usb1-1:1.0-046d:0825"}
+    pi.cameras = [webcam, on_board]
+    assert ours.connected() == {1: "imx708"}
+    pi.cameras = [webcam]
+    assert ours.connected() == {}

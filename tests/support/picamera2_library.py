@@ -129,7 +129,7 @@ def install(monkeypatch: pytest.MonkeyPatch, *, hardware: bool = True) -> Any:
         hangs = None
 
     Camera.made = []
-    Camera.cameras = [{"Num": 0, "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]
+    Camera.cameras = [{"Num": 0, "Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]
 
     def package(name: str, **content: Any) -> None:
         module = types.ModuleType(name)
