@@ -27,10 +27,12 @@ from select import select
 from doorbelld import __version__, assets, config, listeners, systemd
 from doorbelld.broadcast import Broadcaster
 from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.cameras import cameras
 from doorbelld.capture import CaptureSettings, CaptureThread
 from doorbelld.check import check
 from doorbelld.config import CameraSection, Config, ConfigError
 from doorbelld.httpd import Server
+from doorbelld.status import status
 from doorbelld.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
@@ -48,11 +50,18 @@ would let one busy handler thread delay the broadcaster by that much at every si
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ``doorbelld`` command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.json and not options.command:
+        parser.error("--json goes with status or cameras")
     systemd.set_up_logging(verbose=options.verbose)
     load = partial(config.load, options.config, options.set)
+    if options.command == "cameras":
+        return cameras(as_json=options.json)
     try:
         settings = load()
+        if options.command == "status":
+            return status(settings.server.listen, as_json=options.json)
         if options.check:
             return check(settings, camera_settings(settings.camera))
         sockets = systemd.inherited_sockets() or listeners.open_listeners(settings.server.listen)
@@ -68,6 +77,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="doorbelld", description="Show the camera at the door on every phone of the house."
+    )
+    parser.add_argument(
+        "command",
+        nargs="?",
+        choices=("status", "cameras"),
+        help="status: what the running daemon does, and its URLs; cameras: what this machine has",
     )
     parser.add_argument(
         "--config",
@@ -86,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         "--check",
         action="store_true",
         help="print the effective configuration, look for the camera, and exit",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="let status and cameras speak to programs"
     )
     parser.add_argument("--version", action="version", version=f"doorbelld {__version__}")
     parser.add_argument("-v", dest="verbose", action="store_true", help="log every request as well")

@@ -1,0 +1,61 @@
+"""The addresses of this machine's network interfaces, asked of the kernel (rtnetlink(7))."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from collections.abc import Iterator
+from typing import Union
+
+Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
+
+_HEADER = struct.Struct("I H H I I")  # struct nlmsghdr: length, type, flags, sequence, port
+_ADDRESS = struct.Struct("B B B B I")  # struct ifaddrmsg: family, prefix length, …
+_ATTRIBUTE = struct.Struct("H H")  # struct rtattr: length, type
+_GET_ADDRESSES = _HEADER.pack(17, 22, 0x301, 1, 0) + b"\0"  # RTM_GETADDR, REQUEST | DUMP, any
+_NEW_ADDRESS, _DONE, _ERROR = 20, 3, 2
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_MOST = 1 << 18
+
+
+def addresses() -> list[Interface]:
+    """Return every address with the length of its prefix; [] where there is no netlink."""
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
+            kernel.settimeout(1)
+            kernel.send(_GET_ADDRESSES)
+            return list(_received(kernel))
+    except OSError:
+        return []
+
+
+def _received(kernel: socket.socket) -> Iterator[Interface]:
+    while True:
+        data = kernel.recv(_MOST)
+        while len(data) >= _HEADER.size:
+            length, kind, *_ = _HEADER.unpack_from(data)
+            if kind in (_DONE, _ERROR) or length < _HEADER.size:
+                return
+            if kind == _NEW_ADDRESS:
+                yield _interface(data[_HEADER.size : length])
+            data = data[_aligned(length) :]
+
+
+def _interface(message: bytes) -> Interface:
+    _, prefix, *_ = _ADDRESS.unpack_from(message)
+    found = dict(_attributes(message[_ADDRESS.size :]))
+    # On a point-to-point link ADDRESS is the other end's; LOCAL is always ours.
+    own = found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]
+    return ipaddress.ip_interface((own, prefix))
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind, data[_ATTRIBUTE.size : length]
+        data = data[max(_aligned(length), _ATTRIBUTE.size) :]
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3

@@ -1,0 +1,116 @@
+"""``doorbelld status``: what the running daemon is doing, and where a phone finds it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from doorbelld import interfaces, qr
+
+_PATIENCE = 5.0
+_HTTP = 80
+"""Where doorbelld.socket listens, whatever the configuration says."""
+
+_AVAHI = Path("/run/avahi-daemon/pid")
+"""Is there while avahi answers to this machine's .local name."""
+
+
+def status(listen: Sequence[tuple[str, int]], *, as_json: bool) -> int:
+    """Ask the daemon on this machine, and print what it says and its URLs.
+
+    ``listen`` is where it is configured to listen. Returns 0 while there is a live picture,
+    1 while there is none, and 3 when no daemon answers.
+    """
+    place, answer = _ask(listen)
+    if answer is None:
+        sys.stdout.write("null\n" if as_json else f"doorbelld is not running: {place}\n")
+        return 3
+    host, port = place
+    links = list(_urls(host, port))
+    if as_json:
+        sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_report(answer, links)) + "\n")
+    return 0 if answer["camera"]["state"] == "streaming" else 1
+
+
+def _ask(listen: Sequence[tuple[str, int]]) -> tuple[Any, dict[str, Any] | None]:
+    """Return (host, port) and the answer of the first that answers, or why and None."""
+    why = ""
+    for host, port in [*listen, ("", _HTTP)]:
+        connection = http.client.HTTPConnection(host or "localhost", port, timeout=_PATIENCE)
+        try:
+            connection.request("GET", "/status")
+            found = json.loads(connection.getresponse().read())
+            if "camera" in found:
+                return (host, port), found
+            why = why or f"something else answers at port {port}"
+        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
+            why = why or f"nothing answers at port {port} ({error})"
+        finally:
+            connection.close()
+    return why, None
+
+
+def _urls(host: str, port: int) -> Iterator[str]:
+    """Yield the addresses of the page, the best first."""
+    suffix = "/" if port == _HTTP else f":{port}/"
+    if host and not host.startswith(("0.0.0.0", "::")):
+        yield f"http://[{host}]{suffix}" if ":" in host else f"http://{host}{suffix}"
+        return
+    if _AVAHI.exists():
+        yield f"http://{socket.gethostname().partition('.')[0]}.local{suffix}"
+    own = [found.ip for found in interfaces.addresses()]
+    reachable = [ip for ip in own if not (ip.is_loopback or ip.is_link_local)]
+    first = _first_choice()
+    for ip in sorted(reachable, key=lambda ip: (str(ip) != first, ip.version)):
+        yield f"http://[{ip}]{suffix}" if ip.version == 6 else f"http://{ip}{suffix}"
+
+
+def _first_choice() -> str:
+    """Return the address that other machines see, for there may be some for containers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        with suppress(OSError):
+            # Nothing is sent: this only asks which address would be the sender's.
+            probe.connect(("192.0.2.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:
+    camera = answer["camera"]
+    yield _picture(camera)
+    yield from _watchers(answer)
+    if not links:
+        yield "There is no network that a phone could come by."
+        return
+    yield "Open on a phone in the same network:"
+    yield from (f"    {link}" for link in links)
+    if sys.stdout.isatty():
+        with suppress(ImportError):
+            yield f"\n{qr.draw(links[0])}"
+
+
+def _picture(camera: dict[str, Any]) -> str:
+    name, detail = camera["name"], camera["detail"]
+    if camera["state"] == "streaming":
+        return f"{name}: live, {camera['fps']:g} frames a second ({detail})"
+    since = time.strftime("%H:%M", time.localtime(camera["since"]))
+    return f"{name}: {camera['state']} since {since}: {detail}"
+
+
+def _watchers(answer: dict[str, Any]) -> Iterator[str]:
+    viewers = answer["viewers"]
+    if not viewers:
+        yield "Nobody is watching."
+        return
+    yield f"{len(viewers)} watching:"
+    for viewer in viewers:
+        since = time.strftime("%H:%M", time.localtime(viewer["since"]))
+        yield f"    {viewer['address']} since {since}, {viewer['fps']:g} frames a second"

@@ -1,0 +1,175 @@
+"""``doorbelld status`` beside a running daemon, as a person at the terminal uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import socket
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.daemon import GUARD, ROOT, Daemon
+from tests.support.stream import Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MISSING = {"camera.source": "file:/nowhere/camera.mjpeg"}
+
+
+def status(
+    listen: str, *options: str, environ: Mapping[str, str] = {}
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "doorbelld", f"--set=server.listen={listen}", "status", *options],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD,
+    )
+
+
+def on_a_terminal(listen: str, environ: Mapping[str, str] = {}) -> str:
+    """Return what it prints where a person reads it."""
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "doorbelld", f"--set=server.listen={listen}", "status"]
+    with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=its) as process:
+        os.close(its)
+        text = b""
+        while True:
+            try:
+                text += os.read(ours, 65536)
+            except OSError:  # EIO: it has ended
+                break
+        process.wait(GUARD)
+    os.close(ours)
+    return text.decode().replace("\r\n", "\n")
+
+
+def test_tells_what_is_seen_and_who_sees_it(daemon: Daemon) -> None:
+    daemon.start({"camera.name": "Gate"})
+    daemon.wait_for_state("streaming")
+    listen = f"127.0.0.1:{daemon.port}"
+    done = status(listen)
+    assert done.returncode == 0
+    assert re.fullmatch(
+        r"Gate: live, [\d.]+ frames a second \(Test pattern, 640x480\)\n"
+        r"Nobody is watching\.\n"
+        r"Open on a phone in the same network:\n"
+        rf"    http://{listen}/\n",
+        done.stdout,
+    )
+    with Stream(daemon) as stream:
+        stream.part()
+        lines = status(listen).stdout.splitlines()
+    assert lines[1] == "1 watching:"
+    assert re.fullmatch(r"    127\.0\.0\.1 since \d\d:\d\d, [\d.]+ frames a second", lines[2])
+
+
+def test_tells_why_there_is_no_picture(daemon: Daemon) -> None:
+    daemon.start(MISSING)
+    daemon.wait_for_state("offline")
+    done = status(f"127.0.0.1:{daemon.port}")
+    assert done.returncode == 1
+    first = done.stdout.splitlines()[0]
+    why = "There is no file /nowhere/camera.mjpeg"
+    assert re.fullmatch(rf"Front door: offline since \d\d:\d\d: {why}", first)
+
+
+def test_speaks_json(daemon: Daemon) -> None:
+    daemon.start(MISSING)
+    listen = f"127.0.0.1:{daemon.port}"
+    done = status(listen, "--json")
+    answer = json.loads(done.stdout)
+    assert answer["urls"] == [f"http://{listen}/"]
+    assert set(daemon.status()) < set(answer)
+    assert answer["camera"]["source"] == MISSING["camera.source"]
+
+
+def test_lists_the_addresses_that_a_phone_can_open(daemon: Daemon) -> None:
+    daemon.start({"server.listen": ":0"})
+    urls = json.loads(status(f":{daemon.port}", "--json").stdout)["urls"]
+    answer = subprocess.run(["ip", "-json", "address"], capture_output=True, check=True).stdout
+    own = {
+        address["local"]
+        for interface in json.loads(answer)
+        for address in interface.get("addr_info", [])
+        if address["scope"] == "global"
+    }
+    listed = {re.sub(r"[\[\]]", "", url[7:].rpartition(":")[0]) for url in urls}
+    assert own == {host for host in listed if not host.endswith(".local")}
+    assert all(url.endswith(f":{daemon.port}/") for url in urls)
+
+
+def test_draws_the_first_address_on_a_terminal(daemon: Daemon) -> None:
+    daemon.start()
+    listen = f"127.0.0.1:{daemon.port}"
+    text = on_a_terminal(listen)
+    assert text.splitlines()[3] == f"    http://{listen}/"
+    assert "█▀▀▀▀▀█" in text
+    assert "█" not in status(listen).stdout, "not into a file or a pipe"
+
+
+def test_needs_no_opencv(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError\n")
+    daemon.start()
+    listen = f"127.0.0.1:{daemon.port}"
+    text = on_a_terminal(listen, {"PYTHONPATH": str(tmp_path)})
+    assert text.splitlines()[3:] == [f"    http://{listen}/"]
+
+
+def test_says_that_no_daemon_is_running() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        done = status(f"127.0.0.1:{port}")
+        as_json = status(f"127.0.0.1:{port}", "--json")
+    assert done.returncode == as_json.returncode == 3
+    expected = f"doorbelld is not running: nothing answers at port {port} "
+    assert done.stdout.startswith(expected)
+    assert done.stderr == ""
+    assert json.loads(as_json.stdout) is None
+
+
+@pytest.mark.parametrize("body", [b"hello", b"[]", b'{"a": 1}', b"\xff"])
+def test_is_not_deceived_by_another_server(body: bytes) -> None:
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        done = status(f"127.0.0.1:{server.server_port}")
+        thread.join()
+    assert done.returncode == 3
+    assert "doorbelld is not running" in done.stdout
+    assert done.stderr == ""
+
+
+def test_json_needs_a_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "doorbelld", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD,
+    )
+    assert done.returncode == 2
+    assert "--json goes with status or cameras" in done.stderr

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+
+import pytest
+
+from doorbelld import interfaces
+
+
+def test_finds_what_ip_finds() -> None:
+    command = ["ip", "-json", "address"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = {
+        f"{address['local']}/{address['prefixlen']}"
+        for interface in json.loads(answer)
+        for address in interface.get("addr_info", [])
+    }
+    found = [str(interface) for interface in interfaces.addresses()]
+    assert "127.0.0.1/8" in found
+    assert set(found) == expected
+
+
+def test_finds_nothing_where_there_is_no_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert interfaces.addresses() == []
