@@ -1,0 +1,158 @@
+"""What the page says of its picture is true, and soon."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Phones
+from tests.support.daemon import Daemon, eventually
+from tests.support.phone import Phone
+from tests.support.pictures import jpeg
+from tests.support.pipe_camera import PipeCamera
+
+SOON = 6.0
+"""Seconds: the page promises 2, and a busy machine may take some itself."""
+
+
+@pytest.fixture
+def door(daemon: Daemon, pipe_camera: PipeCamera) -> Daemon:
+    """Return a daemon whose camera the test feeds; silence alone does not lose it."""
+    return daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+
+
+def watch(phone: Phone, door: Daemon, camera: PipeCamera) -> None:
+    """Open the page and see a live picture."""
+    phone.open(door).wait_for("live", lambda: camera.show(jpeg(15, 640, 480)))
+
+
+def soon(phone: Phone, state: str) -> None:
+    """Wait for what the page has promised to say in time."""
+    started = time.monotonic()
+    phone.wait_for(state)
+    assert time.monotonic() - started < SOON
+
+
+def test_badge_waits_for_the_first_picture(
+    phone: Phone, door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    phone.open(door)
+    expect(phone.page.locator("#badge")).to_have_text("Connecting")
+    expect(phone.page.locator("#headline")).to_have_text("Starting the camera")
+    phone.wait_for("live", lambda: pipe_camera.show(jpeg(4)))
+
+
+def test_live_is_said_by_badge_title_and_voice(
+    phone: Phone, door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    watch(phone, door, pipe_camera)
+    assert phone.text("badge") == "Live"
+    assert phone.page.title() == "● Front door"
+    assert phone.page.get_by_role("status").text_content() == "Live"
+    assert not phone.page.locator("#message").is_visible()
+
+
+def test_camera_that_goes_is_offline_with_reason_and_time_until_it_is_back(
+    phone: Phone, door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    watch(phone, door, pipe_camera)
+    pipe_camera.disconnect()
+    soon(phone, "offline")
+    assert phone.text("badge") == "Offline"
+    assert re.fullmatch(r"Offline since \d?\d:\d\d( [ap]m)?", phone.text("headline"))
+    assert phone.text("detail").startswith("The program writing pictures to ")
+    assert phone.page.title() == "Front door \u2013 offline"
+    spoken = phone.page.get_by_role("status").text_content() or ""
+    assert spoken.startswith("Offline. Offline since ")
+    phone.wait_for("live", lambda: pipe_camera.show(jpeg(15, 640, 480)))
+    assert not phone.page.locator("#message").is_visible()
+    assert phone.problems == []
+
+
+def test_missing_camera_is_offline_from_the_start(phone: Phone, daemon: Daemon) -> None:
+    daemon.start({"camera.source": "file:/nowhere/door.mjpeg"})
+    phone.open(daemon).wait_for("offline")
+    assert phone.text("detail") == "There is no file /nowhere/door.mjpeg"
+
+
+def test_camera_that_stands_still_is_stale(
+    phone: Phone, door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    watch(phone, door, pipe_camera)
+    soon(phone, "stale")
+    assert phone.text("badge") == "Stale"
+    assert re.fullmatch(r"\d+ s old", phone.text("headline"))
+    assert phone.text("detail") == "The camera has stopped sending for a moment."
+    phone.wait_for("live", lambda: pipe_camera.show(jpeg(15, 640, 480)))
+
+
+def test_slow_camera_is_live(phone: Phone, daemon: Daemon) -> None:
+    daemon.start({"camera.framerate": 0.7})
+    said = """() => {
+      window.said = [];
+      const look = () => said.push(stage.dataset.state);
+      new MutationObserver(look).observe(stage, { attributeFilter: ["data-state"] });
+    }"""
+    # From one picture alone the page cannot know how slow the camera is.
+    eventually(lambda: daemon.status()["camera"]["fps"], "the rate known")
+    phone.open(daemon).wait_for("live")
+    phone.evaluate(said)
+    seen = daemon.status()["camera"]["frames"]
+    eventually(lambda: daemon.status()["camera"]["frames"] >= seen + 2, "two more pictures")
+    assert phone.state() == "live"
+    assert phone.evaluate("() => said") == []
+
+
+def test_old_picture_does_not_look_live(
+    phone: Phone, door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    watch(phone, door, pipe_camera)
+    eventually(lambda: phone.brightness() > 230, "the picture bright")
+    soon(phone, "stale")
+    eventually(lambda: phone.brightness() < 140, "the old picture dim")
+    pipe_camera.disconnect()
+    soon(phone, "offline")
+    eventually(lambda: 20 < phone.brightness() < 140, "the last picture, dim, below the words")
+
+
+def test_daemon_that_hangs_is_not_live(phone: Phone, daemon: Daemon) -> None:
+    daemon.start()
+    phone.open(daemon).wait_for("live")
+    daemon.send(signal.SIGSTOP)
+    try:
+        soon(phone, "stale")
+        assert phone.text("headline") == "Weak connection"
+        soon(phone, "offline")
+        assert phone.text("headline") == "No connection"
+        assert phone.text("detail").startswith("The doorbell has not answered since ")
+        assert phone.text("watching") == ""
+    finally:
+        daemon.send(signal.SIGCONT)
+    phone.wait_for("live")
+
+
+def test_phone_without_network_is_told_so(phone: Phone, doorbell: Daemon) -> None:
+    phone.open(doorbell).wait_for("live")
+    phone.page.context.set_offline(True)
+    soon(phone, "offline")
+    assert phone.text("detail") == "This device is not in any network."
+    phone.page.context.set_offline(False)
+    phone.wait_for("live")
+
+
+def test_page_without_a_place_says_so_and_gets_the_next_one(phones: Phones, daemon: Daemon) -> None:
+    daemon.start({"server.max_viewers": 1})
+    first = phones().open(daemon).wait_for("live")
+    second = phones().open(daemon).wait_for("full")
+    assert second.text("badge") == "Busy"
+    assert second.text("headline") == "No room right now"
+    reason = "Only 1 can watch at the same time. This page keeps trying."
+    assert second.text("detail") == reason
+    assert first.state() == "live"
+    first.page.close()
+    second.wait_for("live")
+    assert not second.page.locator("#message").is_visible()
