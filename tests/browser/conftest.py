@@ -24,11 +24,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Return a daemon with the test card, for tests that change nothing about it."""
     with Daemon(tmp_path_factory.mktemp("doorbell")) as found:
-        found.start()
+        found.start({"camera.framerate": 10})
         found.wait_for_state("streaming")
         yield found
 

@@ -60,6 +60,7 @@ def test_camera_that_goes_is_offline_with_reason_and_time_until_it_is_back(
     phone: Phone, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     watch(phone, door, pipe_camera)
+    stream = door.wait_for_viewers(1)[0]["key"]
     pipe_camera.disconnect()
     soon(phone, "offline")
     assert phone.text("badge") == "Offline"
@@ -70,6 +71,7 @@ def test_camera_that_goes_is_offline_with_reason_and_time_until_it_is_back(
     assert spoken.startswith("Offline. Offline since ")
     phone.wait_for("live", lambda: pipe_camera.show(jpeg(15, 640, 480)))
     assert not phone.page.locator("#message").is_visible()
+    assert door.wait_for_viewers(1)[0]["key"] == stream
     assert phone.problems == []
 
 
@@ -77,17 +79,6 @@ def test_missing_camera_is_offline_from_the_start(phone: Phone, daemon: Daemon) 
     daemon.start({"camera.source": "file:/nowhere/door.mjpeg"})
     phone.open(daemon).wait_for("offline")
     assert phone.text("detail") == "There is no file /nowhere/door.mjpeg"
-
-
-def test_camera_that_stands_still_is_stale(
-    phone: Phone, door: Daemon, pipe_camera: PipeCamera
-) -> None:
-    watch(phone, door, pipe_camera)
-    soon(phone, "stale")
-    assert phone.text("badge") == "Stale"
-    assert re.fullmatch(r"\d+ s old", phone.text("headline"))
-    assert phone.text("detail") == "The camera has stopped sending for a moment."
-    phone.wait_for("live", lambda: pipe_camera.show(jpeg(15, 640, 480)))
 
 
 def test_slow_camera_is_live(phone: Phone, daemon: Daemon) -> None:
@@ -102,17 +93,20 @@ def test_slow_camera_is_live(phone: Phone, daemon: Daemon) -> None:
     phone.open(daemon).wait_for("live")
     phone.evaluate(said)
     seen = daemon.status()["camera"]["frames"]
-    eventually(lambda: daemon.status()["camera"]["frames"] >= seen + 2, "two more pictures")
+    eventually(lambda: daemon.status()["camera"]["frames"] > seen, "another picture")
     assert phone.state() == "live"
     assert phone.evaluate("() => said") == []
 
 
-def test_old_picture_does_not_look_live(
+def test_camera_that_stands_still_is_stale_and_looks_like_it(
     phone: Phone, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     watch(phone, door, pipe_camera)
     eventually(lambda: phone.brightness() > 230, "the picture bright")
     soon(phone, "stale")
+    assert phone.text("badge") == "Stale"
+    assert re.fullmatch(r"\d+ s old", phone.text("headline"))
+    assert phone.text("detail") == "The camera has stopped sending for a moment."
     eventually(lambda: phone.brightness() < 140, "the old picture dim")
     pipe_camera.disconnect()
     soon(phone, "offline")

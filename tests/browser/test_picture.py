@@ -15,16 +15,6 @@ from tests.support.phone import Phone
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 
-BARE = """() => {
-  for (const element of document.querySelectorAll(".bar, .message, canvas")) {
-    element.style.visibility = "hidden";
-  }
-  const { style } = document.getElementById("picture");
-  style.transition = style.filter = "none";
-  style.opacity = 1;
-}"""
-"""Takes away all that may lie over the picture, and what dims it when it gets old."""
-
 
 def wait_for_number(phone: Phone, number: int) -> None:
     eventually(lambda: phone.number() == number, f"picture {number} on the screen")
@@ -50,7 +40,7 @@ def test_picture_is_on_the_screen_before_the_next_one_comes(
 ) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
     phone.open(daemon)
-    phone.evaluate(BARE)
+    phone.bare()
     for number in range(16):
         pipe_camera.show(jpeg(number, 640, 480))
         wait_for_number(phone, number)
@@ -63,7 +53,7 @@ def test_newcomer_sees_the_newest_picture_before_the_next_one_comes(
     pipe_camera.show(jpeg(9, 640, 480))
     daemon.wait_for_state("streaming")
     phone.open(daemon)
-    phone.evaluate(BARE)
+    phone.bare()
     wait_for_number(phone, 9)
 
 
@@ -75,7 +65,7 @@ def test_card_is_replaced_by_the_first_picture(
     pipe_camera.disconnect()
     daemon.wait_for_state("offline")
     phone.open(daemon).wait_for("offline")
-    phone.evaluate(BARE)
+    phone.bare()
     pipe_camera.show(jpeg(12, 640, 480))
     wait_for_number(phone, 12)
 
@@ -83,7 +73,7 @@ def test_card_is_replaced_by_the_first_picture(
 def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: PipeCamera) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
     phone.open(daemon)
-    phone.evaluate(BARE)
+    phone.bare()
     for number, (width, height) in enumerate([(640, 480), (1280, 720), (240, 320)]):
         pipe_camera.show(jpeg(number, width, height))
         wait_for_number(phone, number)
@@ -106,7 +96,7 @@ def test_two_phones_see_the_same(phones: Phones, daemon: Daemon, pipe_camera: Pi
     both = [phones().open(daemon) for _ in range(2)]
     for phone in both:
         phone.wait_for("live", lambda: pipe_camera.show(jpeg(3, 640, 480)))
-        phone.evaluate(BARE)
+        phone.bare()
     pipe_camera.show(jpeg(11, 640, 480))
     for phone in both:
         wait_for_number(phone, 11)

@@ -16,6 +16,15 @@ PORTRAIT = (390, 844)
 LANDSCAPE = (844, 390)
 SMALL = (320, 568)
 
+_BARE = """() => {
+  for (const element of document.querySelectorAll(".bar, .message, canvas")) {
+    element.style.visibility = "hidden";
+  }
+  const { style } = document.getElementById("picture");
+  style.transition = style.filter = "none";
+  style.opacity = 1;
+}"""
+
 
 class Phone:
     """A browser's tab with the page of a daemon.
@@ -41,6 +50,14 @@ class Phone:
         # "load" would wait for the first picture.
         self.page.goto(self._origin, wait_until="domcontentloaded")
         return self
+
+    def turn(self, width: int, height: int) -> None:
+        """Give the screen another size."""
+        self.page.set_viewport_size({"width": width, "height": height})
+
+    def bare(self) -> None:
+        """Take away all that may lie over the picture, and what dims it when it gets old."""
+        self.evaluate(_BARE)
 
     def text(self, name: str) -> str:
         """Return the text of the element of that id; "" if it is not shown."""
@@ -82,9 +99,11 @@ class Phone:
 
     def brightness(self) -> float:
         """Return how bright the middle of the screen is, 0..255."""
-        image = cv2.imdecode(np.frombuffer(self.centre(), np.uint8), cv2.IMREAD_GRAYSCALE)
-        assert image is not None
-        return float(image.mean())
+        return _brightness(self.centre())
+
+    def brightness_at(self, left: float, top: float) -> float:
+        """Return how bright the screen is around a point, 0..255."""
+        return _brightness(self.screenshot(left, top, 2))
 
     def box(self, selector: str) -> dict[str, float]:
         """Return where an element is, in CSS pixels."""
@@ -106,3 +125,9 @@ class Phone:
     def _on_response(self, response: Response) -> None:
         if response.status >= 400:
             self.problems.append(f"{response.url}: {response.status}")
+
+
+def _brightness(png: bytes) -> float:
+    image = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return float(image.mean())

@@ -1,0 +1,84 @@
+"""Every phone, upright and on its side: the picture as large as it can be, and buttons to hit."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+
+from tests.support.daemon import Daemon, eventually
+from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phone
+from tests.support.pictures import jpeg
+from tests.support.pipe_camera import PipeCamera
+
+SIZES = (PORTRAIT, LANDSCAPE, SMALL, SMALL[::-1])
+TOUCH_TARGET = 48
+"""CSS pixels that a finger needs, in both directions."""
+
+WHITE = 15
+NAMES = ("Front door", "The gate at the far end of the garden, behind the shed")
+
+
+def overlap(one: dict[str, float], other: dict[str, float]) -> bool:
+    return all(
+        one[at] < other[at] + other[size] and other[at] < one[at] + one[size]
+        for at, size in (("x", "width"), ("y", "height"))
+    )
+
+
+def boxes(phone: Phone, *selectors: str) -> dict[str, dict[str, float]]:
+    return {each: phone.box(each) for each in selectors}
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["short", "long"])
+def test_everything_is_on_the_screen_and_nothing_on_top_of_another(
+    phone: Phone, daemon: Daemon, name: str
+) -> None:
+    daemon.start({"camera.name": name})
+    phone.open(daemon).wait_for("live")
+    for width, height in SIZES:
+        phone.turn(width, height)
+        found = boxes(phone, "#name", "#watching", "#badge", "#snapshot", "#fullscreen")
+        for box in found.values():
+            assert 0 <= box["x"] <= width - box["width"]
+            assert 0 <= box["y"] <= height - box["height"]
+        for one, other in combinations(found, 2):
+            assert not overlap(found[one], found[other]), f"{one}, {other} at {width}x{height}"
+        for button in ("#snapshot", "#fullscreen"):
+            assert found[button]["width"] >= TOUCH_TARGET
+            assert found[button]["height"] >= TOUCH_TARGET
+
+
+def test_words_leave_the_buttons_free(phone: Phone, daemon: Daemon) -> None:
+    daemon.start({"camera.source": "file:/srv/cameras/front-door/at-the-gate/stream.mjpeg"})
+    phone.open(daemon).wait_for("offline")
+    for width, height in SIZES:
+        phone.turn(width, height)
+        words = ("#headline", "#detail")
+        found = boxes(phone, *words, "#name", "#badge", "#snapshot", "#fullscreen")
+        for one, other in combinations(found, 2):
+            assert not overlap(found[one], found[other]), f"{one}, {other} at {width}x{height}"
+        for each in words:
+            assert 0 <= found[each]["x"] <= width - found[each]["width"]
+        phone.page.get_by_role("button", name="Snapshot").tap()
+        phone.page.get_by_role("alert").wait_for()
+        for button in ("#snapshot", "#fullscreen"):
+            assert not overlap(phone.box("#notice"), found[button]), f"at {width}x{height}"
+
+
+@pytest.mark.parametrize("picture", [(640, 480), (1280, 720), (240, 320)], ids=str)
+def test_picture_fills_the_limiting_side_and_keeps_its_shape(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera, picture: tuple[int, int]
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    phone.open(daemon).wait_for("live", lambda: pipe_camera.show(jpeg(WHITE, *picture)))
+    phone.bare()
+    for size in (PORTRAIT, LANDSCAPE):
+        phone.turn(*size)
+        scale = min(size[0] / picture[0], size[1] / picture[1])
+        edges = [(side - scale * length) / 2 for side, length in zip(size, picture)]
+        corner, opposite = ([e + 4 for e in edges], [s - e - 4 for s, e in zip(size, edges)])
+        eventually(lambda: phone.brightness_at(*corner) > 200, "the picture's corner")  # noqa: B023
+        assert phone.brightness_at(*opposite) > 200
+        beside = [max(e - 4, 4) if e else s / 2 for s, e in zip(size, edges)]
+        assert phone.brightness_at(*beside) < 60
