@@ -9,7 +9,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Start the daemon here (the test card if there is no camera) and print its URL
@@ -22,6 +22,12 @@ test: ## Run every test that needs no second system, and print the coverage
 	@tools/need test
 	@tools/venv dev
 	@tools/test $(ARGS)
+
+.PHONY: test-appliance
+test-appliance: ## Run the tests on booted Debian systems (as root, half an hour)
+	@tools/need test-appliance
+	@tools/venv dev
+	.venv/bin/python -m pytest -s tests/appliance $(ARGS)
 
 .PHONY: lint
 lint: ## Check style, types and scripts

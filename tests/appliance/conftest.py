@@ -1,0 +1,98 @@
+"""Fixtures of the appliance tests: the package, and machines that have it installed.
+
+They take root, and minutes: ``make test-appliance`` runs them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.appliance import roots
+from tests.appliance.container import Container
+from tests.appliance.package import Package
+from tests.support.daemon import ROOT
+
+SUITES = ("bullseye", "bookworm", "trixie")
+NewContainer = Callable[[], Container]
+
+
+@pytest.fixture(scope="session")
+def package() -> Package:
+    """Return the package of this checkout, built as README says."""
+    subprocess.run(["make", "deb"], cwd=ROOT, check=True)
+    return Package(ROOT / "doorbelld.deb")
+
+
+@pytest.fixture(scope="session", params=SUITES)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Return each Debian release that is supported."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder for the machines' disks, which is emptied at the end."""
+    folder = tmp_path_factory.mktemp("disks")
+    yield folder
+    shutil.rmtree(folder)
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def clean(suite: str, disks: Path, package: Package) -> Path:
+    """Return a clean, bootable Debian that has fetched what the package needs, not more."""
+    machine = Container(roots.make(disks / suite, suite), next(_numbers))
+    machine.put(package.path)
+    machine.prepare("apt-get", "update")
+    fetched = machine.prepare(
+        *("apt-get", "install", "--yes", "--download-only", f"/root/{package.path.name}")
+    )
+    print(f"\n{suite}: " + "; ".join(line for line in fetched.splitlines() if "MB" in line))
+    return machine.root
+
+
+@pytest.fixture(scope="session")
+def installed(clean: Path, disks: Path, package: Package) -> Path:
+    """Return the same with the package installed before the first boot, and never booted."""
+    machine = Container(_copy(clean, disks), next(_numbers))
+    machine.prepare("apt-get", "install", "--yes", f"/root/{package.path.name}")
+    machine.write("/etc/doorbelld/conf.d/test.conf", "[camera]\nsource = pattern\n")
+    return machine.root
+
+
+@pytest.fixture
+def new_machine(clean: Path, disks: Path) -> Iterator[Container]:
+    """Return a machine of the test's own, off, on which nothing is installed yet."""
+    with Container(_copy(clean, disks), next(_numbers)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def spare_machine(installed: Path, disks: Path) -> Iterator[Container]:
+    """Return a machine of the test's own, off, with doorbelld and a test card for a camera."""
+    with Container(_copy(installed, disks), next(_numbers)) as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def machine(installed: Path, disks: Path) -> Iterator[Container]:
+    """Return a booted machine that all tests of a module share; its journal must be clean."""
+    with Container(_copy(installed, disks), next(_numbers)) as machine:
+        machine.boot()
+        yield machine
+        journal = machine.run("journalctl", "--no-pager", "--unit=doorbelld")
+        assert "Traceback" not in journal, journal
+
+
+def _copy(root: Path, disks: Path) -> Path:
+    copy = disks / f"{root.name}-{next(_numbers)}"
+    subprocess.run(["cp", "--archive", "--reflink=auto", str(root), str(copy)], check=True)
+    return copy

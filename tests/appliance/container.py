@@ -1,0 +1,179 @@
+"""Container: a Debian that boots with systemd as PID 1, on a network of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from tests.support.daemon import eventually
+
+PATIENCE = 120.0
+"""Seconds for a boot or a shutdown on a busy machine."""
+
+_REBOOT = 133
+"""What systemd-nspawn says to whoever is to start it again."""
+
+_ENVIRONMENT = ["HOME=/root", "LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb"]
+_NETWORK = """
+[Match]
+Name=host0
+
+[Network]
+Address={address}/24
+LinkLocalAddressing=yes
+"""
+
+
+class Container:
+    """One machine; ``root`` is its disk. ``number`` (1..250) makes its network unique."""
+
+    def __init__(self, root: Path, number: int) -> None:
+        self.root = root
+        self.address = f"10.213.{number}.2"
+        self._name = f"db{number}"
+        self._host_address = f"10.213.{number}.1"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._console: IO[bytes] | None = None
+
+    # Without booting it.
+
+    def prepare(self, *command: str) -> str:
+        """Run a command in the root while it is not booted, on this machine's network."""
+        nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe"]
+        return _output([*nspawn, f"--directory={self.root}", "--", "env", *_ENVIRONMENT, *command])
+
+    def put(self, file: Path) -> None:
+        """Copy a file of this machine into /root."""
+        shutil.copy(file, self.root / "root")
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the root."""
+        place = self.root / path.lstrip("/")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+
+    def read(self, path: str) -> str:
+        """Return a file of the root."""
+        return (self.root / path.lstrip("/")).read_text()
+
+    # Booted.
+
+    def boot(self) -> None:
+        """Switch it on, and wait until all that starts at boot has started."""
+        self.write("/etc/systemd/network/10-host0.network", _NETWORK.format(address=self.address))
+        wants = self.root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+        if not wants.is_symlink():
+            wants.symlink_to("/lib/systemd/system/systemd-networkd.service")
+        self._console = (self.root.parent / f"{self.root.name}.console").open("ab")
+        command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit"]
+        command += ["--network-veth", f"--machine={self._name}", f"--directory={self.root}"]
+        self._process = subprocess.Popen(
+            command,
+            env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._console,
+            stderr=subprocess.STDOUT,
+        )
+        eventually(
+            lambda: self.leader() and self._plug_in() and self._is_up(),
+            "the container has booted",
+            PATIENCE,
+        )
+
+    def leader(self) -> int:
+        """Return the process id that the container's PID 1 has on this machine; 0: none."""
+        assert self._process is not None, "it was not booted"
+        assert self._process.poll() is None, f"it has ended; see {self.root}.console"
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        for child in children.read_text().split():
+            comm = Path(f"/proc/{child}/comm")
+            if comm.exists() and comm.read_text().strip() == "systemd":
+                return int(child)
+        return 0
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command inside; return what it prints, both kinds."""
+        enter = ["nsenter", f"--target={self.leader()}"]
+        enter += ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/"]
+        return _output([*enter, "env", "-i", *_ENVIRONMENT, *command], check=check)
+
+    def show(self, unit: str, name: str) -> str:
+        """Return a property of a unit, as ``systemctl show`` tells it."""
+        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+
+    def url(self, path: str, port: int = 5000) -> str:
+        """Return the address of something that it serves."""
+        return f"http://{self.address}:{port}{path}"
+
+    def reboot(self) -> None:
+        """Boot it anew from inside, and wait until all that starts at boot has started."""
+        assert self._process is not None, "it was not booted"
+        self.run("systemctl", "--no-block", "reboot")
+        code = self._process.wait(PATIENCE)
+        assert code == _REBOOT, f"it ended with {code}; see {self.root}.console"
+        self._hang_up()
+        self.boot()
+
+    def shut_down(self) -> None:
+        """Switch it off."""
+        if self._process is None:
+            return
+        if self._process.poll() is None and self.leader():
+            os.kill(self.leader(), signal.SIGRTMIN + 4)  # poweroff.target
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        self._process = None
+        if self._console:
+            self._console.close()
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.shut_down()
+        shutil.rmtree(self.root)
+
+    def _plug_in(self) -> bool:
+        """Give this machine's end of the cable its address; tell whether it is there."""
+        link = f"ve-{self._name}"
+        if not Path(f"/sys/class/net/{link}").exists():
+            return False
+        subprocess.run(
+            ["ip", "address", "replace", f"{self._host_address}/24", "dev", link], check=True
+        )
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        return True
+
+    def _is_up(self) -> bool:
+        state = self.run("systemctl", "is-system-running", check=False).strip()
+        return state in ("running", "degraded")
+
+
+def _output(command: list[str], *, check: bool = True) -> str:
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{' '.join(command)} failed ({done.returncode}):\n{done.stdout}")
+    return done.stdout

@@ -1,0 +1,132 @@
+"""VirtualMachine: a Debian with a kernel of its own, so that it can have cameras."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.daemon import eventually
+
+PACKAGES = ("systemd-sysv", "dbus", "udev", "kmod", "linux-image-amd64", "openssh-server")
+
+_PATIENCE = 600.0
+"""Seconds for a boot: every instruction of it is emulated."""
+
+_NETWORK = """
+[Match]
+Name=en* eth*
+
+[Network]
+DHCP=ipv4
+"""
+
+
+class VirtualMachine:
+    """Boots the Debian in the folder ``root``; its port 5000 is ``port`` of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = _free_port()
+        self._ssh_port = _free_port()
+        self._key = root.with_name(f"{root.name}.key")
+        self._disk = root.with_name(f"{root.name}.img")
+        self._console = root.with_name(f"{root.name}.console")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def prepare(self) -> None:
+        """Make the disk from the folder: nothing that is changed in there later counts."""
+        self._let_us_in()
+        network = self.root / "etc/systemd/network/10-wired.network"
+        network.parent.mkdir(parents=True, exist_ok=True)
+        network.write_text(_NETWORK)
+        wants = self.root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+        wants.unlink(missing_ok=True)
+        wants.symlink_to("/lib/systemd/system/systemd-networkd.service")
+        _run("mke2fs", "-q", "-t", "ext4", "-d", str(self.root), str(self._disk), "4G")
+
+    def boot(self) -> None:
+        """Switch it on, and wait until one can log in."""
+        kernel = next((self.root / "boot").glob("vmlinuz-*"))
+        initrd = next((self.root / "boot").glob("initrd.img-*"))
+        forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:5000"
+        forward += f",hostfwd=tcp:127.0.0.1:{self._ssh_port}-:22"
+        command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2048"]
+        command += ["-kernel", str(kernel), "-initrd", str(initrd)]
+        command += ["-append", "root=/dev/vda rw console=ttyS0 quiet net.ifnames=0"]
+        command += ["-drive", f"file={self._disk},format=raw,if=virtio,cache=unsafe"]
+        command += ["-nic", f"user,model=virtio-net-pci,{forward}"]
+        command += ["-display", "none", "-no-reboot", "-serial", f"file:{self._console}"]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        eventually(self._is_up, f"a login; see {self._console}", _PATIENCE)
+
+    def run(self, command: str, *, check: bool = True) -> str:
+        """Run a shell command inside; return what it prints, both kinds."""
+        done = self._ssh(command)
+        if check and done.returncode:
+            raise AssertionError(f"{command} failed ({done.returncode}):\n{done.stdout}")
+        return done.stdout
+
+    def start(self, command: str) -> subprocess.Popen[str]:
+        """Start a command inside that goes on; it ends with its standard input."""
+        return subprocess.Popen(
+            [*self._ssh_command(), command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> VirtualMachine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self.root)
+        self._disk.unlink(missing_ok=True)
+
+    def _let_us_in(self) -> None:
+        _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key))
+        keys = self.root / "root/.ssh/authorized_keys"
+        keys.parent.mkdir(mode=0o700, exist_ok=True)
+        keys.write_text(self._key.with_name(f"{self._key.name}.pub").read_text())
+
+    def _is_up(self) -> bool:
+        assert self._process
+        assert self._process.poll() is None, f"it has ended; see {self._console}"
+        return "running" in self._ssh("systemctl is-system-running --wait").stdout
+
+    def _ssh_command(self) -> list[str]:
+        options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
+        options += ["ConnectTimeout=20", "BatchMode=yes", f"IdentityFile={self._key}"]
+        words = [word for option in options for word in ("-o", option)]
+        return ["ssh", *words, "-p", str(self._ssh_port), "root@127.0.0.1"]
+
+    def _ssh(self, command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._ssh_command(), command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])

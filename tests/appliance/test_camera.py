@@ -1,0 +1,166 @@
+"""A real V4L2 driver, reached under the service's full confinement, and seen on a phone.
+
+The machine has a kernel of its own, whose vivid module is a camera that can be plugged in,
+taken away and given back. The tests build on each other's machine, not on each other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from tests.appliance import machine, roots
+from tests.appliance.container import Container
+from tests.appliance.machine import VirtualMachine
+from tests.appliance.package import Package
+from tests.support import chromium
+from tests.support.daemon import eventually
+
+DRIVER = "/sys/bus/platform/drivers/vivid"
+PATIENCE = 60.0
+"""Seconds: inside, every instruction is emulated."""
+
+HOLD = """
+import sys
+sys.path.insert(0, "/usr/lib/doorbelld")
+import cv2
+camera = cv2.VideoCapture("/dev/video0", cv2.CAP_V4L2)
+print("holding" if camera.read()[0] else "failed", flush=True)
+sys.stdin.read()
+"""
+"""Another program that has the camera, until its standard input ends."""
+
+
+@pytest.fixture(scope="module")
+def vm(disks: Path, package: Package) -> Iterator[VirtualMachine]:
+    """Return a booted machine with doorbelld as it comes, and no camera yet."""
+    root = roots.make(disks / "vm", "bookworm", machine.PACKAGES)
+    container = Container(root, 250)
+    container.put(package.path)
+    container.prepare("apt-get", "update")
+    container.prepare("apt-get", "install", "--yes", f"/root/{package.path.name}")
+    with VirtualMachine(root) as found:
+        found.prepare()
+        found.boot()
+        yield found
+        journal = found.run("journalctl --no-pager --unit=doorbelld")
+        assert "Traceback" not in journal, journal
+
+
+@pytest.fixture
+def vivid(vm: VirtualMachine) -> Iterator[Callable[..., None]]:
+    """Return what plugs in cameras; afterwards all are gone."""
+
+    def plug_in(options: str = "") -> None:
+        vm.run(f"modprobe vivid node_types=0x1 {options}")
+
+    yield plug_in
+    vm.run("rm -f /etc/doorbelld/conf.d/test.conf; systemctl stop doorbelld")
+    vm.run("modprobe -r vivid; systemctl start doorbelld")
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """Return a phone's browser, outside of the machine."""
+    with chromium.chromium(tmp_path) as browser:
+        yield browser.new_context(
+            viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+        ).new_page()
+
+
+def camera(vm: VirtualMachine) -> dict[str, Any]:
+    url = f"http://127.0.0.1:{vm.port}/status"
+    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+        found: dict[str, Any] = json.load(answer)["camera"]
+        return found
+
+
+def wait_for(vm: VirtualMachine, state: str, detail: str = "") -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        found = camera(vm)
+        return found if found["state"] == state and re.search(detail, found["detail"]) else None
+
+    return eventually(look, f"{state} {detail}", PATIENCE)
+
+
+def see(page: Page, vm: VirtualMachine) -> None:
+    page.goto(f"http://127.0.0.1:{vm.port}/", wait_until="domcontentloaded")
+    wait_for_badge(page, "live")
+
+
+def wait_for_badge(page: Page, state: str) -> None:
+    page.wait_for_selector(f"#stage[data-state={state}]", timeout=PATIENCE * 1000)
+
+
+def wait_for_motion(page: Page) -> None:
+    first = page.locator("#picture").screenshot()
+    eventually(
+        lambda: page.locator("#picture").screenshot() != first, "the picture moves", PATIENCE
+    )
+
+
+def test_a_camera_that_appears_long_after_boot_is_picked_up(
+    vm: VirtualMachine, vivid: Callable[..., None], page: Page
+) -> None:
+    wait_for(vm, "offline", "No camera found")
+    vm.run("test $(cut -d. -f1 /proc/uptime) -ge 60 || sleep 60")
+    before = vm.run("systemctl show --value --property=MainPID doorbelld")
+    vivid()
+    found = wait_for(vm, "streaming", "vivid")
+    assert (found["width"], found["height"]) == (640, 480)
+    assert "/dev/video0" in vm.run("ls -l /proc/$(pgrep -u doorbelld)/fd")
+    see(page, vm)
+    wait_for_motion(page)
+    assert vm.run("systemctl show --value --property=MainPID doorbelld") == before
+
+
+def test_a_camera_taken_away_is_missed_and_given_back_is_found(
+    vm: VirtualMachine, vivid: Callable[..., None], page: Page
+) -> None:
+    vivid()
+    wait_for(vm, "streaming")
+    before = vm.run("systemctl show --value --property=MainPID doorbelld")
+    see(page, vm)
+    for _ in range(2):
+        vm.run(f"echo vivid.0 > {DRIVER}/unbind")
+        wait_for_badge(page, "offline")
+        wait_for(vm, "offline", r"check that (it|one) is plugged in|has gone|unplugged")
+        vm.run(f"echo vivid.0 > {DRIVER}/bind")
+        wait_for_badge(page, "live")
+        wait_for_motion(page)
+    assert vm.run("systemctl show --value --property=MainPID doorbelld") == before
+
+
+def test_with_two_cameras_one_is_chosen(vm: VirtualMachine, vivid: Callable[..., None]) -> None:
+    vivid("n_devs=2")
+    rows = json.loads(vm.run("doorbelld cameras --json"))["cameras"]
+    assert [row["source"] for row in rows] == ["v4l2:/dev/video0", "v4l2:/dev/video1"]
+    assert [row["auto"] for row in rows] == [True, False]
+    assert "640x480" in [size for one in rows[0]["formats"] for size in one["sizes"]]
+    wait_for(vm, "streaming", "/dev/video0")
+    chosen = "[camera]\\nsource = v4l2:/dev/video1\\n"
+    vm.run(f"printf '{chosen}' > /etc/doorbelld/conf.d/test.conf; systemctl reload doorbelld")
+    wait_for(vm, "streaming", "/dev/video1")
+
+
+def test_a_camera_that_another_program_holds_is_said_to_be_busy(
+    vm: VirtualMachine, vivid: Callable[..., None]
+) -> None:
+    vm.run("systemctl stop doorbelld")
+    vivid()
+    with vm.start(f"python3 -c '{HOLD}'") as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "holding\n"
+        vm.run("systemctl start doorbelld")
+        wait_for(vm, "offline", "/dev/video0 is in use by another program")
+        assert "In use by python3" in vm.run("doorbelld cameras")
+        assert "in use by another program" in vm.run("doorbelld status", check=False)
+        holder.communicate()
+    wait_for(vm, "streaming")

@@ -1,0 +1,142 @@
+"""The service on a booted machine: up at boot, and up again whatever is done to it."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+from tests.support.daemon import eventually
+
+if TYPE_CHECKING:
+    from tests.appliance.container import Container
+
+UNIT = "doorbelld.service"
+KILLS = 20
+
+
+def fetch(machine: Container, path: str, length: int | None = None) -> tuple[int, bytes]:
+    """Return status and body, or (0, b"") if nothing answers."""
+    try:
+        with urllib.request.urlopen(machine.url(path), timeout=10) as answer:
+            return answer.status, answer.read(length)
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except OSError:
+        return 0, b""
+
+
+def wait_for_picture(machine: Container) -> None:
+    eventually(lambda: fetch(machine, "/healthz")[0] == 200, "a live picture")
+
+
+def main_pid(machine: Container) -> str:
+    return machine.show(UNIT, "MainPID")
+
+
+def test_the_stream_is_up_after_boot_with_no_hand_touching_it(machine: Container) -> None:
+    wait_for_picture(machine)
+    assert machine.show(UNIT, "UnitFileState") == "enabled"
+    status, start = fetch(machine, "/video_feed", 2000)
+    assert status == 200
+    assert start.startswith(b"--frame\r\n")
+    assert b"\r\n\r\n\xff\xd8\xff" in start
+    assert b"Front door" in fetch(machine, "/")[1]
+
+
+def test_nothing_else_failed_at_boot(machine: Container) -> None:
+    assert machine.run("systemctl", "list-units", "--failed", "--no-legend") == ""
+
+
+def test_systemd_understands_every_line_of_the_units(machine: Container) -> None:
+    journal = machine.run("journalctl", "--no-pager", "--boot")
+    about = [line for line in journal.splitlines() if "doorbelld" in line]
+    assert not [line for line in about if re.search(r"Unknown|ignoring|Failed to parse", line)]
+
+
+def test_it_is_confined(machine: Container) -> None:
+    lines = machine.run("systemd-analyze", "security", "--no-pager", UNIT).splitlines()
+    verdict = next(line for line in lines if "Overall exposure level" in line)
+    exposure = float(re.findall(r"\d+\.\d+", verdict)[0])
+    print(f"\nexposure {exposure}")
+    assert exposure <= 1.4
+    assert machine.run("ps", "-o", "user=", "-p", main_pid(machine)).strip() == "doorbelld"
+
+
+def test_start_stop_restart_reload_and_status(machine: Container) -> None:
+    machine.run("systemctl", "stop", "doorbelld")
+    assert fetch(machine, "/")[0] == 0
+    machine.run("systemctl", "start", "doorbelld")
+    assert fetch(machine, "/")[0] == 200, "start returns when it listens"
+    before = main_pid(machine)
+    machine.run("systemctl", "reload", "doorbelld")
+    assert main_pid(machine) == before
+    machine.run("systemctl", "restart", "doorbelld")
+    assert main_pid(machine) != before
+    wait_for_picture(machine)
+    eventually(
+        lambda: "Streaming: Test pattern" in machine.show(UNIT, "StatusText"),
+        "the state of the camera in systemctl status",
+    )
+    assert "Streaming" in machine.run("systemctl", "status", "--no-pager", "doorbelld")
+
+
+def test_doorbelld_status_tells_where_a_phone_finds_it(machine: Container) -> None:
+    wait_for_picture(machine)
+    text = machine.run("doorbelld", "status")
+    assert text.startswith("Front door: live, ")
+    assert f"http://{machine.address}:5000/\n" in text
+
+
+def test_after_kill_9_it_is_back_within_seconds(machine: Container) -> None:
+    wait_for_picture(machine)
+    pauses = []
+    for _ in range(KILLS):
+        before = main_pid(machine)
+        machine.run("kill", "-9", before)
+        killed_at = time.monotonic()
+        eventually(lambda: fetch(machine, "/")[0] == 200, "the page is back")
+        pauses.append(time.monotonic() - killed_at)
+        assert main_pid(machine) != before
+    print(f"\nafter kill -9 the page is back in {max(pauses):.1f} s at most")
+    assert max(pauses) < 5
+    assert int(machine.show(UNIT, "NRestarts")) >= KILLS
+
+
+def test_the_watchdog_brings_a_hanging_daemon_back(machine: Container) -> None:
+    before = main_pid(machine)
+    machine.run("kill", "-STOP", before)
+    eventually(lambda: main_pid(machine) not in ("0", before), "another process", 120)
+    wait_for_picture(machine)
+
+
+def test_a_bad_configuration_says_why_and_a_good_one_starts_again(machine: Container) -> None:
+    bad = "/etc/doorbelld/conf.d/bad.conf"
+    machine.write(bad, "[camera]\nframerate = many\n")
+    reloaded = machine.run("systemctl", "reload", "doorbelld", check=False)
+    assert fetch(machine, "/healthz")[0] == 200, reloaded
+    failed = machine.run("systemctl", "restart", "doorbelld", check=False)
+    status = machine.run(
+        "systemctl", "status", "--no-pager", "--lines=20", "doorbelld", check=False
+    )
+    assert "Job for doorbelld.service failed" in failed
+    assert machine.show(UNIT, "ActiveState") == "failed"
+    assert re.search(rf"{bad}:2: .*framerate.*many", status), status
+    (machine.root / bad[1:]).unlink()
+    machine.run("systemctl", "start", "doorbelld")
+    wait_for_picture(machine)
+
+
+def test_it_is_up_again_after_a_reboot(machine: Container) -> None:
+    machine.reboot()
+    wait_for_picture(machine)
+    since_boot = int(machine.show(UNIT, "ActiveEnterTimestampMonotonic")) / 1e6
+    userspace = int(machine.show("", "UserspaceTimestampMonotonic")) / 1e6
+    memory = int(machine.show(UNIT, "MemoryCurrent")) / 1e6
+    cpu = int(machine.show(UNIT, "CPUUsageNSec")) / 1e9
+    print(
+        f"\nlistening {since_boot - userspace:.1f} s after the start of the boot;"
+        f" {memory:.0f} MB in its cgroup; {cpu:.1f} s of CPU until its first picture was seen"
+    )

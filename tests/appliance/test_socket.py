@@ -1,0 +1,56 @@
+"""With the socket unit: port 80, and restarts during which nobody is turned away."""
+
+from __future__ import annotations
+
+import re
+import threading
+import urllib.request
+from typing import TYPE_CHECKING
+
+from tests.appliance.test_service import wait_for_picture
+
+if TYPE_CHECKING:
+    from tests.appliance.container import Container
+
+RESTARTS = 50
+
+
+class Client(threading.Thread):
+    """Asks again and again, each time on a new connection; remembers what went wrong."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.answers = 0
+        self.errors: list[str] = []
+        self.done = threading.Event()
+        self._url = url
+
+    def run(self) -> None:
+        while not self.done.is_set():
+            try:
+                with urllib.request.urlopen(self._url, timeout=30) as answer:
+                    answer.read()
+                self.answers += 1
+            except OSError as error:
+                self.errors.append(str(error))
+
+
+def test_no_connection_is_refused_while_it_restarts(spare_machine: Container) -> None:
+    spare_machine.boot()
+    wait_for_picture(spare_machine)
+    spare_machine.run("systemctl", "enable", "--now", "doorbelld.socket")
+    spare_machine.run("systemctl", "restart", "doorbelld")
+    port = int(re.findall(r":(\d+)", spare_machine.show("doorbelld.socket", "Listen"))[0])
+    client = Client(spare_machine.url("/", port))
+    client.start()
+    for _ in range(RESTARTS):
+        spare_machine.run("systemctl", "restart", "doorbelld")
+    client.done.set()
+    client.join()
+    assert client.errors == []
+    assert client.answers > RESTARTS
+    assert spare_machine.show("doorbelld.service", "ActiveState") == "active"
+    spare_machine.reboot()
+    with urllib.request.urlopen(spare_machine.url("/", port), timeout=30) as answer:
+        assert answer.status == 200
+    assert f"http://{spare_machine.address}" in spare_machine.run("doorbelld", "status")
