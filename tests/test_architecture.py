@@ -1,0 +1,164 @@
+"""The layout that the design promises: who may import whom, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "doorbelld"
+LONGEST = 350
+
+IMPORTS = {
+    # What starts everything may know everything.
+    "doorbelld.__main__": "main",
+    "doorbelld.main": (
+        "doorbelld assets broadcast camera cameras capture check config httpd listeners status"
+        " systemd wakeup"
+    ),
+    # The commands.
+    "doorbelld.check": "camera config jpeg",
+    "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
+    "doorbelld.status": "interfaces qr",
+    "doorbelld.qr": "jpeg",
+    # The way of a request.
+    "doorbelld.httpd": "accept assets broadcast handler",
+    "doorbelld.handler": "doorbelld accept assets httpd multipart",
+    "doorbelld.accept": "wakeup",
+    # The way of a frame. Nothing here knows of HTTP, or of the one who asks.
+    "doorbelld.capture": "camera frame jpeg",
+    "doorbelld.broadcast": "frame multipart viewer wakeup",
+    "doorbelld.viewer": "frame",
+    # These know nothing of ours.
+    "doorbelld": "",
+    "doorbelld.assets": "",
+    "doorbelld.config": "",
+    "doorbelld.frame": "",
+    "doorbelld.interfaces": "",
+    "doorbelld.jpeg": "",
+    "doorbelld.listeners": "",
+    "doorbelld.multipart": "",
+    "doorbelld.systemd": "",
+    "doorbelld.wakeup": "",
+    # Cameras know JPEGs and what they share, and nothing of the daemon around them.
+    "doorbelld.camera": (
+        "camera.devices camera.mjpeg camera.opencv camera.pattern camera.picamera"
+        " camera.picamera2 camera.reoriented"
+    ),
+    "doorbelld.camera.closing": "camera",
+    "doorbelld.camera.devices": "camera",
+    "doorbelld.camera.formats": "",
+    "doorbelld.camera.mailbox": "",
+    "doorbelld.camera.mjpeg": "camera camera.pace jpeg",
+    "doorbelld.camera.opencv": "camera camera.devices camera.mailbox camera.pace jpeg",
+    "doorbelld.camera.pace": "",
+    "doorbelld.camera.pattern": "camera camera.pace jpeg",
+    "doorbelld.camera.picamera": "camera camera.closing camera.mailbox jpeg",
+    "doorbelld.camera.picamera2": "camera camera.closing camera.mailbox jpeg",
+    "doorbelld.camera.reoriented": "camera jpeg",
+}
+"""What each module may import of ours: a new arrow is a decision, made here."""
+
+USERS_OF_OPENCV = {"doorbelld.jpeg", "doorbelld.camera.opencv", "doorbelld.camera.pattern"}
+HEAVY = {"cv2", "numpy", "picamera", "picamera2", "libcamera"}
+
+
+def name_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Give every module that is imported anywhere in ``tree``."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, "relative imports hide who imports whom"
+            assert node.module
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            found = [name for name in inner if name in MODULES]
+            yield from found
+            if len(found) < len(inner):
+                yield node.module
+
+
+def tree_of(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+def on_import(tree: ast.Module) -> Iterator[str]:
+    """Give the modules that are imported as soon as the module itself is."""
+    nodes: list[ast.AST] = [tree]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from imported(node)
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            nodes += ast.iter_child_nodes(node)
+
+
+def named_in_a_call(tree: ast.Module) -> set[str]:
+    """Return the texts given to import_module() and the like."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        argument.value
+        for call in calls
+        if ast.unparse(call.func).rpartition(".")[2] in ("import_module", "__import__")
+        for argument in call.args
+        if isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    }
+
+
+def test_every_module_has_its_row() -> None:
+    assert set(IMPORTS) == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_what_it_may_and_nothing_else(module: str) -> None:
+    ours = {name for name in imported(tree_of(module)) if name.partition(".")[0] == "doorbelld"}
+    allowed = {
+        name if name == "doorbelld" else f"doorbelld.{name}" for name in IMPORTS[module].split()
+    }
+    assert ours == allowed
+
+
+def test_only_main_and_check_know_the_configuration() -> None:
+    knowing = {module for module in MODULES if "doorbelld.config" in imported(tree_of(module))}
+    assert knowing == {"doorbelld.main", "doorbelld.check"}
+
+
+def test_opencv_is_used_in_few_places() -> None:
+    using = {
+        module
+        for module in MODULES
+        if {name.partition(".")[0] for name in imported(tree_of(module))} & {"cv2", "numpy"}
+    }
+    assert using <= USERS_OF_OPENCV
+    assert "doorbelld.jpeg" in using, "the test looks in vain"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_libraries_are_loaded_when_they_are_needed_and_not_before(module: str) -> None:
+    tree = tree_of(module)
+    assert not {name.partition(".")[0] for name in on_import(tree)} & HEAVY
+    if module not in USERS_OF_OPENCV:
+        assert not named_in_a_call(tree) & {"cv2", "numpy"}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_says_what_it_is(module: str) -> None:
+    said = ast.get_docstring(tree_of(module))
+    assert said
+    assert said.splitlines()[0].endswith((".", ":")), "its first line is a whole sentence"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_file_can_be_read_in_one_go(module: str) -> None:
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= LONGEST
