@@ -1,0 +1,105 @@
+"""The configuration file that is installed: complete, true, and of no effect as it comes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+from doorbelld import config
+from doorbelld.config import SECTIONS, Config
+
+SHIPPED = Path(__file__).parents[1] / "etc" / "doorbelld" / "doorbelld.conf"
+_KEY = re.compile(r"#(\w+) = (.*)")
+
+
+class Key(NamedTuple):
+    """A key of the file, commented out, and the comment above it."""
+
+    section: str
+    name: str
+    value: str
+    explanation: list[str]
+
+
+def text() -> str:
+    return SHIPPED.read_text(encoding="utf-8")
+
+
+def shipped() -> list[Key]:
+    """Return the keys in the order of the file."""
+    found: list[Key] = []
+    section = ""
+    comment: list[str] = []
+    for line in text().splitlines():
+        key = _KEY.fullmatch(line)
+        if line.startswith("["):
+            section, comment = line.strip("[]"), []
+        elif key:
+            found.append(Key(section, key[1], key[2], comment))
+            comment = []
+        elif line.startswith("# "):
+            comment.append(line[2:])
+        else:
+            assert line == "", f"neither comment, section nor key: {line}"
+            comment = []
+    return found
+
+
+def uncommented() -> str:
+    return re.sub(r"^#(?=\w+ = )", "", text(), flags=re.MULTILINE)
+
+
+def test_has_every_key_of_the_code_in_its_order_and_none_unknown() -> None:
+    expected = [(section, each.name) for section, cls in SECTIONS.items() for each in fields(cls)]
+    assert [(key.section, key.name) for key in shipped()] == expected
+
+
+def test_shows_every_key_at_its_default() -> None:
+    default = Config()
+    for key in shipped():
+        value = getattr(getattr(default, key.section), key.name)
+        assert key.value == config.to_text(value), key.name
+
+
+def test_explains_every_key_in_the_one_line_above_it() -> None:
+    for key in shipped():
+        known = SECTIONS[key.section].__dataclass_fields__[key.name]
+        assert key.explanation == [known.metadata["meaning"]], key.name
+
+
+def test_changes_nothing_as_it_comes() -> None:
+    lines = [line for line in text().splitlines() if line and not line.startswith("#")]
+    assert lines == [f"[{section}]" for section in SECTIONS]
+    assert config.load(SHIPPED) == Config()
+
+
+def test_can_be_read_with_every_key_uncommented(tmp_path: Path) -> None:
+    path = tmp_path / "doorbelld.conf"
+    path.write_text(uncommented(), encoding="utf-8")
+    assert path.read_text(encoding="utf-8").count("\n#") < text().count("\n#")
+    assert config.load(path) == Config()
+
+
+def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
+    others = {
+        "source": "pattern",
+        "resolution": "320x240",
+        "rotation": "90",
+        "hflip": "yes",
+        "vflip": "yes",
+        "listen": ":7",
+    }
+    for key in shipped():
+        other = others.get(key.name, "7")
+        path = tmp_path / "doorbelld.conf"
+        path.write_text(f"[{key.section}]\n{key.name} = {other}\n", encoding="utf-8")
+        found = getattr(getattr(config.load(path), key.section), key.name)
+        assert config.to_text(found) == other
+
+
+def test_is_plain_text_that_fits_a_terminal() -> None:
+    assert text().isascii()
+    assert text().endswith("\n")
+    assert max(map(len, text().splitlines())) <= 100
