@@ -39,6 +39,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
         lines = address.read_text().splitlines() if address.exists() else []
         return lines[0] if len(lines) > 1 else None
 
+    folder.mkdir(exist_ok=True)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
