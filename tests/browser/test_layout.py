@@ -15,6 +15,9 @@ SIZES = (PORTRAIT, LANDSCAPE, SMALL, SMALL[::-1])
 TOUCH_TARGET = 48
 """CSS pixels that a finger needs, in both directions."""
 
+EDGE = 16
+"""CSS pixels that stay free at either side."""
+
 WHITE = 15
 NAMES = ("Front door", "The gate at the far end of the garden, behind the shed")
 
@@ -44,9 +47,11 @@ def test_everything_is_on_the_screen_and_nothing_on_top_of_another(
             assert 0 <= box["y"] <= height - box["height"]
         for one, other in combinations(found, 2):
             assert not overlap(found[one], found[other]), f"{one}, {other} at {width}x{height}"
-        for button in ("#snapshot", "#fullscreen"):
-            assert found[button]["width"] >= TOUCH_TARGET
-            assert found[button]["height"] >= TOUCH_TARGET
+        snapshot, full_screen = found["#snapshot"], found["#fullscreen"]
+        for button in (snapshot, full_screen):
+            assert button["width"] == snapshot["width"] >= TOUCH_TARGET
+            assert button["height"] == snapshot["height"] >= TOUCH_TARGET
+            assert EDGE <= button["x"] <= width - EDGE - button["width"]
 
 
 def test_words_leave_the_buttons_free(phone: Phone, daemon: Daemon) -> None:
