@@ -146,6 +146,8 @@ class Daemon:
             _log.info("doorbelld %s: open %s", __version__, url)
         self._notifier.ready()
         code = self._wait(wakeup)
+        _ignore_signals()
+        wakeup.close()
         self._stop(code)
         return code
 
@@ -255,6 +257,15 @@ def _catch_signals() -> Wakeup:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     return wakeup
+
+
+def _ignore_signals() -> None:
+    """Let nothing cut the end short: the interpreter would take its handlers back on its way
+    out, and an impatient second signal would then count as a crash.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
 
 
 def _raise_descriptor_limit(max_viewers: int) -> None:
