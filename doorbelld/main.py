@@ -117,6 +117,7 @@ class Daemon:
         self, settings: Config, sockets: Sequence[socket.socket], load: Callable[[], Config]
     ) -> None:
         self._settings = settings
+        self._listen = settings.server.listen
         self._sockets = sockets
         self._load = load
         self._notifier = systemd.Notifier()
@@ -201,7 +202,7 @@ class Daemon:
         self._server.assets = assets.load(settings.camera.name)
         if settings.camera != before.camera:
             self._capture.reconfigure(_capture_settings(settings.camera))
-        if settings.server.listen != before.server.listen:
+        if settings.server.listen != self._listen:
             _log.warning("listen has changed: that takes a restart")
 
     def _stop(self, code: int) -> None:
