@@ -12,6 +12,9 @@ from tests.support import chromium
 from tests.support.daemon import GUARD, Daemon
 from tests.support.phone import PORTRAIT, Phone
 
+TEST_CARD = {"camera.framerate": 10, "camera.resolution": "320x240"}
+"""Settings for a moving picture that leaves the machine some time for the browser."""
+
 Phones = Callable[..., Phone]
 
 expect.set_options(timeout=GUARD * 1000)
@@ -28,7 +31,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Return a daemon with the test card, for tests that change nothing about it."""
     with Daemon(tmp_path_factory.mktemp("doorbell")) as found:
-        found.start({"camera.framerate": 10})
+        found.start(TEST_CARD)
         found.wait_for_state("streaming")
         yield found
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Phones
+from tests.browser.conftest import TEST_CARD, Phones
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import Phone
 from tests.support.pictures import jpeg
@@ -114,7 +114,7 @@ def test_camera_that_stands_still_is_stale_and_looks_like_it(
 
 
 def test_daemon_that_hangs_is_not_live(phone: Phone, daemon: Daemon) -> None:
-    daemon.start()
+    daemon.start(TEST_CARD)
     phone.open(daemon).wait_for("live")
     daemon.send(signal.SIGSTOP)
     try:
@@ -139,7 +139,7 @@ def test_phone_without_network_is_told_so(phone: Phone, doorbell: Daemon) -> Non
 
 
 def test_page_without_a_place_says_so_and_gets_the_next_one(phones: Phones, daemon: Daemon) -> None:
-    daemon.start({"server.max_viewers": 1})
+    daemon.start({**TEST_CARD, "server.max_viewers": 1})
     first = phones().open(daemon).wait_for("live")
     second = phones().open(daemon).wait_for("full")
     assert second.text("badge") == "Busy"

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import pytest
 
+from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phone
 from tests.support.pictures import jpeg
@@ -37,7 +38,7 @@ def boxes(phone: Phone, *selectors: str) -> dict[str, dict[str, float]]:
 def test_everything_is_on_the_screen_and_nothing_on_top_of_another(
     phone: Phone, daemon: Daemon, name: str
 ) -> None:
-    daemon.start({"camera.name": name})
+    daemon.start({**TEST_CARD, "camera.name": name})
     phone.open(daemon).wait_for("live")
     for width, height in SIZES:
         phone.turn(width, height)

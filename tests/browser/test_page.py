@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from playwright.sync_api import expect
 
+from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import Phone
 from tests.support.pictures import jpeg
@@ -138,7 +139,7 @@ def test_new_name_is_shown_literally_and_at_once_on_the_open_page(
     phone: Phone, daemon: Daemon, tmp_path: Path
 ) -> None:
     path = write_name(tmp_path, "Front door")
-    daemon.start(arguments=["--config", str(path)])
+    daemon.start(TEST_CARD, arguments=["--config", str(path)])
     phone.open(daemon).wait_for("live")
     write_name(tmp_path, NASTY)
     daemon.send(signal.SIGHUP)

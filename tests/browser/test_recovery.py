@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, expect
 
+from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import Phone
 from tests.support.pictures import jpeg
@@ -37,7 +38,7 @@ def test_page_survives_a_restart_of_the_daemon(
 
 
 def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Daemon) -> None:
-    daemon.start()
+    daemon.start(TEST_CARD)
     with Wire(daemon.port) as wire:
         phone.open(daemon, wire.port).wait_for("live")
         dead = key_of_stream(daemon)
@@ -52,7 +53,7 @@ def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Da
 
 
 def test_reload_of_the_page_leaves_no_stream_behind(phone: Phone, daemon: Daemon) -> None:
-    daemon.start()
+    daemon.start(TEST_CARD)
     phone.open(daemon).wait_for("live")
     old = key_of_stream(daemon)
     phone.page.reload(wait_until="domcontentloaded")
@@ -63,7 +64,7 @@ def test_reload_of_the_page_leaves_no_stream_behind(phone: Phone, daemon: Daemon
 def test_page_that_is_left_lets_go_and_is_live_again_on_the_way_back(
     phone: Phone, daemon: Daemon
 ) -> None:
-    daemon.start()
+    daemon.start(TEST_CARD)
     phone.open(daemon).wait_for("live")
     phone.page.goto(f"http://127.0.0.1:{daemon.port}/healthz")
     daemon.wait_for_viewers(0)
@@ -99,7 +100,7 @@ def test_hidden_page_lets_go_and_resumes_when_it_is_shown(
 
 
 def test_page_opened_hidden_waits_until_it_is_shown(browser: Browser, daemon: Daemon) -> None:
-    daemon.start()
+    daemon.start(TEST_CARD)
     own = browser.contexts[0]
     page, other = own.new_page(), own.new_page()
     try:

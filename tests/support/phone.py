@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -72,10 +73,14 @@ class Phone:
         return self.page.locator("#stage").get_attribute("data-state") or ""
 
     def wait_for(self, state: str, meanwhile: Callable[[], object] = lambda: None) -> Phone:
-        """Wait until the page says so, and do something again and again meanwhile."""
+        """Wait until the page says so, and do something ten times a second meanwhile."""
+        due = 0.0
 
         def look() -> bool:
-            meanwhile()
+            nonlocal due
+            if time.monotonic() >= due:
+                due = time.monotonic() + 0.1
+                meanwhile()
             return self.state() == state
 
         eventually(look, f"{state}, only {self.state()}")
