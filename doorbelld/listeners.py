@@ -39,16 +39,34 @@ def url(listener: socket.socket, host: str) -> str:
 
 def _listen(host: str, port: int) -> list[socket.socket]:
     if host:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        # A name such as localhost may stand for several addresses, each named only once.
-        found = {address: family for family, _, _, _, address in infos}
-        return [_bind(family, address) for address, family in found.items()]
+        return _listen_by_name(host, port)
     try:
         return [_bind(socket.AF_INET6, ("::", port))]
     except OSError as error:
         if error.errno not in _NO_IPV6:
             raise
         return [_bind(socket.AF_INET, ("", port))]
+
+
+def _listen_by_name(host: str, port: int) -> list[socket.socket]:
+    """Listen on all addresses of a name that this machine has: localhost often names ::1 too."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    # Each is named only once, whatever the resolver says.
+    addresses = {address: family for family, _, _, _, address in infos}
+    found: list[socket.socket] = []
+    missing: OSError | None = None
+    for address, family in addresses.items():
+        try:
+            found.append(_bind(family, address))
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                for listener in found:
+                    listener.close()
+                raise
+            missing = error
+    if missing and not found:
+        raise missing
+    return found
 
 
 def _bind(family: int, address: Any) -> socket.socket:
