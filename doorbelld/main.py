@@ -261,9 +261,9 @@ def _catch_signals() -> Wakeup:
 
 
 def _ignore_signals() -> None:
-    """Let nothing cut the end short: the interpreter would take its handlers back on its way
-    out, and an impatient second signal would then count as a crash.
-    """
+    """Let nothing cut the end short."""
+    # The interpreter takes its handlers back on its way out, and a second signal from somebody
+    # impatient would then count as a crash.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.set_wakeup_fd(-1)
