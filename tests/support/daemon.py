@@ -49,15 +49,19 @@ class Daemon:
         *,
         arguments: Sequence[str] = (),
         environ: Mapping[str, str] = {},
+        prefix: Sequence[str] = (),
         wait: bool = True,
         **popen: Any,
     ) -> Daemon:
-        """Start it with ``--set`` for each setting, and wait until it listens."""
+        """Start it with ``--set`` for each setting that is not None, and wait until it listens.
+
+        ``prefix`` is a command that becomes the daemon in the end, by executing it.
+        """
         values = {"camera.source": "pattern", "server.listen": f"127.0.0.1:{self.port}", **settings}
-        pairs = [f"--set={key}={value}" for key, value in values.items()]
+        pairs = [f"--set={key}={value}" for key, value in values.items() if value is not None]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "doorbelld", *pairs, *arguments],
+                [*prefix, sys.executable, "-m", "doorbelld", *pairs, *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,

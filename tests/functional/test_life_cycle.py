@@ -1,0 +1,335 @@
+"""From the start to a clean end: signals, reloads, listeners, and drivers that never return."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from doorbelld import jpeg as product
+from tests.support.daemon import Daemon, eventually
+from tests.support.pictures import jpeg
+from tests.support.pipe_camera import PipeCamera
+from tests.support.processes import sockets, threads
+from tests.support.raw import read_answer, read_to_end
+from tests.support.stream import Stream
+from tests.support.systemd import service
+
+VIEWERS = 100
+BROWSER = "image/avif,image/webp,*/*"
+
+HANGING = """
+import os, time
+from doorbelld.camera.pattern import PatternCamera
+before = PatternCamera.{method}
+def hang(*arguments):
+    while os.path.exists({flag!r}):
+        time.sleep(3600)
+    return before(*arguments)
+PatternCamera.{method} = hang
+"""
+"""A sitecustomize module: the test card's driver hangs for good once the flag, a file, is there."""
+
+
+def write(path: Path, camera: str = "", server: str = "") -> Path:
+    """Write a configuration file of ``key=value`` words."""
+    texts = [f"[camera]\n{camera}", f"[server]\n{server}"]
+    path.write_text("\n".join(text.replace(" ", "\n") for text in texts) + "\n")
+    return path
+
+
+def start_with(daemon: Daemon, path: Path) -> Daemon:
+    """Start a daemon whose camera is up to the file."""
+    daemon.start({"camera.source": None}, arguments=["--config", str(path)])
+    daemon.wait_for_state("streaming")
+    return daemon
+
+
+def reload(daemon: Daemon) -> str:
+    """Let it read its configuration again; return what it logs about that."""
+    done = r"the configuration (?:was read again|stays as it was)"
+    before = len(daemon.log())
+    daemon.send(signal.SIGHUP)
+    eventually(lambda: re.search(done, daemon.log()[before:]), "the configuration read again")
+    return daemon.log()[before:]
+
+
+def ports(daemon: Daemon) -> list[int]:
+    return [int(port) for port in re.findall(r"open http://\S+:(\d+)/", daemon.log())]
+
+
+def without_ipv6(*commands: str) -> list[str]:
+    """Return a command that turns IPv6 off, in a network of its own, for the one after it."""
+    as_user = ["--map-root-user"] if os.geteuid() else []
+    off = "sysctl -q -w net.ipv6.conf.all.disable_ipv6=1"
+    script = " && ".join([off, "ip link set lo up", *commands, 'exec "$@"'])
+    return ["unshare", "--net", "--mount", *as_user, "sh", "-c", script, "sh"]
+
+
+def ask_inside(daemon: Daemon) -> str:
+    """Ask from within the daemon's own network."""
+    as_user = ["--user", "--preserve-credentials"] if os.geteuid() else []
+    command = ["nsenter", f"--target={daemon.pid}", "--net", *as_user, "curl", "--silent"]
+    url = f"http://127.0.0.1:{daemon.port}/status"
+    return subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+
+
+def ask(address: str, port: int) -> bytes:
+    with socket.create_connection((address, port)) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        return read_answer(sock).body
+
+
+# Stopping.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_ends_every_stream_properly(
+    daemon: Daemon, pipe_camera: PipeCamera, number: signal.Signals
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
+    pipe_camera.show(jpeg(1))
+    daemon.wait_for_state("streaming")
+    with ExitStack() as stack:
+        plain = [stack.enter_context(Stream(daemon)) for _ in range(VIEWERS // 2)]
+        browsers = [
+            stack.enter_context(Stream(daemon, accept=BROWSER)) for _ in range(VIEWERS // 2)
+        ]
+        for stream in plain:
+            assert stream.part().body == jpeg(1)
+        daemon.wait_for_viewers(VIEWERS)
+        daemon.send(number)
+        assert daemon.wait() == 0
+        for stream in plain:
+            with pytest.raises(EOFError):
+                stream.part()
+            assert stream.file.read() == b"", "a FIN, and no reset"
+        for stream in browsers:
+            # The header block of a part that never came is all that may follow.
+            assert stream.file.read().partition(jpeg(1))[2].endswith(b"\r\n\r\n")
+    assert f"{number.name}: stopping" in daemon.log()
+    assert "left behind" not in daemon.log()
+
+
+def test_stop_closes_every_other_connection_too(daemon: Daemon) -> None:
+    daemon.start()
+    with daemon.connect() as silent, daemon.connect() as dripping, daemon.connect() as idle:
+        dripping.sendall(b"GET / HT")
+        idle.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        read_answer(idle)
+        assert daemon.stop() == 0
+        assert idle.recv(1) == b""
+        assert silent.recv(1) == b""
+        with pytest.raises(ConnectionError):  # what it has sent will never be read
+            dripping.recv(1)
+
+
+def test_signals_while_it_stops_change_nothing(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.wait_for_state("streaming")
+    daemon.send(signal.SIGTERM)
+    turn = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+    while daemon.process.poll() is None:
+        turn.append(turn.pop(0))
+        daemon.send(turn[0])
+        time.sleep(0.001)
+    assert daemon.wait() == 0
+    assert daemon.log().endswith(": stopping\n")
+
+
+@pytest.mark.parametrize("method", ["open", "read", "close"])
+def test_driver_that_never_returns_does_not_keep_it_alive(
+    daemon: Daemon, tmp_path: Path, method: str
+) -> None:
+    flag = tmp_path / "hang"
+    code = HANGING.format(flag=str(flag), method=method)
+    if method == "open":
+        flag.touch()
+    daemon.start(environ=service(tmp_path, "hanging", code))
+    with Stream(daemon) as stream:
+        if method != "open":
+            stream.part()
+            flag.touch()
+        daemon.wait_for_viewers(1)
+        if method == "read":
+            eventually(lambda: daemon.status()["camera"]["age_ms"] > 500, "no more pictures")
+        daemon.send(signal.SIGTERM)
+        data = read_to_end(stream.socket)
+        assert daemon.wait() == 0
+    assert data.endswith(b"--frame--\r\n")
+    assert "left behind, still at work: capture" in daemon.log()
+
+
+def test_stop_leaves_nothing_behind(daemon: Daemon, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    environ = {"PYTHONDEVMODE": "1", "TMPDIR": str(scratch), "HOME": str(scratch)}
+    daemon.start(environ=environ, start_new_session=True)
+    with Stream(daemon) as stream, daemon.connect():
+        stream.part()
+        assert daemon.stop() == 0
+    assert not re.search(r"(doorbelld/\w+\.py:\d+|sys:1): \w+Warning", daemon.log()), daemon.log()
+    assert list(scratch.iterdir()) == []
+    with pytest.raises(ProcessLookupError):  # of all that it might have started
+        os.killpg(daemon.pid, 0)
+
+
+def test_starts_again_at_once_while_old_connections_linger(daemon: Daemon) -> None:
+    daemon.start()
+    with Stream(daemon) as stream, daemon.connect() as idle:
+        stream.part()
+        daemon.status()
+        assert daemon.stop() == 0
+        daemon.start(wait=False)
+        eventually(lambda: len(ports(daemon)) == 2, "listening again")
+        assert ports(daemon) == [daemon.port] * 2
+        with Stream(daemon) as again:
+            again.part()
+        assert idle.recv(1) == b""
+
+
+# Reading the configuration again.
+
+
+def test_reload_changes_camera_name_and_limits_and_drops_nobody(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    pictures = tmp_path / "pictures.mjpeg"
+    pictures.write_bytes(jpeg(3))
+    path = write(tmp_path / "x.conf", "source=pattern resolution=160x120 name=Gate")
+    start_with(daemon, path)
+    with Stream(daemon, "/video_feed?key=a") as stream, Stream(daemon, "/video_feed?key=b"):
+        assert product.size(stream.part().body) == (160, 120)
+        before = daemon.wait_for_viewers(2)
+        limits = "max_viewers=1 max_requests=2 header_timeout=3 stall_timeout=4"
+        write(path, f"source=file:{pictures} name=Garden", limits)
+        assert "the configuration was read again" in reload(daemon)
+        while stream.part().body != jpeg(3):
+            pass
+        status = daemon.status()
+        assert status["camera"]["name"] == "Garden"
+        assert status["camera"]["source"] == f"file:{pictures}"
+        assert status["limits"] == {key: int(n) for key, n in _pairs(limits)}
+        assert b"<title>Garden</title>" in daemon.request("/")[1]
+        after = daemon.wait_for_viewers(2)
+        assert [row["since"] for row in after] == [row["since"] for row in before]
+        assert daemon.request("/video_feed")[0].status == 503
+
+
+def _pairs(words: str) -> list[tuple[str, str]]:
+    return [(word.partition("=")[0], word.partition("=")[2]) for word in words.split()]
+
+
+def test_reload_of_a_broken_file_changes_nothing_and_says_where(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "x.conf", "source=pattern name=Gate", "max_viewers=2")
+    start_with(daemon, path)
+    with Stream(daemon) as stream:
+        write(path, "source=pattern name=Garden rotation=45", "max_viewers=many")
+        said = reload(daemon)
+        assert f"{path}:4: [camera] rotation = 45: must be 0, 90, 180 or 270" in said
+        assert f"{path}:6: [server] max_viewers = many: must be a whole number" in said
+        assert "the configuration stays as it was" in said
+        path.unlink()
+        assert f"{path}: cannot be read: No such file or directory" in reload(daemon)
+        status = daemon.status()
+        assert (status["camera"]["name"], status["limits"]["max_viewers"]) == ("Gate", 2)
+        assert status["camera"]["state"] == "streaming"
+        stream.part()
+        write(path, "source=pattern name=Mended")
+        assert "stays" not in reload(daemon)
+        assert daemon.status()["camera"]["name"] == "Mended"
+
+
+def test_reload_says_that_another_address_takes_a_restart(daemon: Daemon, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conf", "source=pattern", "listen=127.0.0.1:0")
+    daemon.start({"server.listen": None}, arguments=["--config", str(path)])
+    said = "listen has changed: that takes a restart"
+    assert said not in reload(daemon)
+    write(path, "source=pattern", "listen=127.0.0.1:1")
+    assert said in reload(daemon)
+    assert said in reload(daemon), "it still does"
+    assert daemon.status()["camera"]["source"] == "pattern"
+    write(path, "source=pattern", "listen=127.0.0.1:0")
+    assert said not in reload(daemon), "all is as it was"
+
+
+def test_many_reloads_leave_no_threads_and_sockets(daemon: Daemon, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conf", "source=pattern")
+    start_with(daemon, path)
+
+    before = threads(daemon.pid), len(sockets(daemon.pid))
+    for count in range(20):
+        write(path, f"source=pattern quality={50 + count}", f"max_requests={1 + count % 2}")
+        reload(daemon)
+        daemon.status()
+
+    def as_before() -> bool:
+        # A handler thread or two, and a connection that was just closed, come and go.
+        now = threads(daemon.pid), len(sockets(daemon.pid))
+        return now[0] <= before[0] + 2 and now[1] <= before[1] + 2
+
+    eventually(as_before, "as few threads and sockets as before")
+
+
+# Listening.
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", ""])
+def test_address_in_use_is_told_in_one_line(daemon: Daemon, host: str) -> None:
+    family = socket.AF_INET if host == "127.0.0.1" else socket.AF_INET6
+    with socket.socket(family) as other:
+        other.bind((host.strip("[]") or "::", 0))
+        other.listen()
+        place = f"{host}:{other.getsockname()[1]}"
+        daemon.start({"server.listen": f"127.0.0.1:0,{place}"}, wait=False)
+        assert daemon.wait() == 1
+    assert daemon.log() == f"ERROR: cannot listen on {place}: Address already in use\n"
+
+
+def test_one_listener_serves_both_kinds_of_addresses(daemon: Daemon) -> None:
+    daemon.start({"server.listen": ":0"})
+    for address in ("127.0.0.1", "::1"):
+        with socket.create_connection((address, daemon.port)) as sock:
+            sock.sendall(b"GET /video_feed HTTP/1.1\r\n\r\n")
+            (row,) = daemon.wait_for_viewers(1)
+            assert row["address"] == address
+        daemon.wait_for_viewers(0)
+
+
+def test_listens_on_every_address_it_is_told_and_no_other(daemon: Daemon) -> None:
+    daemon.start({"server.listen": "127.0.0.1:0, [::1]:0, 127.0.0.3:0"})
+    eventually(lambda: len(ports(daemon)) == 3, "three addresses in the log")
+    for host, port in re.findall(r"open http://(\S+):(\d+)/", daemon.log()):
+        assert ask(host.strip("[]"), int(port))
+        with pytest.raises(ConnectionRefusedError):
+            ask("127.0.0.2", int(port))
+
+
+def test_listens_on_ipv4_alone_where_there_is_no_ipv6(daemon: Daemon) -> None:
+    daemon.start({"server.listen": ":0"}, prefix=without_ipv6())
+    assert '"version"' in ask_inside(daemon)
+
+
+def test_name_with_an_address_that_is_off_stands_for_the_others(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("::1 doorbell.test\n127.0.0.1 doorbell.test\n")
+    prefix = without_ipv6(f"mount --bind {hosts} /etc/hosts")
+    daemon.start({"server.listen": "doorbell.test:0"}, prefix=prefix)
+    assert '"version"' in ask_inside(daemon)
+
+
+def test_address_that_does_not_exist_is_told(daemon: Daemon) -> None:
+    daemon.start({"server.listen": "[::1]:0"}, prefix=without_ipv6(), wait=False)
+    assert daemon.wait() == 1
+    assert daemon.log() == "ERROR: cannot listen on [::1]:0: Cannot assign requested address\n"
