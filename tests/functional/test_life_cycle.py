@@ -37,6 +37,17 @@ PatternCamera.{method} = hang
 """
 """A sitecustomize module: the test card's driver hangs for good once the flag, a file, is there."""
 
+NO_IPV6 = """
+import errno, socket
+before = socket.socket.__init__
+def init(self, family=-1, *rest, **more):
+    if family == socket.AF_INET6:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+    before(self, family, *rest, **more)
+socket.socket.__init__ = init
+"""
+"""A sitecustomize module: the answer of a kernel that was started without IPv6."""
+
 
 def write(path: Path, camera: str = "", server: str = "") -> Path:
     """Write a configuration file of ``key=value`` words."""
@@ -208,23 +219,19 @@ def test_reload_changes_camera_name_and_limits_and_drops_nobody(
     with Stream(daemon, "/video_feed?key=a") as stream, Stream(daemon, "/video_feed?key=b"):
         assert product.size(stream.part().body) == (160, 120)
         before = daemon.wait_for_viewers(2)
-        limits = "max_viewers=1 max_requests=2 header_timeout=3 stall_timeout=4"
-        write(path, f"source=file:{pictures} name=Garden", limits)
+        limits = {"max_viewers": 1, "max_requests": 2, "header_timeout": 3, "stall_timeout": 4}
+        server = " ".join(f"{key}={value}" for key, value in limits.items())
+        write(path, f"source=file:{pictures} name=Garden", server)
         assert "the configuration was read again" in reload(daemon)
-        while stream.part().body != jpeg(3):
-            pass
+        eventually(lambda: stream.part().body == jpeg(3), "the other camera's picture")
         status = daemon.status()
         assert status["camera"]["name"] == "Garden"
         assert status["camera"]["source"] == f"file:{pictures}"
-        assert status["limits"] == {key: int(n) for key, n in _pairs(limits)}
+        assert status["limits"] == limits
         assert b"<title>Garden</title>" in daemon.request("/")[1]
         after = daemon.wait_for_viewers(2)
         assert [row["since"] for row in after] == [row["since"] for row in before]
         assert daemon.request("/video_feed")[0].status == 503
-
-
-def _pairs(words: str) -> list[tuple[str, str]]:
-    return [(word.partition("=")[0], word.partition("=")[2]) for word in words.split()]
 
 
 def test_reload_of_a_broken_file_changes_nothing_and_says_where(
@@ -314,9 +321,16 @@ def test_listens_on_every_address_it_is_told_and_no_other(daemon: Daemon) -> Non
             ask("127.0.0.2", int(port))
 
 
-def test_listens_on_ipv4_alone_where_there_is_no_ipv6(daemon: Daemon) -> None:
+def test_listens_on_ipv4_where_ipv6_is_turned_off(daemon: Daemon) -> None:
     daemon.start({"server.listen": ":0"}, prefix=without_ipv6())
     assert '"version"' in ask_inside(daemon)
+
+
+def test_listens_on_ipv4_where_the_kernel_has_no_ipv6(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.start({"server.listen": ":0"}, environ=service(tmp_path, "ipv4", NO_IPV6))
+    assert daemon.status()["version"]
+    with pytest.raises(ConnectionRefusedError):
+        ask("::1", daemon.port)
 
 
 def test_name_with_an_address_that_is_off_stands_for_the_others(
