@@ -68,6 +68,7 @@ fds = [int(fd) for fd in sys.argv[1].split(",")]
 copies = [os.dup(fd) for fd in fds]  # so that none is overwritten
 for number, fd in enumerate(copies, 3):
     os.dup2(fd, number)
+    os.set_inheritable(number, True)  # which dup2 leaves alone if they are the same
 os.closerange(3 + len(fds), 256)
 os.environ["LISTEN_FDS"] = str(len(fds))
 os.environ["LISTEN_PID"] = str(os.getpid() + int(sys.argv[2]))

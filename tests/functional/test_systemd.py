@@ -1,0 +1,316 @@
+"""The daemon as a service: what it tells its manager, and what it takes from it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, eventually
+from tests.support.raw import read_answer
+from tests.support.stream import Stream
+from tests.support.systemd import Systemd, service, socket_unit
+
+MISSING = {"camera.source": "file:/nowhere/t\N{LATIN SMALL LETTER U WITH DIAERESIS}r.mjpeg"}
+WATCHDOG = {"WATCHDOG_USEC": "1500000"}
+
+HANGING = """
+import os, time
+from {module} import {cls}
+before = {cls}.{method}
+def hang(*arguments):
+    while os.path.exists({flag!r}):
+        time.sleep(0.02)
+    return before(*arguments)
+{cls}.{method} = hang
+"""
+"""A sitecustomize module: a thread of the daemon hangs while the flag, a file, is there."""
+
+THREADS = [
+    ("doorbelld.camera.pattern", "PatternCamera", "read"),
+    ("doorbelld.broadcast", "Broadcaster", "_send_newest"),
+    ("doorbelld.accept", "AcceptLoop", "_sweep"),
+]
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    with Systemd(tmp_path) as found:
+        yield found
+
+
+def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
+    """Return what it tells in at least one whole turn of its main loop, between two reloads.
+
+    A reload ends with READY=1, and after it comes the rest of the turn, which tells all else.
+    """
+    daemon.send(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    systemd.wait_for("READY=1")
+    start = len(systemd.heard)
+    daemon.send(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    told = systemd.heard[start:-1]
+    systemd.wait_for("READY=1")
+    return told
+
+
+def listener(host: str = "127.0.0.1") -> socket.socket:
+    found = socket.create_server((host, 0))
+    found.settimeout(30)
+    return found
+
+
+def port_of(sock: socket.socket) -> int:
+    return int(sock.getsockname()[1])
+
+
+def healthz(port: int) -> int:
+    with socket.create_connection(("127.0.0.1", port), 30) as sock:
+        sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        return read_answer(sock).status
+
+
+# What it tells.
+
+
+def test_is_ready_when_it_listens_and_before_there_is_a_camera(
+    daemon: Daemon, systemd: Systemd, tmp_path: Path
+) -> None:
+    flag = tmp_path / "hang"
+    flag.touch()
+    code = HANGING.format(
+        module="doorbelld.camera.pattern", cls="PatternCamera", method="open", flag=str(flag)
+    )
+    environ = {**systemd.environ, **service(tmp_path, "hanging", code)}
+    daemon.start(environ=environ, wait=False)
+    assert systemd.next() == "READY=1"
+    daemon.port = int(re.findall(r"open http://\S+:(\d+)/", daemon.log())[0])
+    assert daemon.status()["camera"]["state"] == "starting"
+    flag.unlink()
+
+
+def test_is_never_ready_when_it_cannot_listen(daemon: Daemon, systemd: Systemd) -> None:
+    with listener() as other:
+        where = {"server.listen": f"127.0.0.1:{port_of(other)}"}
+        daemon.start(where, environ=systemd.environ, wait=False)
+        assert daemon.wait() == 1
+    assert systemd.rest() == []
+
+
+def test_status_line_tells_camera_rate_and_viewers(daemon: Daemon, systemd: Systemd) -> None:
+    daemon.start({"camera.resolution": "160x120", "camera.framerate": 10}, environ=systemd.environ)
+    told = re.compile(r"STATUS=Streaming: Test pattern, 160x120 at \d+ fps; (\d+) watching")
+
+    def wait_for(count: str) -> None:
+        while True:
+            found = told.fullmatch(systemd.wait_for("STATUS=Streaming"))
+            assert found
+            if found[1] == count:
+                return
+
+    wait_for("0")
+    with Stream(daemon), Stream(daemon):
+        wait_for("2")
+    wait_for("0")
+
+
+def test_status_line_tells_what_is_wrong_in_plain_ascii(daemon: Daemon, systemd: Systemd) -> None:
+    daemon.start(MISSING, environ=systemd.environ)
+    line = systemd.wait_for("STATUS=Offline")
+    assert line == "STATUS=Offline: There is no file /nowhere/t?r.mjpeg; 0 watching"
+
+
+def test_tells_that_it_reloads_and_that_it_stops(daemon: Daemon, systemd: Systemd) -> None:
+    daemon.start(environ=systemd.environ)
+    systemd.wait_for("READY=1")
+    daemon.send(signal.SIGHUP)
+    first = systemd.wait_for("RELOADING=1")
+    # Newer systemd wants to know when, to tell it from an earlier reload.
+    assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d{6,}", first)
+    assert systemd.next() == "READY=1"
+    assert daemon.stop() == 0
+    systemd.wait_for("STOPPING=1")
+    assert systemd.rest() == [], "the last word"
+
+
+def test_reload_that_fails_ends_as_well(daemon: Daemon, systemd: Systemd, tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    path.touch()
+    daemon.start(arguments=["--config", str(path)], environ=systemd.environ)
+    systemd.wait_for("READY=1")
+    path.write_text("[camera]\nrotation = 45\n")
+    daemon.send(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    assert systemd.next() == "READY=1"
+
+
+# The watchdog.
+
+
+@pytest.mark.parametrize(("module", "cls", "method"), THREADS)
+def test_watchdog_goes_quiet_while_a_thread_hangs(
+    daemon: Daemon, systemd: Systemd, tmp_path: Path, module: str, cls: str, method: str
+) -> None:
+    flag = tmp_path / "hang"
+    code = HANGING.format(module=module, cls=cls, method=method, flag=str(flag))
+    environ = {**systemd.environ, **WATCHDOG, **service(tmp_path, "hanging", code)}
+    daemon.start(environ=environ)
+    # A connection that says nothing keeps the accept loop looking after it.
+    with daemon.connect():
+        systemd.wait_for("WATCHDOG=1")
+        flag.touch()
+        eventually(lambda: "WATCHDOG=1" not in turn(daemon, systemd), "no WATCHDOG=1")
+        for _ in range(5):
+            assert "WATCHDOG=1" not in turn(daemon, systemd)
+        flag.unlink()
+        systemd.wait_for("WATCHDOG=1")
+
+
+def test_watchdog_goes_on_while_the_camera_is_merely_absent(
+    daemon: Daemon, systemd: Systemd
+) -> None:
+    daemon.start(MISSING, environ={**systemd.environ, **WATCHDOG})
+    systemd.wait_for("STATUS=Offline")
+    # Three a period: these take longer than one that is kept by a beat from before.
+    for _ in range(8):
+        systemd.wait_for("WATCHDOG=1")
+    assert systemd.heard.count("READY=1") == 1
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"WATCHDOG_USEC": "soon"}, {**WATCHDOG, "WATCHDOG_PID": "1"}],
+    ids=["none", "nonsense", "another's"],
+)
+def test_watchdog_is_not_fed_when_it_is_not_meant(
+    daemon: Daemon, systemd: Systemd, environ: dict[str, str]
+) -> None:
+    daemon.start(environ={**systemd.environ, **environ})
+    for _ in range(3):
+        assert "WATCHDOG=1" not in turn(daemon, systemd)
+    assert not [each for each in systemd.heard if each.startswith("WATCHDOG")]
+
+
+# What it takes.
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_sockets_that_are_passed_win_over_listen(daemon: Daemon, count: int) -> None:
+    with ExitStack() as stack:
+        passed = [stack.enter_context(listener()) for _ in range(count)]
+        with listener() as taken:  # so listen would fail
+            daemon.start(
+                {"server.listen": f"127.0.0.1:{port_of(taken)}"},
+                prefix=socket_unit(passed),
+                pass_fds=[sock.fileno() for sock in passed],
+                wait=False,
+            )
+            for sock in passed:
+                daemon.port = port_of(sock)
+                daemon.wait_for_log(rf"open http://127\.0\.0\.1:{daemon.port}/")
+                daemon.wait_for_state("streaming")
+                assert healthz(daemon.port) == 200
+        assert daemon.stop() == 0
+
+
+def test_who_connected_before_the_start_is_served(daemon: Daemon) -> None:
+    with listener() as passed:
+        with socket.create_connection(passed.getsockname(), 30) as early:
+            early.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+            daemon.start(prefix=socket_unit([passed]), pass_fds=[passed.fileno()])
+            assert read_answer(early).status == 200
+        # The manager still has it: the next start will find those who come in between.
+        assert daemon.stop() == 0
+        with socket.create_connection(passed.getsockname(), 30):
+            pass
+
+
+def test_sockets_for_another_process_are_let_alone(daemon: Daemon) -> None:
+    with listener() as passed:
+        daemon.start(prefix=socket_unit([passed], for_another=True), pass_fds=[passed.fileno()])
+        assert daemon.port != port_of(passed)
+        assert daemon.status()["version"]
+
+
+@pytest.mark.parametrize(("under_systemd", "code"), [(True, 78), (False, 2)])
+def test_bad_configuration_is_told_apart_by_the_exit_code(
+    daemon: Daemon, systemd: Systemd, under_systemd: bool, code: int
+) -> None:
+    environ = systemd.environ if under_systemd else {}
+    daemon.start({"camera.rotation": 45}, environ=environ, wait=False)
+    assert daemon.wait() == code
+    assert "--set camera.rotation = 45: must be 0, 90, 180 or 270" in daemon.log()
+    assert systemd.rest() == []
+
+
+# The journal.
+
+
+def journal(daemon: Daemon, other: int = 0) -> dict[str, str]:
+    """Return what tells a service that its standard error is the journal."""
+    log = daemon.folder / "log"
+    log.touch()
+    found = log.stat()
+    return {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + other}"}
+
+
+def test_journal_is_told_how_bad_each_line_is(daemon: Daemon, tmp_path: Path) -> None:
+    environ = {**journal(daemon), **service(tmp_path, "failing", FAILING)}
+    daemon.start(MISSING, arguments=["-v"], environ=environ)
+    daemon.status()
+    daemon.wait_for_log("camera offline")
+    for line in (
+        r"<6>doorbelld \S+: open http://",
+        r"<7>127\.0\.0\.1: 'GET /status",
+        r"<4>camera offline: ",
+        r"<3>one line\n<3>another",
+    ):
+        assert re.search(f"^{line}", daemon.log(), re.MULTILINE), daemon.log()
+    assert all(re.match(r"<[2-7]>\S", line) for line in daemon.log().splitlines())
+
+
+FAILING = """
+import logging
+from doorbelld.broadcast import Broadcaster
+before = Broadcaster.start
+def start(self):
+    logging.getLogger("test").error("one line\\nanother")
+    before(self)
+Broadcaster.start = start
+"""
+"""A sitecustomize module: something is logged that takes two lines, as a traceback does."""
+
+
+def environment_without_systemd(daemon: Daemon) -> dict[str, str]:  # noqa: ARG001
+    return {}
+
+
+def of_another_stream(daemon: Daemon) -> dict[str, str]:
+    return journal(daemon, other=1)
+
+
+@pytest.mark.parametrize("environ", [environment_without_systemd, of_another_stream])
+def test_terminal_is_told_in_words(
+    daemon: Daemon, environ: Callable[[Daemon], dict[str, str]]
+) -> None:
+    daemon.start(MISSING, environ=environ(daemon))
+    daemon.wait_for_log("camera offline")
+    lines = daemon.log().splitlines()
+    assert re.match(r"doorbelld \S+: open http://", lines[0])
+    assert any(line.startswith("WARNING: camera offline: ") for line in lines)
+    assert "<" not in daemon.log()
+
+
+def test_manager_that_has_gone_is_no_matter(daemon: Daemon, tmp_path: Path) -> None:
+    gone = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "LISTEN_FDS": "1", "LISTEN_PID": "no"}
+    daemon.start(environ=gone)
+    daemon.wait_for_state("streaming")
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("read again")
+    assert daemon.stop() == 0
