@@ -102,10 +102,6 @@ class Phone:
         """Return the number of the picture (see :mod:`pictures`) that is on the screen."""
         return number_of(self.centre())
 
-    def brightness(self) -> float:
-        """Return how bright the middle of the screen is, 0..255."""
-        return _brightness(self.centre())
-
     def brightness_at(self, left: float, top: float) -> float:
         """Return how bright the screen is around a point, 0..255."""
         return _brightness(self.screenshot(left, top, 2))
