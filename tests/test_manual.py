@@ -44,7 +44,9 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
     text = (MANUAL / "doorbelld.8").read_text(encoding="utf-8")
     options = set(re.findall(r"--?(\w+)", usage.partition("options:")[2] or usage))
     assert {"config", "set", "check", "json", "version", "v", "help"} <= options
-    listed = set(re.findall(r"\bFl (?:-)?(\w+)", text)) | set(re.findall(r", -(\w+)$", text, re.M))
+    listed = set(re.findall(r"\bFl (?:-)?(\w+)", text)) | set(
+        re.findall(r", -(\w+)$", text, re.MULTILINE)
+    )
     assert {"config", "set", "check", "json", "version", "v", "h", "help"} == listed
     commands = re.search(r"\{(\w+(?:,\w+)*)\}", usage)
     assert commands
