@@ -100,6 +100,8 @@ def _source(text: str) -> str:
     url = urlsplit(text)
     if url.scheme not in ("http", "https", "rtsp") or not url.hostname or not text.isprintable():
         raise ValueError
+    if url.port == 0:  # and .port itself fails at what is left of a password with a / in it
+        raise ValueError
     return text
 
 
@@ -123,21 +125,17 @@ _SOURCE = Kind(
     "auto, picamera2[:N], picamera[:N], v4l2:/dev/videoN, file:PATH, pattern,"
     " or an http://, https:// or rtsp:// URL",
 )
-_RESOLUTION = Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels")
+_PATIENCE = _number(float, 0.5, 3600, " of seconds")
 
 
 @dataclass(frozen=True)
 class CameraSection:
     """``[camera]``: which camera, and how its picture is taken."""
 
-    source: str = _key(
-        "auto",
-        _SOURCE,
-        "Which camera: auto takes the first that is found.",
-    )
+    source: str = _key("auto", _SOURCE, "Which camera: auto takes the first that is found.")
     resolution: Resolution = _key(  # noqa: RUF009  # a NamedTuple never changes
         Resolution(640, 480),
-        _RESOLUTION,
+        Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels"),
         "Size of the picture in pixels; the camera's nearest is taken.",
     )
     framerate: float = _key(
@@ -150,9 +148,7 @@ class CameraSection:
     hflip: bool = _key(False, _YES_NO, "Mirrors the picture left to right.")
     vflip: bool = _key(False, _YES_NO, "Turns the picture upside down.")
     stall_timeout: float = _key(
-        5.0,
-        _number(float, 0.5, 3600, " of seconds"),
-        "Seconds without a picture until the camera counts as lost and is reopened.",
+        5.0, _PATIENCE, "Seconds without a picture until the camera counts as lost and is reopened."
     )
     name: str = _key(
         "Front door", Kind(_name, "1 to 64 printable characters"), "What the page calls it."
@@ -180,9 +176,7 @@ class ServerSection:
         "Seconds a client has to send its whole request.",
     )
     stall_timeout: float = _key(
-        10.0,
-        _number(float, 0.5, 3600, " of seconds"),
-        "Seconds without progress until a viewer is dropped.",
+        10.0, _PATIENCE, "Seconds without progress until a viewer is dropped."
     )
 
 
@@ -208,9 +202,15 @@ def to_text(value: Any) -> str:
     return str(value)
 
 
-def without_password(source: str) -> str:
-    """Return a camera source as it may be shown: a URL loses its user and password."""
-    return re.sub(r"^(\w+://)[^/?#]*@", r"\1", source)
+def without_password(text: str) -> str:
+    """Return a text as it may be shown: URLs lose their user, password and query."""
+    text = re.sub(r"(\w+://)[^/?#\s]*@", r"\1", text)
+    return re.sub(r"(\w+://[^?#\s]*[?#])\S+", r"\1...", text)
+
+
+def _mistaken(text: str) -> str:
+    """Show a text that is wrong, where any character may stand in a password."""
+    return without_password(re.sub(r"(\w+://).*@", r"\1", text))
 
 
 def describe(config: Config) -> str:
@@ -291,11 +291,12 @@ class _Reader:
                 self._value(f"{place}: [{section}] {key}", section, key, value)
 
     def set(self, setting: str) -> None:
+        place = f"--set {_mistaken(setting)}"
         match = re.fullmatch(r"(\w+)\.(\w+)=(.*)", setting, re.DOTALL)
         if not match:
-            self.problems.append(f"--set {setting}: must be SECTION.KEY=VALUE")
+            self.problems.append(f"{place}: must be SECTION.KEY=VALUE")
         elif match[1] not in SECTIONS:
-            self.problems.append(_unknown(f"--set {setting}", "section", match[1], SECTIONS))
+            self.problems.append(_unknown(place, "section", match[1], SECTIONS))
         else:
             self._value(f"--set {match[1]}.{match[2]}", match[1], match[2], match[3].strip())
 
@@ -308,7 +309,7 @@ class _Reader:
         try:
             self.values[section][key] = kind.parse(text)
         except ValueError:
-            shown = without_password(text if text.isprintable() else repr(text))
+            shown = _mistaken(text if text.isprintable() else repr(text))
             self.problems.append(f"{place} = {shown}: must be {kind.allowed}")
 
 
