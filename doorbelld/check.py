@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 
 from doorbelld import config, jpeg
 from doorbelld.camera import Camera, CameraError, CameraSettings, Shot, open_camera
 from doorbelld.config import Config
+
+_log = logging.getLogger(__name__)
 
 
 def _say(text: str) -> None:
@@ -24,18 +27,28 @@ def check(settings: Config, camera: CameraSettings) -> int:
     try:
         found = open_camera(settings.camera.source, camera)
     except CameraError as error:
-        _say(f"No picture: {error}.")
-        _say("doorbelld would start, show that in the picture's place, and keep trying.")
-        return 1
+        why = f"No picture: {error}."
+    except Exception:  # noqa: BLE001  # camera libraries raise what they like
+        _log.exception("unexpected fault in the camera's driver")
+        why = "No picture: the camera's driver failed in a way that is not known."
+    else:
+        return _look_at(found, camera.stall_timeout)
+    _say(why)
+    _say("doorbelld would start, show that in the picture's place, and keep trying.")
+    return 1
+
+
+def _look_at(camera: Camera, timeout: float) -> int:
+    """Say what an opened camera delivers, and close it; return the exit code."""
     try:
-        shot = _first_shot(found, camera.stall_timeout)
+        shot = _first_shot(camera, timeout)
     except CameraError as error:
-        _say(f"Found {found.name}, but no picture: {error}.")
+        _say(f"Found {camera.name}, but no picture: {error}.")
         return 1
     finally:
-        found.close()
+        camera.close()
     width, height = jpeg.size(shot.data) or (0, 0)
-    _say(f"Found {found.name}: {width}x{height}, {len(shot.data)} bytes a picture.")
+    _say(f"Found {camera.name}: {width}x{height}, {len(shot.data)} bytes a picture.")
     _say("doorbelld would stream it.")
     return 0
 

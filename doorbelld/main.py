@@ -12,6 +12,7 @@ Only this module knows the configuration; everything else takes plain arguments.
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import os
 import resource
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json and not options.command:
         parser.error("--json goes with status or cameras")
     systemd.set_up_logging(verbose=options.verbose)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # No name is too strange for a terminal.
     load = partial(config.load, options.config, options.set)
     if options.command == "cameras":
         return cameras(as_json=options.json)
