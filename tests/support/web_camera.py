@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,11 +12,14 @@ from typing import Any
 class WebCamera:
     """Serves the pictures it is given, over and over, until it is told to hang up.
 
-    ``requests`` are the header blocks of those who came.
+    ``requests`` are the header blocks of those who came. ``credentials``, USER:PASSWORD, are
+    asked of everybody.
     """
 
-    def __init__(self, pictures: list[bytes], framerate: float = 30) -> None:
+    def __init__(self, pictures: list[bytes], framerate: float = 30, credentials: str = "") -> None:
         self.requests: list[str] = []
+        encoded = base64.b64encode(credentials.encode()).decode()
+        self._password = f"Basic {encoded}" if credentials else ""
         self._hang_up = threading.Event()
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), self._make_handler(pictures, framerate)
@@ -43,11 +47,17 @@ class WebCamera:
         self._thread.join()
 
     def _make_handler(self, pictures: list[bytes], framerate: float) -> Any:
-        hang_up, requests = self._hang_up, self.requests
+        hang_up, requests, password = self._hang_up, self.requests, self._password
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 requests.append(str(self.headers))
+                if password and self.headers["Authorization"] != password:
+                    self.send_response(401)
+                    self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 self.send_response(200)
                 self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=part")
                 self.end_headers()

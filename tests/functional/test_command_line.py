@@ -1,0 +1,274 @@
+"""The ``doorbelld`` command: its options, what it refuses, and what it never tells."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from doorbelld import __version__
+from tests.support.daemon import GUARD, ROOT, Daemon, eventually
+from tests.support.pictures import jpeg
+from tests.support.systemd import service
+from tests.support.web_camera import WebCamera
+
+MODULE = (sys.executable, "-m", "doorbelld")
+SCRIPT = (str(Path(sys.executable).with_name("doorbelld")),)
+"""What pip makes of pyproject.toml's [project.scripts]."""
+
+Result = subprocess.CompletedProcess[str]
+
+
+def run(
+    *arguments: str, command: Sequence[str] = MODULE, environ: Mapping[str, str] = {}
+) -> Result:
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD,
+    )
+
+
+def check(*settings: str, environ: Mapping[str, str] = {}) -> Result:
+    return run("--check", *(f"--set={setting}" for setting in settings), environ=environ)
+
+
+@pytest.fixture(params=[MODULE, SCRIPT], ids=["module", "script"])
+def command(request: pytest.FixtureRequest) -> Sequence[str]:
+    found: Sequence[str] = request.param
+    return found
+
+
+# Options.
+
+
+def test_version(command: Sequence[str]) -> None:
+    done = run("--version", command=command)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"doorbelld {__version__}\n", "")
+
+
+def test_help_names_every_option_and_command(command: Sequence[str]) -> None:
+    done = run("--help", command=command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: doorbelld "), "under whichever name it was started"
+    for word in ("--config", "--set", "--check", "--version", "-v", "status", "cameras", "--json"):
+        assert re.search(rf"^  (\{{.*)?{word}\b|^  +{word}\b|{word}:", done.stdout, re.MULTILINE)
+    assert "/etc/doorbelld/doorbelld.conf" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["--set"], "argument --set: expected one argument"),
+        (["--config"], "argument --config: expected one argument"),
+    ],
+)
+def test_unknown_words_are_refused(command: Sequence[str], arguments: list[str], why: str) -> None:
+    done = run(*arguments, command=command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: doorbelld ")
+    assert why in done.stderr
+
+
+def test_script_runs_the_daemon_as_the_module_does(daemon: Daemon) -> None:
+    # The daemon is started by its module everywhere else.
+    process = subprocess.Popen(
+        [*SCRIPT, "--set=camera.source=pattern", "--set=server.listen=127.0.0.1:0"],
+        cwd=daemon.folder,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        assert process.stderr
+        found = re.search(r"open http://127\.0\.0\.1:(\d+)/", process.stderr.readline())
+        assert found
+        daemon.port = int(found[1])
+        daemon.wait_for_state("streaming")
+        process.terminate()
+    assert process.returncode == 0
+
+
+def test_requests_are_logged_only_when_asked_for(daemon: Daemon) -> None:
+    daemon.start()
+    daemon.request("/healthz")
+    assert daemon.stop() == 0
+    assert "/healthz" not in daemon.log()
+    daemon.start(arguments=["-v"], wait=False)
+    eventually(lambda: daemon.log().count("open http") == 2, "listening again")
+    daemon.request("/healthz")
+    daemon.wait_for_log("127.0.0.1: 'GET /healthz HTTP/1.1': (?:503|200)")
+
+
+# Checking.
+
+
+def test_check_tells_the_effective_configuration_and_the_camera() -> None:
+    done = check("camera.source=pattern", "camera.resolution=320x240", "server.listen=:0,[::1]:80")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(
+        r"\[camera\]\nsource = pattern\nresolution = 320x240\nframerate = 30\nquality = 80\n"
+        r"rotation = 0\nhflip = no\nvflip = no\nstall_timeout = 5\nname = Front door\n"
+        r"\[server\]\nlisten = :0, \[::1\]:80\nmax_viewers = 100\nmax_requests = 32\n"
+        r"header_timeout = 10\nstall_timeout = 10\n"
+        r"\nFound Test pattern: 320x240, \d+ bytes a picture\.\ndoorbelld would stream it\.\n",
+        done.stdout,
+    )
+
+
+def test_check_of_a_camera_that_is_missing(tmp_path: Path) -> None:
+    done = check(f"camera.source=file:{tmp_path}/camera.mjpeg")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.endswith(
+        f"\n\nNo picture: There is no file {tmp_path}/camera.mjpeg.\n"
+        "doorbelld would start, show that in the picture's place, and keep trying.\n"
+    )
+
+
+def test_check_of_a_camera_that_is_silent(tmp_path: Path) -> None:
+    path = tmp_path / "camera.mjpeg"
+    os.mkfifo(path)
+    with path.open("r+b", buffering=0):
+        done = check(f"camera.source=file:{path}", "camera.stall_timeout=0.5")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(r"\nFound .*, but no picture: .* 0\.5 s\.\n", done.stdout)
+
+
+def test_check_of_a_driver_that_fails_in_its_own_way(tmp_path: Path) -> None:
+    done = check("camera.source=pattern", environ=service(tmp_path, "failing", FAILING))
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[-2].startswith("No picture: ")
+    assert "SystemError: the sensor is on fire" in done.stderr, "what there is to report"
+
+
+FAILING = """
+from doorbelld.camera.pattern import PatternCamera
+def fail(self):
+    raise SystemError("the sensor is on fire")
+PatternCamera.open = fail
+"""
+"""A sitecustomize module: the test card's driver raises what no driver should."""
+
+
+def test_check_can_be_printed_by_every_terminal() -> None:
+    done = check("camera.source=pattern", "camera.name=T\u00fcr", environ=ASCII)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "name = T?r\n" in done.stdout
+
+
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+
+def test_check_of_a_bad_configuration() -> None:
+    done = check("camera.rotation=45")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "ERROR: --set camera.rotation = 45: must be 0, 90, 180 or 270\n"
+
+
+# Where a value comes from, and what is wrong with it.
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_settings_win_over_conf_d_and_that_over_the_file(tmp_path: Path, daemon: Daemon) -> None:
+    main = write(
+        tmp_path / "etc" / "x.conf",
+        "[camera]\nname=file\nframerate=11\n[server]\nmax_viewers=11\nmax_requests=11\n",
+    )
+    drop_ins = main.with_name("conf.d")
+    write(drop_ins / "20-b.conf", "[server]\nmax_viewers=22\n")
+    write(drop_ins / "10-a.conf", "[camera]\nname=drop-in\n[server]\nmax_viewers=12\n")
+    daemon.start({"camera.name": "option"}, arguments=["--config", str(main)])
+    status = daemon.status()
+    assert status["camera"]["name"] == "option"
+    assert status["limits"]["max_viewers"] == 22
+    assert status["limits"]["max_requests"] == 11
+    done = run("--check", "--config", str(main), "--set=camera.source=pattern")
+    assert "name = drop-in\n" in done.stdout
+    assert "framerate = 11\n" in done.stdout
+
+
+def test_every_mistake_is_told_in_one_go(tmp_path: Path) -> None:
+    main = write(tmp_path / "etc" / "x.conf", "[camera]\nrotation = 45\nqualty = 80\n[doors]\n")
+    other = write(tmp_path / "etc" / "conf.d" / "y.conf", "\n[server]\nlisten = 5000\n")
+    done = run("--config", str(main), "--set=camera.hflip=maybe")
+    assert (done.returncode, done.stdout) == (2, "")
+    hosts = "HOST:PORT or :PORT, or several separated by commas"
+    assert done.stderr.splitlines() == [
+        f"ERROR: {main}:2: [camera] rotation = 45: must be 0, 90, 180 or 270",
+        f"ERROR: {main}:3: [camera] qualty: unknown key 'qualty'; did you mean quality?",
+        f"ERROR: {main}:4: unknown section 'doors'; known are camera, server",
+        f"ERROR: {other}:3: [server] listen = 5000: must be {hosts}",
+        "ERROR: --set camera.hflip = maybe: must be yes or no",
+    ]
+
+
+# What is never told.
+
+SECRETS = ("anton", "sesame", "c0de")
+CREDENTIALS = "anton:sesame@"
+
+
+def assert_nothing_is_told(text: str) -> None:
+    assert [secret for secret in SECRETS if secret in text] == []
+
+
+def test_password_of_a_camera_is_used_and_never_told(daemon: Daemon) -> None:
+    with WebCamera([jpeg(1)], credentials="anton:sesame") as camera:
+        source = f"http://{CREDENTIALS}{camera.address}/live?pin=c0de"
+        daemon.start({"camera.source": source}, arguments=["-v"])
+        daemon.wait_for_state("streaming")
+        status = daemon.request("/status")[1].decode()
+        assert json.loads(status)["camera"]["source"].startswith(f"http://{camera.address}/live")
+        assert_nothing_is_told(status)
+        done = check(f"camera.source={source}")
+        assert done.returncode == 0
+        assert_nothing_is_told(done.stdout + done.stderr)
+        assert daemon.stop() == 0
+        assert_nothing_is_told(daemon.log())
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
+    source = f"{scheme}://{CREDENTIALS}127.0.0.1:1/live?pin=c0de"
+    daemon.start({"camera.source": source}, arguments=["-v"])
+    detail = daemon.wait_for_state("offline")["detail"]
+    assert f"{scheme}://127.0.0.1:1/live" in detail
+    assert_nothing_is_told(daemon.request("/status")[1].decode())
+    assert daemon.stop() == 0
+    assert_nothing_is_told(daemon.log())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        f"camera.source=ftp://{CREDENTIALS}cam/?pin=c0de",
+        f"camera.source='rtsp://{CREDENTIALS}cam/?pin=c0de'",
+        f"camera.source=rtsp://{CREDENTIALS}cam/\n?pin=c0de",
+        "camera.source=rtsp://anton:ses/ame?sesame@cam/",
+        f"camera.sauce=rtsp://{CREDENTIALS}cam/?pin=c0de",
+        f"camara.source=rtsp://{CREDENTIALS}cam/?pin=c0de",
+        f"camera-source=rtsp://{CREDENTIALS}cam/?pin=c0de",
+        f"server.listen=rtsp://{CREDENTIALS}cam/?pin=c0de",
+    ],
+)
+def test_password_is_not_told_when_the_setting_is_wrong(setting: str) -> None:
+    done = check(setting)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ERROR: --set ")
+    assert_nothing_is_told(done.stderr)
