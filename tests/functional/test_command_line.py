@@ -92,9 +92,11 @@ def test_script_runs_the_daemon_as_the_module_does(daemon: Daemon) -> None:
     )
     with process:
         assert process.stderr
-        found = re.search(r"open http://127\.0\.0\.1:(\d+)/", process.stderr.readline())
-        assert found
-        daemon.port = int(found[1])
+        said = ""
+        while "open http" not in said:
+            said = process.stderr.readline()
+            assert said, "it ends"
+        daemon.port = int(said.strip().rstrip("/").rpartition(":")[2])
         daemon.wait_for_state("streaming")
         process.terminate()
     assert process.returncode == 0
