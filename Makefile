@@ -36,7 +36,8 @@ lint: ## Check style, types and scripts
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
-	.venv/bin/shellcheck .ci/run $(filter-out %.txt,$(wildcard tools/*))
+	.venv/bin/shellcheck .ci/run $(filter-out %.txt,$(wildcard tools/*)) \
+		$(wildcard debian/*.p*) $(filter-out %/control,$(wildcard debian/tests/*))
 
 .PHONY: bench
 bench: ## Measure everything, and hold it against the targets (10 minutes, best as root)
@@ -49,6 +50,18 @@ venv: ## Make .venv with everything for development
 	@tools/need run
 	@tools/venv dev
 
+.PHONY: deb
+deb: ## Build ./doorbelld.deb, the Debian package for this machine
+	@tools/need deb
+	@tools/deb "$$(dpkg --print-architecture)"
+	@ln -f dist/doorbelld_*_"$$(dpkg --print-architecture)".deb doorbelld.deb
+
+.PHONY: debs
+debs: ## Build the packages for amd64, arm64 and armhf into dist/, and check them
+	@tools/need debs
+	@tools/deb amd64 arm64 armhf
+	lintian --pedantic --fail-on error,warning dist/*.deb
+
 .PHONY: locks
 locks: ## Write the pinned requirements anew (ARGS=--upgrade for newer versions)
 	@tools/lock $(ARGS)
@@ -56,5 +69,5 @@ locks: ## Write the pinned requirements anew (ARGS=--upgrade for newer versions)
 .PHONY: clean
 clean: ## Remove everything that make made
 	rm -rf .venv .cache .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf build dist *.egg-info
+	rm -rf build dist doorbelld.deb *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
