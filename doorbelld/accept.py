@@ -127,6 +127,11 @@ class AcceptLoop:
         self._returned.append(connection)
         self._wakeup.set()
 
+    def close_returned(self) -> None:
+        """Close what was given back after the thread had ended."""
+        while self._returned:
+            self._returned.popleft().sock.close()
+
     # The loop's own thread.
 
     def _run(self) -> None:
@@ -308,10 +313,10 @@ class AcceptLoop:
 
     def _close(self) -> None:
         self._stopping = True
-        for connection in [*self._waiting.values(), *self._returned]:
+        for connection in self._waiting.values():
             connection.sock.close()
         self._waiting.clear()
-        self._returned.clear()
+        self.close_returned()
         for listener in self._listeners.values():
             listener.close()
         self._epoll.close()

@@ -72,6 +72,7 @@ class Server:
         ended = self._loop.stop(timeout)
         # No handler waits for anything, so those that still run end by themselves.
         self._pool.shutdown(wait=ended)
+        self._loop.close_returned()
         return ended
 
     def set_limits(self, *, max_requests: int, header_timeout: float, stall_timeout: float) -> None:

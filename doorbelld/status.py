@@ -45,7 +45,10 @@ def _ask(listen: Sequence[tuple[str, int]]) -> tuple[Any, dict[str, Any] | None]
     """Return (host, port) and the answer of the first that answers, or why and None."""
     why = ""
     for host, port in [*listen, ("", _HTTP)]:
-        connection = http.client.HTTPConnection(host or "localhost", port, timeout=_PATIENCE)
+        # By its number: the name localhost is not known on every small system.
+        here = "::1" if host == "::" else "127.0.0.1"
+        own = here if host in ("", "::", "0.0.0.0") else host  # compared, not bound
+        connection = http.client.HTTPConnection(own, port, timeout=_PATIENCE)
         try:
             connection.request("GET", "/status")
             found = json.loads(connection.getresponse().read())
@@ -62,7 +65,7 @@ def _ask(listen: Sequence[tuple[str, int]]) -> tuple[Any, dict[str, Any] | None]
 def _urls(host: str, port: int) -> Iterator[str]:
     """Yield the addresses of the page, the best first."""
     suffix = "/" if port == _HTTP else f":{port}/"
-    if host and not host.startswith(("0.0.0.0", "::")):
+    if host not in ("", "::", "0.0.0.0"):  # compared, not bound
         yield f"http://[{host}]{suffix}" if ":" in host else f"http://{host}{suffix}"
         return
     if _AVAHI.exists():
