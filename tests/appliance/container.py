@@ -103,8 +103,9 @@ class Container:
         return _output([*enter, "env", "-i", *_ENVIRONMENT, *command], check=check)
 
     def show(self, unit: str, name: str) -> str:
-        """Return a property of a unit, as ``systemctl show`` tells it."""
-        return self.run("systemctl", "show", "--value", f"--property={name}", unit).strip()
+        """Return a property of a unit, or of systemd itself, as ``systemctl show`` tells it."""
+        units = [unit] if unit else []
+        return self.run("systemctl", "show", "--value", f"--property={name}", *units).strip()
 
     def url(self, path: str, port: int = 5000) -> str:
         """Return the address of something that it serves."""

@@ -36,6 +36,17 @@ def main_pid(machine: Container) -> str:
     return machine.show(UNIT, "MainPID")
 
 
+def resident(machine: Container) -> float:
+    """Return the megabytes of all processes in the unit's cgroup.
+
+    Its own account of memory is missing where the kernel has that in the old hierarchy.
+    """
+    group = machine.show(UNIT, "ControlGroup")
+    listing = machine.run("sh", "-c", f"cat /sys/fs/cgroup{group}/cgroup.procs")
+    statuses = [machine.run("cat", f"/proc/{pid}/status") for pid in listing.split()]
+    return sum(int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) for text in statuses) * 1024 / 1e6
+
+
 def test_the_stream_is_up_after_boot_with_no_hand_touching_it(machine: Container) -> None:
     wait_for_picture(machine)
     assert machine.show(UNIT, "UnitFileState") == "enabled"
@@ -62,7 +73,9 @@ def test_it_is_confined(machine: Container) -> None:
     exposure = float(re.findall(r"\d+\.\d+", verdict)[0])
     print(f"\nexposure {exposure}")
     assert exposure <= 1.4
-    assert machine.run("ps", "-o", "user=", "-p", main_pid(machine)).strip() == "doorbelld"
+    assert machine.show(UNIT, "User") == "doorbelld"
+    owner = machine.run("stat", "--format=%U", f"/proc/{main_pid(machine)}").strip()
+    assert owner == "doorbelld"
 
 
 def test_start_stop_restart_reload_and_status(machine: Container) -> None:
@@ -95,7 +108,7 @@ def test_after_kill_9_it_is_back_within_seconds(machine: Container) -> None:
     pauses = []
     for _ in range(KILLS):
         before = main_pid(machine)
-        machine.run("kill", "-9", before)
+        machine.run("systemctl", "kill", "--signal=KILL", UNIT)
         killed_at = time.monotonic()
         eventually(lambda: fetch(machine, "/")[0] == 200, "the page is back")
         pauses.append(time.monotonic() - killed_at)
@@ -107,7 +120,7 @@ def test_after_kill_9_it_is_back_within_seconds(machine: Container) -> None:
 
 def test_the_watchdog_brings_a_hanging_daemon_back(machine: Container) -> None:
     before = main_pid(machine)
-    machine.run("kill", "-STOP", before)
+    machine.run("systemctl", "kill", "--signal=STOP", UNIT)
     eventually(lambda: main_pid(machine) not in ("0", before), "another process", 120)
     wait_for_picture(machine)
 
@@ -134,9 +147,9 @@ def test_it_is_up_again_after_a_reboot(machine: Container) -> None:
     wait_for_picture(machine)
     since_boot = int(machine.show(UNIT, "ActiveEnterTimestampMonotonic")) / 1e6
     userspace = int(machine.show("", "UserspaceTimestampMonotonic")) / 1e6
-    memory = int(machine.show(UNIT, "MemoryCurrent")) / 1e6
+    memory = resident(machine)
     cpu = int(machine.show(UNIT, "CPUUsageNSec")) / 1e9
     print(
         f"\nlistening {since_boot - userspace:.1f} s after the start of the boot;"
-        f" {memory:.0f} MB in its cgroup; {cpu:.1f} s of CPU until its first picture was seen"
+        f" {memory:.0f} MB resident; {cpu:.1f} s of CPU until its first picture was seen"
     )
