@@ -1,0 +1,77 @@
+"""What the package is made of, as far as that can be seen without building it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import doorbelld
+from doorbelld.config import Config
+from tests.support.daemon import ROOT
+
+DEBIAN = ROOT / "debian"
+UNITS = ROOT / "systemd"
+
+
+def unit(name: str) -> dict[str, list[str]]:
+    """Return the settings of a unit, each with all its values."""
+    found: dict[str, list[str]] = {}
+    for line in (UNITS / name).read_text(encoding="utf-8").splitlines():
+        if re.match(r"\w+=", line):
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_newest_version_in_its_changelog_is_that_of_the_code() -> None:
+    first = (DEBIAN / "changelog").read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith(f"doorbelld ({doorbelld.__version__}) ")
+
+
+def test_its_opencv_is_the_pinned_one() -> None:
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    version = re.findall(r"^opencv-python-headless==(\S+)", pins, re.MULTILINE)
+    assert f" {version[0]} " in (DEBIAN / "copyright").read_text(encoding="utf-8")
+
+
+def test_announces_the_port_it_listens_on() -> None:
+    announced = ET.parse(ROOT / "etc/avahi/services/doorbelld.service")  # noqa: S314  # ours
+    ports = [int(port.text or "") for port in announced.iter("port")]
+    assert ports == [listen.port for listen in Config().server.listen]
+    assert str(ports[0]) in unit("doorbelld.socket")["ListenStream"]
+
+
+def test_the_service_never_gives_up_but_on_a_bad_configuration() -> None:
+    service = unit("doorbelld.service")
+    assert service["Restart"] == ["always"]
+    assert service["StartLimitIntervalSec"] == ["0"]
+    assert service["RestartPreventExitStatus"] == [str(os.EX_CONFIG)]
+
+
+def test_the_launcher_imports_nothing_from_where_it_is_called(tmp_path: Path) -> None:
+    text = (DEBIAN / "bin" / "doorbelld").read_text(encoding="utf-8")
+    installed = {"/usr/share/doorbelld": str(ROOT), "/usr/lib/doorbelld": str(tmp_path / "lib")}
+    for place, here in installed.items():
+        assert place in text
+        text = text.replace(place, here)
+    launcher = tmp_path / "launcher"
+    launcher.write_text(text, encoding="utf-8")
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("doorbelld", "argparse", "cv2", "numpy"):
+        (trap / f"{name}.py").write_text("raise SystemExit('in the trap')\n")
+    options = text.splitlines()[0].partition(" ")[2].split()
+    done = subprocess.run(
+        [sys.executable, *options, launcher, "--version"],
+        cwd=trap,
+        env={**os.environ, "PYTHONPATH": str(trap)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"doorbelld {doorbelld.__version__}\n"
