@@ -33,6 +33,10 @@ _MAX_WAITING_PER_ADDRESS = 256
 _LINGER = 2.0
 """Seconds a closing connection may take to read its last answer before it is cut."""
 
+_FAREWELL = 0.5
+"""Seconds at the end for those who were accepted and have not been answered: behind a socket
+of systemd's the next daemon serves all others, and so nobody is turned away by a restart."""
+
 _SWEEP = 0.25
 """Seconds between looks for connections that are past their deadline."""
 
@@ -52,10 +56,11 @@ class Connection:
     """A client that is being waited for.
 
     ``address`` is the client's IP address as text. ``rest`` is what is still to be written,
-    after which the connection waits for the next request if ``keep``, else closes.
+    after which the connection waits for the next request if ``keep``, else closes. ``is_new``
+    tells that it has asked for nothing yet.
     """
 
-    __slots__ = ("address", "deadline", "keep", "phase", "rest", "sock")
+    __slots__ = ("address", "deadline", "is_new", "keep", "phase", "rest", "sock")
 
     def __init__(self, sock: socket.socket, address: str) -> None:
         self.sock = sock
@@ -64,6 +69,7 @@ class Connection:
         self.deadline = 0.0
         self.rest = memoryview(b"")
         self.keep = False
+        self.is_new = True
 
 
 class AcceptLoop:
@@ -94,6 +100,7 @@ class AcceptLoop:
         self._per_address: Counter[str] = Counter()
         self._returned: deque[Connection] = deque()
         self._accepting_again_at = 0.0
+        self._swept = time.monotonic()
         self._stopping = False
         self._epoll = select.epoll()
         self._wakeup = Wakeup()
@@ -113,7 +120,7 @@ class AcceptLoop:
         self._thread.start()
 
     def stop(self, timeout: float = 1.0) -> bool:
-        """Close the listeners and all that wait; return whether the thread ended in time."""
+        """Answer who has asked, and close all; return whether the thread ended in time."""
         self._stopping = True
         self._wakeup.set()
         if self._thread.ident is not None:
@@ -143,17 +150,35 @@ class AcceptLoop:
             self._close()
 
     def _loop(self) -> None:
-        swept = time.monotonic()
         while not self._stopping:
-            events = self._epoll.poll(_SWEEP if self._waiting else 1.0)
-            self.beat = now = time.monotonic()
-            for fd, mask in events:
-                self._handle(fd, mask, now)
-            while self._returned:
-                self._take_back(self._returned.popleft(), now)
-            if now - swept >= _SWEEP:
-                swept = now
-                self._sweep(now)
+            self._turn(_SWEEP if self._waiting else 1.0)
+        for fd in self._listeners:
+            self._epoll.unregister(fd)
+        self._accepting_again_at = 0.0
+        give_up_at = time.monotonic() + _FAREWELL
+        while self._has_asked() and time.monotonic() < give_up_at:
+            self._turn(0.05)
+
+    def _turn(self, timeout: float) -> None:
+        events = self._epoll.poll(timeout)
+        self.beat = now = time.monotonic()
+        for fd, mask in events:
+            self._handle(fd, mask, now)
+        while self._returned:
+            self._take_back(self._returned.popleft(), now)
+        if now - self._swept >= _SWEEP:
+            self._swept = now
+            self._sweep(now)
+
+    def _has_asked(self) -> bool:
+        """Tell whether somebody may still get an answer before the end.
+
+        Not those who were answered and keep the connection: they know that it may close.
+        """
+        return any(
+            each.phase is Phase.WRITE or (each.phase is Phase.HEAD and each.is_new)
+            for each in self._waiting.values()
+        )
 
     def _handle(self, fd: int, mask: int, now: float) -> None:
         if fd in self._listeners:
@@ -239,6 +264,7 @@ class AcceptLoop:
         end = _HEAD_END.search(seen)
         if end:
             self._remove(connection)
+            connection.is_new = False
             self._serve(connection, connection.sock.recv(end.end()))
         elif len(seen) >= MAX_HEAD:
             self._answer_and_close(connection, 431 if b"\n" in seen else 414)

@@ -37,14 +37,12 @@ def main_pid(machine: Container) -> str:
 
 
 def resident(machine: Container) -> float:
-    """Return the megabytes of all processes in the unit's cgroup.
+    """Return the megabytes of its process, which is the unit's only one.
 
-    Its own account of memory is missing where the kernel has that in the old hierarchy.
+    The cgroup's own account is missing where the kernel keeps it in the old hierarchy.
     """
-    group = machine.show(UNIT, "ControlGroup")
-    listing = machine.run("sh", "-c", f"cat /sys/fs/cgroup{group}/cgroup.procs")
-    statuses = [machine.run("cat", f"/proc/{pid}/status") for pid in listing.split()]
-    return sum(int(re.findall(r"VmRSS:\s+(\d+)", text)[0]) for text in statuses) * 1024 / 1e6
+    status = machine.run("cat", f"/proc/{main_pid(machine)}/status")
+    return int(re.findall(r"VmRSS:\s+(\d+)", status)[0]) * 1024 / 1e6
 
 
 def test_the_stream_is_up_after_boot_with_no_hand_touching_it(machine: Container) -> None:
