@@ -51,6 +51,7 @@ def clean(suite: str, disks: Path, package: Package) -> Path:
     """Return a clean, bootable Debian that has fetched what the package needs, not more."""
     machine = Container(roots.make(disks / suite, suite), next(_numbers))
     machine.put(package.path)
+    machine.write("/etc/dpkg/dpkg.cfg.d/fast", "force-unsafe-io\n")
     machine.prepare("apt-get", "update")
     fetched = machine.prepare(
         *("apt-get", "install", "--yes", "--download-only", f"/root/{package.path.name}")
@@ -60,18 +61,34 @@ def clean(suite: str, disks: Path, package: Package) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(clean: Path, disks: Path, package: Package) -> Path:
-    """Return the same with the package installed before the first boot, and never booted."""
+def ready(clean: Path, disks: Path, package: Package) -> Path:
+    """Return the same with all that the package needs, but without the package."""
     machine = Container(_copy(clean, disks), next(_numbers))
+    needs = f"{package.field('Depends')}, {package.field('Recommends')}"
+    machine.prepare("apt-get", "satisfy", "--yes", needs)
+    return machine.root
+
+
+@pytest.fixture(scope="session")
+def installed(ready: Path, disks: Path, package: Package) -> Path:
+    """Return the same with the package installed before the first boot, and never booted."""
+    machine = Container(_copy(ready, disks), next(_numbers))
     machine.prepare("apt-get", "install", "--yes", f"/root/{package.path.name}")
     machine.write("/etc/doorbelld/conf.d/test.conf", "[camera]\nsource = pattern\n")
     return machine.root
 
 
 @pytest.fixture
-def new_machine(clean: Path, disks: Path) -> Iterator[Container]:
-    """Return a machine of the test's own, off, on which nothing is installed yet."""
+def clean_machine(clean: Path, disks: Path) -> Iterator[Container]:
+    """Return a machine of the test's own, off, as Debian's installer leaves it."""
     with Container(_copy(clean, disks), next(_numbers)) as machine:
+        yield machine
+
+
+@pytest.fixture
+def new_machine(ready: Path, disks: Path) -> Iterator[Container]:
+    """Return a machine of the test's own, off, that lacks nothing but the package."""
+    with Container(_copy(ready, disks), next(_numbers)) as machine:
         yield machine
 
 

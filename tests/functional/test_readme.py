@@ -14,8 +14,11 @@ import pytest
 from tests.support.daemon import GUARD, ROOT, eventually
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)).splitlines()
-CI = ("make test", "make lint")
+CHECKOUT = README.partition("## Use it from other programs")[2]
+"""What stands before is for the installed package, and followed in a booted machine."""
+
+COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", CHECKOUT, re.DOTALL)).splitlines()
+CI = ("make test", "make lint", "make test-appliance")
 
 
 @pytest.fixture
