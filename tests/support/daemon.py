@@ -39,6 +39,7 @@ class Daemon:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.command = [sys.executable, "-m", "doorbelld"]
         self.port = 0
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -61,7 +62,7 @@ class Daemon:
         pairs = [f"--set={key}={value}" for key, value in values.items() if value is not None]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*prefix, sys.executable, "-m", "doorbelld", *pairs, *arguments],
+                [*prefix, *self.command, *pairs, *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environ},
                 stdin=subprocess.DEVNULL,
@@ -133,9 +134,21 @@ class Daemon:
 
     # Talking to it.
 
-    def connect(self, timeout: float = GUARD) -> socket.socket:
-        """Return a new connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout)
+    def connect(
+        self, timeout: float = GUARD, source: str = "127.0.0.1", buffer: int = 0
+    ) -> socket.socket:
+        """Return a new connection from an address, with a small receive ``buffer`` if given."""
+        sock = socket.socket()
+        try:
+            if buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+            sock.settimeout(timeout)
+            sock.bind((source, 0))
+            sock.connect(("127.0.0.1", self.port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
     def request(
         self, path: str, method: str = "GET", headers: Mapping[str, str] = {}
