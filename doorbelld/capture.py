@@ -104,10 +104,11 @@ class CaptureThread:
 
     def status(self) -> dict[str, Any]:
         """Return the camera's part of ``/status``."""
+        # The state before the frame: who is streaming has one already.
+        state, detail, since = self._truth()
         latest, camera = self._latest, self._camera
         size = jpeg.size(latest.data) if latest else None
         width, height = size or (None, None)
-        state, detail, since = self._truth(latest)
         interval = self._interval
         fps = 1 / interval if state == "streaming" and interval > 0 else 0.0
         return {
@@ -125,9 +126,10 @@ class CaptureThread:
             "age_ms": round((time.monotonic() - latest.captured_at) * 1000) if latest else None,
         }
 
-    def _truth(self, latest: Frame | None) -> tuple[str, str, float]:
+    def _truth(self) -> tuple[str, str, float]:
         """Return state, detail and since, though the thread may be stuck and cannot tell."""
         state, detail, since = self._state, self._detail, self._since
+        latest = self._latest
         if state == "streaming" and latest is not None:
             patience = self._settings.stall_timeout + _HANG
             if time.monotonic() - latest.captured_at > patience:

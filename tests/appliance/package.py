@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ class Package:
         """Return a field of its control file."""
         return _output("dpkg-deb", "--field", str(self.path), name).strip()
 
-    def files(self) -> list[str]:
-        """Return the paths it installs, folders with a slash at their end."""
-        lines = _output("dpkg-deb", "--contents", str(self.path)).splitlines()
-        return [line.split(None, 5)[5].partition(" -> ")[0][1:] for line in lines]
+    def needs(self) -> tuple[str, ...]:
+        """Return the names of the packages it depends on, the first of each choice."""
+        choices = self.field("Depends").split(",")
+        return tuple(re.split(r"[\s|(:]", choice.strip())[0] for choice in choices)
 
     def older(self, folder: Path) -> Package:
         """Return the same as a build of an earlier version."""

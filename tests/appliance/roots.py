@@ -9,14 +9,20 @@ BOOTABLE = ("systemd-sysv", "dbus")
 """What a minimal Debian lacks to boot; every machine that a person installs has it."""
 
 
-def make(folder: Path, suite: str, packages: tuple[str, ...] = BOOTABLE, arch: str = "") -> Path:
-    """Install a minimal Debian ``suite`` into ``folder``; return it."""
-    options = ["--variant=minbase", "--quiet"]
-    if packages:
-        options.append(f"--include={','.join(packages)}")
-    if arch:
-        options.append(f"--architectures={arch}")
-    subprocess.run(["mmdebstrap", *options, suite, str(folder), mirror()], check=True)
+def make(folder: Path, suite: str, packages: tuple[str, ...] = BOOTABLE) -> Path:
+    """Install a minimal Debian ``suite`` with more packages into ``folder``; return it."""
+    return _mmdebstrap(folder, suite, packages, ["--variant=minbase"])
+
+
+def unpack(folder: Path, suite: str, packages: tuple[str, ...], arch: str) -> Path:
+    """Only unpack packages of any architecture, with all they depend on; run no script."""
+    options = ["--variant=extract", f"--architectures={arch}", "--skip=check/qemu"]
+    return _mmdebstrap(folder, suite, packages, options)
+
+
+def _mmdebstrap(folder: Path, suite: str, packages: tuple[str, ...], options: list[str]) -> Path:
+    command = ["mmdebstrap", "--quiet", *options, f"--include={','.join(packages)}"]
+    subprocess.run([*command, suite, str(folder), mirror()], check=True)
     return folder
 
 
