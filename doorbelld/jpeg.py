@@ -191,9 +191,14 @@ def load_opencv() -> Any:
 
 
 def encode(image: Any, quality: int) -> bytes:
-    """Return ``image`` (uint8; height x width, or height x width x 3 in BGR) as a JPEG."""
+    """Return ``image`` (uint8; height x width, or height x width x 3 in BGR) as a JPEG.
+
+    Raises ValueError if no JPEG can be as large.
+    """
     cv2 = load_opencv()
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        raise ValueError("a picture that cannot be encoded")
     return bytes(data)
 
 

@@ -137,6 +137,10 @@ class TestSplitter:
 
 
 class TestDrawing:
+    def test_says_what_no_jpeg_can_be_made_of(self) -> None:
+        with pytest.raises(ValueError, match="cannot be encoded"):
+            jpeg.encode(np.zeros((1, 100_000), np.uint8), 80)
+
     def test_encodes_at_the_asked_quality(self) -> None:
         image = decode(BIG)
         assert jpeg.is_whole(jpeg.encode(image, 90))

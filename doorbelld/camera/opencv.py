@@ -65,13 +65,13 @@ class V4l2Camera:
         if captured_at is None:
             return None
         whole, image = self._capture.retrieve()
-        if not whole:
-            self.invalid += 1
-            return None
-        if not self._sends_jpeg:
-            return Shot(_encode(image, self._settings), captured_at)
-        data = self._check(image.tobytes())
-        return Shot(data, captured_at) if data else None
+        try:
+            if whole:
+                return Shot(self._jpeg(image), captured_at)
+        except ValueError as error:
+            logger.debug("%s: %s", self.name, error)
+        self.invalid += 1
+        return None
 
     def close(self) -> None:
         """Stop capturing."""
@@ -132,18 +132,20 @@ class V4l2Camera:
         if self._failures >= _TRIES:
             raise CameraError(f"{self.name} has stopped working")
 
-    def _check(self, data: bytes) -> bytes | None:
-        """Return the camera's JPEG, turned if it is to be; None if it is damaged."""
-        data = data.rstrip(b"\0")  # some webcams fill up their last packet
+    def _jpeg(self, image: Any) -> bytes:
+        """Return what OpenCV gave as a JPEG. Raises ValueError if it is damaged."""
         asked = self._settings
-        try:
-            if jpeg.is_whole(data):
-                turn = asked.rotation, asked.hflip, asked.vflip
-                return jpeg.reorient(data, *turn, asked.quality)
-        except ValueError:
-            logger.debug("%s: a JPEG that cannot be decoded", self.name)
-        self.invalid += 1
-        return None
+        if self._sends_jpeg:
+            data = image.tobytes().rstrip(b"\0")  # some webcams fill up their last packet
+            if not jpeg.is_whole(data):
+                raise ValueError("a JPEG that is not whole")
+            turn = asked.rotation, asked.hflip, asked.vflip
+            return jpeg.reorient(data, *turn, asked.quality)
+        if image.shape[0] == 1:
+            # What is in OpenCV's own order of colours already, it hands over as one long row.
+            height = int(self._capture.get(jpeg.load_opencv().CAP_PROP_FRAME_HEIGHT))
+            image = image.reshape(height, -1, 3)
+        return _encode(image, asked)
 
 
 class VideoCamera:

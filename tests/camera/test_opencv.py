@@ -64,7 +64,7 @@ class TestV4l2:
         assert 1 in steps
         assert watcher.errors == ""
 
-    @pytest.mark.parametrize("formats", ["YUYV", "GREY"])
+    @pytest.mark.parametrize("formats", ["YUYV", "GREY", "BGR3"])
     def test_encodes_raw_pictures(self, device: V4l2Device, formats: str) -> None:
         environ = {**device.environ, "FAKE_V4L2_FORMATS": formats}
         with Watcher(SOURCE, environ) as watcher:
@@ -182,6 +182,14 @@ class TestV4l2:
         camera._capture = mock.Mock()
         camera._capture.get.return_value = 0
         camera._capture.retrieve.return_value = (False, None)
+        assert camera.read(1) is None
+        assert camera.invalid == 1
+
+    def test_a_raw_picture_of_another_size_than_agreed_is_counted(self) -> None:
+        camera = V4l2Camera("/dev/none", CameraSettings())
+        camera._capture = mock.Mock()
+        camera._capture.get.return_value = 480
+        camera._capture.retrieve.return_value = (True, np.zeros((1, 1000), np.uint8))
         assert camera.read(1) is None
         assert camera.invalid == 1
 

@@ -13,7 +13,7 @@
  *   FAKE_V4L2_FPS      frames a second (30)
  *   FAKE_V4L2_RAW_FPS  the same for the formats that are not MJPG (FAKE_V4L2_FPS)
  *   FAKE_V4L2_SIZE     the only size it offers (640x480)
- *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, YUYV, GREY, comma separated (MJPG)
+ *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, YUYV, BGR3, GREY, comma separated (MJPG)
  *   FAKE_V4L2_AGE      milliseconds that a frame's time stamp lies in the past (0)
  *   FAKE_V4L2_CONTROL  a file with one word, read before every frame and at every open:
  *       streaming   all is well; also when the file is missing or empty
@@ -166,11 +166,24 @@ static double frame_rate(void) {
     return atof(raw ? setting("FAKE_V4L2_RAW_FPS", usual) : usual);
 }
 
+static unsigned bytes_per_pixel(uint32_t format) {
+    switch (format) {
+    case V4L2_PIX_FMT_BGR24:
+        return 3;
+    case V4L2_PIX_FMT_YUYV:
+        return 2;
+    case V4L2_PIX_FMT_GREY:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
 static size_t fill_raw(unsigned char *to) {
-    unsigned step = camera.format == V4L2_PIX_FMT_YUYV ? 2 : 1;
+    unsigned step = bytes_per_pixel(camera.format);
     for (unsigned y = 0; y < camera.height; y++)
         for (unsigned x = 0; x < camera.width; x++, to += step) {
-            to[0] = x < camera.width / 2 ? 40 : 200;
+            memset(to, x < camera.width / 2 ? 40 : 200, step);
             if (step == 2)
                 to[1] = 128;
         }
@@ -337,12 +350,11 @@ static int format(struct v4l2_format *it, bool set) {
             chosen = format_number(i);
     if (set)
         camera.format = chosen;
-    unsigned bytes = chosen == V4L2_PIX_FMT_YUYV ? 2 : chosen == V4L2_PIX_FMT_GREY ? 1 : 0;
     it->fmt.pix.width = camera.width;
     it->fmt.pix.height = camera.height;
     it->fmt.pix.pixelformat = chosen;
     it->fmt.pix.field = V4L2_FIELD_NONE;
-    it->fmt.pix.bytesperline = camera.width * bytes;
+    it->fmt.pix.bytesperline = camera.width * bytes_per_pixel(chosen);
     it->fmt.pix.sizeimage = BUFFER_SIZE;
     it->fmt.pix.colorspace = V4L2_COLORSPACE_SRGB;
     return 0;
