@@ -2,135 +2,335 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.support import processes
-from tests.support.daemon import Daemon, eventually
-from tests.support.pictures import big_jpeg, jpeg
+from tests.support.coded import coded, film
+from tests.support.crowd import Crowd
+from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.pipe_camera import PipeCamera
+from tests.support.processes import sockets, threads
+from tests.support.raw import only_answer, read_to_end
 from tests.support.stream import Stream
 
-MANY = 100
+SMALL = 4096
+"""A receive buffer that no picture of BIG kilobytes goes into."""
+BIG = 3000
 
 
 @pytest.fixture
-def door(daemon: Daemon, pipe_camera: PipeCamera) -> Daemon:
-    """Return a daemon whose frames the test makes, with the first one on the air."""
-    limits = {"server.max_viewers": MANY, "server.stall_timeout": 1, "camera.stall_timeout": 3600}
-    daemon.start({"camera.source": pipe_camera.source, **limits})
-    pipe_camera.show(jpeg(0))
+def door(daemon: Daemon, pipe_camera: PipeCamera) -> Iterator[Daemon]:
+    """Return a daemon with number 0 on the air; at the end it must hold no more than before."""
+    settings = {"server.max_viewers": 101, "server.stall_timeout": 3600}
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600, **settings})
+    before = sockets(daemon.pid)
+    pipe_camera.show(coded(0))
     daemon.wait_for_state("streaming")
-    return daemon
+    yield daemon
+    daemon.wait_for_viewers(0)
+    eventually(lambda: sockets(daemon.pid) == before, "every socket given back")
 
 
-@pytest.fixture
-def _nothing_leaks(door: Daemon) -> Iterator[None]:
-    """After the test the daemon must have no more sockets and threads than before."""
-    door.status()
-    sockets = len(processes.sockets(door.pid))
-    yield
-    door.wait_for_viewers(0)
-    eventually(lambda: len(processes.sockets(door.pid)) <= sockets, "no socket left")
+def ask(daemon: Daemon, key: str, buffer: int = SMALL) -> socket.socket:
+    """Ask for the stream and read nothing of it."""
+    sock = daemon.connect(buffer=buffer)
+    sock.sendall(f"GET /video_feed?key={key} HTTP/1.1\r\n\r\n".encode())
+    return sock
 
 
-def test_each_viewer_has_a_row(door: Daemon, pipe_camera: PipeCamera) -> None:
-    with Stream(door, "/video_feed?key=kitchen") as kitchen, Stream(door) as other:
-        for number in range(3):
-            if number:
-                pipe_camera.show(jpeg(number))
-            assert kitchen.part().body == other.part().body == jpeg(number)
-        rows = {row["key"]: row for row in door.wait_for_viewers(2)}
-        assert rows.keys() == {"kitchen", ""}
-        row = rows["kitchen"]
-        assert (row["address"], row["sent"], row["dropped"]) == ("127.0.0.1", 3, 0)
-        assert row["age_ms"] >= 0
-        assert [one["key"] for one in door.status("?key=kitchen")["viewers"]] == ["kitchen"]
-        assert door.status("?key=kitchen")["watching"] == 2
+def row(daemon: Daemon, key: str) -> dict[str, Any]:
+    """Return the only row of that key."""
+    (found,) = daemon.status(f"?key={key}")["viewers"]
+    return dict(found)
 
 
-@pytest.mark.usefixtures("_nothing_leaks")
-def test_who_leaves_in_whatever_way_is_gone_at_once(door: Daemon) -> None:
-    # No frame comes meanwhile: it is the leaving itself that is noticed.
-    with ExitStack() as stack:
-        leavers = [stack.enter_context(Stream(door)) for _ in range(4)]
-        for stream in leavers:
-            stream.part()
-        door.wait_for_viewers(4)
-        leavers[0].close()
-        door.wait_for_viewers(3)
-        leavers[1].reset()
+def wait_for_row(daemon: Daemon, key: str, right: Callable[[dict[str, Any]], bool]) -> None:
+    eventually(lambda: right(row(daemon, key)), f"the row of {key} as it should be")
+
+
+def reset(sock: socket.socket) -> None:
+    """Vanish without a word."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
+
+
+LEAVING: dict[str, Callable[[socket.socket], None]] = {
+    "closes": socket.socket.close,
+    "shuts down its half": lambda sock: sock.shutdown(socket.SHUT_WR),
+    "shuts down both": lambda sock: sock.shutdown(socket.SHUT_RDWR),
+    "resets": reset,
+}
+
+
+def test_row_of_each_viewer_tells_what_became_of_it(door: Daemon, pipe_camera: PipeCamera) -> None:
+    before = time.time()
+    with Crowd(door) as crowd:
+        crowd.join(1, "/video_feed?key=kitchen")
+        crowd.join(2, "/stream?fps=0.01&key=hall", source="127.0.0.5")
+        crowd.wait_for_parts(1)
+        kitchen = crowd.watchers[0]
+        for number in range(1, 5):
+            pipe_camera.show(coded(number))
+            crowd.wait_for_parts(number + 1, [kitchen])
+        rows = door.wait_for_viewers(3)
+        keys = ["key", "address", "since", "fps", "sent", "dropped", "age_ms"]
+        assert [list(row) for row in rows] == [keys] * 3
+        assert sorted(
+            (row["key"], row["address"], row["sent"], row["dropped"]) for row in rows
+        ) == [
+            ("hall", "127.0.0.5", 1, 0),
+            ("hall", "127.0.0.5", 1, 0),
+            ("kitchen", "127.0.0.1", 5, 0),
+        ]
+        assert all(before - 0.01 <= row["since"] <= time.time() + 0.01 for row in rows)
+        # How old the picture is that each one sees.
+        for name, newest in (("kitchen", kitchen), ("hall", crowd.watchers[1])):
+            taken = float(newest.parts[-1].headers["x-timestamp"])
+            earliest = time.time() - taken
+            age = door.status(f"?key={name}")["viewers"][0]["age_ms"] / 1000
+            assert earliest - 0.01 <= age <= time.time() - taken + 0.01
+
+
+def test_status_can_be_asked_for_one_key_and_counts_all(door: Daemon) -> None:
+    with Crowd(door) as crowd:
+        crowd.join(2, "/video_feed?key=a")
+        crowd.join(1, "/video_feed?key=b")
+        crowd.join(1, "/video_feed")
+        crowd.wait_for_parts(1)
+        for query, keys in (("a", ["a", "a"]), ("b", ["b"]), ("c", []), ("", [""])):
+            status = door.status(f"?key={query}")
+            assert [row["key"] for row in status["viewers"]] == keys
+            assert status["watching"] == 4
+
+
+def test_rows_frame_rate_is_what_the_viewer_gets(daemon: Daemon, tmp_path: Path) -> None:
+    source = film(tmp_path / "film.mjpeg", 100)
+    daemon.start({"camera.source": f"file:{source}", "camera.framerate": 30})
+    with Crowd(daemon) as crowd:
+        crowd.join(1, "/video_feed?key=all")
+        crowd.join(1, "/video_feed?key=some&fps=5")
+        rates: dict[str, float] = {}
+
+        def as_they_should_be() -> bool:
+            rates.update({row["key"]: row["fps"] for row in daemon.status()["viewers"]})
+            return 27 < rates.get("all", 0) < 33 and 4 < rates.get("some", 0) < 6
+
+        crowd.wait(as_they_should_be, "30 and 5 frames a second")
+        assert all(rate == round(rate, 1) for rate in rates.values())
+
+
+def test_rows_frame_rate_falls_when_nothing_comes(door: Daemon, pipe_camera: PipeCamera) -> None:
+    with Crowd(door) as crowd:
+        crowd.join(1, "/video_feed?key=a")
+        for number in range(1, 31):
+            crowd.wait_for_parts(number)
+            pipe_camera.show(coded(number))
+        wait_for_row(door, "a", lambda row: row["fps"] > 0)
+        before = row(door, "a")["fps"]
+        wait_for_row(door, "a", lambda row: row["fps"] < 0.6 * before)
+
+
+def test_dropped_frames_and_age_are_told_of_who_does_not_read(
+    door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    with Crowd(door) as crowd, ask(door, "stuck"):
+        crowd.join(1, "/video_feed?key=good")
+        crowd.wait_for_parts(1)
         door.wait_for_viewers(2)
-        leavers[2].socket.shutdown(socket.SHUT_WR)
+        for number in range(1, 11):
+            pipe_camera.show(coded(number, BIG))
+            crowd.wait_for_parts(number + 1)
+        stuck = row(door, "stuck")
+        assert stuck["sent"] <= 1, "the little one on joining, if it came in time for that"
+        assert stuck["dropped"] >= 9
+        assert row(door, "good")["dropped"] == 0
+        if stuck["sent"]:
+            wait_for_row(door, "stuck", lambda row: row["age_ms"] > stuck["age_ms"])
+        else:
+            assert stuck["age_ms"] is None
+
+
+@pytest.mark.parametrize("how", LEAVING)
+def test_who_leaves_is_gone_at_once_though_no_frame_comes(door: Daemon, how: str) -> None:
+    before = sockets(door.pid)
+    with ExitStack() as stack:
+        leavers = [stack.enter_context(ask(door, "leaver", 0)) for _ in range(10)]
+        door.wait_for_viewers(10)
+        with Stream(door) as stream:
+            stream.part()
+            for sock in leavers:
+                LEAVING[how](sock)
+            door.wait_for_viewers(1)
+            eventually(lambda: len(sockets(door.pid) - before) == 1, "their sockets given back")
+    assert door.log().count("left after") + door.log().count("lost: ") >= 10
+
+
+@pytest.mark.parametrize("how", LEAVING)
+def test_who_leaves_in_the_middle_of_a_picture_is_gone_at_once(
+    door: Daemon, pipe_camera: PipeCamera, how: str
+) -> None:
+    with ExitStack() as stack:
+        leavers = [stack.enter_context(ask(door, "leaver")) for _ in range(10)]
+        pipe_camera.show(coded(1, BIG))
+        stream = stack.enter_context(Stream(door))
+        while stream.part().body != coded(1, BIG):
+            pass
+        door.wait_for_viewers(11)
+        for sock in leavers:
+            LEAVING[how](sock)
         door.wait_for_viewers(1)
+        pipe_camera.show(coded(2))
+        assert stream.part().body == coded(2)
 
 
-@pytest.mark.usefixtures("_nothing_leaks")
-def test_one_too_many_is_told_and_gets_in_when_there_is_room(door: Daemon) -> None:
+def test_who_leaves_before_the_answer_is_no_viewer_for_long(door: Daemon) -> None:
+    for leave in LEAVING.values():
+        for _ in range(25):
+            with ask(door, "hasty") as sock:
+                leave(sock)
+    door.wait_for_viewers(0)
+    with Stream(door) as stream:
+        assert stream.part().body == coded(0)
+
+
+def test_one_too_many_is_told_and_gets_in_when_there_is_room(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    settings = {"camera.stall_timeout": 3600, "server.max_viewers": 3}
+    daemon.start({"camera.source": pipe_camera.source, **settings})
+    pipe_camera.show(coded(0))
+    daemon.wait_for_state("streaming")
+    request = b"GET /video_feed HTTP/1.1\r\nConnection: close\r\n\r\n"
+    for leave in LEAVING.values():
+        with ExitStack() as stack:
+            streams = [stack.enter_context(Stream(daemon)) for _ in range(3)]
+            daemon.wait_for_viewers(3)
+            with daemon.connect() as sock:
+                sock.sendall(request)
+                answer = only_answer(read_to_end(sock))
+            assert answer.status == 503
+            assert int(answer.headers["Retry-After"]) > 0
+            assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+            assert answer.body == (
+                b"3 are watching already, which is the limit; try again in a moment\n"
+            )
+            for path in ("/", "/snapshot.jpg", "/status", "/healthz"):
+                assert daemon.request(path)[0].status == 200
+            leave(streams[1].socket)
+            streams[1].file.close()
+            daemon.wait_for_viewers(2)
+            with Stream(daemon) as late:
+                assert late.status == 200
+                daemon.wait_for_viewers(3)
+        daemon.wait_for_viewers(0)
+
+
+def test_limit_holds_when_all_come_at_once(daemon: Daemon) -> None:
+    daemon.start({"server.max_viewers": 10})
+    with Crowd(daemon) as crowd:
+        crowd.join(60)
+        crowd.wait(lambda: all(one.status for one in crowd.watchers), "an answer for each")
+        answers = sorted(one.status for one in crowd.watchers)
+        assert answers == [200] * 10 + [503] * 50
+        daemon.wait_for_viewers(10)
+
+
+def test_a_hundred_get_every_frame_though_one_never_reads(
+    door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    before = threads(door.pid)
+    with Crowd(door) as crowd, ask(door, "stuck"):
+        crowd.join(100)
+        crowd.wait_for_parts(1)
+        door.wait_for_viewers(101)
+        for number in range(1, 25):
+            pipe_camera.show(coded(number, 40))
+            crowd.wait_for_parts(number + 1)
+        shown = [coded(0), *(coded(number, 40) for number in range(1, 25))]
+        assert all(watcher.bodies == shown for watcher in crowd.watchers)
+        rows = door.wait_for_viewers(101)
+        (stuck,) = (row for row in rows if row["key"] == "stuck")
+        assert stuck["dropped"] > 0, "it did not read"
+        good = [(row["sent"], row["dropped"]) for row in rows if row is not stuck]
+        assert good == [(25, 0)] * 100
+        assert threads(door.pid) <= before + 32, "watching takes no thread"
+
+
+def test_stalled_viewer_is_dropped_and_nobody_else(daemon: Daemon, pipe_camera: PipeCamera) -> None:
+    settings = {"camera.stall_timeout": 3600, "server.stall_timeout": 0.5}
+    daemon.start({"camera.source": pipe_camera.source, **settings})
+    before = sockets(daemon.pid)
     with ExitStack() as stack:
-        streams = [stack.enter_context(Stream(door)) for _ in range(MANY)]
-        door.wait_for_viewers(MANY)
-        answer, body = door.request("/video_feed")
-        assert answer.status == 503
-        assert int(answer.getheader("Retry-After") or 0) > 0
-        assert body == b"100 are watching already, which is the limit; try again in a moment\n"
-        assert door.request("/")[0].status == 200
-        streams[0].close()
-        door.wait_for_viewers(MANY - 1)
-        with Stream(door) as late:
-            assert late.part().body == jpeg(0)
+        crowd = stack.enter_context(Crowd(daemon))
+        crowd.join(5)
+        pipe_camera.show(coded(0))
+        crowd.wait_for_parts(1)
+        for again in (1, 2):
+            stuck = [stack.enter_context(ask(daemon, "stuck")) for _ in range(3)]
+            eventually(lambda: len(daemon.status("?key=stuck")["viewers"]) == 3, "three stuck")
+            pipe_camera.show(coded(again, BIG))
+            crowd.wait_for_parts(again + 1)
+            daemon.wait_for_viewers(5)
+            assert daemon.log().count("took nothing for 0.5 s") == 3 * again
+            for sock in stuck:
+                with pytest.raises(ConnectionResetError):
+                    read_to_end(sock)
+        pipe_camera.show(coded(3))
+        crowd.wait_for_parts(4)
+    eventually(lambda: sockets(daemon.pid) == before, "every socket given back")
 
 
-@pytest.mark.usefixtures("_nothing_leaks")
-def test_who_never_reads_harms_nobody_and_is_dropped(door: Daemon, pipe_camera: PipeCamera) -> None:
-    picture = big_jpeg(400)
-    with ExitStack() as stack:
-        stuck = [stack.enter_context(Stream(door, "/video_feed?key=stuck")) for _ in range(2)]
-        for stream in stuck:
-            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        streams = [stack.enter_context(Stream(door)) for _ in range(MANY - 2)]
-        for stream in streams:
-            assert stream.part().body == jpeg(0)
-        for data in [picture, jpeg(1)] * 5:
-            pipe_camera.show(data)
-            for stream in streams:
-                assert stream.part().body == data
-        eventually(lambda: not door.status("?key=stuck")["viewers"], "the stuck ones are dropped")
-        assert len(door.wait_for_viewers(MANY - 2)) == MANY - 2
-        pipe_camera.show(jpeg(15))
-        assert {stream.part().body for stream in streams} == {jpeg(15)}
-    assert door.log().count("took nothing for 1 s") == 2
+def test_who_waits_for_a_frame_has_not_stalled(daemon: Daemon, pipe_camera: PipeCamera) -> None:
+    settings = {"camera.stall_timeout": 3600, "server.stall_timeout": 0.5}
+    daemon.start({"camera.source": pipe_camera.source, **settings})
+    with Stream(daemon) as early:
+        pipe_camera.show(coded(0, BIG))
+        assert early.part().body == coded(0, BIG)
+        # By the time that this one has been dropped, the other has waited as long.
+        with ask(daemon, "stuck"):
+            daemon.wait_for_viewers(2)
+            daemon.wait_for_viewers(1)
+        pipe_camera.show(coded(1))
+        assert early.part().body == coded(1)
+    assert daemon.log().count("took nothing") == 1
 
 
 @pytest.mark.parametrize(
-    ("listen", "address", "shown"),
+    ("listen", "family", "address", "shown"),
     [
-        ("[::]:0", "127.0.0.1", "127.0.0.1"),
-        ("[::]:0", "::1", "::1"),
-        (":0", "127.0.0.1", "127.0.0.1"),
-        ("127.0.0.1:0", "127.0.0.1", "127.0.0.1"),
+        (":0", socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        (":0", socket.AF_INET, "127.1.2.3", "127.1.2.3"),
+        (":0", socket.AF_INET6, "::1", "::1"),
+        (":0", socket.AF_INET6, "::ffff:127.0.0.1", "127.0.0.1"),
+        ("[::1]:0", socket.AF_INET6, "::1", "::1"),
+        ("127.0.0.1:0", socket.AF_INET, "127.0.0.1", "127.0.0.1"),
     ],
 )
-def test_addresses_are_plain(daemon: Daemon, listen: str, address: str, shown: str) -> None:
-    daemon.start({"server.listen": listen}, wait=False)
-    daemon.port = int(daemon.wait_for_log(r"open http://\S+:(\d+)/")[1])
-    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-    with socket.socket(family) as sock:
+def test_address_is_shown_plainly(
+    daemon: Daemon, listen: str, family: socket.AddressFamily, address: str, shown: str
+) -> None:
+    daemon.start({"server.listen": listen})
+
+    def call(path: str) -> socket.socket:
+        sock = socket.socket(family)
+        sock.settimeout(GUARD)
+        if listen == ":0":
+            sock.bind((address, 0))
         sock.connect((address, daemon.port))
-        sock.sendall(b"GET /video_feed HTTP/1.1\r\nHost: door\r\n\r\n")
-        sock.recv(100)
-        status = eventually(lambda: _viewers(address, family, daemon.port), "a row")
-    assert f'"address": "{shown}"' in status
+        sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+        return sock
 
+    def told() -> str:
+        with call("/status") as asking:
+            text = read_to_end(asking).decode()
+        return text if '"viewers": [{' in text else ""
 
-def _viewers(address: str, family: int, port: int) -> str:
-    with socket.socket(family) as sock:
-        sock.connect((address, port))
-        sock.sendall(b"GET /status HTTP/1.0\r\n\r\n")
-        with sock.makefile("r") as file:
-            text = file.read()
-    return text if '"address"' in text else ""
+    with call("/video_feed"):
+        assert f'"address": "{shown}"' in eventually(told, "the viewer's row")
+    daemon.wait_for_log(rf"{shown}: watching \(1 watching\)")

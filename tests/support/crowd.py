@@ -89,12 +89,6 @@ class Crowd:
         self.watchers += new
         return new
 
-    def leave(self, watcher: Watcher) -> None:
-        """Let one close its connection."""
-        self.watchers.remove(watcher)
-        self._selector.unregister(watcher.socket)
-        watcher.socket.close()
-
     def wait(self, until: Callable[[], bool], what: str) -> None:
         """Read until something is the case."""
         give_up_at = time.monotonic() + GUARD
@@ -106,10 +100,11 @@ class Crowd:
                 if watcher.ended:
                     self._selector.unregister(watcher.socket)
 
-    def wait_for_parts(self, count: int) -> None:
-        """Read until every one of them has had so many pictures."""
+    def wait_for_parts(self, count: int, watchers: list[Watcher] | None = None) -> None:
+        """Read until every one of them, or of these, has had so many pictures."""
+        some = self.watchers if watchers is None else watchers
         self.wait(
-            lambda: all(len(watcher.parts) >= count for watcher in self.watchers),
+            lambda: all(len(watcher.parts) >= count for watcher in some),
             f"{count} pictures for each",
         )
 
