@@ -7,6 +7,7 @@ answer it, sends what the client takes at once, and gives the connection back.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,7 @@ class Server:
         self.started_at = time.monotonic()
         self._max_requests = max_requests
         self._pool = _pool(max_requests)
+        self._pool_lock = threading.Lock()
         self._loop = AcceptLoop(
             listeners,
             serve=self._serve,
@@ -81,7 +83,8 @@ class Server:
         self._loop.stall_timeout = stall_timeout
         if max_requests != self._max_requests:
             self._max_requests = max_requests
-            self._pool, old = _pool(max_requests), self._pool
+            with self._pool_lock:
+                self._pool, old = _pool(max_requests), self._pool
             old.shutdown(wait=False)
 
     def limits(self) -> dict[str, Any]:
@@ -94,7 +97,8 @@ class Server:
         }
 
     def _serve(self, connection: Connection, head: bytes) -> None:
-        self._pool.submit(self._answer, connection, head)
+        with self._pool_lock:  # One that is shut down meanwhile takes nothing more.
+            self._pool.submit(self._answer, connection, head)
 
     def _answer(self, connection: Connection, head: bytes) -> None:
         """Handle one request, and give the connection back to the accept loop."""

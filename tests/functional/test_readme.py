@@ -33,8 +33,8 @@ def make_run(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
         )
     try:
         eventually(
-            lambda: process.poll() is not None or "/" in log.read_text().partition("open ")[2],
-            "an address to open",
+            lambda: process.poll() is not None or "camera streaming" in log.read_text(),
+            "an address to open, and a picture there",
         )
         assert process.poll() is None, log.read_text()
         assert ":5000/" in log.read_text()
