@@ -187,3 +187,20 @@ class Daemon:
 
         rows: list[dict[str, Any]] = eventually(look, f"{count} watching")["viewers"]
         return rows
+
+    def wait_for_counts(self, *expected: tuple[str, int, int], query: str = "") -> None:
+        """Wait until these are the viewers' (key, sent, dropped), in any order.
+
+        A frame is counted just after it was sent, so who has read it may know it before.
+        """
+        found: list[tuple[str, int, int]] = []
+
+        def look() -> bool:
+            rows = self.status(query)["viewers"]
+            found[:] = [(row["key"], row["sent"], row["dropped"]) for row in rows]
+            return sorted(found) == sorted(expected)
+
+        try:
+            eventually(look, f"{expected}")
+        except AssertionError:
+            raise AssertionError(f"not {sorted(expected)} but {sorted(found)}") from None
