@@ -99,7 +99,7 @@ class Container:
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command inside; return what it prints, both kinds."""
         enter = ["nsenter", f"--target={self.leader()}"]
-        enter += ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd=/"]
+        enter += ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd"]
         return _output([*enter, "env", "-i", *_ENVIRONMENT, *command], check=check)
 
     def show(self, unit: str, name: str) -> str:
