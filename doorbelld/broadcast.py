@@ -13,6 +13,7 @@ a weak link, where the socket's buffer would otherwise swallow seconds of video.
 from __future__ import annotations
 
 import logging
+import os
 import select
 import socket
 import threading
@@ -24,7 +25,7 @@ from typing import Any
 
 from doorbelld import multipart
 from doorbelld.frame import Frame
-from doorbelld.viewer import Viewer, unacknowledged
+from doorbelld.viewer import Viewer
 from doorbelld.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ class Broadcaster:
     def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
         """Send a frame to all who are ready; the others are late. The hot path."""
         parts: list[bytes | None] = [None, None]
-        captured_at = frame.captured_at
+        captured_at, write = frame.captured_at, os.write
         for viewer in viewers:
             if viewer.period and not viewer.is_due(captured_at):
                 continue
@@ -215,7 +216,7 @@ class Broadcaster:
             if part is None:
                 part = parts[viewer.advance] = _part(frame, viewer.advance)
             try:
-                count = 0 if unacknowledged(viewer.fd) > viewer.gate else viewer.send(part)
+                count = write(viewer.fd, part) if viewer.credit or viewer.has_room() else 0
             except BlockingIOError:
                 count = 0
             except OSError as error:
@@ -223,15 +224,18 @@ class Broadcaster:
                 continue
             if not count:
                 viewer.dropped += 1
+                viewer.credit = 0
                 self._late.append(viewer)
                 continue
             if viewer.period:
                 viewer.advance_due(captured_at)
+            viewer.credit -= 1
             if count == len(part):
                 viewer.sent += 1
                 viewer.sequence = frame.sequence
                 viewer.captured_at = captured_at
             else:
+                viewer.credit = 0
                 viewer.pending = memoryview(part)[count:]
                 viewer.partial = frame
 
@@ -239,7 +243,7 @@ class Broadcaster:
         """Write more of what is pending; once it is through, newer frames may follow."""
         assert viewer.pending is not None
         try:
-            count = viewer.send(viewer.pending)
+            count = os.write(viewer.fd, viewer.pending)
         except BlockingIOError:
             return
         except OSError as error:
@@ -289,7 +293,7 @@ class Broadcaster:
         for viewer in self._viewers.values():
             if viewer.pending is None and not viewer.advance:
                 with suppress(OSError):  # It is being closed anyway.
-                    viewer.send(multipart.CLOSING_BOUNDARY)
+                    os.write(viewer.fd, multipart.CLOSING_BOUNDARY)
             joining.append(viewer.sock)
         self._viewers.clear()
         self._late.clear()

@@ -146,6 +146,26 @@ def test_nothing_new_is_sent_while_the_last_frame_is_not_acknowledged(
         read(client, part(first)[2:] + part(frame(19)))
 
 
+def test_a_trusted_viewer_who_reads_no_more_is_soon_asked_again(broadcaster: Broadcaster) -> None:
+    server, client = connection(buffer=4096)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+    with client:
+        join(broadcaster, server)
+        read(client, HEAD)
+        for sequence in range(1, 50):
+            broadcaster.publish(frame(sequence))
+            read(client, part(frame(sequence)))
+        for sequence in range(50, 70):
+            broadcaster.publish(frame(sequence, b"x" * 3000))
+            eventually(lambda: counted(broadcaster) == sequence, f"{sequence} frames counted")  # noqa: B023
+        assert broadcaster.viewers()[0]["dropped"] >= 20 - 5
+
+
+def counted(broadcaster: Broadcaster) -> int:
+    row = broadcaster.viewers()[0]
+    return int(row["sent"] + row["dropped"])
+
+
 def wait_for_dropped(broadcaster: Broadcaster, count: int) -> None:
     eventually(lambda: broadcaster.viewers()[0]["dropped"] == count, f"{count} dropped")
 
