@@ -93,6 +93,10 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     assert fetch(clean_machine, "/")[0] == 0
 
 
+def test_lintian_has_nothing_to_say_about_any_architecture() -> None:
+    subprocess.run(["make", "debs"], cwd=ROOT, check=True)
+
+
 def test_an_upgrade_keeps_the_configuration_and_restarts_it(
     new_machine: Container, package: Package, tmp_path: Path
 ) -> None:
