@@ -6,8 +6,9 @@ and the same bytes go to every viewer that is ready, with one ``send`` each. A v
 is not ready loses the frame and never delays anyone: newest frame wins.
 
 A viewer is ready when nothing of an earlier part is left to write *and* the kernel holds
-next to nothing for it that is still unacknowledged. The second half keeps pictures fresh on
-a weak link, where the socket's buffer would otherwise swallow seconds of video.
+next to nothing for it that is still unacknowledged (asked for, or trusted to be so for a few
+frames: see :meth:`Viewer.has_room`). The second half keeps pictures fresh on a weak link, where
+the socket's buffer would otherwise swallow seconds of video.
 """
 
 from __future__ import annotations

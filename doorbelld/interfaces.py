@@ -30,6 +30,17 @@ def addresses() -> list[Interface]:
         return []
 
 
+def outward_address() -> str | None:
+    """Return the IPv4 address that other machines see us by; None where there is no network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: this only asks which address would be the sender's.
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
+
+
 def _received(kernel: socket.socket) -> Iterator[Interface]:
     while True:
         data = kernel.recv(_MOST)

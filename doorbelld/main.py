@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from select import select
 
-from doorbelld import __version__, assets, config, listeners, systemd
+from doorbelld import __version__, assets, config, interfaces, listeners, systemd
 from doorbelld.broadcast import Broadcaster
 from doorbelld.camera import CameraSettings, open_camera
 from doorbelld.cameras import cameras
@@ -146,7 +146,8 @@ class Daemon:
         self._server.start()
         self._broadcaster.start()
         self._capture.start()
-        for url in sorted({listeners.url(each, _own_address()) for each in self._sockets}):
+        host = interfaces.outward_address() or socket.gethostname()
+        for url in sorted({listeners.url(each, host) for each in self._sockets}):
             _log.info("doorbelld %s: open %s", __version__, url)
         self._notifier.ready()
         code = self._wait(wakeup)
@@ -278,14 +279,3 @@ def _raise_descriptor_limit(max_viewers: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if most != resource.RLIM_INFINITY and most < max_viewers + 2000:
         _log.warning("only %d files may be open: too few for %d viewers", most, max_viewers)
-
-
-def _own_address() -> str:
-    """Return this machine's address on the LAN, or its name where there is no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: this only asks which address would be the sender's.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])

@@ -64,26 +64,22 @@ def _ask(listen: Sequence[tuple[str, int]]) -> tuple[Any, dict[str, Any] | None]
 
 def _urls(host: str, port: int) -> Iterator[str]:
     """Yield the addresses of the page, the best first."""
-    suffix = "/" if port == _HTTP else f":{port}/"
     if host not in ("", "::", "0.0.0.0"):  # compared, not bound
-        yield f"http://[{host}]{suffix}" if ":" in host else f"http://{host}{suffix}"
+        yield _url(host, port)
         return
     if _AVAHI.exists():
-        yield f"http://{socket.gethostname().partition('.')[0]}.local{suffix}"
+        yield _url(f"{socket.gethostname().partition('.')[0]}.local", port)
     own = [found.ip for found in interfaces.addresses()]
     reachable = [ip for ip in own if not (ip.is_loopback or ip.is_link_local)]
-    first = _first_choice()
+    # There may be more of them, for containers.
+    first = interfaces.outward_address()
     for ip in sorted(reachable, key=lambda ip: (str(ip) != first, ip.version)):
-        yield f"http://[{ip}]{suffix}" if ip.version == 6 else f"http://{ip}{suffix}"
+        yield _url(str(ip), port)
 
 
-def _first_choice() -> str:
-    """Return the address that other machines see, for there may be some for containers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        with suppress(OSError):
-            # Nothing is sent: this only asks which address would be the sender's.
-            probe.connect(("192.0.2.1", 9))
-        return str(probe.getsockname()[0])
+def _url(host: str, port: int) -> str:
+    place = f"[{host}]" if ":" in host else host
+    return f"http://{place}/" if port == _HTTP else f"http://{place}:{port}/"
 
 
 def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:

@@ -16,8 +16,8 @@ IMPORTS = {
     # What starts everything may know everything.
     "doorbelld.__main__": "main",
     "doorbelld.main": (
-        "doorbelld assets broadcast camera cameras capture check config httpd listeners status"
-        " systemd wakeup"
+        "doorbelld assets broadcast camera cameras capture check config httpd interfaces listeners"
+        " status systemd wakeup"
     ),
     # The commands.
     "doorbelld.check": "camera config jpeg",

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 
 import pytest
 
 from doorbelld import interfaces
+from tests.support.daemon import ROOT
 
 
 def test_finds_what_ip_finds() -> None:
@@ -28,3 +30,15 @@ def test_finds_nothing_where_there_is_no_netlink(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(socket, "socket", refuse)
     assert interfaces.addresses() == []
+
+
+def test_the_outward_address_is_one_of_ours() -> None:
+    outward = interfaces.outward_address()
+    assert outward is None or outward in {str(each.ip) for each in interfaces.addresses()}
+
+
+def test_without_a_network_there_is_no_outward_address() -> None:
+    script = "from doorbelld import interfaces; print(interfaces.outward_address())"
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"
