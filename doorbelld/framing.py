@@ -1,0 +1,67 @@
+"""Framing: where a request ends, and whether everybody would agree.
+
+Only a small body that is announced beyond any doubt belongs to a request: every other body is
+left where it is, for the handler to refuse, and the connection ends with it. For who takes a
+body's end for somewhere else than another program does, takes a stranger's bytes for a request.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_HEAD = 16 * 1024
+"""The longest request head, in bytes."""
+
+MAX_BODY = 4 * 1024
+"""The longest request body, in bytes."""
+
+_HEAD_END = re.compile(rb"\r?\n\r?\n")
+_LINE_END = re.compile(rb"\r?\n")
+_REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+(?: HTTP/[0-9]\.[0-9])?")
+_POST = re.compile(rb"POST [!-~]+ HTTP/1\.[01]")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_LENGTH = re.compile(rb"[1-9][0-9]{0,3}[ \t]*")
+
+
+def head_size(seen: bytes) -> int:
+    """Return the length of the request head that ``seen`` begins with; 0 while it is not whole."""
+    end = _HEAD_END.search(seen, 0, MAX_HEAD)
+    return end.end() if end else 0
+
+
+def flaw(head: bytes) -> str:
+    """Return what is wrong with a whole request head; "" if all programs read it alike.
+
+    Python's own parser reads much that others read differently, or not at all: white space of
+    every kind between the words, lines that are continued, that end in a lone CR or have no
+    name, control characters. A proxy in front may have let that pass for something else. Lines
+    that end in a lone LF, as people type them, are let pass as RFC 9112 allows.
+    """
+    first, *lines = _LINE_END.split(head)[:-2]
+    if not _REQUEST_LINE.fullmatch(first):
+        return "the request line cannot be understood"
+    if not all(_FIELD.fullmatch(line) for line in lines):
+        return "a header line cannot be understood"
+    return ""
+
+
+def body_size(head: bytes) -> int:
+    """Return the length of the body that belongs to a whole request head; 0 for none of ours.
+
+    It is told by the one Content-Length of a POST that names nothing else that could count
+    (Transfer-Encoding, Expect) and has no line that two programs could read differently.
+    """
+    first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
+    if not _POST.fullmatch(first):
+        return 0
+    lengths = []
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if not field or field[1].lower() in (b"transfer-encoding", b"expect"):
+            return 0
+        if field[1].lower() == b"content-length":
+            lengths.append(field[2])
+    if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
+        return 0
+    length = int(lengths[0])
+    return length if length <= MAX_BODY else 0
