@@ -1,0 +1,195 @@
+"""Access: addresses, names and origins, held against what was configured."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+import pytest
+
+from doorbelld import access
+from doorbelld.access import Access, is_same_place, origin
+from doorbelld.interfaces import Interface
+
+OURS = ["198.51.100.7/24", "2001:db8:1:2::7/64", "fe80::7/64", "203.0.113.9/32", "16.1.2.3/7"]
+
+
+def own() -> list[Interface]:
+    """Give the interfaces of a machine in a LAN with public addresses."""
+    return [ipaddress.ip_interface(text) for text in OURS]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "169.254.3.4", "fe80::1%eth0"),
+        *("10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.255.1", "::ffff:192.168.1.2"),
+        *("fc00::1", "fdab::1", "198.51.100.200", "2001:db8:1:2:ffff::1", "203.0.113.9"),
+    ],
+)
+def test_the_lan_is_let_in(address: str) -> None:
+    assert Access(own=own).admits(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("8.8.8.8", "172.15.255.255", "172.32.0.1", "192.167.0.1", "11.0.0.1", "100.64.0.1"),
+        *("2001:db8:1:3::1", "2606::1", "::ffff:8.8.8.8", "::8.8.8.8", "ff02::1", "0.0.0.0", "::"),
+        *("203.0.113.8", "198.51.101.1", "17.0.0.1", "fe00::1"),
+    ],
+)
+def test_nobody_else_is(address: str) -> None:
+    assert not Access(own=own).admits(address)
+
+
+def test_networks_may_be_named_and_then_they_alone_are_let_in() -> None:
+    some = Access(networks=["203.0.113.0/24", "2001:db8::/48"], own=own)
+    assert some.admits("203.0.113.200")
+    assert some.admits("::ffff:203.0.113.200")
+    assert some.admits("2001:db8::9")
+    assert not some.admits("192.168.1.2")
+    assert not some.admits("198.51.100.7"), "the own networks belong to lan"
+    both = Access(networks=["203.0.113.0/24", "lan"], own=own)
+    assert both.admits("203.0.113.200")
+    assert both.admits("198.51.100.7")
+    assert Access(networks=["any"], own=own).admits("8.8.8.8")
+    assert Access(networks=["any"], own=own).admits("2606::1")
+
+
+def test_a_new_network_of_the_machine_counts_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, networks = 1000.0, ["198.51.100.7/24"]
+    monkeypatch.setattr("doorbelld.access.time.monotonic", lambda: now)
+    rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
+    assert not rules.admits("203.0.113.5")
+    networks[:] = ["203.0.113.7/24"]
+    now += 10
+    assert rules.admits("203.0.113.5")
+    assert not rules.admits("198.51.100.8")
+    networks[:] = []
+    now += 10
+    assert rules.admits("203.0.113.5"), "the kernel could not be asked, for want of a descriptor"
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("192.168.1.9", "8.8.8.8", "192.168.1.9"),  # who is no proxy may say what it likes
+        ("192.168.1.9", "nonsense", "192.168.1.9"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "8.8.8.8", "8.8.8.8"),
+        ("10.0.0.1", "192.168.1.2, 8.8.8.8", "8.8.8.8"),  # the proxy saw the last one
+        ("10.0.0.1", "192.168.1.2,8.8.8.8 , 10.0.0.2", "8.8.8.8"),
+        ("10.0.0.1", "10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "[2001:db8::1]:443", "2001:db8::1"),
+        ("10.0.0.1", "2001:db8::1", "2001:db8::1"),
+        ("10.0.0.1", "8.8.8.8:1234", "8.8.8.8"),
+        ("10.0.0.1", "::ffff:8.8.8.8", "8.8.8.8"),
+        ("fe80::1%eth0", "8.8.8.8", "fe80::1%eth0"),
+    ],
+)
+def test_a_trusted_proxy_is_believed_and_nobody_else(
+    peer: str, forwarded: str, client: str
+) -> None:
+    rules = Access(trusted_proxies=["10.0.0.1", "10.0.0.2"], own=own)
+    assert rules.client(peer, forwarded) == client
+
+
+@pytest.mark.parametrize("text", ["unknown", "8.8.8.8,", "_hidden", "1.2.3", "[::1", "a b", "::g"])
+def test_a_proxy_that_tells_no_address_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        Access(trusted_proxies=["10.0.0.1"], own=own).client("10.0.0.1", text)
+
+
+@pytest.fixture
+def _doorbell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Call this machine Doorbell, in a LAN whose router calls it fritz.box."""
+    monkeypatch.setattr(socket, "gethostname", lambda: "Doorbell")
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text(
+        "# router\n\nnameserver 192.168.1.1\nsearch Fritz.box. home.arpa\ndomain x\n"
+    )
+    monkeypatch.setattr(access, "_RESOLVER", resolver)
+
+
+@pytest.mark.usefixtures("_doorbell")
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("192.168.1.2", "192.168.1.2:5000", "[::1]", "[fe80::1%25eth0]:80", "8.8.8.8:1"),
+        *("localhost", "LOCALHOST:5000", "localhost.", "doorbell", "DoorBell:5000", "doorbell."),
+        *("doorbell.local", "anything.local:5000", "a.b.local", "doorbell.fritz.box"),
+        *("doorbell.home.arpa:80", "doorbell.x", "door.example.org", "Door.Example.Org.:443"),
+    ],
+)
+def test_answers_to_addresses_and_its_own_names(host: str) -> None:
+    assert Access(hosts=["door.example.org"]).answers_to(host)
+
+
+@pytest.mark.usefixtures("_doorbell")
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", ":80", "evil.example", "doorbell.evil.example", "local", "localhost.evil", "xlocal"),
+        *("evil.example:5000", "evil.example.fritz.box", "fritz.box", "1.2.3", "256.1.1.1", "."),
+        *("user@localhost", "localhost/x", "local host", "[::1", "::1", "localhost:x", "a:80:80"),
+        *("example.org", "x.door.example.org", "127.0.0.1.evil.example", "[evil]", "localhost.."),
+    ],
+)
+def test_answers_to_no_other_name(host: str) -> None:
+    assert not Access(hosts=["door.example.org"]).answers_to(host)
+
+
+def test_a_host_name_that_is_whole_answers_in_short_as_well(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "door.example.org")
+    monkeypatch.setattr(access, "_RESOLVER", tmp_path / "missing")
+    assert access.own_names() == {"door.example.org", "door"}
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://door:5000/page?x", "http://door:5000"),
+        ("HTTPS://Door.Example:443/", "https://door.example"),
+        ("http://door:80", "http://door"),
+        ("https://door:80", "https://door:80"),
+        ("http://[::1]:5000/", "http://[::1]:5000"),
+        ("http://user@door/", "http://door"),
+        *((text, "null") for text in ("null", "", "door", "file:///x", "http://", "http://a:b/")),
+        *((text, "null") for text in ("http://[::1", "javascript:alert(1)", "about:blank")),
+    ],
+)
+def test_origin(url: str, expected: str) -> None:
+    assert origin(url) == expected
+
+
+@pytest.mark.parametrize(
+    ("page", "host", "same"),
+    [
+        ("http://door:5000", "door:5000", True),
+        ("http://door:5000", "Door:5000", True),
+        ("https://door", "door", True),  # a proxy in front speaks https
+        ("https://door", "door:443", True),
+        ("http://[::1]:5000", "[::1]:5000", True),
+        ("http://door:5000", "door:5001", False),
+        ("http://door", "door:5000", False),
+        ("http://evil", "door", False),
+        ("null", "door", False),
+        ("null", "", False),
+        ("http://door", "", False),
+    ],
+)
+def test_is_same_place(page: str, host: str, same: bool) -> None:
+    assert is_same_place(page, host) is same
+
+
+def test_embeds_who_is_named() -> None:
+    rules = Access(embed=["https://dashboard.example"])
+    assert rules.embeds("https://dashboard.example")
+    assert not rules.embeds("http://dashboard.example")
+    assert not rules.embeds("https://dashboard.example:8123")
+    assert not rules.embeds("null")
+    assert not Access().embeds("https://dashboard.example")
