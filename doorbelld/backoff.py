@@ -1,0 +1,88 @@
+"""Backoff: who guesses wrong has to wait, longer each time, and nobody else does."""
+
+from __future__ import annotations
+
+import ipaddress
+import threading
+import time
+from collections import Counter, OrderedDict
+
+_FREE = 5
+"""Wrong guesses before the first wait: fingers slip."""
+
+_FIRST, _LONGEST = 2.0, 900.0
+"""Seconds; each further wrong guess doubles the wait."""
+
+_FORGIVEN = 3600.0
+"""Seconds after which an address starts anew."""
+
+_MOST = 4096
+"""Addresses that are remembered; beyond, the one that has failed least lately is forgotten."""
+
+_SWARM = 32
+"""Addresses of one IPv6 network that have failed, from which on all others there count as one: each
+machine has thousands of millions to choose from."""
+
+
+class Backoff:
+    """Counts failures by address. From any thread.
+
+    The addresses of a house share 64 bits of IPv6, so these do not wait for each other, unless
+    so many of them fail that it must be one who takes ever new ones.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._swarms: Counter[str] = Counter()  # remembered addresses by network
+        # Address: (failures, time.monotonic() of the last one), the latest at the end.
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def seconds_to_wait(self, address: str) -> float:
+        """Return how long this address must not try; 0 if it may."""
+        now = time.monotonic()
+        with self._lock:
+            count, last = self._failures.get(self._who(address), (0, 0.0))
+        if count < _FREE:
+            return 0
+        wait = min(_FIRST * 2.0 ** min(count - _FREE, 16), _LONGEST)
+        return max(0, last + wait - now)
+
+    def failed(self, address: str) -> None:
+        """Count a failure."""
+        now = time.monotonic()
+        with self._lock:
+            who = self._who(address)
+            count, last = self._forget(who) or (0, now)
+            self._failures[who] = (1 if now - last > _FORGIVEN else count + 1, now)
+            self._swarms[_network(who)] += 1
+            oldest, (_, last) = next(iter(self._failures.items()))
+            if len(self._failures) > _MOST or now - last > _FORGIVEN:
+                self._forget(oldest)
+
+    def succeeded(self, address: str) -> None:
+        """Forget the failures of this address."""
+        with self._lock:
+            self._forget(self._who(address))
+
+    def _who(self, address: str) -> str:
+        """Return as whom an address counts: as itself, or as its network."""
+        address = address.partition("%")[0]
+        network = _network(address)
+        is_one_of_many = self._swarms[network] >= _SWARM and address not in self._failures
+        return network if is_one_of_many else address
+
+    def _forget(self, who: str) -> tuple[int, float] | None:
+        found = self._failures.pop(who, None)
+        if found:
+            network = _network(who)
+            self._swarms[network] -= 1
+            if not self._swarms[network]:
+                del self._swarms[network]
+        return found
+
+
+def _network(who: str) -> str:
+    """Return the 64 bits of IPv6 that somebody counts among; an IPv4 address is nobody else's."""
+    if ":" not in who:
+        return who
+    return str(ipaddress.ip_network(who, strict=False).supernet(new_prefix=64))
