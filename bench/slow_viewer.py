@@ -48,7 +48,7 @@ def _slow_viewer(running: Running, *, present: bool) -> Iterator[None]:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect((running.host, running.port))
-        sock.sendall(f"GET {running.server.path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        sock.sendall(f"GET {running.server.path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         thread = threading.Thread(target=_sip, args=(sock, done))
         thread.start()
         try:

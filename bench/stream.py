@@ -29,7 +29,7 @@ def parts(host: str, port: int, path: str, *, patience: float = 0.0) -> Generato
     ``patience`` is for how many seconds a server that is not yet listening is tried again.
     """
     with _connect(host, port, time.monotonic() + patience) as sock:
-        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = bytearray()
         _take_head(sock, received)
         while True:

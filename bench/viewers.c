@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[2]))};
     if (inet_pton(AF_INET, argv[1], &to.sin_addr) != 1) die(argv[1]);
     char request[512];
-    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", argv[3]);
+    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[3]);
     int count = atoi(argv[4]);
     double warmup = atof(argv[5]), seconds = atof(argv[6]);
     struct viewer *viewers = calloc(count, sizeof *viewers);

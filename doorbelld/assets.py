@@ -31,10 +31,13 @@ class Asset(NamedTuple):
 def load(name: str) -> Mapping[str, Asset]:
     """Read every file of the page, keyed by its path in URLs; the page itself is "/".
 
+    The login form is "/login", and has ``{{message}}`` still to be written.
+
     ``name`` is what the camera is called; it is written into the page and the manifest.
     """
     found = {f"/{path.name}": _asset(path, name) for path in _WEB.iterdir()}
     found["/"] = found["/index.html"]
+    found["/login"] = found.pop("/login.html")
     return found
 
 

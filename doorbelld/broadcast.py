@@ -6,9 +6,8 @@ and the same bytes go to every viewer that is ready, with one ``send`` each. A v
 is not ready loses the frame and never delays anyone: newest frame wins.
 
 A viewer is ready when nothing of an earlier part is left to write *and* the kernel holds
-next to nothing for it that is still unacknowledged (asked for, or trusted to be so for a few
-frames: see :meth:`Viewer.has_room`). The second half keeps pictures fresh on a weak link, where
-the socket's buffer would otherwise swallow seconds of video.
+next to nothing for it that is still unacknowledged (see :meth:`Viewer.has_room`), which keeps
+pictures fresh on a weak link: the socket's buffer would swallow seconds of video.
 """
 
 from __future__ import annotations
@@ -20,14 +19,19 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from doorbelld import multipart
 from doorbelld.frame import Frame
+from doorbelld.handover import Handover
+from doorbelld.ledger import TORN, WHOLE
+from doorbelld.loop import Loop
+from doorbelld.multipart import Parts
+from doorbelld.reporter import Reporter
+from doorbelld.tls import Session
 from doorbelld.viewer import Viewer
-from doorbelld.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
 
@@ -38,19 +42,19 @@ _RETRY = 0.004
 """Seconds between looks at viewers that missed a frame: there is no event for «the other
 side has acknowledged», and waiting for the next frame would waste a slow link's time."""
 
+_NO_MEMORY = "there was too little memory to send a picture, and it was left out"
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Broadcaster:
-    """Sends what is published to all who joined.
+class Broadcaster(Loop):
+    """Sends what is published to all who joined."""
 
-    ``beat`` is the time.monotonic() of the thread's last turn, for the watchdog.
-    """
-
-    def __init__(self, *, max_viewers: int, stall_timeout: float) -> None:
+    def __init__(
+        self, *, max_viewers: int, stall_timeout: float, handover: Handover | None = None
+    ) -> None:
+        super().__init__("broadcast")
         self.max_viewers = max_viewers
         self.stall_timeout = stall_timeout
-        self.beat = time.monotonic()
         self._latest: Frame | None = None
         # What the viewers have been sent; it lags behind the latest for a moment.
         self._shown: Frame | None = None
@@ -58,12 +62,11 @@ class Broadcaster:
         self._late: list[Viewer] = []
         self._joining: deque[tuple[Viewer, bytes]] = deque()
         self._watching = 0
+        self._reporter = Reporter(_log)
+        self._handover = handover or Handover()
+        self._ledger = self._handover.ledger
         self._lock = threading.Lock()
-        self._stopping = False
-        self._epoll = select.epoll()
-        self._wakeup = Wakeup()
-        self._epoll.register(self._wakeup, select.EPOLLIN)
-        self._thread = threading.Thread(target=self._run, name="broadcast", daemon=True)
+        self._dismissals: deque[tuple[Callable[[Viewer], bool], bytes | None]] = deque()
 
     # Called from any thread.
 
@@ -77,24 +80,12 @@ class Broadcaster:
         """How many viewers there are now, those just joining included."""
         return self._watching
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs; false after start() means that it failed."""
-        return self._thread.is_alive()
-
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """End every stream and the thread; return whether it ended within ``timeout`` seconds."""
-        self._stopping = True
+        """Start the thread. It goes on with the viewers of the process before."""
+        self._joining.extend(self._handover.heirs(self.max_viewers))
+        self._watching = len(self._joining)
         self._wakeup.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        elif not self._epoll.closed:
-            self._close()
-        return not self._thread.is_alive()
+        super().start()
 
     def publish(self, frame: Frame) -> None:
         """Make this the newest frame. Costs the caller no more than a wake-up."""
@@ -110,17 +101,21 @@ class Broadcaster:
         key: str = "",
         fps: float | None = None,
         advance: bool = False,
+        session: Session | None = None,
     ) -> bool:
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
-        ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream.
+        ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
+        ``session`` is the TLS that the connection has begun, None for plain text.
         Returns False, and leaves the socket alone, when ``max_viewers`` are watching.
         """
+        if advance:
+            head += multipart.ADVANCE_HEAD
         with self._lock:
             if self._watching >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = Viewer(sock, address, key=key, fps=fps, advance=advance)
+                viewer = Viewer(sock, address, key=key, fps=fps, advance=advance, session=session)
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
@@ -130,6 +125,19 @@ class Broadcaster:
         self._wakeup.set()
         return True
 
+    def dismiss(self, seal: bytes) -> None:
+        """End every stream there is; who may watch can ask again.
+
+        ``seal`` stands for the password from then on, see :meth:`Handover.seal`.
+        """
+        self._dismissals.append((lambda _viewer: False, seal))
+        self._wakeup.set()
+
+    def keep_only(self, may_stay: Callable[[Viewer], bool]) -> None:
+        """End the streams of all others."""
+        self._dismissals.append((may_stay, None))
+        self._wakeup.set()
+
     def viewers(self, key: str | None = None) -> list[dict[str, Any]]:
         """Return a row for every viewer, or for those that named themselves ``key``."""
         now = time.monotonic()
@@ -138,25 +146,35 @@ class Broadcaster:
 
     # The broadcaster's own thread.
 
-    def _run(self) -> None:
-        try:
-            self._loop()
-        except Exception:  # noqa: BLE001  # the thread ends, and main ends the daemon
-            _log.exception("the broadcaster failed")
-        finally:
-            self._close()
-
     def _loop(self) -> None:
         ticked = time.monotonic()
         while not self._stopping:
             self._wait(_RETRY if self._late else _TICK)
             self.beat = now = time.monotonic()
-            self._send_newest()
-            while self._joining:
-                self._admit(*self._joining.popleft())
+            try:
+                self._send_newest()
+            except MemoryError:  # for the part itself: nobody has begun to get it
+                self._reporter.tell(logging.WARNING, _NO_MEMORY)
+            self._let_in_and_out()
             if now - ticked >= _TICK:
                 self._inspect(now, now - ticked)
                 ticked = now
+        if self._handover.active:  # The next process goes on, with those joining now too.
+            self._let_in_and_out()
+            self._handover.bequeath(list(self._viewers.values()))
+
+    def _let_in_and_out(self) -> None:
+        """Admit those who join, and dismiss whom we are asked to, who join just now too."""
+        while self._joining:
+            self._admit(*self._joining.popleft())
+        while self._dismissals:
+            may_stay, seal = self._dismissals.popleft()
+            why = "is not let in any more" if seal is None else "was let in by another password"
+            for viewer in [each for each in self._viewers.values() if not may_stay(each)]:
+                self._leave(viewer, why)
+            # Not before: were the process killed meanwhile, the next one would go on with them.
+            if seal is not None:
+                self._handover.seal(seal)
 
     def _send_newest(self) -> None:
         """Send what was published since the last turn, or give those a chance who missed it."""
@@ -190,23 +208,34 @@ class Broadcaster:
     def _admit(self, viewer: Viewer, head: bytes) -> None:
         """Start a viewer: response head, then the newest frame without waiting for the next."""
         self._viewers[viewer.fd] = viewer
-        # Edge-triggered, so one registration serves for good: the kernel tells of room in
-        # the buffer only after a partial write, and then once.
-        self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        try:
+            # Edge-triggered, so one registration serves for good: the kernel tells of room in
+            # the buffer only after a partial write, and then once.
+            self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        except OSError as error:
+            self._leave(viewer, f"cannot be served: {error.strerror}")
+            return
         _log.info("%s: watching (%d watching)", viewer.address, self._watching)
-        if viewer.advance:
-            head += multipart.ADVANCE_HEAD
-        if self._shown is not None:
-            head += _part(self._shown, viewer.advance)
+        try:
+            viewer.pending = memoryview(self._opening(viewer, head))
+        except (OSError, MemoryError) as error:  # Its TLS may have failed by now.
+            why = getattr(error, "strerror", "too little memory")
+            self._leave(viewer, f"cannot be served: {why}")
+            return
+        self._ledger.torn[viewer.slot] = TORN
+        self._flush(viewer)
+
+    def _opening(self, viewer: Viewer, head: bytes) -> bytes:
+        if self._shown is not None and viewer.is_due(self._shown.captured_at):
+            head += Parts(self._shown)[viewer.advance]
             viewer.partial = self._shown
             viewer.advance_due(self._shown.captured_at)
-        viewer.pending = memoryview(head)
-        self._flush(viewer)
+        return head if viewer.session is None else viewer.session.seal(head)
 
     def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
         """Send a frame to all who are ready; the others are late. The hot path."""
-        parts: list[bytes | None] = [None, None]
-        captured_at, write = frame.captured_at, os.write
+        parts = Parts(frame)
+        captured_at, write, writing = frame.captured_at, os.write, self._ledger.writing
         for viewer in viewers:
             if viewer.period and not viewer.is_due(captured_at):
                 continue
@@ -214,8 +243,10 @@ class Broadcaster:
                 viewer.dropped += 1
                 continue
             part = parts[viewer.advance]
-            if part is None:
-                part = parts[viewer.advance] = _part(frame, viewer.advance)
+            if viewer.session is not None:
+                self._send_sealed(viewer, viewer.session, part, frame)
+                continue
+            writing[0] = viewer.slot
             try:
                 count = write(viewer.fd, part) if viewer.credit or viewer.has_room() else 0
             except BlockingIOError:
@@ -236,9 +267,26 @@ class Broadcaster:
                 viewer.sequence = frame.sequence
                 viewer.captured_at = captured_at
             else:
+                self._ledger.torn[viewer.slot] = TORN
                 viewer.credit = 0
                 viewer.pending = memoryview(part)[count:]
                 viewer.partial = frame
+        writing[0] = 0
+
+    def _send_sealed(self, viewer: Viewer, session: Session, part: bytes, frame: Frame) -> None:
+        """Send a frame to a viewer over TLS, if it is ready."""
+        try:
+            if not (viewer.credit or viewer.has_room()):
+                viewer.dropped += 1
+                self._late.append(viewer)
+                return
+            viewer.begin_sealed(session.seal(part), frame)
+        except (OSError, MemoryError) as error:
+            self._leave(viewer, f"lost: {getattr(error, 'strerror', 'too little memory')}")
+            return
+        self._flush(viewer)
+        if viewer.pending is not None:
+            viewer.credit = 0
 
     def _flush(self, viewer: Viewer) -> None:
         """Write more of what is pending; once it is through, newer frames may follow."""
@@ -253,18 +301,17 @@ class Broadcaster:
         if count < len(viewer.pending):
             viewer.pending = viewer.pending[count:]
             return
-        viewer.pending = None
-        frame, viewer.partial = viewer.partial, None
-        if frame is not None:
-            viewer.sent += 1
-            viewer.sequence = frame.sequence
-            viewer.captured_at = frame.captured_at
+        self._ledger.torn[viewer.slot] = WHOLE
+        viewer.finish()
         if self._shown is not None and self._shown.sequence > viewer.sequence:
             self._late.append(viewer)
 
     def _inspect(self, now: float, seconds: float) -> None:
         """Once a tick: sample every viewer's frame rate, drop those that have stalled."""
-        for viewer in list(self._viewers.values()):
+        self._reporter.turn()
+        viewers = list(self._viewers.values())
+        self._handover.look_after(viewers)
+        for viewer in viewers:
             viewer.sample_rate(seconds)
             if viewer.seconds_stalled(now) > self.stall_timeout:
                 self._leave(viewer, f"took nothing for {self.stall_timeout:g} s", reset=True)
@@ -274,38 +321,27 @@ class Broadcaster:
         viewer.pending = viewer.partial = None
         if reset:
             viewer.reset_on_close()
+        with suppress(OSError):  # It could not be registered.
+            # Closing is not enough: while the manager holds the socket, its events would go on
+            # to come, and be taken for those of the next viewer with that number.
+            self._epoll.unregister(viewer.fd)
+        self._handover.release(viewer)
         viewer.sock.close()
         with self._lock:
             self._watching -= 1
-        _log.info(
-            "%s: %s after %d frames (%d watching)",
-            viewer.address,
-            why,
-            viewer.sent,
-            self._watching,
-        )
+        told = (viewer.address, why, viewer.sent, self._watching)
+        _log.info("%s: %s after %d frames (%d watching)", *told)
 
     def _close(self) -> None:
-        """End every stream properly, as far as the kernel takes it without waiting."""
-        self._stopping = True
+        """End every stream that nobody goes on with, as far as the kernel takes it at once."""
         with self._lock:
-            joining = [viewer.sock for viewer, _ in self._joining]
+            for viewer, _ in self._joining:
+                viewer.sock.close()
             self._joining.clear()
         for viewer in self._viewers.values():
-            if viewer.pending is None and not viewer.advance:
-                with suppress(OSError):  # It is being closed anyway.
-                    os.write(viewer.fd, multipart.CLOSING_BOUNDARY)
-            joining.append(viewer.sock)
+            viewer.end()
         self._viewers.clear()
         self._late.clear()
-        for sock in joining:
-            sock.close()
         self._watching = 0
-        self._epoll.close()
-        self._wakeup.close()
-
-
-def _part(frame: Frame, advance: bool) -> bytes:
-    if advance:
-        return multipart.advance_part(frame.data)
-    return multipart.exact_part(frame.data, frame.timestamp)
+        self._ledger.close()
+        super()._close()

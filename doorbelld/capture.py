@@ -1,11 +1,13 @@
 """CaptureThread: reads the camera for ever, and publishes every frame.
 
 A camera that is missing, busy, unplugged, silent or broken is closed and opened again, with
-a growing delay; meanwhile a card that says so honestly takes the picture's place.
+a growing delay; meanwhile a card that says so honestly takes the picture's place. A single
+picture that is damaged, too large, or too much for the memory there is, is left out.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
@@ -13,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from doorbelld import jpeg
-from doorbelld.camera import Camera, CameraError, Shot
+from doorbelld import clock, jpeg
+from doorbelld.camera import Camera, CameraError, Shot, describe
 from doorbelld.frame import Frame
+from doorbelld.reporter import Reporter
+from doorbelld.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,23 @@ _INTERVALS = 30
 
 _HANG = 1.0
 """Seconds beyond the stall timeout after which the thread itself must be stuck in a driver."""
+
+_OPENING = 10.0
+"""Seconds after which that is so while a camera is opened, which may take a while."""
+
+_SHORTEST = 1 / 240
+"""Seconds between frames at the highest rate that can be asked for. A driver that never waits
+would take a processor for itself, and every viewer's link."""
+
+_BREATH = 0.2
+"""Seconds of rest after a read for which there was not enough memory."""
+
+_HANGS = "The camera's driver hangs"
+_SILENT = "has sent no picture"
+_DAMAGED = "has sent only damaged pictures"
+_MOST = f"{jpeg.LARGEST // 2**20} MB"
+_TOO_LARGE = f"has sent only pictures larger than {_MOST}"
+_NO_MEMORY = "has had too little memory for its pictures"
 
 
 @dataclass(frozen=True)
@@ -58,13 +79,19 @@ class CaptureThread:
         self.beat = time.monotonic()
         self._settings = settings
         self._publish = publish
-        self._wake = threading.Event()
+        self._wake = Wakeup()
         self._stopping = False
         self._reopen = False
-        self._sequence = 0
+        self._numbers = itertools.count(1)  # next() on it is safe in any thread
         self._state = "starting"
         self._detail = "starting the camera"
-        self._since = time.time()
+        self._since = time.monotonic()
+        self._clue = ""
+        self._reporter = Reporter(_log)
+        self._trouble = _SILENT
+        self._complaints: set[str] = set()
+        self._hang_card: bytes | None = None
+        self._size: tuple[int, int] | None = None
         self._latest: Frame | None = None
         self._card: bytes | None = None
         self._card_at = 0.0
@@ -94,6 +121,8 @@ class CaptureThread:
         self._wake.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        else:
+            self._wake.close()
         return not self._thread.is_alive()
 
     def reconfigure(self, settings: CaptureSettings) -> None:
@@ -116,7 +145,7 @@ class CaptureThread:
             "source": self._settings.source,
             "state": state,
             "detail": detail,
-            "since": round(since, 3),
+            "since": round(clock.unix(since), 3),
             "width": width,
             "height": height,
             "fps": round(fps, 1),
@@ -126,14 +155,31 @@ class CaptureThread:
             "age_ms": round((time.monotonic() - latest.captured_at) * 1000) if latest else None,
         }
 
+    def look(self) -> None:
+        """Show the card if the thread itself cannot, for it is stuck in a driver.
+
+        To be called about once a second, by the thread that looks after the others.
+        """
+        state, detail, since = self._truth()
+        if detail != _HANGS:
+            if self._hang_card is not None:
+                self._hang_card = None
+                self._tell_state(state, detail)
+            return
+        if self._hang_card is None:
+            self._hang_card = self._draw_card(detail, since)
+            self._tell_state(state, detail)
+        self._publish(self._number(self._hang_card, time.monotonic(), live=False))
+
     def _truth(self) -> tuple[str, str, float]:
-        """Return state, detail and since, though the thread may be stuck and cannot tell."""
+        """Return state, detail and since when, though the thread may be stuck and cannot tell."""
         state, detail, since = self._state, self._detail, self._since
-        latest = self._latest
+        latest, now = self._latest, time.monotonic()
         if state == "streaming" and latest is not None:
-            patience = self._settings.stall_timeout + _HANG
-            if time.monotonic() - latest.captured_at > patience:
-                return "offline", "The camera's driver hangs", latest.timestamp
+            if now - latest.captured_at > self._settings.stall_timeout + _HANG:
+                return "offline", _HANGS, latest.captured_at
+        elif now - self.beat > max(self._settings.stall_timeout, _OPENING):
+            return "offline", _HANGS, self.beat
         return state, detail, since
 
     # The thread.
@@ -143,6 +189,8 @@ class CaptureThread:
             self._loop()
         except Exception:  # noqa: BLE001  # the thread ends, and main ends the daemon
             _log.exception("the capture thread failed")
+        finally:
+            self._wake.close()
 
     def _loop(self) -> None:
         delay = _FIRST_DELAY
@@ -150,7 +198,7 @@ class CaptureThread:
             self._wake.clear()
             self._reopen = False
             frames = self._frames
-            reason = self._capture()
+            reason, clue = self._capture()
             if self._interrupted():
                 delay = _FIRST_DELAY
                 if not self._stopping:
@@ -158,7 +206,7 @@ class CaptureThread:
                 continue
             if self._frames > frames:
                 delay = _FIRST_DELAY
-            self._change_state("offline", reason, f"; trying again in {delay:g} s")
+            self._change_state("offline", reason, clue, f"; trying again in {delay:g} s")
             self._show_card(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
@@ -166,19 +214,20 @@ class CaptureThread:
         """Whether somebody wants the thread to end, or to open another camera."""
         return self._stopping or self._reopen
 
-    def _capture(self) -> str:
-        """Open the camera and publish its pictures; return what went wrong in the end."""
+    def _capture(self) -> tuple[str, str]:
+        """Open the camera and publish its pictures; return what went wrong, and a clue for us."""
         try:
             self._camera = self._settings.open_camera()
             self._opened += 1
-            return self._read(self._camera)
+            self._read(self._camera)
         except CameraError as error:
-            return str(error)
-        except Exception:  # noqa: BLE001  # camera libraries raise what they like
-            _log.exception("unexpected fault in the camera's driver")
-            return "The camera's driver failed in a way that is not known; the log tells more"
+            return str(error), ""
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
+            _log.debug("the camera's driver failed", exc_info=True)
+            return "The camera's driver failed; the log tells more", describe(error)
         finally:
             self._close_camera()
+        return "", ""
 
     def _close_camera(self) -> None:
         camera, self._camera = self._camera, None
@@ -187,24 +236,53 @@ class CaptureThread:
         self._invalid += camera.invalid
         try:
             camera.close()
-        except Exception:  # noqa: BLE001  # as above
-            _log.exception("the camera could not be closed properly")
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
+            _log.debug("the camera's driver failed", exc_info=True)
+            text = f"the camera could not be closed properly: {describe(error)}"
+            self._reporter.tell(logging.WARNING, text)
 
-    def _read(self, camera: Camera) -> str:
+    def _read(self, camera: Camera) -> None:
         """Read until the camera fails or somebody wants something else."""
+        self._complaints.clear()
+        self._trouble = _SILENT
         heard_at = time.monotonic()
         while not self._interrupted():
             self.beat = now = time.monotonic()
-            shot = camera.read(min(_READ, self._settings.stall_timeout))
+            self._reporter.turn()
+            shot = self._shoot(camera)
             if shot is not None:
                 heard_at = now
                 self._take(shot, camera)
             elif now - heard_at > self._settings.stall_timeout:
                 silence = f"{self._settings.stall_timeout:g} s"
-                raise CameraError(f"{camera.name} has sent no picture for {silence}")
+                raise CameraError(f"{camera.name} {self._trouble} for {silence}")
             elif self._card and now - self._card_at >= _CARD_INTERVAL:
                 self._publish_card(self._card, now)  # still nothing better to show
-        return ""
+
+    def _shoot(self, camera: Camera) -> Shot | None:
+        """Read once; return the picture, if there is one that can be shown."""
+        damaged = camera.invalid
+        try:
+            shot = camera.read(min(_READ, self._settings.stall_timeout))
+        except MemoryError:
+            self._invalid += camera.invalid == damaged  # else it counts itself
+            self._complain(camera, _NO_MEMORY, "there was too little memory for a picture, which")
+            self._wake.wait(_BREATH)
+            return None
+        if camera.invalid > damaged:
+            self._complain(camera, _DAMAGED, f"a picture was damaged, or larger than {_MOST}, and")
+        if shot is None or len(shot.data) <= jpeg.LARGEST:
+            return shot
+        self._invalid += 1
+        self._complain(camera, _TOO_LARGE, f"a picture was larger than {_MOST}, and")
+        return None
+
+    def _complain(self, camera: Camera, trouble: str, text: str) -> None:
+        """Tell why a picture was left out: once, until the camera is opened again."""
+        self._trouble = trouble
+        if trouble not in self._complaints:
+            self._complaints.add(trouble)
+            self._reporter.tell(logging.WARNING, f"{camera.name}: {text} was left out")
 
     def _take(self, shot: Shot, camera: Camera) -> None:
         before = self._latest
@@ -212,13 +290,17 @@ class CaptureThread:
         self._latest = frame
         self._frames += 1
         self._card = None
-        if self._state != "streaming":
-            width, height = jpeg.size(shot.data) or (0, 0)
+        self._trouble = _SILENT
+        size = jpeg.size(shot.data) or (0, 0)
+        if self._state != "streaming" or size != self._size:
+            self._size = size
             self._interval, self._intervals = 0.0, 0
-            self._change_state("streaming", f"{camera.name}, {width}x{height}")
+            self._change_state("streaming", f"{camera.name}, {size[0]}x{size[1]}")
         elif before is not None:
             self._measure(frame.captured_at - before.captured_at)
         self._publish(frame)
+        if self._intervals == _INTERVALS and self._interval < _SHORTEST:
+            self._wake.wait(_SHORTEST)
 
     def _measure(self, interval: float) -> None:
         """Follow the mean interval; the mean of rates would leap with every hasty frame."""
@@ -226,30 +308,36 @@ class CaptureThread:
         self._interval += (interval - self._interval) / self._intervals
 
     def _number(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
-        self._sequence += 1
         timestamp = time.time() - (time.monotonic() - captured_at)
-        return Frame(data, self._sequence, captured_at, timestamp, live)
+        return Frame(data, next(self._numbers), captured_at, timestamp, live)
 
-    def _change_state(self, state: str, detail: str, more: str = "") -> None:
-        if (state, detail) == (self._state, self._detail):
+    def _change_state(self, state: str, detail: str, clue: str = "", more: str = "") -> None:
+        if (state, detail, clue) == (self._state, self._detail, self._clue):
             return
         if state != self._state:
-            self._since = time.time()
-        self._state, self._detail = state, detail
+            self._since = time.monotonic()
+        self._state, self._detail, self._clue = state, detail, clue
+        self._tell_state(state, detail, (f" ({clue})" if clue else "") + more)
+
+    def _tell_state(self, state: str, detail: str, more: str = "") -> None:
         level = logging.WARNING if state == "offline" else logging.INFO
-        _log.log(level, "camera %s: %s%s", state, detail, more)
+        self._reporter.tell(level, f"camera {state}: {detail}{more}")
+
+    def _draw_card(self, detail: str, since: float) -> bytes:
+        text = time.strftime("since %H:%M", time.localtime(clock.unix(since)))
+        settings = self._settings
+        return jpeg.placeholder(settings.name, detail, text, settings.width, settings.height)
 
     def _show_card(self, seconds: float) -> None:
         """Publish the placeholder card once a second, until it is time to try again."""
-        since = time.strftime("since %H:%M", time.localtime(self._since))
-        settings = self._settings
-        card = jpeg.placeholder(settings.name, self._detail, since, settings.width, settings.height)
+        card = self._draw_card(self._detail, self._since)
         self._card = card
         again_at = time.monotonic() + seconds
-        while not self._wake.is_set():
+        while not self._interrupted():
             self.beat = now = time.monotonic()
             if now >= again_at:
                 return
+            self._reporter.turn()
             self._publish_card(card, now)
             self._wake.wait(min(_CARD_INTERVAL, again_at - now))
 

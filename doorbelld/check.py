@@ -8,7 +8,7 @@ import time
 
 from doorbelld import config, jpeg
 from doorbelld.camera import Camera, CameraError, CameraSettings, Shot, open_camera
-from doorbelld.config import Config
+from doorbelld.settings import Config
 
 _log = logging.getLogger(__name__)
 

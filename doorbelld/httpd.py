@@ -1,12 +1,13 @@
 """Server: the accept loop in front, a small pool of handler threads behind it.
 
-The accept loop hands over every whole request head; a thread of the pool lets a Handler
+The accept loop hands over every whole request; a thread of the pool lets a Handler
 answer it, sends what the client takes at once, and gives the connection back.
 """
 
 from __future__ import annotations
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +16,16 @@ from http import HTTPStatus
 from socket import socket
 from typing import Any
 
-from doorbelld.accept import AcceptLoop, Connection
+from doorbelld import headers
+from doorbelld.accept import AcceptLoop
+from doorbelld.access import Access
 from doorbelld.assets import Asset
 from doorbelld.broadcast import Broadcaster
+from doorbelld.connection import Connection
 from doorbelld.handler import Handler
+from doorbelld.login import Login
+from doorbelld.refusals import Refusals
+from doorbelld.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
@@ -35,25 +42,42 @@ class Server:
         *,
         broadcaster: Broadcaster,
         camera_status: Callable[[], dict[str, Any]],
+        access: Access,
+        login: Login,
         assets: Mapping[str, Asset],
         max_requests: int,
         header_timeout: float,
         stall_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        hsts: bool = False,
     ) -> None:
         self.broadcaster = broadcaster
         self.camera_status = camera_status
+        self.access = access
+        self.login = login
         self.assets = assets
+        self.refusals = Refusals()
+        self.hsts = hsts
         self.started_at = time.monotonic()
         self._max_requests = max_requests
         self._pool = _pool(max_requests)
         self._pool_lock = threading.Lock()
+        self._few_threads = Seldom()
+        self._no_memory = Seldom()
         self._loop = AcceptLoop(
             listeners,
             serve=self._serve,
             reject=_rejection,
+            hears=self._hears,
             header_timeout=header_timeout,
             stall_timeout=stall_timeout,
+            tls=tls,
         )
+
+    @property
+    def tls(self) -> bool:
+        """Whether nothing is served but over TLS."""
+        return self._loop.tls is not None
 
     @property
     def beat(self) -> float:
@@ -66,7 +90,9 @@ class Server:
         return self._loop.alive
 
     def start(self) -> None:
-        """Start to accept and to answer."""
+        """Start to accept and to answer. Raises RuntimeError if there is no thread for it."""
+        _start_first(self._pool)
+        self.dismiss_strangers()  # Those of the process before may have come by other rules.
         self._loop.start()
 
     def stop(self, timeout: float = 1.0) -> bool:
@@ -82,10 +108,25 @@ class Server:
         self._loop.header_timeout = header_timeout
         self._loop.stall_timeout = stall_timeout
         if max_requests != self._max_requests:
-            self._max_requests = max_requests
-            with self._pool_lock:
-                self._pool, old = _pool(max_requests), self._pool
-            old.shutdown(wait=False)
+            self._exchange_pool(max_requests)
+
+    def set_tls(self, context: ssl.SSLContext | None, *, hsts: bool) -> None:
+        """Let new connections begin with this; those there are go on as they are."""
+        self._loop.tls = context
+        self.hsts = hsts
+
+    def welcomes(self, address: str, *, secure: bool) -> bool:
+        """Tell whether a viewer at this address may watch, over TLS or not."""
+        try:
+            return self.access.admits(address) and (secure or not self.tls)
+        except ValueError:  # The process before has told of it, and it is no address.
+            return False
+
+    def dismiss_strangers(self) -> None:
+        """End the streams of those who would not be let in now."""
+        self.broadcaster.keep_only(
+            lambda viewer: self.welcomes(viewer.address, secure=viewer.session is not None)
+        )
 
     def limits(self) -> dict[str, Any]:
         """Return the limits in force, for ``/status``."""
@@ -96,28 +137,50 @@ class Server:
             "stall_timeout": self._loop.stall_timeout,
         }
 
-    def _serve(self, connection: Connection, head: bytes) -> None:
-        with self._pool_lock:  # One that is shut down meanwhile takes nothing more.
-            self._pool.submit(self._answer, connection, head)
+    def _exchange_pool(self, max_requests: int) -> None:
+        pool = _pool(max_requests)
+        try:
+            _start_first(pool)
+        except RuntimeError as error:
+            _log.error("max_requests stays at %d: %s", self._max_requests, error)
+            return
+        self._max_requests = max_requests
+        with self._pool_lock:
+            self._pool, old = pool, self._pool
+        old.shutdown(wait=False)
 
-    def _answer(self, connection: Connection, head: bytes) -> None:
+    def _hears(self, address: str) -> bool:
+        return self.access.hears(address)
+
+    def _serve(self, connection: Connection, request: bytes) -> None:
+        with self._pool_lock:  # One that is shut down meanwhile takes nothing more.
+            try:
+                self._pool.submit(self._answer, connection, request)
+            except RuntimeError as error:
+                # It is in the pool's queue all the same, and at least the first thread is there.
+                if self._few_threads.is_time():
+                    _log.warning("requests have to wait for each other: %s", error)
+
+    def _answer(self, connection: Connection, request: bytes) -> None:
         """Handle one request, and give the connection back to the accept loop."""
         try:
-            handler = Handler(head, connection, self)
+            handler = Handler(request, connection, self)
             if handler.handed_over:
                 return
-            answer, connection.keep = handler.answer(), not handler.close_connection
+            answer, keep = handler.answer(), not handler.close_connection
+        except MemoryError:
+            if self._no_memory.is_time():
+                _log.warning("%s: too little memory for an answer", connection.address)
+            answer, keep = _rejection(503), False
         except Exception:  # noqa: BLE001  # a bug in one answer must not end the others
             _log.exception("%s: a request failed", connection.address)
-            answer, connection.keep = _rejection(500), False
+            answer, keep = _rejection(500), False
         try:
-            sent = connection.sock.send(answer)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            connection.sock.close()  # The client is gone.
+            connection.answer(answer, keep=keep)
+            connection.write()
+        except (OSError, MemoryError):
+            connection.close()  # The client is gone, or cannot be helped.
             return
-        connection.rest = memoryview(answer)[sent:]
         self._loop.give_back(connection)
 
 
@@ -125,14 +188,25 @@ def _pool(max_requests: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max_requests, thread_name_prefix="handler")
 
 
+def _start_first(pool: ThreadPoolExecutor) -> None:
+    """Start one thread of the pool, which stays: however few the system lets us have later.
+
+    Raises RuntimeError if it lets us have none.
+    """
+    pool.submit(threading.get_ident)
+
+
 def _rejection(status: int) -> bytes:
     """Return a whole answer for a request that no handler has seen."""
     phrase = HTTPStatus(status).phrase
     body = f"{phrase}\n"
-    return (
-        f"HTTP/1.1 {status} {phrase}\r\n"
-        "Content-Type: text/plain; charset=utf-8\r\n"
-        f"Content-Length: {len(body)}\r\n"
-        "Connection: close\r\n"
-        f"\r\n{body}"
-    ).encode("ascii")
+    lines = [f"HTTP/1.1 {status} {phrase}"]
+    fields = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        **headers.security(),
+        "Connection": "close",
+    }
+    lines += [f"{name}: {value}" for name, value in fields.items()]
+    return "\r\n".join([*lines, "", body]).encode("ascii")

@@ -6,13 +6,18 @@ and some 45 MB: it is imported by the first call that cannot do without it, neve
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import textwrap
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from importlib import resources
 from typing import Any
+
+_log = logging.getLogger(__name__)
 
 _SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
@@ -27,8 +32,15 @@ _APPLICATION = frozenset(range(0xE0, 0xF0))
 _STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 """Markers without a length: TEM and the restart markers."""
 
-_LARGEST = 32 * 1024 * 1024
-"""No camera makes a JPEG of more bytes than this: it is a stream that has lost its way."""
+LARGEST = 16 * 1024 * 1024
+"""No camera makes a JPEG of more bytes than this (in 4K, at the best quality, it has some 8 MB):
+it is a stream that has lost its way."""
+
+_MOST_PIXELS = 50_000_000
+"""More are not decoded (8K has 33 million): damaged, it may speak of any number of them."""
+
+_READY_CARD = resources.files("doorbelld").joinpath("placeholder.jpg").read_bytes()
+"""Read at once: when it is needed, there may be neither memory nor a file descriptor."""
 
 _BACKGROUND = (30, 24, 22)
 _BRIGHT = (235, 235, 235)
@@ -80,7 +92,7 @@ class Splitter:
     off. It holds at most ``limit`` bytes beside the bytes of one :meth:`feed`.
     """
 
-    def __init__(self, limit: int = _LARGEST) -> None:
+    def __init__(self, limit: int = LARGEST) -> None:
         self.invalid = 0
         self._limit = limit
         self._buffer = bytearray()
@@ -89,11 +101,11 @@ class Splitter:
         self._sound = 0  # how much of it is to be skipped if it breaks off
         self._in_scan = False
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | bytearray) -> list[bytes]:
         """Take the stream's next bytes; return the pictures they complete, oldest first."""
         return [picture for _, picture in self.cut(data)]
 
-    def cut(self, data: bytes) -> list[tuple[int, bytes]]:
+    def cut(self, data: bytes | bytearray) -> list[tuple[int, bytes]]:
         """The same, each picture with how many bytes of the stream came before it."""
         self._buffer += data
         pictures = []
@@ -108,6 +120,11 @@ class Splitter:
                 self.invalid += 1
                 self._drop(self._sound)
         return pictures
+
+    def forget(self) -> None:
+        """Drop the picture that has begun: some of the stream was lost."""
+        self.invalid += bool(self._at)
+        self._drop(len(self._buffer))
 
     def _drop(self, length: int) -> None:
         self._skip(length)
@@ -185,31 +202,48 @@ def load_opencv() -> Any:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     # Over UDP a lost packet of an rtsp camera tears the picture; other sources ignore this.
     os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
-    import cv2
-
+    try:
+        import cv2
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # of another version of numpy, say, it raises what it likes
+        raise ImportError(f"OpenCV does not load: {error}") from error
     return cv2
+
+
+@contextmanager
+def _faults_as_value_errors(cv2: Any) -> Iterator[None]:
+    try:
+        yield
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot: {error}") from error
 
 
 def encode(image: Any, quality: int) -> bytes:
     """Return ``image`` (uint8; height x width, or height x width x 3 in BGR) as a JPEG.
 
-    Raises ValueError if no JPEG can be as large.
+    Raises ValueError if the encoder fails, or no JPEG can be as large.
     """
     cv2 = load_opencv()
-    encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    with _faults_as_value_errors(cv2):
+        encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise ValueError("a picture that cannot be encoded")
     return bytes(data)
 
 
 def turn(image: Any, rotation: int, hflip: bool, vflip: bool) -> Any:
-    """Return ``image`` flipped, then rotated clockwise by 0, 90, 180 or 270 degrees."""
+    """Return ``image`` flipped, then rotated clockwise by 0, 90, 180 or 270 degrees.
+
+    Raises ValueError if OpenCV fails at it.
+    """
     cv2 = load_opencv()
-    if hflip or vflip:
-        image = cv2.flip(image, -1 if hflip and vflip else int(hflip))
-    if rotation:
-        turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
-        image = cv2.rotate(image, turns[rotation // 90 - 1])
+    with _faults_as_value_errors(cv2):
+        if hflip or vflip:
+            image = cv2.flip(image, -1 if hflip and vflip else int(hflip))
+        if rotation:
+            turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
+            image = cv2.rotate(image, turns[rotation // 90 - 1])
     return image
 
 
@@ -224,8 +258,12 @@ def reorient(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int)
     cv2 = load_opencv()
     import numpy as np
 
+    width, height = size(data) or (0, 0)
+    if width * height > _MOST_PIXELS:
+        raise ValueError("the JPEG has too many pixels")
     raw = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    with _faults_as_value_errors(cv2):
+        image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise ValueError("the JPEG cannot be decoded")
     return encode(turn(image, rotation, hflip, vflip), quality)
@@ -235,18 +273,20 @@ def placeholder(name: str, what: str, since_text: str, width: int, height: int) 
     """Return the card that is shown while there is no picture, as a JPEG.
 
     ``name`` is the camera's, ``what`` says in plain words what is wrong, ``since_text`` since
-    when; text that is not ASCII is transliterated. Without OpenCV it is a card made
-    beforehand, 640x480, which says only that there is no picture.
+    when; text that is not ASCII is transliterated. Where it cannot be drawn, for want of
+    OpenCV or of memory, it is a card made beforehand, 640x480, which says only that there is
+    no picture.
     """
     try:
-        load_opencv()
-    except ImportError:
-        return resources.read_binary("doorbelld", "placeholder.jpg")
-    return _draw_card(name, what, since_text, width, height)
+        return _draw_card(name, what, since_text, width, height)
+    except Exception:  # noqa: BLE001  # one card there must be
+        _log.debug("the card cannot be drawn", exc_info=True)
+        return _READY_CARD
 
 
 def _draw_card(name: str, what: str, since_text: str, width: int, height: int) -> bytes:
     """Draw the lines one below the other, as large as they all fit."""
+    load_opencv()
     import numpy as np
 
     image = np.full((height, width, 3), _BACKGROUND, np.uint8)

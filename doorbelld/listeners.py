@@ -3,61 +3,98 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
+_log = logging.getLogger(__name__)
+
 _BACKLOG = 1024
+_Choice = Sequence[tuple[int, Any]]
+_Kept = dict[Any, socket.socket]
+_FREEBIND = (socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND in ip(7), which Python does not name
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
-def open_listeners(addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
+def open_listeners(
+    addresses: Sequence[tuple[str, int]], before: Sequence[socket.socket] = ()
+) -> list[socket.socket]:
     """Listen on every (host, port); an empty host means all addresses of the machine.
 
+    Those of ``before`` that are at one of the addresses serve on; the others are ended.
     Raises OSError, whose strerror names the address, and then leaves nothing open.
     """
     found: list[socket.socket] = []
-    for host, port in addresses:
-        try:
-            found += _listen(host, port)
-        except OSError as error:
-            for listener in found:
-                listener.close()
-            place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            why = f"cannot listen on {place}: {error.strerror}"
-            raise OSError(error.errno, why) from error
+    kept: _Kept = {each.getsockname()[:2]: each for each in before}
+    place = ("", 0)
+    try:
+        choices: list[_Choice] = []
+        for place in addresses:
+            choices += [_resolve(*place)]
+        # Before anything new is opened, which may be at the same port.
+        _end_all_but(kept, [address[:2] for choice in choices for _, address in choice])
+        for place, choice in zip(addresses, choices):
+            found += _listen(choice, kept) if place[0] else [_listen_anywhere(choice, kept)]
+    except OSError as error:
+        for listener in (*found, *kept.values()):
+            listener.close()
+        host, port = place
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        why = f"cannot listen on {where}: {error.strerror}"
+        raise OSError(error.errno, why) from error
+    _end_all_but(kept, [])
     return found
 
 
-def url(listener: socket.socket, host: str) -> str:
+def end(listeners: Iterable[socket.socket]) -> None:
+    """Listen no more, though others may have copies of the sockets."""
+    for listener in listeners:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def url(listener: socket.socket, host: str, *, secure: bool) -> str:
     """Return the address of the page as served by a listener of every address, or its own."""
     own, port = listener.getsockname()[:2]
     if own not in ("::", "0.0.0.0"):  # compared, not bound
         host = f"[{own}]" if ":" in own else own
-    return f"http://{host}:{port}/"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://{host}:{port}/"
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    if host:
-        return _listen_by_name(host, port)
+def _resolve(host: str, port: int) -> _Choice:
+    """Return family and address of all that a name stands for, each only once."""
+    if not host:
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
+
+
+def _end_all_but(kept: _Kept, wanted: Sequence[tuple[Any, ...]]) -> None:
+    end([kept.pop(place) for place in list(kept) if place not in wanted])
+
+
+def _listen_anywhere(choice: _Choice, kept: _Kept) -> socket.socket:
+    """Listen on all addresses of the machine: by one socket for IPv6 and IPv4, if it has both."""
+    (family, address), without_ipv6 = sorted(choice, key=lambda each: each[1] not in kept)
     try:
-        return [_bind(socket.AF_INET6, ("::", port))]
+        return _bind(family, address, kept)
     except OSError as error:
         if error.errno not in _NO_IPV6:
             raise
-        return [_bind(socket.AF_INET, ("", port))]
+        return _bind(*without_ipv6, kept)
 
 
-def _listen_by_name(host: str, port: int) -> list[socket.socket]:
+def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
     """Listen on all addresses of a name that this machine has: localhost often names ::1 too."""
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    # Each is named only once, whatever the resolver says.
-    addresses = {address: family for family, _, _, _, address in infos}
     found: list[socket.socket] = []
     missing: OSError | None = None
-    for address, family in addresses.items():
+    for family, address in choice:
         try:
-            found.append(_bind(family, address))
+            found.append(_bind(family, address, kept))
         except OSError as error:
             if error.errno not in _NO_IPV6:
                 for listener in found:
@@ -65,17 +102,34 @@ def _listen_by_name(host: str, port: int) -> list[socket.socket]:
                 raise
             missing = error
     if missing and not found:
-        raise missing
+        return [_bind_before(missing, family, address) for family, address in choice]
     return found
 
 
-def _bind(family: int, address: Any) -> socket.socket:
+def _bind_before(missing: OSError, family: int, address: Any) -> socket.socket:
+    """Listen on an address that this machine does not have, for when DHCP or a cable brings it.
+
+    Raises ``missing`` if that is not what is wrong with it.
+    """
+    if missing.errno != errno.EADDRNOTAVAIL:
+        raise missing
+    listener = _bind(family, address, {}, _FREEBIND)
+    _log.warning("this machine does not have the address %s yet: waiting for it", address[0])
+    return listener
+
+
+def _bind(family: int, address: Any, kept: _Kept, *options: tuple[int, int, int]) -> socket.socket:
+    known = kept.pop(address[:2], None)
+    if known:
+        return known
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # Only the address of all addresses stands for IPv4 too.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        for option in options:
+            listener.setsockopt(*option)
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:

@@ -8,6 +8,8 @@ once, so the picture on the phone is never one frame old. Their length is not kn
 
 from __future__ import annotations
 
+from doorbelld.frame import Frame
+
 CONTENT_TYPE = "multipart/x-mixed-replace; boundary=frame"
 
 ADVANCE_HEAD = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
@@ -45,3 +47,18 @@ def wants_advance(accept: str) -> bool:
     ``*/*`` or nothing. (Sec-Fetch-Dest would tell too, but is not sent over plain HTTP.)
     """
     return "image/" in accept or "text/html" in accept
+
+
+class Parts(dict[bool, bytes]):
+    """A frame as a part, in the browsers' form (True) and the exact one (False); made once."""
+
+    def __init__(self, frame: Frame) -> None:
+        super().__init__()
+        self._frame = frame
+
+    def __missing__(self, advance: bool) -> bytes:
+        """Make the part that is asked for the first time."""
+        frame = self._frame
+        part = advance_part(frame.data) if advance else exact_part(frame.data, frame.timestamp)
+        self[advance] = part
+        return part

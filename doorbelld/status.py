@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
+import ssl
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +20,31 @@ _PATIENCE = 5.0
 _HTTP = 80
 """Where doorbelld.socket listens, whatever the configuration says."""
 
+_CLOSED = "It asks for a password, whose file only root may read: sudo doorbelld status"
 _AVAHI = Path("/run/avahi-daemon/pid")
 """Is there while avahi answers to this machine's .local name."""
 
 
-def status(listen: Sequence[tuple[str, int]], *, as_json: bool) -> int:
+def status(
+    listen: Sequence[tuple[str, int]], *, secure: bool, cookie: str | None, as_json: bool
+) -> int:
     """Ask the daemon on this machine, and print what it says and its URLs.
 
-    ``listen`` is where it is configured to listen. Returns 0 while there is a live picture,
-    1 while there is none, and 3 when no daemon answers.
+    ``listen`` is where it is configured to listen, ``secure`` whether over TLS; ``cookie``
+    stands for the password, if there is one.
+    Returns 0 while there is a live picture, 1 while there is none, 3 when no daemon answers,
+    and 4 when it wants the password.
     """
-    place, answer = _ask(listen)
+    connect = _connect_securely if secure else HTTPConnection
+    place, answer = _ask(listen, connect, {"Cookie": cookie} if cookie else {})
     if answer is None:
         sys.stdout.write("null\n" if as_json else f"doorbelld is not running: {place}\n")
         return 3
+    if "camera" not in answer:
+        sys.stdout.write("null\n" if as_json else f"{_CLOSED}\n")
+        return 4
     host, port = place
-    links = list(_urls(host, port))
+    links = list(_urls(host, "https" if secure else "http", port))
     if as_json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
@@ -41,45 +52,64 @@ def status(listen: Sequence[tuple[str, int]], *, as_json: bool) -> int:
     return 0 if answer["camera"]["state"] == "streaming" else 1
 
 
-def _ask(listen: Sequence[tuple[str, int]]) -> tuple[Any, dict[str, Any] | None]:
-    """Return (host, port) and the answer of the first that answers, or why and None."""
+def _connect_securely(host: str, port: int, timeout: float) -> HTTPConnection:
+    """Return a connection over TLS that asks for no proof: it ends on this very machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return HTTPSConnection(host, port, timeout=timeout, context=context)
+
+
+def _ask(
+    listen: Sequence[tuple[str, int]],
+    connect: Callable[..., HTTPConnection],
+    headers: Mapping[str, str],
+) -> tuple[Any, dict[str, Any] | None]:
+    """Return (host, port) and the answer of the first that answers, or why and None.
+
+    The answer is empty where it wants a password.
+    """
     why = ""
     for host, port in [*listen, ("", _HTTP)]:
         # By its number: the name localhost is not known on every small system.
         here = "::1" if host == "::" else "127.0.0.1"
         own = here if host in ("", "::", "0.0.0.0") else host  # compared, not bound
-        connection = http.client.HTTPConnection(own, port, timeout=_PATIENCE)
+        connection = connect(own, port, timeout=_PATIENCE)
         try:
-            connection.request("GET", "/status")
-            found = json.loads(connection.getresponse().read())
+            connection.request("GET", "/status", headers=headers)
+            answer = connection.getresponse()
+            if answer.status == HTTPStatus.UNAUTHORIZED and "doorbelld" in answer.headers["Server"]:
+                return (host, port), {}
+            found = json.loads(answer.read())
             if "camera" in found:
                 return (host, port), found
             why = why or f"something else answers at port {port}"
-        except (OSError, http.client.HTTPException, ValueError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, TypeError) as error:
             why = why or f"nothing answers at port {port} ({error})"
         finally:
             connection.close()
     return why, None
 
 
-def _urls(host: str, port: int) -> Iterator[str]:
+def _urls(host: str, scheme: str, port: int) -> Iterator[str]:
     """Yield the addresses of the page, the best first."""
     if host not in ("", "::", "0.0.0.0"):  # compared, not bound
-        yield _url(host, port)
+        yield _url(host, scheme, port)
         return
     if _AVAHI.exists():
-        yield _url(f"{socket.gethostname().partition('.')[0]}.local", port)
+        yield _url(f"{socket.gethostname().partition('.')[0]}.local", scheme, port)
     own = [found.ip for found in interfaces.addresses()]
     reachable = [ip for ip in own if not (ip.is_loopback or ip.is_link_local)]
     # There may be more of them, for containers.
     first = interfaces.outward_address()
     for ip in sorted(reachable, key=lambda ip: (str(ip) != first, ip.version)):
-        yield _url(str(ip), port)
+        yield _url(str(ip), scheme, port)
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, scheme: str, port: int) -> str:
     place = f"[{host}]" if ":" in host else host
-    return f"http://{place}/" if port == _HTTP else f"http://{place}:{port}/"
+    is_usual = (scheme, port) in (("http", 80), ("https", 443))
+    return f"{scheme}://{place}/" if is_usual else f"{scheme}://{place}:{port}/"
 
 
 def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The systemd side of the daemon: notifications, the watchdog, inherited sockets, the journal.
+"""The systemd side of the daemon: notifications, the watchdog, descriptors that are passed on.
 
 Everything here is quietly without effect where there is no systemd.
 """
@@ -8,22 +8,19 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 import time
-from collections.abc import Mapping
-from typing import TextIO
+from array import array
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 
 import sdnotify
 
+_log = logging.getLogger(__name__)
+
 _FIRST_INHERITED = 3  # SD_LISTEN_FDS_START in sd_listen_fds(3)
 
-_PRIORITIES = {
-    logging.DEBUG: "<7>",
-    logging.INFO: "<6>",
-    logging.WARNING: "<4>",
-    logging.ERROR: "<3>",
-    logging.CRITICAL: "<2>",
-}
+_PATIENCE = 0.5
+"""Seconds a notification may wait for the manager; then it is lost."""
 
 
 class Notifier:
@@ -31,6 +28,9 @@ class Notifier:
 
     def __init__(self) -> None:
         self._notifier = sdnotify.SystemdNotifier()
+        if self._notifier.socket:
+            # A manager that does not listen must not keep us from our work.
+            self._notifier.socket.settimeout(_PATIENCE)
         self._status = ""
 
     def ready(self) -> None:
@@ -67,45 +67,61 @@ def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
         return None
 
 
-def inherited_sockets(environ: Mapping[str, str] = os.environ) -> list[socket.socket]:
-    """Return the listening sockets that a socket unit passed, see sd_listen_fds(3)."""
+class DescriptorStore:
+    """Descriptors that the manager keeps for the next process: sd_notify(3), FDSTORE=1.
+
+    A socket that is shut down leaves the store by itself. ``capacity`` is how many it takes;
+    0: there is none.
+    """
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self._address = environ.get("NOTIFY_SOCKET", "")
+        # systemd before 254 says nothing of it: there the unit does.
+        capacity = environ.get("FDSTORE", "") if self._address else ""
+        self.capacity = int(capacity) if capacity.isdecimal() else 0
+
+    def keep(self, name: str, descriptors: Sequence[int], timeout: float = 0.0) -> bool:
+        """Store copies of at most 253 descriptors; those that it has already stay as they are.
+
+        Returns False if the manager took nothing within ``timeout`` seconds.
+        """
+        return not descriptors or self._tell(f"FDSTORE=1\nFDNAME={name}", descriptors, timeout)
+
+    def forget(self, name: str) -> bool:
+        """Take all descriptors of this name out of the store."""
+        return self._tell(f"FDSTOREREMOVE=1\nFDNAME={name}", [], 0.0)
+
+    def _tell(self, text: str, descriptors: Sequence[int], timeout: float) -> bool:
+        address = self._address
+        if address.startswith("@"):
+            address = "\0" + address[1:]
+        fds = array("i", descriptors)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+                sock.settimeout(timeout)
+                sock.connect(address)
+                sock.sendmsg([text.encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])
+        except OSError as error:
+            _log.debug("systemd does not take %r: %s", text, error)
+            return False
+        return True
+
+
+def inherited_descriptors(environ: Mapping[str, str] = os.environ) -> list[tuple[str, int]]:
+    """Return names and descriptors of what the manager passed, see sd_listen_fds(3)."""
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    count = int(environ.get("LISTEN_FDS", "0"))
+    count = environ.get("LISTEN_FDS", "")
+    if not count.isdecimal():
+        _log.warning("LISTEN_FDS=%s is ignored: it is no number", count)
+        return []
+    names = chain(environ.get("LISTEN_FDNAMES", "").split(":"), repeat(""))
     found = []
-    for fd in range(_FIRST_INHERITED, _FIRST_INHERITED + count):
-        os.set_inheritable(fd, False)
-        found.append(socket.socket(fileno=fd))
+    for fd, name in zip(range(_FIRST_INHERITED, _FIRST_INHERITED + int(count)), names):
+        try:
+            os.set_inheritable(fd, False)
+        except OSError as error:
+            _log.warning("LISTEN_FDS=%s: descriptor %d: %s", count, fd, error.strerror)
+            break
+        found.append((name, fd))
     return found
-
-
-def set_up_logging(*, verbose: bool, stream: TextIO = sys.stderr) -> None:
-    """Log to ``stream``, with priorities where the journal reads it; it has the time itself."""
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(_JournalFormatter() if _is_journal(stream) else _TerminalFormatter())
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
-
-
-def _is_journal(stream: TextIO) -> bool:
-    """Compare the stream with the one systemd connected to the journal, see systemd.exec(5)."""
-    try:
-        found = os.fstat(stream.fileno())
-    except OSError:
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
-
-
-class _JournalFormatter(logging.Formatter):
-    """A sd-daemon(3) priority before every line, a traceback's lines included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        priority = _PRIORITIES.get(record.levelno, "<6>")
-        return "\n".join(priority + line for line in super().format(record).splitlines())
-
-
-class _TerminalFormatter(logging.Formatter):
-    """The message alone, with its level where a person should look."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return text if record.levelno <= logging.INFO else f"{record.levelname}: {text}"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import time
 from array import array
+from contextlib import suppress
 from typing import Any
 
+from doorbelld import clock, multipart
 from doorbelld.frame import Frame
+from doorbelld.tls import Session
 
 _SIOCOUTQ = 0x5411
 """Ask a TCP socket how many bytes are sent or queued but not yet acknowledged."""
@@ -32,12 +36,14 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Viewer:
-    """A connection the broadcaster owns. Only the broadcaster's thread touches it.
+    """A connection the broadcaster owns. Only its thread touches it; others may ask its status.
 
     ``pending`` is what is left of a part that was sent in part: until it is through, no
     other frame may follow. ``sequence`` and ``captured_at`` are those of the newest frame
-    that was handed to the kernel whole. ``due`` is when the next frame may go to a viewer
-    with a rate cap (0: it takes every frame).
+    that was handed to the kernel whole, 0 before the first, ``sent`` how many there were, those
+    of the process before included. ``due`` is when the next frame may go to a viewer
+    with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain text.
+    ``slot`` is its place in the ledger for the next process (0: none).
     """
 
     __slots__ = (
@@ -58,7 +64,9 @@ class Viewer:
         "sent",
         "sent_before",
         "sequence",
+        "session",
         "since",
+        "slot",
         "sock",
         "stalled_since",
         "trace",
@@ -72,6 +80,7 @@ class Viewer:
         key: str,
         fps: float | None,
         advance: bool,
+        session: Session | None = None,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -80,7 +89,8 @@ class Viewer:
         self.address = address
         self.key = key
         self.advance = advance
-        self.since = time.time()
+        self.session = session
+        self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0
         self.pending: memoryview | None = None
@@ -91,9 +101,42 @@ class Viewer:
         self.dropped = 0
         self.fps = 0.0
         self.sent_before = 0
+        self.slot = 0
         self.stalled_since = 0.0
         self.trace: tuple[int, int, int] = (0, 0, 0)
         self.gate = _tune(sock)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has been here for a tick at least."""
+        return self.stalled_since > 0
+
+    def begin_sealed(self, sealed: bytes, frame: Frame) -> None:
+        """Make a frame pending: what is sealed must go out, or nothing after it can be opened."""
+        self.pending = memoryview(sealed)
+        self.partial = frame
+        if self.period:
+            self.advance_due(frame.captured_at)
+        self.credit -= 1
+
+    def finish(self) -> None:
+        """Count what was pending as through."""
+        self.pending = None
+        frame, self.partial = self.partial, None
+        if frame is not None:
+            self.sent += 1
+            self.sequence = frame.sequence
+            self.captured_at = frame.captured_at
+
+    def end(self) -> None:
+        """Close the connection; if the stream ends with it, say so as far as that is possible."""
+        if self.pending is None and not self.slot:
+            text = b"" if self.advance else multipart.CLOSING_BOUNDARY
+            with suppress(OSError):  # It is being closed anyway.
+                if self.session is not None:
+                    text = self.session.seal(text) + self.session.farewell()
+                os.write(self.fd, text)
+        self.sock.close()
 
     def has_room(self) -> bool:
         """Tell whether the link is free for a frame, or as good as free.
@@ -137,11 +180,11 @@ class Viewer:
         return {
             "key": self.key,
             "address": self.address,
-            "since": round(self.since, 3),
+            "since": round(clock.unix(self.since), 3),
             "fps": round(self.fps, 1),
             "sent": self.sent,
             "dropped": self.dropped,
-            "age_ms": round((now - self.captured_at) * 1000) if self.sent else None,
+            "age_ms": round((now - self.captured_at) * 1000) if self.captured_at else None,
         }
 
     def reset_on_close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from contextlib import suppress
 
@@ -26,6 +27,16 @@ class Wakeup:
         # Full: it has wake-ups enough. Closed: nobody waits any more.
         with suppress(OSError):
             self.writer.send(b"\0")
+
+    def wait(self, timeout: float) -> None:
+        """Return once it is set, or after ``timeout`` seconds.
+
+        However the clock is set meanwhile: those of threading wait by the clock on the wall
+        in Pythons before 3.9.8, such as Debian 11's.
+        """
+        poll = select.poll()
+        poll.register(self._reader, select.POLLIN)
+        poll.poll(timeout * 1000)
 
     def clear(self) -> bytes:
         """Take back the wake-ups; return the bytes that stood for them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,32 +17,63 @@ IMPORTS = {
     # What starts everything may know everything.
     "doorbelld.__main__": "main",
     "doorbelld.main": (
-        "doorbelld assets broadcast camera cameras capture check config httpd interfaces listeners"
-        " status systemd wakeup"
+        "doorbelld cameras certificate check config daemon handover log login passwd settings"
+        " status systemd"
+    ),
+    "doorbelld.daemon": (
+        "doorbelld access assets broadcast camera capture config handover httpd interfaces"
+        " listeners login settings systemd tls wakeup"
     ),
     # The commands.
-    "doorbelld.check": "camera config jpeg",
+    "doorbelld.certificate": "access interfaces owner",
+    "doorbelld.passwd": "owner password",
+    "doorbelld.check": "camera config jpeg settings",
     "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
     "doorbelld.status": "interfaces qr",
     "doorbelld.qr": "jpeg",
+    "doorbelld.config": "settings",
     # The way of a request.
-    "doorbelld.httpd": "accept assets broadcast handler",
-    "doorbelld.handler": "doorbelld accept assets httpd multipart",
-    "doorbelld.accept": "wakeup",
+    "doorbelld.httpd": (
+        "accept access assets broadcast connection handler headers login refusals seldom"
+    ),
+    "doorbelld.handler": "doorbelld assets doorstep exchange gate multipart",
+    "doorbelld.doorstep": "cookies exchange gate login multipart",
+    "doorbelld.login": "backoff cookies password",
+    "doorbelld.exchange": "connection framing gate headers httpd",
+    "doorbelld.gate": "access",
+    "doorbelld.access": "interfaces",
+    "doorbelld.accept": "connection framing loop seldom waiting",
+    "doorbelld.connection": "tls",
+    "doorbelld.waiting": "connection",
+    "doorbelld.framing": "",
     # The way of a frame. Nothing here knows of HTTP, or of the one who asks.
-    "doorbelld.capture": "camera frame jpeg",
-    "doorbelld.broadcast": "frame multipart viewer wakeup",
-    "doorbelld.viewer": "frame",
+    "doorbelld.capture": "camera clock frame jpeg reporter wakeup",
+    "doorbelld.broadcast": "frame handover ledger loop multipart reporter tls viewer",
+    "doorbelld.handover": "ledger listeners systemd viewer",
+    "doorbelld.viewer": "clock frame multipart tls",
     # These know nothing of ours.
     "doorbelld": "",
     "doorbelld.assets": "",
-    "doorbelld.config": "",
+    "doorbelld.backoff": "",
+    "doorbelld.clock": "",
+    "doorbelld.cookies": "",
+    "doorbelld.owner": "",
+    "doorbelld.password": "",
     "doorbelld.frame": "",
+    "doorbelld.headers": "",
     "doorbelld.interfaces": "",
     "doorbelld.jpeg": "",
+    "doorbelld.ledger": "",
     "doorbelld.listeners": "",
-    "doorbelld.multipart": "",
+    "doorbelld.log": "",
+    "doorbelld.loop": "wakeup",
+    "doorbelld.multipart": "frame",
+    "doorbelld.refusals": "",
+    "doorbelld.seldom": "",
+    "doorbelld.reporter": "",
+    "doorbelld.settings": "",
     "doorbelld.systemd": "",
+    "doorbelld.tls": "",
     "doorbelld.wakeup": "",
     # Cameras know JPEGs and what they share, and nothing of the daemon around them.
     "doorbelld.camera": (
@@ -120,6 +152,13 @@ def test_every_module_has_its_row() -> None:
     assert set(IMPORTS) == set(MODULES)
 
 
+def test_readme_says_where_every_module_belongs() -> None:
+    table = (ROOT / "README.md").read_text(encoding="utf-8").partition("| `doorbelld/` |")[2]
+    told = re.findall(r"`(\w+)`", table.partition("| `systemd/`")[0])
+    at_the_top = {path.stem for path in PACKAGE.glob("[!_]*.py")}
+    assert sorted(told) == sorted(at_the_top)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_what_it_may_and_nothing_else(module: str) -> None:
     ours = {name for name in imported(tree_of(module)) if name.partition(".")[0] == "doorbelld"}
@@ -129,9 +168,14 @@ def test_imports_what_it_may_and_nothing_else(module: str) -> None:
     assert ours == allowed
 
 
-def test_only_main_and_check_know_the_configuration() -> None:
-    knowing = {module for module in MODULES if "doorbelld.config" in imported(tree_of(module))}
-    assert knowing == {"doorbelld.main", "doorbelld.check"}
+def test_only_daemon_and_command_know_the_configuration() -> None:
+    of_the_configuration = {"doorbelld.config", "doorbelld.settings"}
+    knowing = {name for name in MODULES if of_the_configuration & set(imported(tree_of(name)))}
+    assert knowing - {"doorbelld.config"} == {
+        "doorbelld.main",
+        "doorbelld.daemon",
+        "doorbelld.check",
+    }
 
 
 def test_opencv_is_used_in_few_places() -> None:

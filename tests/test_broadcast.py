@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
-from contextlib import closing
 
 import pytest
 
 from doorbelld import multipart
 from doorbelld.broadcast import Broadcaster
-from doorbelld.frame import Frame
-from tests.support.daemon import GUARD, eventually
+from tests.support.daemon import eventually
+from tests.support.ends import connection, frame, part, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -21,39 +19,6 @@ def broadcaster() -> Iterator[Broadcaster]:
     found.start()
     yield found
     assert found.stop()
-
-
-def connection(buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
-    """Return both ends of a TCP connection: the daemon's, and a viewer's that reads it."""
-    with closing(socket.socket()) as listener:
-        if buffer:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        client = socket.socket()
-        if buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        client.settimeout(GUARD)
-        client.connect(listener.getsockname())
-        return listener.accept()[0], client
-
-
-def frame(sequence: int, data: bytes = b"", captured_at: float | None = None) -> Frame:
-    at = time.monotonic() if captured_at is None else captured_at
-    return Frame(data or b"frame %d" % sequence, sequence, at, 1000.0 + sequence)
-
-
-def part(sent: Frame) -> bytes:
-    return multipart.exact_part(sent.data, sent.timestamp)
-
-
-def read(client: socket.socket, expected: bytes) -> None:
-    found = b""
-    while len(found) < len(expected):
-        some = client.recv(len(expected) - len(found))
-        assert some, f"the stream ended after {found[-100:]!r}"
-        found += some
-    assert found == expected
 
 
 def read_to_end(client: socket.socket) -> bytes:
@@ -264,4 +229,4 @@ def test_a_failure_of_the_thread_is_logged_and_seen(
         broadcaster.publish("no frame")  # type: ignore[arg-type]
         eventually(lambda: not broadcaster.alive, "the thread ended")
         assert read_to_end(client) == multipart.CLOSING_BOUNDARY
-    assert "the broadcaster failed" in caplog.text
+    assert "the broadcast loop failed" in caplog.text

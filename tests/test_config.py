@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorbelld import config
-from doorbelld.config import Config, ConfigError, Listen, Resolution
+from doorbelld.config import ConfigError
+from doorbelld.settings import SECTIONS, Config, Listen, Resolution
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -99,13 +100,13 @@ hflip = yes
         [
             f"{main}:3: [camera] rotation = 45: must be 0, 90, 180 or 270",
             f"{main}:4: [camera] qualty: unknown key 'qualty'; did you mean quality?",
-            f"{main}:5: unknown section 'doors'; known are camera, server",
+            f"{main}:5: unknown section 'doors'; known are camera, server, access",
             f"{main}:9: [camera] hflip: is set twice",
             f"{other}:3: [server] listen = 5000: must be {HOSTS}",
             f"{other}:4: is not KEY = VALUE",
             "--set camera.framerate = fast: must be a number of frames a second from 0.1 to 240",
             "--set server: must be SECTION.KEY=VALUE",
-            "--set a.b=c: unknown section 'a'; known are camera, server",
+            "--set a.b=c: unknown section 'a'; known are camera, server, access",
         ]
     )
 
@@ -153,6 +154,18 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
         ("server.max_requests", "1 1024", "0 1025"),
         ("server.header_timeout", "0.1 10", "0 inf"),
         ("server.stall_timeout", "0.5 10", "0.1 -inf"),
+        ("access.password_file", "none /etc/doorbelld/password", "password ~/x"),
+        ("access.networks", "lan any 10.0.0.0/8,lan ::1 fe80::/10", "LAN none 10.0.0.1/8 x , lan,"),
+        ("access.trusted_proxies", "none 127.0.0.1,::1 lan", "proxy 1.2.3 127.0.0.1:80"),
+        ("access.hosts", "none door door.example.org,b", "a:80 http://a a..b , *.a -a/b"),
+        (
+            "access.embed",
+            "none http://a https://a.example:8123,http://[::1]:80",
+            "a.example https://a/path ftp://a * https://a,",
+        ),
+        ("access.tls_certificate", "none /etc/tls/door.pem /x", "tls.crt ./tls.crt None ~/a"),
+        ("access.tls_key", "none /etc/tls/door.key", "key 1 file:/x"),
+        ("access.hsts", "yes no", "31536000 maybe"),
     ],
 )
 def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad: str) -> None:
@@ -170,7 +183,7 @@ def test_every_key_is_covered_above() -> None:
         for mark in test_each_key_takes_what_it_should_and_nothing_else.pytestmark  # type: ignore[attr-defined]
         if mark.name == "parametrize"
     )
-    keys = {f"{name}.{each.name}" for name, cls in config.SECTIONS.items() for each in fields(cls)}
+    keys = {f"{name}.{each.name}" for name, cls in SECTIONS.items() for each in fields(cls)}
     assert keys - {row[0] for row in mark.args[1]} == {"camera.vflip", "camera.name"}
 
 
@@ -178,6 +191,17 @@ def test_the_effective_configuration_reads_back_as_itself(tmp_path: Path) -> Non
     settings = ["camera.name=Tür", "camera.hflip=on", "server.listen=[::1]:80,:5000"]
     found = config.load(settings=settings)
     assert config.load(write(tmp_path / "x.conf", config.describe(found))) == found
+
+
+def test_a_url_with_a_space_is_none_for_its_password_would_be_shown() -> None:
+    (problem,) = problems(None, "camera.source=rtsp://user:se cret@cam/")
+    assert "cret" not in problem.replace("camera.source", "")
+
+
+def test_the_line_is_that_of_an_editor(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.conf", "# a form feed: \x0c\n[camera]\nquality = high\n")
+    (problem,) = problems(path)
+    assert problem.startswith(f"{path}:3: ")
 
 
 def test_a_password_is_never_shown() -> None:

@@ -10,6 +10,7 @@ from dataclasses import fields
 import pytest
 
 from doorbelld import config
+from doorbelld.settings import SECTIONS
 from tests.support.daemon import ROOT
 
 MANUAL = ROOT / "docs" / "man"
@@ -23,16 +24,16 @@ def described(section: str) -> dict[str, str]:
     return dict(re.findall(r"^\.It Va (\w+) No = (.*)$", found[1], re.MULTILINE))
 
 
-@pytest.mark.parametrize("section", config.SECTIONS)
+@pytest.mark.parametrize("section", SECTIONS)
 def test_doorbelld_conf_5_has_every_key_with_its_default(section: str) -> None:
-    default = config.SECTIONS[section]()
+    default = SECTIONS[section]()
     known = {each.name: config.to_text(getattr(default, each.name)) for each in fields(default)}
     assert list(described(section).items()) == list(known.items())
 
 
 def test_doorbelld_conf_5_explains_keys_as_the_shipped_file_does() -> None:
     text = (MANUAL / "doorbelld.conf.5").read_text(encoding="utf-8").replace("\n", " ")
-    for section, cls in config.SECTIONS.items():
+    for section, cls in SECTIONS.items():
         for each in fields(cls):
             if each.name not in ("source", "listen", "framerate", "quality", "rotation"):
                 assert each.metadata["meaning"] in text, f"{section}.{each.name}"
@@ -43,14 +44,25 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
     usage = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     text = (MANUAL / "doorbelld.8").read_text(encoding="utf-8")
     options = set(re.findall(r"--?(\w+)", usage.partition("options:")[2] or usage))
-    assert {"config", "set", "check", "json", "version", "v", "help"} <= options
+    assert {"config", "set", "check", "json", "force", "remove", "version", "v", "help"} <= options
     listed = set(re.findall(r"\bFl (?:-)?(\w+)", text)) | set(
         re.findall(r", -(\w+)$", text, re.MULTILINE)
     )
-    assert {"config", "set", "check", "json", "version", "v", "h", "help"} == listed
-    commands = re.search(r"\{(\w+(?:,\w+)*)\}", usage)
+    assert {
+        "config",
+        "set",
+        "check",
+        "json",
+        "force",
+        "remove",
+        "version",
+        "v",
+        "h",
+        "help",
+    } == listed
+    commands = re.search(r"\{([\w-]+(?:,[\w-]+)*)\}", usage)
     assert commands
-    assert set(commands[1].split(",")) == set(re.findall(r"^\.It Cm (\w+)$", text, re.MULTILINE))
+    assert set(commands[1].split(",")) == set(re.findall(r"^\.It Cm ([\w-]+)$", text, re.MULTILINE))
 
 
 @pytest.mark.parametrize("page", sorted(MANUAL.iterdir()), ids=lambda page: page.name)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from doorbelld import config
-from doorbelld.config import SECTIONS, Config
+from doorbelld.settings import SECTIONS, Config
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "doorbelld" / "doorbelld.conf"
 _KEY = re.compile(r"#(\w+) = (.*)")
@@ -90,6 +90,13 @@ def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
         "hflip": "yes",
         "vflip": "yes",
         "listen": ":7",
+        "password_file": "/run/password",
+        "networks": "192.0.2.0/24, lan",
+        "trusted_proxies": "::1/128",
+        "embed": "https://dashboard.example",
+        "tls_certificate": "/etc/doorbelld/tls.crt",
+        "tls_key": "/etc/doorbelld/tls.key",
+        "hsts": "yes",
     }
     for key in shipped():
         other = others.get(key.name, "7")

@@ -10,6 +10,7 @@ sentence that a person at the door understands; it is shown in the picture's pla
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,6 +22,18 @@ class CameraError(Exception):
 
 class CameraStuckError(CameraError):
     """The camera's library hangs inside this process; only a new process can help."""
+
+
+_LONGEST = 300
+"""Letters of a library's own words that are repeated."""
+
+
+def describe(error: BaseException) -> str:
+    """Return in one line what a library raised: its kind, its text, and where it came from."""
+    lines = traceback.format_exception_only(type(error), error)  # never fails, unlike str()
+    text = " ".join(" ".join(lines).split())[:_LONGEST]
+    *_, place = traceback.extract_tb(error.__traceback__) or [None]
+    return f"{text}, at {Path(place.filename).name}:{place.lineno}" if place else text
 
 
 class Shot(NamedTuple):
@@ -70,7 +83,7 @@ class Camera(Protocol):
         """Return the next picture, or None if none came within ``timeout`` seconds.
 
         Never returns the same picture twice and never spins. Raises CameraError when the
-        camera is gone; then only close() may follow.
+        camera is gone; then only close() may follow. After a MemoryError it may be read on.
         """
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from doorbelld.camera import CameraStuckError
+from doorbelld.camera import CameraStuckError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,11 +25,15 @@ def close_in_time(name: str, close: Callable[[], None]) -> None:
     def run() -> None:
         try:
             close()
-        except Exception:
-            logger.exception("%s: error while it was closed", name)
+        except Exception as error:  # noqa: BLE001  # camera libraries raise what they like
+            logger.warning("%s: error while it was closed: %s", name, describe(error))
 
     thread = threading.Thread(target=run, name=f"close {name}", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:
+        run()  # The system is out of threads, and a camera that stays open cannot be opened again.
+        return
     thread.join(PATIENCE)
     if thread.is_alive():
         _hanging.append(thread)

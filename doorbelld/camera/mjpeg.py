@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 SUFFIXES = (".mjpeg", ".mjpg")
 
 _CHUNK = 64 * 1024
-_AT_ONCE = 8 * 1024 * 1024
-"""Bytes taken from a pipe in one read(): a writer that never pauses must not hold us."""
+_AT_ONCE = 1024 * 1024
+"""Bytes taken from a pipe at once, as many as it can hold: a writer that never pauses must not
+hold us."""
 
 
 class MjpegCamera:
@@ -73,6 +74,9 @@ class MjpegCamera:
             raise CameraError(f"There is no JPEG picture in {self._path}") from None
         except OSError as error:
             raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+        except MemoryError:
+            self._pictures = self._play()  # that generator has ended
+            raise
 
     def _play(self) -> Generator[bytes, None, None]:
         """Yield the pictures for ever; end when a whole round brought none."""
@@ -155,14 +159,15 @@ class PipeCamera:
         Raises CameraError when the last writer has closed the pipe.
         """
         deadline = time.monotonic() + timeout
-        while True:
-            left = max(deadline - time.monotonic(), 0)
-            if not self._poll.poll(left * 1000):
-                return None
+        left = timeout
+        while left >= 0 and self._poll.poll(left * 1000):
             arrived = time.monotonic()
-            pictures = self._splitter.feed(self._drain())
+            pictures = self._feed()
             if pictures:
                 return Shot(pictures[-1], arrived)
+            # A writer that never pauses, and sends no picture, must not hold us here.
+            left = deadline - time.monotonic()
+        return None
 
     def close(self) -> None:
         """Close the pipe."""
@@ -171,7 +176,15 @@ class PipeCamera:
             os.close(self._fd)
             self._fd = -1
 
-    def _drain(self) -> bytes:
+    def _feed(self) -> list[bytes]:
+        try:
+            return self._splitter.feed(self._drain())
+        except MemoryError:
+            # What came is lost in part: the halves of two pictures must not become one.
+            self._splitter.forget()
+            raise
+
+    def _drain(self) -> bytearray:
         """Return what lies in the pipe, so that of several pictures the newest is found."""
         data = bytearray()
         while len(data) < _AT_ONCE:
@@ -184,7 +197,7 @@ class PipeCamera:
             data += chunk
         if not data:
             raise CameraError(f"The program writing pictures to {self._path} has stopped")
-        return bytes(data)
+        return data
 
 
 def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCamera | None:

@@ -183,7 +183,11 @@ class VideoCamera:
         if not whole:
             self.invalid += 1
             return None
-        return Shot(_encode(image, self._settings), due)
+        try:
+            return Shot(_encode(image, self._settings), due)
+        except ValueError:
+            self.invalid += 1
+            return None
 
     def close(self) -> None:
         """Close the file."""
@@ -224,7 +228,10 @@ class NetworkCamera:
         Raises CameraError if it fails in that time, otherwise read() does.
         """
         _load_opencv()
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise CameraError(f"The system is out of threads: {error}") from error
         if self._opened.wait(1):
             self._mailbox.check()
 
@@ -234,7 +241,11 @@ class NetworkCamera:
         if received is None:
             return None
         image, arrived = received
-        return Shot(_encode(image, self._settings), arrived)
+        try:
+            return Shot(_encode(image, self._settings), arrived)
+        except ValueError:
+            self.invalid += 1
+            return None
 
     def close(self) -> None:
         """Let go of the connection; its thread ends when OpenCV comes back to it."""
@@ -247,7 +258,7 @@ class NetworkCamera:
     def _receive(self) -> None:
         try:
             self._receive_from(self._connect())
-        except CameraError as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, read() has to know
             self._mailbox.fail(error)
         self._opened.set()
 
@@ -276,7 +287,9 @@ def _load_opencv() -> Any:
     try:
         return jpeg.load_opencv()
     except ImportError as error:
-        raise CameraError("This camera needs OpenCV, which is not installed") from error
+        raise CameraError(
+            "This camera needs OpenCV, which is not installed, or does not load"
+        ) from error
 
 
 def _encode(image: Any, settings: CameraSettings) -> bytes:

@@ -50,7 +50,9 @@ class PatternCamera:
         try:
             jpeg.load_opencv()
         except ImportError as error:
-            raise CameraError("The test pattern needs OpenCV, which is not installed") from error
+            raise CameraError(
+                "The test pattern needs OpenCV, which is not installed, or does not load"
+            ) from error
         self._glyphs = {text: self._draw_glyph(text) for text in "0123456789:. "}
         self._card = self._draw_card()
 
@@ -63,8 +65,12 @@ class PatternCamera:
         now = time.time() - (time.monotonic() - captured_at)
         self._update(now)
         asked = self._settings
-        image = jpeg.turn(self._card, asked.rotation, asked.hflip, asked.vflip)
-        return Shot(jpeg.encode(image, asked.quality), captured_at)
+        try:
+            image = jpeg.turn(self._card, asked.rotation, asked.hflip, asked.vflip)
+            return Shot(jpeg.encode(image, asked.quality), captured_at)
+        except ValueError:
+            self.invalid += 1
+            return None
 
     def close(self) -> None:
         """Forget the card."""

@@ -33,7 +33,8 @@ class ReorientedCamera:
             jpeg.load_opencv()
         except ImportError as error:
             raise CameraError(
-                "Turning this camera's picture needs OpenCV, which is not installed"
+                "Turning this camera's picture needs OpenCV,"
+                " which is not installed, or does not load"
             ) from error
         self._camera.open()
 

@@ -111,6 +111,7 @@
       picture.alt = `${name} camera`;
     }
     element("watching").textContent = `${status.watching} watching`;
+    element("logout").hidden = !status.password;
   }
 
   function judge(status) {
@@ -155,8 +156,10 @@
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), ANSWER_MS);
     try {
-      const options = { cache: "no-store", signal: stop.signal };
+      const headers = { Accept: "application/json" };
+      const options = { cache: "no-store", headers, signal: stop.signal };
       const answer = await fetch(`/status?key=${key || ""}`, options);
+      if (answer.status === 401) location.replace("/login");
       if (!answer.ok) throw new Error(`status ${answer.status}`);
       return await answer.json();
     } finally {
@@ -267,6 +270,12 @@
     }
   }
 
+  async function logOut() {
+    pause();
+    await fetch("/logout", { method: "POST" }).catch(() => null);
+    location.replace("/login");
+  }
+
   // Safari knows full screen only under its own name, and on iPhones not at all.
   const root = document.documentElement;
   const enter = root.requestFullscreen || root.webkitRequestFullscreen;
@@ -291,6 +300,7 @@
   window.addEventListener("pagehide", pause);
   element("snapshot").addEventListener("click", snapshot);
   element("fullscreen").addEventListener("click", toggleFullscreen);
+  element("logout").addEventListener("click", logOut);
   for (const event of ["fullscreenchange", "webkitfullscreenchange"]) {
     document.addEventListener(event, labelFullscreen);
   }

@@ -111,6 +111,15 @@ class Container:
         """Return the address of something that it serves."""
         return f"http://{self.address}:{port}{path}"
 
+    def address_here(self, address: str) -> None:
+        """Give this machine's end of the cable a further address, as ADDRESS/PREFIX."""
+        _output(["ip", "address", "replace", address, "dev", f"ve-{self._name}", "nodad"])
+
+    def address_there(self, address: str) -> None:
+        """Give the container's end a further address, as ADDRESS/PREFIX."""
+        enter = ["nsenter", f"--target={self.leader()}", "--net"]
+        _output([*enter, "ip", "address", "replace", address, "dev", "host0", "nodad"])
+
     def reboot(self) -> None:
         """Boot it anew from inside, and wait until all that starts at boot has started."""
         assert self._process is not None, "it was not booted"

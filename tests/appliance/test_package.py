@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +47,7 @@ def install(machine: Container, package: Package) -> None:
 
 
 class Reader:
-    """Follows README word for word; only apt's question is answered beforehand."""
+    """Follows README word for word; only questions are answered beforehand."""
 
     def __init__(self, machine: Container) -> None:
         self._machine = machine
@@ -64,8 +66,22 @@ class Reader:
     def _type(self, command: str) -> str:
         # These tell by their exit code that there is no camera, as in this machine.
         check = command not in ("doorbelld status", "doorbelld cameras")
+        if command.endswith(" passwd"):
+            command = f"echo 'correct horse' | {command}"
         shell = f"cd /root && PATH=/usr/local/bin:$PATH && {command}"
         return self._machine.run("sh", "-c", shell, check=check)
+
+
+def secure_page(machine: Container) -> bytes:
+    """Return the page as somebody gets it who trusts the machine's own certificate."""
+    certificate = machine.root / "etc/doorbelld/tls.crt"
+    context = ssl.create_default_context(cafile=str(certificate))
+    url = machine.url("/", 80).replace("http:", "https:")
+    try:
+        with urllib.request.urlopen(url, context=context) as answer:
+            return bytes(answer.read())
+    except urllib.error.URLError:
+        return b""
 
 
 def test_readme_can_be_followed_word_for_word(clean_machine: Container, package: Package) -> None:
@@ -89,6 +105,17 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     assert cameras == "No camera found; check that one is plugged in\n"
     with urllib.request.urlopen(clean_machine.url("/", 80)) as answer:
         assert b"<title>Back door</title>" in answer.read()
+    reader.follow("Who may watch")
+    with urllib.request.urlopen(clean_machine.url("/", 80)) as answer:
+        policy = answer.headers["Content-Security-Policy"]
+    assert policy.endswith("; frame-ancestors http://homeassistant.local:8123")
+    said = reader.follow("A password")
+    assert said[0].startswith("From now on the page asks for this password")
+    assert said[1] == "Nobody is asked for a password any more.\n"
+    reader.follow("HTTPS")
+    eventually(lambda: b"<title>Back door</title>" in secure_page(clean_machine), "the page by TLS")
+    key = clean_machine.run("stat", "--format=%U %a", "/etc/doorbelld/tls.key")
+    assert key == "doorbelld 600\n"
     reader.follow("Upgrade, remove")
     assert fetch(clean_machine, "/")[0] == 0
 

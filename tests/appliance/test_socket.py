@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from tests.appliance.container import Container
 
 RESTARTS = 50
-COMMANDS = ["systemctl enable doorbelld.socket", "systemctl restart doorbelld"]
+COMMANDS = [
+    "systemctl stop doorbelld",
+    "systemctl enable --now doorbelld.socket",
+    "systemctl start doorbelld",
+]
 
 
 class Client(threading.Thread):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import threading
 
 import pytest
@@ -37,5 +38,8 @@ def test_a_library_that_fails_is_logged_and_forgotten(caplog: pytest.LogCaptureF
         raise RuntimeError("no")
 
     close_in_time("Camera 0", close)
-    assert caplog.messages == ["Camera 0: error while it was closed"]
+    (line,) = caplog.messages
+    assert re.fullmatch(
+        r"Camera 0: error while it was closed: RuntimeError: no, at test_closing\.py:\d+", line
+    )
     refuse_if_stuck("Camera 0")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.daemon import Daemon
+from tests.support.service_manager import ServiceManager
 
 
 @pytest.fixture(scope="module")
@@ -15,4 +16,11 @@ def doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     with Daemon(tmp_path_factory.mktemp("doorbell")) as found:
         found.start({"camera.resolution": "160x120"}, arguments=["-v"])
         found.wait_for_state("streaming")
+        yield found
+
+
+@pytest.fixture
+def manager() -> Iterator[ServiceManager]:
+    """Return a service manager that keeps what the daemons that it starts leave to each other."""
+    with ServiceManager() as found:
         yield found

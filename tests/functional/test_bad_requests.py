@@ -36,7 +36,7 @@ def refusal(doorbell: Daemon, request: bytes, status: int) -> str:
     [
         *("/nothing", "/video_feed/", "/Status", "/status.json", "/../etc/passwd", "*", "status"),
         *("/?action=command", "/?action=", "/web/app.js", "/app.js/", "/index", "/%00", "/%2e%2e/"),
-        *("/status%00", "/%ff", "/a\xe9", "//", "/..", "/./status", "/?action=stream&action=x"),
+        *("/status%00", "/%ff", "/a%e9", "//", "/..", "/./status", "/?action=stream&action=x"),
     ],
 )
 def test_404_for_what_is_not_there(doorbell: Daemon, path: str) -> None:
@@ -82,6 +82,7 @@ def test_405_for_any_method(doorbell: Daemon, method: str) -> None:
         b"GET / HTTP/x.y\r\n\r\n",
         b"GET / FTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\xff\r\n\r\n",
+        b"GET /a\xe9 HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nSpace : before the colon\r\n\r\n",
@@ -125,7 +126,7 @@ def test_400_for_a_bad_frame_rate(doorbell: Daemon, fps: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/video_feed", "/status"])
-@pytest.mark.parametrize("key", ["x" * 65, "%0a", "a%00b", "%1b[31m", "%e2%80%a8", "\x07"])
+@pytest.mark.parametrize("key", ["x" * 65, "%0a", "a%00b", "%1b[31m", "%e2%80%a8", "%07"])
 def test_400_for_a_bad_key(doorbell: Daemon, path: str, key: str) -> None:
     with doorbell.connect() as sock:
         sock.sendall(f"GET {path}?key={key} HTTP/1.1\r\n\r\n".encode())
@@ -164,7 +165,7 @@ def test_longest_head_there_may_be_is_answered(doorbell: Daemon) -> None:
     ("path", "same"),
     [
         ("http://doorbell.local:5000/healthz", "/healthz"),
-        ("http://user:word@doorbell/healthz?x=1", "/healthz"),
+        ("http://user:word@localhost/healthz?x=1", "/healthz"),
         ("/%68ealthz", "/healthz"),
         ("//healthz", "/healthz"),
         ("/healthz?", "/healthz"),
@@ -183,11 +184,15 @@ def test_other_spellings_of_the_same_path(doorbell: Daemon, path: str, same: str
     assert answer.headers["Content-Type"] == expected.getheader("Content-Type")
 
 
+SOUND = b"Content-Length: %d\r\n" % len(POISON)
+"""With a POST this is a body that can be read, see test_bodies.py."""
+
+
 @pytest.mark.parametrize(
     "length",
     [
-        b"Content-Length: %d\r\n" % len(POISON),
-        b"content-length:%d\r\n" % len(POISON),
+        SOUND,
+        SOUND * 2,
         b"Content-Length: 0\r\nContent-Length: %d\r\n" % len(POISON),
         b"Content-Length: +0%d\r\n" % len(POISON),
         b"Content-Length: nonsense\r\n",
@@ -213,6 +218,8 @@ def test_other_spellings_of_the_same_path(doorbell: Daemon, path: str, same: str
 )
 def test_body_is_never_taken_for_a_request(doorbell: Daemon, line: bytes, length: bytes) -> None:
     """Whatever is answered: one answer only, and then the connection is closed."""
+    if length == SOUND and line.startswith(b"POST "):
+        length += b"Connection: close\r\n"
     with doorbell.connect() as sock:
         sock.sendall(line + b" HTTP/1.1\r\n" + length + b"\r\n" + POISON)
         data = read_to_end(sock)

@@ -32,7 +32,7 @@ def test_out_of_descriptors_it_serves_on_and_recovers(
             pipe_camera.show(jpeg(number))
             assert stream.part().body == jpeg(number)
         # The longest waiting made room; who asks is answered, if not at once.
-        silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: door\r\n\r\n")
+        silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         silent[-1].settimeout(GUARD)
         for sock in silent[:-1]:
             sock.close()
@@ -50,7 +50,7 @@ def test_a_flood_from_one_address_pushes_out_itself_alone(daemon: Daemon) -> Non
         )
         flood = [stack.enter_context(daemon.connect()) for _ in range(300)]
         assert flood[0].recv(1) == b"", "the longest waiting was shown out"
-        flood[-1].sendall(b"GET / HTTP/1.1\r\nHost: door\r\n\r\n")
+        flood[-1].sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_answer(flood[-1]).status == 200
-        other.sendall(b"GET / HTTP/1.1\r\nHost: door\r\n\r\n")
+        other.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert read_answer(other).status == 200

@@ -134,7 +134,10 @@ def test_status(doorbell: Daemon) -> None:
     with Stream(doorbell, "/video_feed?key=k1") as stream:
         stream.part()
         status = doorbell.status()
-    assert list(status) == ["version", "uptime_s", "camera", "watching", "viewers", "limits"]
+    assert list(status) == [
+        *("version", "uptime_s", "camera", "watching", "viewers", "limits", "password"),
+    ]
+    assert status["password"] is False
     assert status["version"] == __version__
     assert status["uptime_s"] > 0
     camera = status["camera"]
@@ -264,6 +267,6 @@ def test_who_closes_its_half_after_the_request_is_answered(doorbell: Daemon) -> 
 
 def test_request_may_come_in_pieces(doorbell: Daemon) -> None:
     with doorbell.connect() as sock:
-        for byte in b"GET /healthz HTTP/1.1\r\nHost: doorbell\r\n\r\n":
+        for byte in b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n":
             sock.sendall(bytes([byte]))
         assert read_answer(sock).body == b"ok\n"

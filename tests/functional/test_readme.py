@@ -18,7 +18,10 @@ CHECKOUT = README.partition("## Use it from other programs")[2]
 """What stands before is for the installed package, and followed in a booted machine."""
 
 COMMANDS = "\n".join(re.findall(r"```sh\n(.*?)```", CHECKOUT, re.DOTALL)).splitlines()
-CI = ("make test", "make lint", "make test-appliance")
+CI = (
+    *("make test", "make lint", "make test-appliance"),
+    *('make fuzz ARGS="--seconds 120"', 'make soak ARGS="--minutes 2"'),
+)
 
 
 @pytest.fixture

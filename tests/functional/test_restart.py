@@ -14,7 +14,7 @@ from tests.support.daemon import GUARD, Daemon
 from tests.support.systemd import socket_unit
 
 RESTARTS = 5
-HEAD = b"GET / HTTP/1.1\r\nHost: doorbell\r\n"
+HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.fixture

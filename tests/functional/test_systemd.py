@@ -238,6 +238,24 @@ def test_sockets_for_another_process_are_let_alone(daemon: Daemon) -> None:
         assert daemon.status()["version"]
 
 
+@pytest.mark.parametrize("count", ["many", "", "-1", "\N{SUPERSCRIPT TWO}", "99"])
+def test_nonsense_about_sockets_is_ignored(daemon: Daemon, tmp_path: Path, count: str) -> None:
+    pid = 'import os; os.environ["LISTEN_PID"] = str(os.getpid())'
+    environ = {**service(tmp_path, "pid", pid), "LISTEN_FDS": count}
+    daemon.start(environ=environ)
+    assert daemon.status()["version"]
+    assert f"WARNING: LISTEN_FDS={count}" in daemon.log()
+
+
+def test_socket_that_nobody_can_connect_to_is_not_used(daemon: Daemon) -> None:
+    one, other = socket.socketpair()
+    with one, other, Path("/dev/null").open() as file:
+        fds = [one.fileno(), file.fileno()]
+        daemon.start(prefix=socket_unit(fds), pass_fds=fds)
+        assert daemon.status()["version"]
+    assert daemon.log().count("is not used") == 2
+
+
 @pytest.mark.parametrize(("under_systemd", "code"), [(True, 78), (False, 2)])
 def test_bad_configuration_is_told_apart_by_the_exit_code(
     daemon: Daemon, systemd: Systemd, under_systemd: bool, code: int

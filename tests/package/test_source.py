@@ -10,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import doorbelld
-from doorbelld.config import Config
+from doorbelld.settings import Config
 from tests.support.daemon import ROOT
 
 DEBIAN = ROOT / "debian"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -27,11 +28,19 @@ class Watcher:
         """The pictures so far."""
         return [part.body for part in self.parts]
 
+    @property
+    def torn(self) -> bool:
+        """Whether its stream has ended in the middle of a part."""
+        return self.ended and bool(self._buffer)
+
     def receive(self) -> None:
         """Take what has come."""
         try:
             data = self.socket.recv(1 << 20)
-        except BlockingIOError:
+            # Of what TLS holds already the selector knows nothing.
+            while isinstance(self.socket, ssl.SSLSocket) and self.socket.pending():
+                data += self.socket.recv(1 << 20)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
         except ConnectionResetError:
             data = b""
@@ -75,13 +84,21 @@ class Crowd:
         self._selector = selectors.DefaultSelector()
 
     def join(
-        self, count: int = 1, path: str = "/video_feed", source: str = "127.0.0.1", buffer: int = 0
+        self,
+        count: int = 1,
+        path: str = "/video_feed",
+        source: str = "127.0.0.1",
+        buffer: int = 0,
+        headers: str = "",
     ) -> list[Watcher]:
-        """Let ``count`` more ask for the stream, with a small receive ``buffer`` if given."""
+        """Let ``count`` more ask for the stream, with a small receive ``buffer`` if given.
+
+        ``headers`` are further lines of the request, each with its end.
+        """
         new = []
         for _ in range(count):
             sock = self._daemon.connect(source=source, buffer=buffer)
-            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: doorbell\r\n\r\n".encode())
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
             sock.setblocking(False)
             watcher = Watcher(sock)
             self._selector.register(sock, selectors.EVENT_READ, watcher)

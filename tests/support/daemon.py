@@ -37,6 +37,8 @@ def eventually(look: Callable[[], T | None], what: str, guard: float = GUARD) ->
 class Daemon:
     """A doorbelld of the test's own. Its log is kept in a file and must hold no traceback."""
 
+    scheme = "http"
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.command = [sys.executable, "-m", "doorbelld"]
@@ -70,7 +72,7 @@ class Daemon:
                 **popen,
             )
         if wait:
-            self.port = int(self.wait_for_log(r"open http://\S+:(\d+)/")[1])
+            self.port = int(self.wait_for_log(r"open https?://\S+:(\d+)/")[1])
         return self
 
     @property
@@ -154,7 +156,8 @@ class Daemon:
         self, path: str, method: str = "GET", headers: Mapping[str, str] = {}
     ) -> tuple[http.client.HTTPResponse, bytes]:
         """Return the answer to a request on a connection of its own, with its body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=GUARD)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
+        connection.sock = self.connect()
         try:
             connection.request(method, path, headers=dict(headers))
             answer = connection.getresponse()

@@ -47,7 +47,7 @@ class Phone:
 
     def open(self, daemon: Daemon, port: int = 0) -> Phone:
         """Open the page; another ``port`` is that of something in between."""
-        self._origin = f"http://127.0.0.1:{port or daemon.port}/"
+        self._origin = f"{daemon.scheme}://127.0.0.1:{port or daemon.port}/"
         # "load" would wait for the first picture.
         self.page.goto(self._origin, wait_until="domcontentloaded")
         return self

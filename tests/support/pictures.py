@@ -34,3 +34,9 @@ def big_jpeg(kilobytes: int = 400) -> bytes:
         if len(data) >= kilobytes * 1024:
             return data
         side += 64
+
+
+def huge_jpeg(megabytes: int, number: int = 0) -> bytes:
+    """Return a JPEG of so many megabytes, most of them zeros that no decoder needs."""
+    small = jpeg(number)
+    return small[:-2] + bytes(megabytes * 1024 * 1024 - len(small)) + small[-2:]

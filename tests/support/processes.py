@@ -8,15 +8,30 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def sockets(pid: int) -> set[str]:
-    """Return the process's open sockets, each by the name that /proc gives it."""
-    found = set()
+def descriptors(pid: int) -> list[str]:
+    """Return what the process has open, each by the name that /proc gives it."""
+    found = []
     for entry in os.scandir(f"/proc/{pid}/fd"):
         with suppress(FileNotFoundError):  # closed in the meantime
-            target = str(Path(entry.path).readlink())
-            if target.startswith("socket:"):
-                found.add(target)
+            found.append(str(Path(entry.path).readlink()))
     return found
+
+
+def sockets(pid: int) -> set[str]:
+    """Return the process's open sockets, each by the name that /proc gives it."""
+    return {target for target in descriptors(pid) if target.startswith("socket:")}
+
+
+def resident(pid: int) -> int:
+    """Return how many bytes of memory the process really takes."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def mapped(pid: int) -> int:
+    """Return how many bytes of address space the process has taken."""
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def threads(pid: int) -> int:

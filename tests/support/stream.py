@@ -21,7 +21,7 @@ class Stream:
 
     def __init__(self, daemon: Daemon, path: str = "/video_feed", accept: str = "*/*") -> None:
         self.socket = daemon.connect()
-        request = f"GET {path} HTTP/1.1\r\nHost: doorbell\r\nAccept: {accept}\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
         self.socket.sendall(request.encode())
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import socket
 import sys
@@ -10,6 +11,12 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.daemon import GUARD, ROOT
+
+
+def environment_of_the_unit() -> dict[str, str]:
+    """Return what our unit puts into the daemon's environment."""
+    unit = (ROOT / "systemd/doorbelld.service").read_text(encoding="ascii")
+    return dict(re.findall(r"^Environment=(\w+)=(\S+)$", unit, re.MULTILINE))
 
 
 class Systemd:
@@ -47,6 +54,18 @@ class Systemd:
             self.next()
         return self.heard[before:]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether no further message would fit: the next sender has to wait."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(str(self._path))
+            return not select.select([], [sender], [], 0)[1]
+
+    def leave(self) -> None:
+        """Be gone, and with it the address."""
+        self._socket.close()
+        self._path.unlink()
+
     def _has_mail(self, timeout: float) -> bool:
         return bool(select.select([self._socket], [], [], timeout)[0])
 
@@ -64,25 +83,26 @@ class Systemd:
 
 _INHERIT = """
 import os, sys
-fds = [int(fd) for fd in sys.argv[1].split(",")]
+fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
 copies = [os.dup(fd) for fd in fds]  # so that none is overwritten
 for number, fd in enumerate(copies, 3):
     os.dup2(fd, number)
     os.set_inheritable(number, True)  # which dup2 leaves alone if they are the same
-os.closerange(3 + len(fds), 256)
+os.closerange(3 + len(fds), 8192)
 os.environ["LISTEN_FDS"] = str(len(fds))
 os.environ["LISTEN_PID"] = str(os.getpid() + int(sys.argv[2]))
 os.execv(sys.argv[3], sys.argv[3:])
 """
 
 
-def socket_unit(sockets: Sequence[socket.socket], *, for_another: bool = False) -> list[str]:
+def socket_unit(sockets: Sequence[socket.socket | int], *, for_another: bool = False) -> list[str]:
     """Return a command that passes its descriptors on as systemd does, to the one after it.
 
-    The sockets must be inherited by it (``pass_fds``). ``for_another`` passes them to another
-    process: nobody should take them.
+    The sockets, or other descriptors, must be inherited by it (``pass_fds``). ``for_another``
+    passes them to another process: nobody should take them.
     """
-    numbers = ",".join(str(sock.fileno()) for sock in sockets)
+    fds = [each if isinstance(each, int) else each.fileno() for each in sockets]
+    numbers = ",".join(str(fd) for fd in fds)
     return [sys.executable, "-S", "-c", _INHERIT, numbers, str(int(for_another))]
 
 

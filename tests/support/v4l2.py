@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.support import preload
 from tests.support.daemon import GUARD, ROOT
 
 if TYPE_CHECKING:
@@ -26,11 +27,7 @@ DEVICE = "/dev/video9"
 
 def build(folder: Path) -> Path:
     """Compile the camera into ``folder``; return the library."""
-    library = folder / "v4l2_camera.so"
-    source = Path(__file__).with_name("v4l2_camera.c")
-    flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]
-    subprocess.run(["gcc", *flags, "-o", library, source, "-ldl"], check=True)
-    return library
+    return preload.build("v4l2_camera", folder)
 
 
 class V4l2Device:

@@ -21,6 +21,7 @@ class WebCamera:
         encoded = base64.b64encode(credentials.encode()).decode()
         self._password = f"Basic {encoded}" if credentials else ""
         self._hang_up = threading.Event()
+        self._cut = threading.Event()
         self._server = ThreadingHTTPServer(
             ("127.0.0.1", 0), self._make_handler(pictures, framerate)
         )
@@ -36,6 +37,18 @@ class WebCamera:
         """End every stream."""
         self._hang_up.set()
 
+    def come_back(self) -> None:
+        """Serve whoever comes from now on."""
+        self._hang_up.clear()
+
+    def cut_off(self) -> None:
+        """Break off every stream in the middle of a picture, those to come included."""
+        self._cut.set()
+
+    def go_on(self) -> None:
+        """Serve whole pictures again."""
+        self._cut.clear()
+
     def __enter__(self) -> WebCamera:
         self._thread.start()
         return self
@@ -47,7 +60,7 @@ class WebCamera:
         self._thread.join()
 
     def _make_handler(self, pictures: list[bytes], framerate: float) -> Any:
-        hang_up, requests, password = self._hang_up, self.requests, self._password
+        hang_up, cut, requests, password = self._hang_up, self._cut, self.requests, self._password
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -63,11 +76,12 @@ class WebCamera:
                 self.end_headers()
                 for data in itertools.cycle(pictures):
                     head = f"--part\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
+                    part = head.encode() + b"\r\n\r\n" + data + b"\r\n"
                     try:
-                        self.wfile.write(head.encode() + b"\r\n\r\n" + data + b"\r\n")
+                        self.wfile.write(part[: len(part) // 2] if cut.is_set() else part)
                     except OSError:
                         return
-                    if hang_up.wait(1 / framerate):
+                    if cut.is_set() or hang_up.wait(1 / framerate):
                         return
 
             def log_message(self, *_: object) -> None:

@@ -1,0 +1,304 @@
+"""Daemon: all parts from above; built, started, looked after until a signal, stopped.
+
+    camera ──JPEG──▶ CaptureThread ──Frame──▶ Broadcaster ──bytes──▶ every viewer's socket
+                                                   ▲
+                                        sockets handed over by
+                                                   │
+    clients ──▶ AcceptLoop ──requests──▶ handler threads ──▶ page, snapshot, status
+
+Only this module and the command know the configuration; everything else takes plain arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import select
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from doorbelld import __version__, assets, config, interfaces, listeners, systemd, tls
+from doorbelld.access import Access
+from doorbelld.broadcast import Broadcaster
+from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.capture import CaptureSettings, CaptureThread
+from doorbelld.config import ConfigError
+from doorbelld.handover import Handover
+from doorbelld.httpd import Server
+from doorbelld.login import Login
+from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection, Config
+from doorbelld.tls import CertificateError
+from doorbelld.wakeup import Wakeup
+
+_log = logging.getLogger(__name__)
+
+_LOOK_INTERVAL = 1.0
+"""Seconds between looks at the threads, and between STATUS lines."""
+
+_SWITCH_INTERVAL = 0.0002
+"""Seconds a thread may keep the interpreter from another that wants it. Python's own 5 ms
+would let one busy handler thread delay the broadcaster by that much at every single send."""
+
+
+class Daemon:
+    """All parts of a running doorbelld; ``load`` reads the configuration again."""
+
+    def __init__(
+        self,
+        settings: Config,
+        sockets: Sequence[socket.socket],
+        load: Callable[[], Config],
+        context: ssl.SSLContext | None,
+        login: Login,
+        handover: Handover,
+    ) -> None:
+        self._settings = settings
+        self._listen = settings.server.listen
+        self._sockets = sockets
+        self._load = load
+        self._notifier = systemd.Notifier()
+        handover.seal(login.seal)
+        self._broadcaster = Broadcaster(
+            max_viewers=settings.server.max_viewers,
+            stall_timeout=settings.server.stall_timeout,
+            handover=handover,
+        )
+        self._capture = CaptureThread(_capture_settings(settings.camera), self._broadcaster.publish)
+        self._server = Server(
+            sockets,
+            broadcaster=self._broadcaster,
+            camera_status=self._capture.status,
+            access=_access(settings.access),
+            login=login,
+            assets=assets.load(settings.camera.name),
+            max_requests=settings.server.max_requests,
+            header_timeout=settings.server.header_timeout,
+            stall_timeout=settings.server.stall_timeout,
+            tls=context,
+            hsts=settings.access.hsts,
+        )
+
+    def run(self) -> NoReturn:
+        """Start everything, wait for a signal, stop everything, and end the process.
+
+        Not by the interpreter's own way out: that takes back the handlers, so that a second
+        signal from somebody impatient would count as a crash; it pulls the rug from under a
+        thread that a driver still holds; and it takes a while, in which those who go on
+        watching would see nothing.
+        """
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        _raise_descriptor_limit(self._settings.server.max_viewers)
+        wakeup = _catch_signals()
+        code = self._wait(wakeup) if self._start() else 1
+        signal.set_wakeup_fd(-1)  # From here on signals change nothing.
+        wakeup.close()
+        self._stop()
+        logging.shutdown()
+        os._exit(code)
+
+    def _start(self) -> bool:
+        """Start the threads, and tell where the page is; return whether they run."""
+        try:
+            self._broadcaster.start()  # Whoever joins comes after those of the process before.
+            self._server.start()
+            self._capture.start()
+        except RuntimeError as error:  # This is how threading puts it.
+            _log.critical("the system is out of threads (%s): stopping, to be started anew", error)
+            return False
+        host = interfaces.outward_address() or socket.gethostname()
+        secure = self._server.tls
+        for url in sorted({listeners.url(each, host, secure=secure) for each in self._sockets}):
+            _log.info("doorbelld %s: open %s", __version__, url)
+        self._notifier.ready()
+        return True
+
+    def _wait(self, wakeup: Wakeup) -> int:
+        """Look after the threads until a signal says stop, or one of them fails."""
+        watchdog = systemd.watchdog_seconds()
+        interval = min(_LOOK_INTERVAL, watchdog / 3) if watchdog else _LOOK_INTERVAL
+        threads = (self._server, self._capture, self._broadcaster)
+        poll = select.poll()  # Descriptors may be too many for select().
+        poll.register(wakeup, select.POLLIN)
+        while True:
+            poll.poll(interval * 1000)
+            for number in wakeup.clear():
+                if number != signal.SIGHUP:
+                    _log.info("%s: stopping", signal.Signals(number).name)
+                    return 0
+                self._reload()
+            if not all(thread.alive for thread in threads):
+                _log.critical("a thread has failed: stopping, to be started anew")
+                return 1
+            self._capture.look()
+            if self._server.login.refresh():
+                self._let_in_anew()
+            self._notifier.status(self._status())
+            oldest = min(thread.beat for thread in threads)
+            if watchdog and time.monotonic() - oldest < watchdog:
+                self._notifier.watchdog()
+
+    def _status(self) -> str:
+        camera = self._capture.status()
+        text = f"{camera['state'].capitalize()}: {camera['detail']}"
+        if camera["state"] == "streaming":
+            text += f" at {camera['fps']:.0f} fps"
+        return f"{text}; {self._broadcaster.watching} watching"
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        try:
+            settings = self._load()
+            self._apply(settings, tls_context(settings.access), self._login(settings.access))
+            _log.info("the configuration was read again")
+        except ConfigError as error:
+            for problem in error.problems:
+                _log.error("%s", problem)
+            _log.error("the configuration stays as it was")
+        except OSError as error:  # such as a shortage of descriptors
+            _log.error("the configuration stays as it was: %s", error)
+        self._notifier.ready()
+
+    def _login(self, section: AccessSection) -> Login:
+        """Return the one there is, which knows who has failed, unless the file is another."""
+        there = self._server.login
+        return there if there.path == password_path(section) else open_login(section)
+
+    def _apply(self, settings: Config, context: ssl.SSLContext | None, login: Login) -> None:
+        """Change over to other settings; viewers whom these let in keep watching.
+
+        Raises OSError, and then has changed nothing, if the page's files cannot be read.
+        """
+        page = assets.load(settings.camera.name)
+        before, self._settings = self._settings, settings
+        self._broadcaster.max_viewers = settings.server.max_viewers
+        self._broadcaster.stall_timeout = settings.server.stall_timeout
+        self._server.set_limits(
+            max_requests=settings.server.max_requests,
+            header_timeout=settings.server.header_timeout,
+            stall_timeout=settings.server.stall_timeout,
+        )
+        self._server.access = _access(settings.access)
+        self._server.set_tls(context, hsts=settings.access.hsts)
+        self._server.dismiss_strangers()
+        if login is not self._server.login:
+            self._server.login = login
+            self._let_in_anew()
+        self._server.assets = page
+        if settings.camera != before.camera:
+            self._capture.reconfigure(_capture_settings(settings.camera))
+        if settings.server.listen != self._listen:
+            _log.warning("listen has changed: that takes a restart")
+
+    def _let_in_anew(self) -> None:
+        """End the streams that another password has opened, here and in the next process."""
+        self._broadcaster.dismiss(self._server.login.seal)
+
+    def _stop(self) -> None:
+        self._notifier.stopping()
+        ended = {
+            "accept": self._server.stop(),
+            "capture": self._capture.stop(),
+            "broadcast": self._broadcaster.stop(),
+        }
+        survivors = [name for name, has_ended in ended.items() if not has_ended]
+        if survivors:
+            _log.warning("left behind, still at work: %s", ", ".join(survivors))
+
+
+def camera_settings(section: CameraSection) -> CameraSettings:
+    """Return what a camera needs to know of the configuration."""
+    return CameraSettings(
+        width=section.resolution.width,
+        height=section.resolution.height,
+        framerate=section.framerate,
+        quality=section.quality,
+        rotation=section.rotation,
+        hflip=section.hflip,
+        vflip=section.vflip,
+        stall_timeout=section.stall_timeout,
+    )
+
+
+def _capture_settings(section: CameraSection) -> CaptureSettings:
+    return CaptureSettings(
+        open_camera=partial(open_camera, section.source, camera_settings(section)),
+        name=section.name,
+        source=config.without_password(section.source),
+        width=section.resolution.width,
+        height=section.resolution.height,
+        stall_timeout=section.stall_timeout,
+    )
+
+
+def _access(section: AccessSection) -> Access:
+    return Access(
+        networks=section.networks,
+        trusted_proxies=section.trusted_proxies,
+        hosts=section.hosts,
+        embed=section.embed,
+    )
+
+
+def password_path(section: AccessSection) -> Path | None:
+    """Return the file that keeps the password: a credential of systemd's before any other."""
+    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
+    if given.exists():
+        return given
+    return None if section.password_file == "none" else Path(section.password_file)
+
+
+def open_login(section: AccessSection) -> Login:
+    """Return what knows the password. Raises ConfigError where its file cannot be used."""
+    path = password_path(section)
+    try:
+        return Login(path, is_required=section.password_file != PASSWORD_FILE)
+    except ValueError as error:
+        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
+
+
+def tls_context(section: AccessSection) -> ssl.SSLContext | None:
+    """Return what TLS begins with, None where there is to be none.
+
+    Raises ConfigError where the certificate or its key cannot be used. Wrong dates are only
+    logged: a door that nobody can look at is worse, and at boot the clock may be what is wrong.
+    """
+    paths = (section.tls_certificate, section.tls_key)
+    if paths == ("none", "none"):
+        return None
+    if "none" in paths:
+        raise ConfigError(["[access] tls_certificate and tls_key: one is of no use alone"])
+    certificate, key = map(Path, paths)
+    try:
+        context = tls.server_context(certificate, key)
+    except CertificateError as error:
+        path = certificate if error.of == "certificate" else key
+        raise ConfigError([f"[access] tls_{error.of} = {path}: {error}"]) from None
+    wrong = tls.doubt(context, certificate)
+    if wrong:
+        _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
+    return context
+
+
+def _catch_signals() -> Wakeup:
+    """Return what wakes when a signal comes; its bytes are the signals' numbers."""
+    wakeup = Wakeup()
+    signal.set_wakeup_fd(wakeup.writer.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: None)
+    return wakeup
+
+
+def _raise_descriptor_limit(max_viewers: int) -> None:
+    """Allow as many open sockets as the system lets us have: every viewer is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most != resource.RLIM_INFINITY and most < max_viewers + 2000:
+        _log.warning("only %d files may be open: too few for %d viewers", most, max_viewers)

@@ -1,0 +1,47 @@
+"""What a viewer sees while the camera is well, and while it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+import doorbelld
+
+if TYPE_CHECKING:
+    from tests.support.stream import Stream
+
+SIZE = {"camera.resolution": "320x240"}
+"""What a daemon must be started with for its cards to be told from pictures."""
+
+READY_CARD = Path(doorbelld.__file__).with_name("placeholder.jpg").read_bytes()
+"""The one that is shown where none can be drawn."""
+
+
+def see(stream: Stream, data: bytes) -> None:
+    """Read the stream until this picture is shown."""
+    while stream.part().body != data:
+        pass
+
+
+def see_card(stream: Stream) -> None:
+    """Read the stream until a card is shown that was drawn for the fault."""
+    while not is_card(stream.part().body):
+        pass
+
+
+def see_picture(stream: Stream) -> bytes:
+    """Read the stream until a picture of the camera is shown; return it."""
+    while True:
+        data = stream.part().body
+        if not is_card(data) and data != READY_CARD:
+            return data
+
+
+def is_card(data: bytes) -> bool:
+    """Tell a card, dark in its corners, from the test card, which has bars there."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    assert image is not None
+    return image.shape == (240, 320) and bool(image[:20, :20].mean() < 60)

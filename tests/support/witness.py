@@ -1,0 +1,54 @@
+"""Witness: what people and programs are told by a daemon whose camera fails, and recovers."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from tests.support.condition import MARGIN, Condition
+from tests.support.daemon import Daemon, eventually
+
+_VIEWERS = re.compile(r"^\S+: (watching|left|lost|took)")
+
+
+class Witness:
+    """Remembers how the daemon was before the fault: its condition and its log."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+        self._before = Condition.of(daemon.pid)
+        self._said = len(daemon.log())
+
+    def said(self) -> list[str]:
+        """Return the lines logged since, but for viewers who come and go."""
+        lines = self._daemon.log()[self._said :].splitlines()
+        return [line for line in lines if not _VIEWERS.match(line)]
+
+    def sees_camera_offline(self, why: str) -> dict[str, Any]:
+        """Wait until the camera is told to be offline for a reason like ``why``, everywhere."""
+
+        def look() -> dict[str, Any] | None:
+            camera: dict[str, Any] = self._daemon.status()["camera"]
+            is_it = camera["state"] == "offline" and re.search(why, camera["detail"])
+            return camera if is_it else None
+
+        camera = eventually(look, f"offline because {why}")
+        detail = camera["detail"]
+        answer, body = self._daemon.request("/healthz")
+        assert (answer.status, body.decode()) == (503, f"offline: {detail}\n")
+        answer, body = self._daemon.request("/snapshot.jpg")
+        assert (answer.status, json.loads(body)) == (503, {"error": detail})
+        return camera
+
+    def sees_camera_well(self) -> dict[str, Any]:
+        """Wait until there is a picture, for everybody."""
+        camera = self._daemon.wait_for_state("streaming")
+        assert self._daemon.request("/healthz")[0].status == 200
+        answer, body = self._daemon.request("/snapshot.jpg")
+        assert (answer.status, body[:2], body[-2:]) == (200, b"\xff\xd8", b"\xff\xd9")
+        return camera
+
+    def sees_all_as_before(self, memory: int = MARGIN) -> None:
+        """Wait until descriptors, threads and memory are back where they were."""
+        self._before.wait_until_back(memory)
