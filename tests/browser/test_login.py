@@ -1,0 +1,144 @@
+"""The password on a phone: logging in, staying in, and being asked again."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from doorbelld.password import hashed
+from tests.browser.conftest import TEST_CARD, Phones
+from tests.support.daemon import Daemon, eventually
+from tests.support.phone import PORTRAIT, SMALL, Phone
+
+WORD, OTHER = "correct horse", "battery staple"
+
+
+def set_password(daemon: Daemon, password: str) -> None:
+    new = daemon.folder / "new"
+    new.write_text(hashed(password))
+    new.replace(daemon.folder / "password")
+
+
+@pytest.fixture
+def locked(daemon: Daemon) -> Daemon:
+    """Return a daemon with a password and a picture."""
+    set_password(daemon, WORD)
+    daemon.start({**TEST_CARD, "access.password_file": daemon.folder / "password"})
+    daemon.wait_for_log("camera streaming")
+    return daemon
+
+
+def at_the_form(phone: Phone) -> None:
+    expect(phone.page.locator("#password")).to_be_focused()
+    assert phone.page.url.endswith("/login")
+    assert phone.page.title() == "Doorbell"
+
+
+def log_in(phone: Phone, password: str = WORD) -> None:
+    at_the_form(phone)
+    phone.page.keyboard.type(password)
+    phone.page.get_by_role("button", name="See who is there").tap()
+
+
+def test_who_knows_the_password_sees_who_is_there(phone: Phone, locked: Daemon) -> None:
+    log_in(phone.open(locked))
+    phone.wait_for("live")
+    assert phone.page.url == f"http://127.0.0.1:{locked.port}/"
+    phone.page.reload(wait_until="domcontentloaded")
+    phone.wait_for("live")
+    (cookie,) = phone.page.context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert phone.evaluate("() => document.cookie") == ""
+
+
+def test_wrong_password_is_told_and_can_be_mended(phone: Phone, locked: Daemon) -> None:
+    log_in(phone.open(locked), "wrong horse")
+    message = phone.page.get_by_role("alert")
+    expect(message).to_have_text("That is not the password.")
+    log_in(phone)
+    phone.wait_for("live")
+
+
+def test_form_works_without_scripts(phones: Phones, locked: Daemon) -> None:
+    phone = phones(java_script_enabled=False).open(locked)
+    log_in(phone)
+    expect(phone.page.locator("noscript img.picture")).to_be_visible()
+
+
+def test_log_out_asks_again(phone: Phone, locked: Daemon) -> None:
+    log_in(phone.open(locked))
+    phone.wait_for("live")
+    phone.page.get_by_role("button", name="Log out").tap()
+    at_the_form(phone)
+    phone.page.goto(f"http://127.0.0.1:{locked.port}/", wait_until="domcontentloaded")
+    at_the_form(phone)
+    assert locked.log().count("1 watching") == 1
+
+
+@pytest.mark.parametrize("size", [SMALL, PORTRAIT])
+def test_three_buttons_find_room(phones: Phones, locked: Daemon, size: tuple[int, int]) -> None:
+    phone = phones(size).open(locked)
+    log_in(phone)
+    phone.wait_for("live")
+    expect(phone.page.locator("#logout")).to_be_visible()
+    for name in ("snapshot", "fullscreen", "logout"):
+        room = f"() => {{ const b = document.getElementById('{name}'); return"
+        assert phone.evaluate(f"{room} b.scrollWidth <= b.clientWidth; }}"), name
+
+
+def test_without_a_password_nobody_can_log_out(phone: Phone, doorbell: Daemon) -> None:
+    phone.open(doorbell).wait_for("live")
+    expect(phone.page.locator("#logout")).to_be_hidden()
+
+
+def test_open_page_asks_for_the_new_password(phone: Phone, locked: Daemon) -> None:
+    log_in(phone.open(locked))
+    phone.wait_for("live")
+    set_password(locked, OTHER)
+    log_in(phone, OTHER)
+    phone.wait_for("live")
+
+
+def test_link_from_another_site_leads_to_the_picture(phone: Phone, locked: Daemon) -> None:
+    log_in(phone.open(locked))
+    phone.wait_for("live")
+    # What belongs to another site brings no cookie of ours along; its own page here asks again.
+    phone.page.goto(f"data:text/html,<a href='http://127.0.0.1:{locked.port}/'>Door</a>")
+    phone.page.get_by_role("link").tap()
+    phone.wait_for("live")
+
+
+def test_browser_has_nothing_to_complain_about(phone: Phone, locked: Daemon) -> None:
+    phone.open(locked)
+    at_the_form(phone)
+    # That it asks and is refused is how the form finds out whether somebody is in already.
+    refused = f"http://127.0.0.1:{locked.port}/status: 401"
+    eventually(lambda: refused in phone.problems, "the form has asked")
+    rest = [each for each in phone.problems if "401" not in each]
+    assert rest == []
+
+
+@pytest.mark.parametrize("size", [SMALL, (844, 390), (1280, 800)])
+def test_form_fits_every_screen(phones: Phones, locked: Daemon, size: tuple[int, int]) -> None:
+    phone = phones(size).open(locked)
+    at_the_form(phone)
+    for selector in ("#password", "button"):
+        box = phone.box(selector)
+        assert box["x"] >= 16
+        assert box["x"] + box["width"] <= size[0] - 16
+        assert box["height"] >= 48
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+
+
+def test_password_managers_find_what_they_look_for(phone: Phone, locked: Daemon) -> None:
+    phone.open(locked)
+    at_the_form(phone)
+    expect(phone.page.locator("form")).to_match_aria_snapshot("""
+      - textbox "Password"
+      - alert
+      - button "See who is there"
+    """)
+    found = phone.evaluate(
+        "() => Array.from(document.querySelectorAll('input'), (each) => each.autocomplete)"
+    )
+    assert found == ["username", "current-password"]

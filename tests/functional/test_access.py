@@ -1,0 +1,320 @@
+"""Who gets in: by address, by the name that is asked for, by the page that makes them ask."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from tests.functional.test_paths import EVERY_PATH
+from tests.support.crowd import Crowd
+from tests.support.daemon import Daemon, eventually
+from tests.support.raw import exchange, only_answer, read_to_end
+from tests.support.service_manager import ServiceManager
+from tests.support.stream import Stream
+
+STRANGER = "8.8.8.8"
+DASHBOARD = "http://dashboard.example:8123"
+ANYWHERE = {"Accept": "text/html,image/png,*/*"}
+"""What a browser says that follows a link."""
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Return a daemon behind a proxy at 127.0.0.1, so that a request may come from anywhere."""
+    with Daemon(tmp_path_factory.mktemp("proxied")) as found:
+        settings = {
+            "camera.resolution": "160x120",
+            "access.trusted_proxies": "127.0.0.1",
+            "access.hosts": "door.example.org",
+            "access.embed": DASHBOARD,
+        }
+        found.start(settings)
+        found.wait_for_state("streaming")
+        yield found
+
+
+def ask(
+    daemon: Daemon, path: str = "/status", method: str = "GET", **headers: str
+) -> tuple[HTTPResponse, bytes]:
+    """Ask with headers, written with _ for their hyphens; a stream is not waited out."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if path in ("/video_feed", "/stream", "/stream.mjpg", "/?action=stream"):
+        method = "HEAD"
+    return daemon.request(path, method, named)
+
+
+@pytest.mark.parametrize("path", [*EVERY_PATH, "/nothing", "/app.js"])
+def test_stranger_gets_403_whatever_it_asks_for(proxied: Daemon, path: str) -> None:
+    answer, body = ask(proxied, path, X_Forwarded_For=STRANGER)
+    assert answer.status == 403
+    assert answer.getheader("Connection") == "close"
+    assert body in (b"", b"this address is not in the networks let in\n")
+    assert ask(proxied, path, X_Forwarded_For="192.168.1.2")[0].status != 403
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST", "OPTIONS", "X"])
+def test_stranger_gets_403_however_it_asks(proxied: Daemon, method: str) -> None:
+    assert ask(proxied, "/", method, X_Forwarded_For=STRANGER)[0].status == 403
+
+
+def test_body_of_a_stranger_is_not_waited_for(proxied: Daemon) -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nHost: localhost\r\n"
+        b"X-Forwarded-For: 8.8.8.8\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    assert only_answer(exchange(proxied, head)).status == 403
+
+
+def test_nothing_is_read_of_a_stranger_but_the_head(daemon: Daemon) -> None:
+    daemon.start({"access.networks": "192.0.2.0/24", "server.header_timeout": 3600})
+    with daemon.connect() as sock:  # It never sends the form that it announces.
+        sock.sendall(b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
+        assert only_answer(read_to_end(sock)).status == 403
+
+
+def test_only_a_trusted_proxy_is_believed(doorbell: Daemon, proxied: Daemon) -> None:
+    assert ask(doorbell, X_Forwarded_For=STRANGER)[0].status == 200
+    assert ask(proxied, X_Forwarded_For=f"192.168.1.2, {STRANGER}")[0].status == 403
+    assert ask(proxied, X_Forwarded_For=f"{STRANGER}, 192.168.1.2")[0].status == 200
+    answer, body = ask(proxied, X_Forwarded_For="nonsense")
+    assert (answer.status, body) == (400, b"X-Forwarded-For cannot be understood\n")
+
+
+def test_log_names_the_stranger_behind_the_proxy(daemon: Daemon) -> None:
+    daemon.start({"access.trusted_proxies": "127.0.0.1"})
+    assert ask(daemon, X_Forwarded_For=STRANGER)[0].status == 403
+    assert f"{STRANGER}: refused: this address is not in the networks let in" in daemon.log()
+
+
+def test_status_names_the_viewer_behind_the_proxy(proxied: Daemon) -> None:
+    with proxied.connect() as sock:
+        sock.sendall(
+            b"GET /video_feed?key=there HTTP/1.1\r\nHost: localhost\r\n"
+            b"X-Forwarded-For: 192.168.1.77\r\n\r\n"
+        )
+        rows = eventually(lambda: proxied.status("?key=there")["viewers"], "watching")
+        assert [row["address"] for row in rows] == ["192.168.1.77"]
+
+
+def test_networks_are_what_was_configured(daemon: Daemon) -> None:
+    daemon.start({"access.networks": "192.0.2.0/24, 127.0.0.2"})
+    with daemon.connect(source="127.0.0.2") as sock:
+        sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert sock.recv(1000).startswith(b"HTTP/1.1 ")
+    answer, _ = daemon.request("/healthz")
+    assert answer.status == 403
+    assert "127.0.0.1: refused: this address is not in the networks let in" in daemon.log()
+
+
+def test_reload_lets_others_in(daemon: Daemon, tmp_path: Path) -> None:
+    config = tmp_path / "doorbelld.conf"
+    config.write_text("[access]\nnetworks = 192.0.2.0/24\n")
+    daemon.start(arguments=["--config", str(config)])
+    assert daemon.request("/")[0].status == 403
+    config.write_text("[access]\nnetworks = lan\n")
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("the configuration was read again")
+    assert daemon.request("/")[0].status == 200
+
+
+def test_reload_ends_the_streams_of_those_who_are_not_let_in_any_more(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    config = tmp_path / "doorbelld.conf"
+    config.write_text("")
+    daemon.start({"camera.resolution": "160x120"}, arguments=["--config", str(config)])
+    with Crowd(daemon) as crowd:
+        (stays,) = crowd.join(source="127.0.0.1")
+        (goes,) = crowd.join(source="127.0.0.2")
+        daemon.wait_for_viewers(2)
+        config.write_text("[access]\nnetworks = 127.0.0.1\n")
+        daemon.send(signal.SIGHUP)
+        crowd.wait(lambda: goes.ended, "the stream ends")
+        daemon.wait_for_log("127.0.0.2: is not let in any more")
+        seen = len(stays.parts)
+        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+
+
+def test_restart_ends_the_streams_of_those_who_are_not_let_in_any_more(
+    daemon: Daemon, manager: ServiceManager
+) -> None:
+    settings = {"camera.resolution": "160x120"}
+    manager.start(daemon, settings)
+    with Crowd(daemon) as crowd:
+        (stays,) = crowd.join(source="127.0.0.1")
+        (goes,) = crowd.join(source="127.0.0.2")
+        daemon.wait_for_viewers(2)
+        manager.restart(daemon, {**settings, "access.networks": "127.0.0.1"})
+        crowd.wait(lambda: goes.ended, "the stream ends")
+        seen = len(stays.parts)
+        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+
+
+def test_the_log_is_not_filled_by_who_is_refused(daemon: Daemon) -> None:
+    daemon.start({"access.networks": "192.0.2.0/24"})
+    for _ in range(50):
+        assert daemon.request("/")[0].status == 403
+    assert daemon.log().count("refused") == 1
+
+
+def curl(pid: int, *arguments: str) -> str:
+    """Return the status that curl gets in the network of the process ``pid``."""
+    inside = ["nsenter", "--target", str(pid), "--user", "--net", "--preserve-credentials"]
+    command = [*inside, "curl", "-s", "-g", "-o", "/dev/null", "-w", "%{http_code}", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_lan_with_public_addresses_is_a_lan(daemon: Daemon) -> None:
+    # A network whose prefix is as wide as that of 2002:: here is nobody's LAN.
+    setup = (
+        "ip link set lo up && ip address add 2001:db8:5::1/64 dev lo nodad"
+        ' && ip address add 2002:db8::1/16 dev lo nodad && exec "$@"'
+    )
+    inside = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", setup, "sh"]
+    daemon.start({"server.listen": ":5000"}, prefix=inside)
+    url = "http://[2001:db8:5::1]:5000/"
+    assert curl(daemon.pid, "--interface", "2001:db8:5::1", url) == "200"
+    assert curl(daemon.pid, "--interface", "2002:db8::1", url) == "403"
+
+
+# The name
+
+
+@pytest.mark.parametrize("host", ["localhost", "door.local:5000", "127.0.0.1", "[::1]:5000"])
+def test_answers_to_its_own_names(doorbell: Daemon, host: str) -> None:
+    assert ask(doorbell, Host=host)[0].status == 200
+
+
+def test_answers_to_a_configured_name(doorbell: Daemon, proxied: Daemon) -> None:
+    assert ask(proxied, Host="door.example.org")[0].status == 200
+    assert ask(doorbell, Host="door.example.org")[0].status == 421
+
+
+@pytest.mark.parametrize("path", [*EVERY_PATH, "/nothing", "/app.js"])
+def test_421_at_a_name_that_somebody_points_here(doorbell: Daemon, path: str) -> None:
+    answer, body = ask(doorbell, path, Host=f"rebound.example:{doorbell.port}")
+    assert answer.status == 421
+    assert body in (b"", b"this is not a name that doorbelld answers to\n")
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /status HTTP/1.1\r\n\r\n", 200),  # no browser leaves the Host out
+        (b"GET /status HTTP/1.0\r\n\r\n", 200),
+        (b"GET /status HTTP/1.1\r\nHost:\r\n\r\n", 421),
+        (b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET http://evil.example/status HTTP/1.1\r\nHost: localhost\r\n\r\n", 421),
+        (b"GET http://localhost/status HTTP/1.1\r\nHost: evil.example\r\n\r\n", 200),
+        (b"GET http://evil.example@localhost/status HTTP/1.1\r\n\r\n", 200),
+        (b"GET http://localhost@evil.example/status HTTP/1.1\r\n\r\n", 421),
+    ],
+)
+def test_host_in_unusual_forms(doorbell: Daemon, head: bytes, status: int) -> None:
+    first, _, rest = head.partition(b"\r\n")
+    answer = exchange(doorbell, first + b"\r\nConnection: close\r\n" + rest)
+    assert int(answer.split()[1]) == status
+
+
+# The page
+
+
+def foreign(daemon: Daemon) -> Iterator[Mapping[str, str]]:
+    """Give what a browser tells of a page elsewhere."""
+    for page in ("http://evil.example", "null", f"http://127.0.0.1:{daemon.port + 1}"):
+        yield {"Origin": page}
+        yield {"Referer": f"{page}/page.html", "Accept": "image/avif,image/webp,*/*"}
+        yield {"Origin": page, **ANYWHERE}
+
+
+@pytest.mark.parametrize("path", ["/video_feed", "/snapshot.jpg", "/status", "/", "/app.js"])
+def test_page_elsewhere_gets_403(doorbell: Daemon, path: str) -> None:
+    for headers in foreign(doorbell):
+        answer, body = ask(doorbell, path, **headers)
+        assert answer.status == 403, headers
+        assert body in (b"", b"another web site asks for this\n")
+
+
+@pytest.mark.parametrize("header", ["Origin", "Referer"])
+def test_own_page_is_answered(doorbell: Daemon, header: str) -> None:
+    for host in ("localhost:5000", "door.local", "[::1]:5000"):
+        told = {"Host": host, header: f"http://{host}" + "/" * (header == "Referer")}
+        assert ask(doorbell, **told)[0].status == 200
+
+
+def test_link_from_elsewhere_may_be_followed(doorbell: Daemon) -> None:
+    headers = {"Referer": "http://dashboard.example/", **ANYWHERE}
+    assert ask(doorbell, "/", **headers)[0].status == 200
+
+
+def test_nothing_is_opened_to_other_sites_unasked(doorbell: Daemon) -> None:
+    for path in ("/", "/status", "/snapshot.jpg", "/video_feed", "/nothing"):
+        answer, _ = ask(doorbell, path)
+        assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+        assert answer.getheader("Access-Control-Allow-Origin") is None
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_named_origin_may_show_and_read(proxied: Daemon) -> None:
+    for told in ({"Origin": DASHBOARD}, {"Referer": f"{DASHBOARD}/lovelace"}):
+        answer, body = ask(proxied, **told)
+        assert answer.status == 200
+        assert answer.getheader("Cross-Origin-Resource-Policy") == "cross-origin"
+        assert answer.getheader("Access-Control-Allow-Origin") == DASHBOARD
+        assert answer.getheader("Vary") == "Origin, Referer"
+        assert json.loads(body)["camera"]
+
+
+def test_other_origins_stay_out_though_one_is_named(proxied: Daemon) -> None:
+    for headers in foreign(proxied):
+        assert ask(proxied, **headers)[0].status == 403
+    answer, _ = ask(proxied)
+    assert answer.getheader("Cross-Origin-Resource-Policy") == "same-origin"
+    assert answer.getheader("Access-Control-Allow-Origin") is None
+    assert f"frame-ancestors {DASHBOARD}" in answer.headers["Content-Security-Policy"]
+
+
+# What every answer carries
+
+REQUESTS = {
+    200: b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+    400: b"GET /video_feed?fps=x HTTP/1.1\r\nConnection: close\r\n\r\n",
+    403: b"GET / HTTP/1.1\r\nHost: localhost\r\nOrigin: null\r\n\r\n",
+    404: b"GET /nothing HTTP/1.1\r\nConnection: close\r\n\r\n",
+    405: b"PUT / HTTP/1.1\r\nConnection: close\r\n\r\n",
+    414: b"GET /" + b"x" * 20_000,
+    421: b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+    431: b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000,
+    505: b"GET / HTTP/3.0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("status", REQUESTS)
+def test_every_answer_has_the_security_headers_and_no_version(
+    doorbell: Daemon, status: int
+) -> None:
+    answer = only_answer(exchange(doorbell, REQUESTS[status]))
+    assert answer.status == status
+    policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in str(policy)
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    assert "camera=()" in answer.headers["Permissions-Policy"]
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert not re.search(r"\d\.\d", answer.headers.get("Server", ""))
+
+
+def test_the_stream_has_them_as_well(doorbell: Daemon) -> None:
+    with Stream(doorbell) as stream:
+        assert stream.headers["x-content-type-options"] == "nosniff"
+        assert stream.headers["cross-origin-resource-policy"] == "same-origin"
+        assert "frame-ancestors 'none'" in stream.headers["content-security-policy"]

@@ -1,0 +1,110 @@
+"""Bodies: a small one comes whole to who answers, and none is ever taken for a request."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.functional.test_bad_requests import POISON, refusal, refused
+from tests.support.daemon import Daemon, eventually
+from tests.support.processes import sockets, threads
+from tests.support.raw import only_answer, read_answer, read_to_end
+
+MAX_BODY = 4096
+
+
+@pytest.fixture
+def client(doorbell: Daemon) -> Iterator[socket.socket]:
+    with doorbell.connect() as sock:
+        yield sock
+
+
+def post(body: bytes, fields: bytes = b"") -> bytes:
+    """Return a request whose body no path here wants: what is seen is where it ends."""
+    return b"POST /status HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)
+
+
+def lives_on(sock: socket.socket) -> None:
+    """Check that the connection is of use still, and that nothing was left in it."""
+    sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+    answer = read_answer(sock)
+    assert (answer.status, answer.body) == (200, b"ok\n")
+
+
+@pytest.mark.parametrize("body", [b"a", b"\r\n\r\n", POISON, b"\x00\xff" * (MAX_BODY // 2)])
+def test_connection_lives_on_after_a_whole_body(client: socket.socket, body: bytes) -> None:
+    for _ in range(2):
+        client.sendall(post(body))
+        answer = read_answer(client)
+        refused(answer, 405)
+        assert answer.headers["Connection"] is None
+    lives_on(client)
+
+
+def test_body_may_come_byte_by_byte(client: socket.socket) -> None:
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in post(POISON):
+        client.sendall(bytes([byte]))
+    refused(read_answer(client), 405)
+    lives_on(client)
+
+
+def test_requests_may_follow_a_body_at_once(client: socket.socket) -> None:
+    health = b"GET /healthz HTTP/1.1\r\n\r\n"
+    client.sendall((post(POISON) + health + post(b"x" * MAX_BODY)) * 5)
+    client.shutdown(socket.SHUT_WR)
+    data = read_to_end(client)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", data) == [b"405", b"200", b"405"] * 5
+
+
+def test_longest_head_and_longest_body_together(client: socket.socket) -> None:
+    start, end = b"POST /status HTTP/1.1\r\nContent-Length: 4096\r\nA: ", b"\r\n\r\n"
+    padding = b"b" * (16 * 1024 - len(start) - len(end))
+    client.sendall(start + padding + end + POISON.ljust(MAX_BODY))
+    refused(read_answer(client), 405)
+    lives_on(client)
+
+
+@pytest.mark.parametrize("length", [MAX_BODY + 1, 10_000, 1 << 40, 10**400])
+def test_body_that_is_too_long_is_not_waited_for(doorbell: Daemon, length: int) -> None:
+    head = f"POST /status HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()
+    refusal(doorbell, head, 405)
+    refusal(doorbell, head + POISON * 100, 405)
+
+
+def test_who_waits_to_be_told_to_send_its_body_is_told_no(doorbell: Daemon) -> None:
+    refusal(doorbell, post(b"abc", b"Expect: 100-continue\r\n")[:-3], 405)
+
+
+def test_408_for_a_body_that_never_comes(daemon: Daemon) -> None:
+    daemon.start({"server.header_timeout": 0.5})
+    with daemon.connect() as sock:
+        sock.sendall(post(b"password=1234")[:-1])
+        refused(only_answer(read_to_end(sock)), 408)
+
+
+def test_who_leaves_in_the_middle_of_its_body_is_no_trouble(daemon: Daemon) -> None:
+    daemon.start({"server.header_timeout": 3600})
+    before = sockets(daemon.pid)
+    with daemon.connect() as sock:
+        sock.sendall(post(b"password=1234")[:-1])
+    eventually(lambda: sockets(daemon.pid) == before, "the socket given back")
+
+
+def test_who_waits_with_its_body_costs_no_thread(daemon: Daemon) -> None:
+    daemon.start({"server.header_timeout": 3600, "server.max_requests": 2})
+    daemon.wait_for_state("streaming")
+    before = threads(daemon.pid)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(daemon.connect()) for _ in range(100)]
+        for sock in clients:
+            sock.sendall(post(b"password=1234")[:-1])
+        eventually(lambda: daemon.request("/healthz")[1] == b"ok\n", "others are served")
+        assert threads(daemon.pid) <= before + 2
+        for sock in clients:
+            sock.sendall(b"4")
+            assert read_answer(sock).status == 405

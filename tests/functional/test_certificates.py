@@ -1,0 +1,348 @@
+"""Certificates: made by the daemon's own command, changed while it runs, and broken ones told."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import signal
+import socket
+import ssl
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import GUARD, ROOT, Daemon, eventually
+from tests.support.raw import read_answer
+from tests.support.secure import (
+    Pair,
+    SecureDaemon,
+    client_context,
+    command,
+    make_pair,
+    make_pair_of,
+    openssl,
+)
+from tests.support.stream import Stream
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Return a certificate for all tests."""
+    return make_pair(tmp_path_factory.mktemp("one"))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    """Return another certificate."""
+    return make_pair(tmp_path_factory.mktemp("other"))
+
+
+@pytest.fixture
+def secure(tmp_path: Path, pair: Pair) -> Iterator[SecureDaemon]:
+    """Return a daemon, not started yet, with a certificate that may be overwritten."""
+    own = Pair(tmp_path / "own.crt", tmp_path / "own.key")
+    install(pair, own)
+    found = SecureDaemon(tmp_path, own)
+    with found:
+        yield found
+
+
+def install(source: Pair, target: Pair) -> None:
+    """Put a certificate and its key in the place of others."""
+    for ours, its in zip(source, target):
+        shutil.copy(ours, its)
+
+
+def shown(door: SecureDaemon) -> bytes:
+    """Return the certificate that a new client is shown."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with context.wrap_socket(door.connect_plainly()) as sock:
+        return sock.getpeercert(binary_form=True) or b""
+
+
+# The command.
+
+
+def test_command_tells_what_it_made_and_how_it_is_used(tmp_path: Path) -> None:
+    done = command(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    pair = Pair(tmp_path / "tls.crt", tmp_path / "tls.key")
+    assert f"    tls_certificate = {pair.certificate}\n    tls_key = {pair.key}\n" in done.stdout
+    fingerprint = hashlib.sha256(pair.der()).hexdigest()
+    assert fingerprint in done.stdout.replace(":", "").lower()
+    assert stat.S_IMODE(pair.key.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "doorbelld.conf",
+        "tls.crt",
+        "tls.key",
+    ]
+
+
+def test_configuration_it_prints_is_one_that_works(daemon: Daemon, tmp_path: Path) -> None:
+    printed = command(tmp_path).stdout
+    section = re.search(r"\[access\](?:\n +tls_\w+ = .+)+", printed)
+    assert section
+    (tmp_path / "doorbelld.conf").write_text(section[0].replace("    ", ""), encoding="utf-8")
+    daemon.start(arguments=["--config", str(tmp_path / "doorbelld.conf")])
+    assert ": open https://" in daemon.log()
+
+
+def test_certificate_is_what_browsers_take(pair: Pair) -> None:
+    seconds = str(825 * 24 * 3600)
+    text = subprocess.run(
+        ["openssl", "x509", "-in", pair.certificate, "-noout", "-text", "-checkend", seconds],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert "Certificate will expire" in text, "Apple takes none of more than 825 days"
+    assert "NIST CURVE: P-256" in text
+    assert "CA:FALSE" in text, "who trusts it trusts this door and nothing else"
+    assert "TLS Web Server Authentication" in text
+    name = socket.gethostname().partition(".")[0].lower()
+    for place in (f"DNS:{name}", f"DNS:{name}.local", "DNS:localhost", "IP Address:127.0.0.1"):
+        assert re.search(rf"{re.escape(place)}(,|$)", text, re.MULTILINE), place
+
+
+def test_names_of_the_configuration_are_in_it(tmp_path: Path) -> None:
+    done = command(tmp_path, "--set=access.hosts=door.example.org,other")
+    assert ", door.example.org, other, " in done.stdout
+
+
+def test_it_replaces_nothing_unless_told_to(tmp_path: Path) -> None:
+    pair = make_pair(tmp_path)
+    before = [path.read_bytes() for path in pair]
+    done = command(tmp_path)
+    assert done.returncode == 1
+    assert f"{pair.certificate} and {pair.key}: there already; --force" in done.stderr
+    assert [path.read_bytes() for path in pair] == before
+    pair.certificate.unlink()
+    assert command(tmp_path).returncode == 1, "nor half of it"
+    assert pair.key.read_bytes() == before[1]
+    assert command(tmp_path, "--force").returncode == 0
+    assert pair.key.read_bytes() != before[1]
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)
+
+
+def test_it_writes_where_the_configuration_says(tmp_path: Path) -> None:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    pair = Pair(folder / "door.pem", tmp_path / "door.key")
+    settings = [f"--set={key}={value}" for key, value in pair.settings().items()]
+    assert command(tmp_path, *settings).returncode == 0
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(*pair)
+
+
+def test_it_says_what_it_lacks(tmp_path: Path) -> None:
+    done = command(tmp_path, f"--set=access.tls_key={tmp_path}/nowhere/tls.key")
+    assert done.returncode == 1
+    assert re.fullmatch(rf"ERROR: {tmp_path}/nowhere/\S+ is missing\n", done.stderr)
+    python = Path(sys.executable).parent
+    done = subprocess.run(
+        [sys.executable, "-m", "doorbelld", f"--config={os.devnull}", "make-certificate"]
+        + [f"--set=access.tls_{each}={tmp_path}/tls.{each}" for each in ("certificate", "key")],
+        cwd=ROOT,
+        env={**os.environ, "PATH": str(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD,
+    )
+    assert (done.returncode, done.stderr) == (1, "ERROR: the openssl command is missing\n")
+    assert not list(tmp_path.glob("*tls*"))
+
+
+# Files that cannot be used.
+
+
+def missing(pair: Pair, _: Pair) -> str:
+    pair.certificate.unlink()
+    return f"tls_certificate = {pair.certificate}: cannot be read: No such file or directory"
+
+
+def key_missing(pair: Pair, _: Pair) -> str:
+    pair.key.unlink()
+    return f"tls_key = {pair.key}: cannot be read: No such file or directory"
+
+
+def a_directory(pair: Pair, _: Pair) -> str:
+    pair.key.unlink()
+    pair.key.mkdir()
+    return f"tls_key = {pair.key}: cannot be read: Is a directory"
+
+
+def no_pem(pair: Pair, _: Pair) -> str:
+    pair.certificate.write_bytes(pair.der())
+    return f"tls_certificate = {pair.certificate}: is no certificate in PEM form"
+
+
+def empty(pair: Pair, _: Pair) -> str:
+    pair.certificate.write_bytes(b"")
+    return f"tls_certificate = {pair.certificate}: is no certificate in PEM form"
+
+
+def no_key(pair: Pair, _: Pair) -> str:
+    shutil.copy(pair.certificate, pair.key)
+    return f"tls_key = {pair.key}: is no key in PEM form without a password"
+
+
+def key_with_password(pair: Pair, _: Pair) -> str:
+    options = ["-aes128", "-passout", "pass:1234", "-in", pair.key, "-out", pair.key]
+    openssl("ec", *map(str, options), folder=pair.key.parent)
+    return f"tls_key = {pair.key}: is no key in PEM form without a password"
+
+
+def key_of_another(pair: Pair, other: Pair) -> str:
+    shutil.copy(other.key, pair.key)
+    return f"tls_key = {pair.key}: is not the key of this certificate"
+
+
+def key_of_another_kind(pair: Pair, _: Pair) -> str:
+    rsa = make_pair_of(pair.key.parent, "20200101000000Z", "20400101000000Z", "rsa:2048")
+    shutil.copy(rsa.key, pair.key)
+    return f"tls_key = {pair.key}: is not the key of this certificate"
+
+
+def too_weak(pair: Pair, _: Pair) -> str:
+    folder = pair.key.parent
+    install(make_pair_of(folder, "20200101000000Z", "20400101000000Z", "rsa:1024"), pair)
+    return f"tls_certificate = {pair.certificate}: cannot be used: ee key too small"
+
+
+BREAK: list[Callable[[Pair, Pair], str]] = [
+    missing,
+    key_missing,
+    a_directory,
+    no_pem,
+    empty,
+    no_key,
+]
+BREAK += [key_with_password, key_of_another, key_of_another_kind, too_weak]
+
+
+@pytest.mark.parametrize("break_", BREAK)
+def test_broken_files_are_told_at_the_start(
+    secure: SecureDaemon, other: Pair, break_: Callable[[Pair, Pair], str]
+) -> None:
+    problem = break_(secure.pair, other)
+    secure.start(wait=False)
+    assert secure.wait() == 2
+    assert secure.log() == f"ERROR: [access] {problem}\n"
+
+
+@pytest.mark.parametrize("break_", BREAK)
+def test_broken_files_at_a_reload_leave_the_old_in_force(
+    secure: SecureDaemon, pair: Pair, other: Pair, break_: Callable[[Pair, Pair], str]
+) -> None:
+    secure.start()
+    with Stream(secure) as stream:
+        stream.part()
+        problem = break_(secure.pair, other)
+        secure.send(signal.SIGHUP)
+        secure.wait_for_log("the configuration stays as it was")
+        assert f"ERROR: [access] {problem}\n" in secure.log()
+        assert shown(secure) == pair.der()
+        stream.part()
+
+
+@pytest.mark.parametrize("lacking", ["access.tls_certificate", "access.tls_key"])
+def test_one_is_of_no_use_without_the_other(secure: SecureDaemon, lacking: str) -> None:
+    secure.start({lacking: "none"}, wait=False)
+    assert secure.wait() == 2
+    assert "[access] tls_certificate and tls_key: one is of no use alone" in secure.log()
+
+
+def test_check_tells_of_them_too(secure: SecureDaemon, other: Pair) -> None:
+    problem = key_of_another(secure.pair, other)
+    secure.start(arguments=["--check"], wait=False)
+    assert secure.wait() == 2
+    assert problem in secure.log()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "what"),
+    [
+        ("20200101000000Z", "20200201000000Z", "has expired"),
+        ("20900101000000Z", "20910101000000Z", "is not valid yet"),
+    ],
+)
+def test_wrong_dates_are_told_and_the_picture_is_shown(
+    secure: SecureDaemon, tmp_path: Path, start: str, end: str, what: str
+) -> None:
+    install(make_pair_of(tmp_path, start, end), secure.pair)
+    secure.start()
+    expected = f"WARNING: [access] tls_certificate = {secure.pair.certificate}: {what}: browsers"
+    assert expected in secure.log()
+    assert shown(secure) == secure.pair.der()
+
+
+def test_rsa_will_do_and_goes_without_a_warning(secure: SecureDaemon, tmp_path: Path) -> None:
+    install(make_pair_of(tmp_path, "20200101000000Z", "20400101000000Z", "rsa:2048"), secure.pair)
+    secure.start()
+    assert "WARNING" not in secure.log()
+    assert shown(secure) == secure.pair.der()
+
+
+def test_those_who_signed_it_are_shown_with_it(secure: SecureDaemon, other: Pair) -> None:
+    with secure.pair.certificate.open("ab") as file:
+        file.write(other.certificate.read_bytes())
+    secure.start()
+    command = ["openssl", "s_client", "-showcerts", "-connect", f"127.0.0.1:{secure.port}"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.stdout.count(b"-----BEGIN CERTIFICATE-----") >= 2
+
+
+# While it runs.
+
+
+def test_another_certificate_is_shown_to_who_comes_after_a_reload(
+    secure: SecureDaemon, pair: Pair, other: Pair
+) -> None:
+    secure.start()
+    with Stream(secure) as stream, secure.connect() as kept:
+        stream.part()
+        assert shown(secure) == pair.der()
+        install(other, secure.pair)
+        assert shown(secure) == pair.der(), "not before it is told to read it"
+        secure.send(signal.SIGHUP)
+        secure.wait_for_log("the configuration was read again")
+        assert shown(secure) == other.der()
+        secure.context = client_context(other)
+        assert secure.request("/healthz")[0].status in (200, 503)
+        for _ in range(5):
+            stream.part()
+        kept.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+        assert read_answer(kept).status == 200
+
+
+def test_tls_can_be_turned_on_and_off_while_it_runs(daemon: Daemon, pair: Pair) -> None:
+    configuration = daemon.folder / "doorbelld.conf"
+    configuration.write_text("", encoding="ascii")
+    daemon.start(arguments=["--config", str(configuration)])
+    secure = SecureDaemon(daemon.folder, pair)
+    secure.port = daemon.port
+    with Stream(daemon) as plain, daemon.connect() as kept:
+        plain.part()
+        lines = [f"{key.partition('.')[2]} = {path}" for key, path in pair.settings().items()]
+        configuration.write_text("\n".join(["[access]", *lines]), encoding="ascii")
+        daemon.send(signal.SIGHUP)
+        eventually(lambda: "read again" in daemon.log(), "read again")
+        with Stream(secure) as encrypted:
+            encrypted.part()
+            kept.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert read_answer(kept).status == 307, "nothing more goes in plain text"
+            daemon.wait_for_log("is not let in any more")
+            plain.file.read()
+            configuration.write_text("", encoding="ascii")
+            daemon.send(signal.SIGHUP)
+            eventually(lambda: daemon.log().count("read again") == 2, "read again")
+            assert daemon.request("/status")[0].status == 200
+            encrypted.part()

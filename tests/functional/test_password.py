@@ -1,0 +1,300 @@
+"""The password on the running daemon: who knows it gets everything, who does not gets nothing."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from http.client import HTTPResponse
+from pathlib import Path
+
+import pytest
+
+from doorbelld.password import hashed
+from tests.functional.test_paths import EVERY_PATH, STREAMS
+from tests.support.crowd import Crowd
+from tests.support.daemon import Daemon, eventually
+from tests.support.raw import read_answer, read_to_end
+
+WORD, OTHER = "correct horse", "battery staple"
+OPEN = {"/login": 200, "/login.css": 200, "/login.js": 200, "/healthz": 200}
+SMALL = {"camera.resolution": "160x120"}
+
+
+def basic(password: str, name: str = "me") -> dict[str, str]:
+    told = b64encode(f"{name}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {told}"}
+
+
+def set_password(path: Path, password: str) -> None:
+    """Replace the file at once, as the command does."""
+    new = path.with_suffix(".new")
+    new.write_text(hashed(password))
+    new.replace(path)
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """Return a daemon with a password, which no test changes."""
+    folder = tmp_path_factory.mktemp("locked")
+    set_password(folder / "password", WORD)
+    with Daemon(folder) as found:
+        found.start({**SMALL, "access.password_file": folder / "password"})
+        eventually(lambda: found.request("/healthz")[0].status == 200, "a picture")
+        yield found
+
+
+def log_in(
+    daemon: Daemon, password: str, source: str = "127.0.0.1", **headers: str
+) -> tuple[HTTPResponse, bytes]:
+    """Send the form as a browser does, from an address."""
+    body = f"username=doorbell&password={password.replace(' ', '+')}"
+    lines = ["POST /login HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
+    lines += ["Content-Type: application/x-www-form-urlencoded", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    with daemon.connect(source=source) as sock:
+        sock.sendall("\r\n".join([*lines, "", body]).encode())
+        answer = HTTPResponse(sock, method="POST")
+        answer.begin()
+        return answer, answer.read()
+
+
+def cookie_of(answer: HTTPResponse) -> str:
+    return (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+
+# Without the password
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
+@pytest.mark.parametrize("path", [*EVERY_PATH, "/app.js", "/icon.svg", "/login.html", "/nothing"])
+def test_stranger_gets_nothing(locked: Daemon, path: str, method: str) -> None:
+    if path in OPEN:
+        return
+    answer, body = locked.request(path, method)
+    assert answer.status == 401
+    assert body in (b"", b"the password is needed\n")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_is_open_tells_nothing(locked: Daemon, path: str) -> None:
+    answer, body = locked.request(path)
+    assert answer.status == OPEN[path]
+    for secret in (b"Front", b"pattern", b"streaming", b"160", b"0.1."):
+        assert secret not in body
+
+
+def test_no_other_path_is_open(locked: Daemon) -> None:
+    web = Path(__file__).parents[2] / "doorbelld" / "web"
+    paths = {"/", *EVERY_PATH, *(f"/{each.name}" for each in web.iterdir())}
+    found = {path for path in paths if locked.request(path)[0].status != 401}
+    assert found == {"/login.css", "/login.js", "/healthz"}
+
+
+def test_healthz_says_one_word(daemon: Daemon, tmp_path: Path) -> None:
+    set_password(tmp_path / "password", WORD)
+    daemon.start({"camera.source": "file:/missing", "access.password_file": tmp_path / "password"})
+    daemon.wait_for_log("camera offline")
+    answer, body = daemon.request("/healthz")
+    assert (answer.status, body) == (503, b"offline\n")
+
+
+def test_browser_is_sent_to_the_form(locked: Daemon) -> None:
+    for path in ("/", "/status", "/video_feed", "/nothing"):
+        answer, body = locked.request(path, headers={"Accept": "text/html,*/*"})
+        assert (answer.status, answer.getheader("Location"), body) == (303, "/login", b"")
+
+
+@pytest.mark.parametrize(
+    ("accept", "challenge"),
+    [("*/*", "Basic"), ("", "Basic"), ("application/json", "Cookie"), ("image/png,*/*", "Cookie")],
+)
+def test_only_programs_are_asked_by_http_basic(locked: Daemon, accept: str, challenge: str) -> None:
+    answer, _ = locked.request("/status", headers={"Accept": accept})
+    assert answer.status == 401
+    assert (answer.getheader("WWW-Authenticate") or "").split()[0] == challenge
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("Basic", "Basic !!!", "Basic YQ==", "Basic \xff\xfe", "Basic " + "A" * 5000, "Bearer x"),
+        *("basic:x", "Basic Og==", "Digest username=x", "Basic =", "Basic /////w=="),
+    ],
+)
+def test_credentials_that_are_none_are_wrong(locked: Daemon, header: str) -> None:
+    with locked.connect(source="127.0.0.9") as sock:
+        request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
+        sock.sendall(request.encode("latin-1"))
+        assert read_answer(sock).status in (401, 429)
+
+
+# With it
+
+
+@pytest.mark.parametrize("path", [path for path in EVERY_PATH if path not in STREAMS])
+def test_program_that_knows_it_gets_everything(locked: Daemon, path: str) -> None:
+    assert locked.request(path, headers=basic(WORD))[0].status == 200
+    assert locked.request(path, headers=basic(WORD, ""))[0].status == 200
+
+
+def test_browser_that_knows_it_gets_a_cookie_that_opens_everything(locked: Daemon) -> None:
+    answer, body = log_in(locked, WORD)
+    assert (answer.status, answer.getheader("Location"), body) == (303, "/", b"")
+    set_cookie = answer.getheader("Set-Cookie") or ""
+    assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(set_cookie.split("; "))
+    assert "Secure" not in set_cookie, "it came over plain HTTP"
+    headers = {"Cookie": cookie_of(answer)}
+    for path in (*EVERY_PATH, "/app.js"):
+        if path not in STREAMS:
+            assert locked.request(path, headers=headers)[0].status == 200
+    answer, _ = locked.request("/login", headers=headers)
+    assert (answer.status, answer.getheader("Location")) == (303, "/"), "who is in is in"
+
+
+def test_stream_is_for_who_knows_it(locked: Daemon) -> None:
+    cookie = cookie_of(log_in(locked, WORD)[0])
+    for headers, status in ((f"Cookie: {cookie}\r\n", 200), ("Cookie: doorbelld=x\r\n", 401)):
+        with locked.connect() as sock, sock.makefile("rb") as file:
+            sock.sendall(f"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode())
+            assert int(file.readline().split()[1]) == status
+
+
+def test_log_out_takes_the_cookie_back(locked: Daemon) -> None:
+    answer, _ = locked.request("/logout", "POST", {"Cookie": cookie_of(log_in(locked, WORD)[0])})
+    assert (answer.status, answer.getheader("Location")) == (303, "/login")
+    assert (answer.getheader("Set-Cookie") or "").startswith("doorbelld=; Max-Age=0;")
+    assert locked.request("/logout")[0].status == 405
+
+
+def test_wrong_password_shows_the_form_again(locked: Daemon) -> None:
+    answer, body = log_in(locked, "<b>wrong</b>", source="127.0.0.2")
+    assert answer.status == 401
+    assert b"That is not the password." in body
+    assert b"wrong</b>" not in body
+    assert not cookie_of(answer)
+    assert answer.getheader("Cache-Control") == "no-store"
+    assert "127.0.0.2: refused: wrong password" in locked.log()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"pass=x"),
+        ("application/x-www-form-urlencoded", b"password=a&password=b"),
+        ("application/x-www-form-urlencoded", b"\xff\xfe"),
+        ("application/x-www-form-urlencoded", b""),
+        ("text/plain", b"password=correct+horse"),
+        ("application/json", b'{"password": "correct horse"}'),
+    ],
+)
+def test_what_is_not_the_form_is_refused(locked: Daemon, content_type: str, body: bytes) -> None:
+    with locked.connect() as sock:
+        head = f"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
+        sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert read_answer(sock, "POST").status == 400
+
+
+def test_form_of_another_site_is_refused(locked: Daemon) -> None:
+    for page in ("http://evil.example", "null"):
+        assert log_in(locked, WORD, Origin=page)[0].status == 403
+    assert log_in(locked, WORD, Origin="http://localhost")[0].status == 303
+
+
+# Guessing
+
+
+def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
+    for _ in range(5):
+        assert log_in(locked, "wrong", source="127.0.0.3")[0].status == 401
+    answer, body = log_in(locked, WORD, source="127.0.0.3")
+    assert answer.status == 429
+    assert int(answer.getheader("Retry-After") or 0) in (1, 2)
+    assert b"Too many wrong passwords, try again in" in body
+    assert log_in(locked, WORD, source="127.0.0.4")[0].status == 303
+
+
+def test_flood_of_guesses_costs_viewers_nothing(locked: Daemon) -> None:
+    guess = "username=x&password=wrongwrong"
+    request = (
+        "POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        "Content-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(guess)}\r\n\r\n{guess}"
+    ).encode()
+    cookie = cookie_of(log_in(locked, WORD, source="127.0.1.1")[0])
+    with Crowd(locked) as crowd:
+        (watcher,) = crowd.join(headers=f"Cookie: {cookie}\r\n")
+        crowd.wait(lambda: len(watcher.parts) > 2, "a picture")
+        socks = [locked.connect(source=f"127.0.2.{number}") for number in range(1, 101)]
+        for sock in socks:
+            sock.sendall(request)
+        seen = len(watcher.parts)
+        crowd.wait(lambda: len(watcher.parts) > seen + 30, "the pictures go on")
+        statuses = {int(read_to_end(sock).split()[1]) for sock in socks}
+        for sock in socks:
+            sock.close()
+        assert statuses <= {401, 503}
+        (row,) = json.loads(locked.request("/status", headers=basic(WORD))[1])["viewers"]
+        assert row["dropped"] == 0
+
+
+# Changing it
+
+
+def test_change_ends_streams_and_sessions(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    set_password(path, WORD)
+    daemon.start({**SMALL, "access.password_file": path})
+    cookie = cookie_of(log_in(daemon, WORD)[0])
+    with daemon.connect() as sock:
+        sock.sendall(
+            f"GET /video_feed HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode()
+        )
+        assert sock.recv(20).startswith(b"HTTP/1.1 200")
+        set_password(path, OTHER)
+        read_to_end(sock)
+    daemon.wait_for_log("was let in by another password")
+    assert daemon.request("/status", headers={"Cookie": cookie})[0].status == 401
+    assert daemon.request("/status", headers=basic(WORD))[0].status == 401
+    assert daemon.request("/status", headers=basic(OTHER))[0].status == 200
+
+
+def test_session_survives_a_restart(daemon: Daemon, locked: Daemon) -> None:
+    cookie = cookie_of(log_in(locked, WORD)[0])
+    daemon.start({"access.password_file": locked.folder / "password"})
+    assert daemon.request("/status", headers={"Cookie": cookie})[0].status == 200
+
+
+def test_trouble_with_the_file_opens_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    set_password(path, WORD)
+    daemon.start({"access.password_file": path})
+    path.write_text("garbage")
+    daemon.wait_for_log(f"{path}: holds no password: make one with doorbelld passwd; the password")
+    path.unlink()
+    daemon.wait_for_log(f"{path}: there is no such file")
+    assert daemon.request("/status")[0].status == 401
+    assert daemon.request("/status", headers=basic(WORD))[0].status == 200
+
+
+@pytest.mark.parametrize("text", [None, "garbage", ""])
+def test_daemon_does_not_start_with_a_file_that_is_no_use(
+    daemon: Daemon, tmp_path: Path, text: str | None
+) -> None:
+    path = tmp_path / "password"
+    if text is not None:
+        path.write_text(text)
+    daemon.start({"access.password_file": path}, wait=False)
+    assert daemon.wait() == 2
+    assert f"[access] password_file = {path}: " in daemon.log()
+    assert len(daemon.log().splitlines()) == 1
+
+
+def test_credential_of_systemd_is_taken_first(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "credentials").mkdir()
+    set_password(tmp_path / "credentials" / "password", OTHER)
+    set_password(tmp_path / "password", WORD)
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path / "credentials")}
+    daemon.start({"access.password_file": tmp_path / "password"}, environ=environ)
+    assert daemon.request("/status", headers=basic(WORD))[0].status == 401
+    assert daemon.request("/status", headers=basic(OTHER))[0].status == 200
