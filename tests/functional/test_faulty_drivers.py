@@ -1,0 +1,224 @@
+"""The fault matrix, drivers: a camera's library that fails, hangs, or knows no measure.
+
+The faults happen inside the shipped daemon's own process; see Sabotage. ::
+
+    read() that never returns      test_driver_that_hangs_gets_the_daemon_restarted
+    the same, and it returns       test_driver_that_comes_back_is_taken_up_again
+    open() that never returns      test_opening_that_hangs_is_told
+    stop while a driver hangs      test_life_cycle.py
+    encoder that fails for good    test_driver_that_fails_for_good_is_told_once
+    no memory for any picture      the same
+    library that raises anything   the same
+    and raises when it is closed   test_library_that_fails_at_the_end_too_is_opened_again
+    1000 frames a second           test_flood_of_frames_is_slowed_down
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.cards import SIZE, is_card, see, see_card, see_picture
+from tests.support.daemon import Daemon, eventually
+from tests.support.pictures import jpeg
+from tests.support.sabotage import Sabotage
+from tests.support.stream import Stream
+from tests.support.systemd import Systemd
+from tests.support.witness import Witness
+
+SETTINGS = {**SIZE, "server.max_requests": 1, "camera.stall_timeout": 1}
+
+PATTERN = "doorbelld.camera.pattern:PatternCamera"
+FAILED = "The camera's driver failed; the log tells more"
+DAMAGED = "Test pattern has sent only damaged pictures for 1 s"
+NO_MEMORY = "Test pattern has had too little memory for its pictures for 1 s"
+
+HANG = "while os.path.exists(flag): time.sleep(0.02)"
+HANGS = "The camera's driver hangs"
+
+UNCLOSABLE = """
+def close():
+    raise RuntimeError("and that too")
+"""
+
+SPEECHLESS = """
+class Speechless(Exception):
+    def __str__(self):
+        raise ValueError("not even this")
+"""
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    with Systemd(tmp_path) as found:
+        yield found
+
+
+def start(daemon: Daemon, sabotage: Sabotage, **settings: object) -> Witness:
+    """Start a daemon with a camera that works for now."""
+    daemon.start({**SETTINGS, **settings}, environ=sabotage.environ)
+    daemon.wait_for_state("streaming")
+    return Witness(daemon)
+
+
+def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
+    """Return what is told between two reloads, which is a whole turn of the main loop."""
+    daemon.send(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    start = len(systemd.heard)
+    daemon.send(signal.SIGHUP)
+    systemd.wait_for("RELOADING=1")
+    return systemd.heard[start:]
+
+
+@pytest.mark.parametrize(
+    ("target", "fault", "why", "clue"),
+    [
+        ("cv2:imencode", "import cv2; raise cv2.error('it failed')", DAMAGED, ""),
+        ("cv2:imencode", "return False, None", DAMAGED, ""),
+        ("cv2:imencode", "raise OSError('no such luck')", FAILED, "OSError: no such luck, at "),
+        ("cv2:imencode", "raise MemoryError", NO_MEMORY, ""),
+        (f"{PATTERN}.read", "raise MemoryError", NO_MEMORY, ""),
+        (f"{PATTERN}.read", "raise KeyError('frame\\n2')", FAILED, r"KeyError: 'frame\n2', at "),
+        (f"{PATTERN}.read", "raise Speechless", FAILED, "Speechless: <"),
+        (f"{PATTERN}.read", "raise SystemExit(3)", FAILED, "SystemExit: 3, at "),
+        (f"{PATTERN}.read", "return 'nonsense'", FAILED, "AttributeError: 'str' object has no"),
+    ],
+    ids=[
+        "encoder raises",
+        "encoder refuses",
+        "encoder raises another thing",
+        "no memory to encode",
+        "no memory to read",
+        "something unexpected",
+        "something without words",
+        "the end of the program",
+        "nonsense",
+    ],
+)
+def test_driver_that_fails_for_good_is_told_once(
+    daemon: Daemon, tmp_path: Path, target: str, fault: str, why: str, clue: str
+) -> None:
+    sabotage = Sabotage(tmp_path, target, fault, SPEECHLESS)
+    witness = start(daemon, sabotage)
+    with Stream(daemon) as stream:
+        see_picture(stream)
+        sabotage.begin()
+        witness.sees_camera_offline(f"^{why}$")
+        # It has been tried again, in vain.
+        eventually(lambda: daemon.status()["camera"]["reopened"], "another try")
+        witness.sees_camera_offline(f"^{why}$")
+        stream.part()
+        sabotage.end()
+        witness.sees_camera_well()
+        see_picture(stream)
+    lines = witness.said()
+    assert len([line for line in lines if f"camera offline: {why}" in line]) == 1, lines
+    assert clue in "\n".join(lines)
+    assert len(lines) <= 5, lines
+    witness.sees_all_as_before()
+
+
+def test_library_that_fails_at_the_end_too_is_opened_again(daemon: Daemon, tmp_path: Path) -> None:
+    fault = "arguments[0].close = close; raise KeyError"
+    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", fault, UNCLOSABLE)
+    witness = start(daemon, sabotage)
+    with Stream(daemon) as stream:
+        sabotage.strike()
+        see_card(stream)
+        see_picture(stream)
+    assert witness.sees_camera_well()["reopened"] == 1
+    lines = witness.said()
+    assert len(lines) == 3, lines
+    assert "the camera could not be closed properly: RuntimeError: and that too" in lines[0]
+    witness.sees_all_as_before()
+
+
+def test_driver_that_hangs_gets_the_daemon_restarted(
+    daemon: Daemon, systemd: Systemd, tmp_path: Path
+) -> None:
+    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", HANG)
+    environ = {**sabotage.environ, **systemd.environ, "WATCHDOG_USEC": "3000000"}
+    daemon.start(SETTINGS, environ=environ)
+    daemon.wait_for_state("streaming")
+    witness = Witness(daemon)
+    with Stream(daemon) as stream, Stream(daemon) as left:
+        systemd.wait_for("WATCHDOG=1")
+        sabotage.begin()
+        # Who watches is told, though the thread that draws the card is the one that hangs.
+        see_card(stream)
+        witness.sees_camera_offline(HANGS)
+        with Stream(daemon) as late:
+            assert is_card(late.part().body)
+        left.close()
+        systemd.wait_for(f"STATUS=Offline: {HANGS}")
+        eventually(lambda: "WATCHDOG=1" not in turn(daemon, systemd), "no WATCHDOG=1")
+        daemon.send(signal.SIGABRT)  # as systemd does when it has heard nothing for long enough
+        daemon.wait()
+    assert witness.said()[0] == f"WARNING: camera offline: {HANGS}"
+    sabotage.end()
+    systemd.rest()
+    daemon.start(SETTINGS, environ=environ)
+    systemd.wait_for("READY=1")
+    daemon.wait_for_state("streaming")
+    systemd.wait_for("WATCHDOG=1")
+    with Stream(daemon) as stream:
+        see_picture(stream)
+
+
+def test_driver_that_comes_back_is_taken_up_again(daemon: Daemon, tmp_path: Path) -> None:
+    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", HANG)
+    witness = start(daemon, sabotage)
+    with Stream(daemon) as stream:
+        for _ in range(2):
+            sabotage.begin()
+            see_card(stream)
+            witness.sees_camera_offline(HANGS)
+            sabotage.end()
+            assert witness.sees_camera_well()["reopened"] == 0
+            see_picture(stream)
+    lines = eventually(
+        lambda: [line for line in witness.said() if len(witness.said()) == 4], "told"
+    )
+    assert [HANGS in line for line in lines] == [True, False, True, False]
+    witness.sees_all_as_before()
+
+
+def test_opening_that_hangs_is_told(daemon: Daemon, tmp_path: Path) -> None:
+    sabotage = Sabotage(tmp_path, f"{PATTERN}.open", HANG)
+    sabotage.begin()
+    daemon.start(SETTINGS, environ=sabotage.environ)
+    assert daemon.status()["camera"]["state"] == "starting"
+    with Stream(daemon) as stream:
+        see_card(stream)  # after ten seconds
+        Witness(daemon).sees_camera_offline(HANGS)
+        sabotage.end()
+        see_picture(stream)
+    Witness(daemon).sees_camera_well()
+
+
+def test_flood_of_frames_is_slowed_down(daemon: Daemon, tmp_path: Path) -> None:
+    picture = jpeg(7)
+    sabotage = Sabotage(
+        tmp_path,
+        f"{PATTERN}.read",
+        "return Shot(picture, time.monotonic())",
+        f"from doorbelld.camera import Shot\npicture = {picture!r}",
+    )
+    witness = start(daemon, sabotage)
+    with Stream(daemon) as stream:
+        sabotage.begin()
+        see(stream, picture)
+        before = daemon.status()["camera"]["frames"]
+        for _ in range(500):
+            assert stream.part().body == picture
+        camera = witness.sees_camera_well()
+        assert camera["frames"] > before + 400
+        assert camera["fps"] < 260, "the most that can be asked for is 240"
+        sabotage.end()
+        see_picture(stream)
+    eventually(lambda: daemon.status()["camera"]["fps"] < 35, "its own rate again")
+    witness.sees_all_as_before()

@@ -1,0 +1,120 @@
+"""What comes without warning: a kill, and a configuration that somebody has broken."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.condition import Condition
+from tests.support.crowd import Crowd
+from tests.support.daemon import Daemon, eventually
+from tests.support.pipe_camera import PipeCamera
+from tests.support.show import Show
+
+VIEWERS = 100
+KILLS = 3
+FEW = 10
+
+
+def start_again(daemon: Daemon) -> None:
+    """Start at the same port as before, and wait until it listens there."""
+    opened = daemon.log().count(": open http://")
+    daemon.start({"camera.resolution": "160x120", "server.max_requests": 1}, wait=False)
+    eventually(lambda: daemon.log().count(": open http://") > opened, "it listens")
+    assert daemon.log().count(f"http://127.0.0.1:{daemon.port}/") == opened + 1
+
+
+def watch_until_killed(daemon: Daemon) -> Condition:
+    """Let many watch, and all see the end; return how the daemon was before it."""
+    with Crowd(daemon) as crowd, daemon.connect() as idle:
+        crowd.join(VIEWERS)
+        crowd.wait_for_parts(10)
+        condition = Condition.of(daemon.pid)
+        daemon.send(signal.SIGKILL)
+        assert daemon.wait() == -signal.SIGKILL
+        crowd.wait(lambda: all(each.ended for each in crowd.watchers), "all see the end")
+        assert idle.recv(1) == b""
+        with pytest.raises(ConnectionRefusedError):
+            daemon.connect()
+        return condition
+
+
+def test_kill_under_a_hundred_viewers_is_over_with_the_next_start(daemon: Daemon) -> None:
+    daemon.start({"camera.resolution": "160x120"})
+    first = watch_until_killed(daemon)
+    for _ in range(KILLS):
+        start_again(daemon)
+        again = watch_until_killed(daemon)
+        assert again.descriptors == first.descriptors
+        assert again.threads <= first.threads
+
+
+# A broken file.
+
+
+def with_bytes(data: bytes) -> Callable[[Path], None]:
+    def break_it(path: Path) -> None:
+        path.write_bytes(data)
+
+    return break_it
+
+
+def make_it_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_it_point_to_itself(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "place"),
+    [
+        (with_bytes(b"[server]\nmax_viewers = 1\n[camera\n"), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\n[sever]\n"), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\nmax_viewers = 2\n"), ":3: "),
+        (with_bytes(b"max_viewers = 1\n"), ":1: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\nlisten = :70000\n"), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\nlisten = \xff\xfe\n"), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\n\0\n"), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\n" + b"x" * (1 << 20)), ":3: "),
+        (make_it_a_folder, ": "),
+        (make_it_point_to_itself, ": "),
+        (Path.unlink, ": "),
+    ],
+    ids=[
+        *("bracket", "section", "twice", "none", "value", "text", "nul", "long"),
+        *("folder", "loop", "gone"),
+    ],
+)
+def test_reload_of_a_broken_file_costs_no_viewer_a_picture(
+    daemon: Daemon,
+    pipe_camera: PipeCamera,
+    tmp_path: Path,
+    break_it: Callable[[Path], None],
+    place: str,
+) -> None:
+    path = tmp_path / "x.conf"
+    path.write_text("[server]\nmax_requests = 1\nmax_viewers = 50\n")
+    daemon.start({"camera.source": pipe_camera.source}, arguments=["--config", str(path)])
+    with Crowd(daemon) as crowd:
+        show = Show(pipe_camera, crowd)
+        show.join(FEW)
+        before, said = Condition.of(daemon.pid), len(daemon.log())
+        limits = daemon.status()["limits"]
+        break_it(path)
+        daemon.send(signal.SIGHUP)
+        show.go_on()
+        daemon.wait_for_log("the configuration stays as it was")
+        show.go_on()
+        assert daemon.status()["limits"] == limits
+        assert [row["dropped"] for row in daemon.wait_for_viewers(FEW)] == [0] * FEW
+        before.wait_until_back()
+    lines = [line for line in daemon.log()[said:].splitlines() if line.startswith("ERROR")]
+    assert lines[0].startswith(f"ERROR: {path}{place}")
+    assert max(map(len, lines)) < 1000
