@@ -1,0 +1,228 @@
+"""Restarts and crashes of the installed service, as those see it who watch meanwhile."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from tests.appliance.test_package import install
+from tests.appliance.test_service import UNIT, fetch, main_pid, wait_for_picture
+from tests.appliance.test_socket import Client
+from tests.support.coded import coded
+from tests.support.crowd import Crowd
+from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.pipe_camera import PipeCamera
+from tests.support.stream import Stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.appliance.container import Container
+    from tests.appliance.package import Package
+
+RESTARTS = 20
+KILLS = 5
+BIG = 3000
+"""Kilobytes that do not fit into what the two kernels keep for one who does not read."""
+MANY = 1100
+"""Viewers: more than select() can cope with, and than a service may open by default."""
+
+
+class Door:
+    """As much of a daemon as viewers need, on another machine."""
+
+    def __init__(self, machine: Container) -> None:
+        self._address = (machine.address, 5000)
+
+    def connect(self, *, source: str = "", buffer: int = 0) -> socket.socket:  # noqa: ARG002
+        sock = socket.socket()
+        if buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        sock.settimeout(GUARD)
+        sock.connect(self._address)
+        return sock
+
+
+def door_of(machine: Container) -> Daemon:
+    return cast("Daemon", Door(machine))
+
+
+class Viewer(threading.Thread):
+    """Reads the stream without end, and measures the longest pause between two pictures."""
+
+    def __init__(self, machine: Container) -> None:
+        super().__init__(daemon=True)
+        self.pictures = 0
+        self.longest_pause = 0.0
+        self.error: Exception | None = None
+        self.done = threading.Event()
+        self._door = door_of(machine)
+
+    def run(self) -> None:
+        try:
+            with Stream(self._door) as stream:
+                self._watch(stream)
+        except Exception as error:  # noqa: BLE001  # told to the test
+            self.error = error
+
+    def _watch(self, stream: Stream) -> None:
+        stamp, before = "", 0.0
+        while not self.done.is_set():
+            part, now = stream.part(), time.monotonic()
+            assert part.headers["x-timestamp"] > stamp, "each picture once, and in order"
+            stamp = part.headers["x-timestamp"]
+            self.longest_pause = max(self.longest_pause, now - before if before else 0)
+            self.pictures += 1
+            before = now
+
+
+@pytest.fixture
+def ffmpeg(machine: Container) -> Iterator[subprocess.Popen[str]]:
+    """Return an ffmpeg that decodes the stream, and ends with the first mistake in it."""
+    url = machine.url("/video_feed?key=ffmpeg")
+    options = ["-nostdin", "-nostats", "-loglevel", "warning", "-xerror", "-progress", "pipe:1"]
+    with subprocess.Popen(
+        ["ffmpeg", *options, "-f", "mpjpeg", "-i", url, "-f", "null", "-"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def stored(machine: Container) -> int:
+    """Return how many viewers are in systemd's store, beside a listener and the ledger."""
+    return int(machine.show(UNIT, "NFileDescriptorStore")) - 2
+
+
+def wait_for_stored(machine: Container, count: int) -> None:
+    eventually(lambda: stored(machine) == count, f"{count} viewers stored")
+
+
+def test_one_unbroken_stream_across_restarts(
+    machine: Container, ffmpeg: subprocess.Popen[str]
+) -> None:
+    wait_for_picture(machine)
+    client, viewer = Client(machine.url("/")), Viewer(machine)
+    client.start()
+    viewer.start()
+    eventually(lambda: viewer.pictures, "the first picture")
+    for _ in range(RESTARTS):
+        before = main_pid(machine)
+        machine.run("systemctl", "restart", UNIT)
+        assert main_pid(machine) != before
+        seen = viewer.pictures
+        eventually(lambda: viewer.pictures > seen + 10 or viewer.error, "pictures go on")  # noqa: B023
+        assert viewer.error is None
+        assert ffmpeg.poll() is None, ffmpeg.communicate()[1]
+    for each in (client, viewer):
+        each.done.set()
+        each.join()
+    print(f"\n{RESTARTS} restarts: the longest pause was {viewer.longest_pause:.2f} s")
+    assert viewer.error is None
+    assert client.errors == []
+    assert client.answers > RESTARTS
+    ffmpeg.terminate()
+    told, complaints = ffmpeg.communicate(timeout=GUARD)
+    assert complaints in ("", "Exiting normally, received signal 15.\n")
+    frames = [int(line[6:]) for line in told.splitlines() if line.startswith("frame=")]
+    assert frames[-1] > 10 * RESTARTS
+
+
+def test_stop_ends_every_stream_and_the_next_start_begins_anew(machine: Container) -> None:
+    wait_for_picture(machine)
+    with Stream(door_of(machine)) as stream:
+        stream.part()
+        machine.run("systemctl", "stop", UNIT)
+        while stream.file.read(1 << 20):
+            pass
+    eventually(lambda: fetch(machine, "/")[0] == 0, "nobody listens")
+    machine.run("systemctl", "start", UNIT)
+    wait_for_picture(machine)
+
+
+def test_more_viewers_than_select_can_cope_with(machine: Container) -> None:
+    limit = "/etc/doorbelld/conf.d/many.conf"
+    machine.write(limit, f"[server]\nmax_viewers = {MANY}\n")
+    machine.run("systemctl", "restart", UNIT)
+    with Crowd(door_of(machine)) as crowd:
+        crowd.join(MANY, "/video_feed?fps=1")
+        crowd.wait_for_parts(1)
+        machine.run("systemctl", "restart", UNIT)
+        seen = max(len(watcher.parts) for watcher in crowd.watchers)
+        crowd.wait_for_parts(seen + 2)
+    (machine.root / limit[1:]).unlink()
+
+
+@pytest.fixture
+def pipe_camera(machine: Container) -> Iterator[PipeCamera]:
+    """Return a camera whose every picture the test decides, for the service to look at."""
+    place, conf = "var/lib/doorbelld/door.mjpeg", "/etc/doorbelld/conf.d/zz-pipe.conf"
+    with PipeCamera(machine.root / place) as camera:
+        (machine.root / place).chmod(0o666)
+        machine.write(conf, f"[camera]\nsource = file:/{place}\nstall_timeout = 3600\n")
+        machine.run("systemctl", "restart", UNIT)
+        yield camera
+    (machine.root / place).unlink()
+    (machine.root / conf[1:]).unlink()
+    machine.run("systemctl", "restart", UNIT)
+
+
+def looks_at_pipe(machine: Container, *, other_than: str) -> bool:
+    """Tell whether there is a new process that has opened the camera."""
+    pid = main_pid(machine)
+    if pid in ("0", other_than):
+        return False
+    return "door.mjpeg" in machine.run("ls", "-l", f"/proc/{pid}/fd", check=False)
+
+
+def test_after_kill_9_only_torn_streams_are_closed(
+    machine: Container, pipe_camera: PipeCamera
+) -> None:
+    with ExitStack() as stack:
+        streams = [stack.enter_context(Stream(door_of(machine))) for _ in range(10)]
+        for number in range(KILLS):
+            torn = stack.enter_context(door_of(machine).connect(buffer=4096))
+            torn.sendall(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            wait_for_stored(machine, len(streams) + 1)
+            pipe_camera.show(coded(2 * number, BIG))
+            for stream in streams:
+                assert stream.part().body == coded(2 * number, BIG)
+            before = main_pid(machine)
+            machine.run("systemctl", "kill", "--signal=KILL", UNIT)
+            eventually(lambda: looks_at_pipe(machine, other_than=before), "the next process")  # noqa: B023
+            wait_for_stored(machine, len(streams))
+            while torn.recv(1 << 20):
+                pass
+            pipe_camera.show(coded(2 * number + 1))
+            for stream in streams:
+                assert stream.part().body == coded(2 * number + 1)
+
+
+def test_an_upgrade_closes_no_stream(
+    new_machine: Container, package: Package, tmp_path: Path
+) -> None:
+    new_machine.boot()
+    new_machine.write("/etc/doorbelld/conf.d/test.conf", "[camera]\nsource = pattern\n")
+    install(new_machine, package.older(tmp_path))
+    wait_for_picture(new_machine)
+    viewer = Viewer(new_machine)
+    viewer.start()
+    eventually(lambda: viewer.pictures, "the first picture")
+    before = main_pid(new_machine)
+    install(new_machine, package)
+    assert main_pid(new_machine) not in ("0", before)
+    seen = viewer.pictures
+    eventually(lambda: viewer.pictures > seen + 10 or viewer.error, "pictures go on")
+    viewer.done.set()
+    viewer.join()
+    assert viewer.error is None
+    print(f"\nupgrade: the longest pause was {viewer.longest_pause:.2f} s")
