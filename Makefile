@@ -23,6 +23,18 @@ test: ## Run every test that needs no second system, and print the coverage
 	@tools/venv dev
 	@tools/test $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## Try what the tests try with other examples, for 10 minutes (ARGS="--seconds 60")
+	@tools/need fuzz
+	@tools/venv dev
+	@exec .venv/bin/python -m tests.fuzz $(ARGS)
+
+.PHONY: soak
+soak: ## Let the daemon bear everything at once for 30 minutes (ARGS="--minutes 2")
+	@tools/need soak
+	@tools/venv dev
+	@exec .venv/bin/python -m tests.soak $(ARGS)
+
 .PHONY: test-appliance
 test-appliance: ## Run the tests on booted Debian systems (as root, half an hour)
 	@tools/need test-appliance

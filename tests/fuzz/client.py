@@ -1,0 +1,183 @@
+"""Client: one who watches a broadcaster, and holds every byte against what was published."""
+
+from __future__ import annotations
+
+import functools
+import random
+import select
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from doorbelld.broadcast import Broadcaster
+from doorbelld.frame import Frame
+from doorbelld.tls import Session, server_context
+from tests.support import secure
+from tests.support.ends import connection
+from tests.support.fuzzing import patience
+from tests.support.parts import PartReader
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+_SMALL = 4096
+"""Bytes of a socket's buffers for which every larger part is written bit by bit."""
+
+_TRAP = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r"
+"""Nearly what parts two pictures, inside of one."""
+
+_keys = count(1)
+
+
+def picture(sequence: int, size: int) -> bytes:
+    """Return what tells its number, and is nowhere like itself, so that no shift is overlooked."""
+    noise = random.Random(sequence).randbytes(size)  # noqa: S311
+    return b"\xff\xd8 %d %b%b\xff\xd9" % (sequence, _TRAP, noise)
+
+
+@functools.cache
+def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what a daemon and its clients begin TLS with."""
+    with TemporaryDirectory() as folder:
+        pair = secure.make_pair(Path(folder))
+        return server_context(pair.certificate, pair.key), secure.client_context(pair)
+
+
+class _Tls:
+    """TLS on the client's side, with its handshake done; ``session`` is the daemon's side of it."""
+
+    def __init__(self) -> None:
+        ours, its = _contexts()
+        self.session = Session(ours)
+        self._incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._client = its.wrap_bio(self._incoming, outgoing, server_hostname="127.0.0.1")
+        for _ in range(2):
+            with suppress(ssl.SSLWantReadError):
+                self._client.do_handshake()
+            self._incoming.write(self.session.feed(outgoing.read()))
+        self._client.do_handshake()
+
+    def open(self, data: bytes) -> bytes:
+        """Return what this says, together with what came before."""
+        self._incoming.write(data)
+        found = []
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            while some := self._client.read(1 << 16):
+                found.append(some)
+        return b"".join(found)
+
+
+class Client:
+    """A viewer: ``server`` is the daemon's end of the connection, ``frames`` what was published.
+
+    One that is ``small`` has so little room that most parts are written bit by bit.
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[int, Frame],
+        *,
+        advance: bool = False,
+        fps: float | None = None,
+        small: bool = False,
+        tls: bool = False,
+    ) -> None:
+        self._tls = _Tls() if tls else None
+        self.key = f"client {next(_keys)}"
+        self.advance = advance
+        self.fps = fps
+        self.small = small
+        self.newest = 0
+        self._frames = frames
+        self._parts = PartReader(advance=advance)
+        self._head = b""
+        self.server, self._sock = connection(_SMALL if small else None)
+        self._sock.setblocking(False)
+
+    @property
+    def count(self) -> int:
+        """How many pictures came."""
+        return self._parts.count
+
+    def join(self, broadcaster: Broadcaster) -> bool:
+        """Hand the daemon's end over."""
+        return broadcaster.join(
+            self.server,
+            HEAD,
+            address="10.0.0.9",
+            key=self.key,
+            fps=self.fps,
+            advance=self.advance,
+            session=self._tls.session if self._tls else None,
+        )
+
+    def read(self, most: int) -> bool:
+        """Take at most so many bytes of what is there; return whether there were any."""
+        try:
+            data = self._sock.recv(most)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            data = b""
+        self._check(data)
+        return bool(data)
+
+    def read_until_newest(self) -> None:
+        """Wait for the frame that was published last."""
+        newest = max(self._frames)
+        while self.newest < newest:
+            self._wait(f"frame {newest}; the newest is {self.newest}")
+            assert self.read(1 << 20), "the stream ended"
+
+    def read_to_end(self) -> None:
+        """Read until the daemon closes the connection."""
+        self._wait("the end")
+        while self.read(1 << 20):
+            self._wait("the end")
+
+    def must_have_ended_properly(self) -> None:
+        """Check that nothing is missing at the end of the stream."""
+        assert self._parts.between_parts
+        assert self._parts.ended is not self.advance
+
+    def half_close(self) -> None:
+        """Say that nothing more will be said."""
+        self._sock.shutdown(socket.SHUT_WR)
+
+    def break_daemons_end(self) -> None:
+        """Let the daemon's every write fail from now on."""
+        self.server.shutdown(socket.SHUT_WR)
+
+    def close_own_end(self, *, reset: bool = False) -> None:
+        """Leave, with all that was not read; twice does no harm."""
+        if reset:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self._sock.close()
+
+    def close(self) -> None:
+        """Close both ends, where the daemon did not take its own."""
+        self._sock.close()
+        self.server.close()
+
+    def _wait(self, what: str) -> None:
+        with patience() as seconds:
+            ready = select.select([self._sock], [], [], seconds)[0]
+            assert ready, f"never: {what}"
+
+    def _check(self, data: bytes) -> None:
+        if self._tls:
+            data = self._tls.open(data)
+        missing = len(HEAD) - len(self._head)
+        if missing:
+            self._head += data[:missing]
+            assert HEAD.startswith(self._head)
+            data = data[missing:]
+        for data_, timestamp in self._parts.feed(data):
+            sequence = int(data_.split(b" ", 2)[1])
+            frame = self._frames[sequence]
+            assert data_ == frame.data
+            assert timestamp == ("" if self.advance else f"{frame.timestamp:.6f}")
+            assert sequence > self.newest, f"{sequence} came after {self.newest}"
+            self.newest = sequence

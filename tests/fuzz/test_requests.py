@@ -1,0 +1,93 @@
+"""The running daemon, asked in every way that a client could think of, and in many others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.fuzz.answers import Answer, ask
+from tests.fuzz.corpus import CORPUS, Kept
+from tests.fuzz.grammar import conversations
+from tests.support.daemon import ROOT, Daemon
+from tests.support.fuzzing import examples
+
+SMALLEST = ROOT / ".cache" / "fuzz" / "request"
+"""What hypothesis tries last of what fails is the smallest that it found."""
+
+
+def is_well(daemon: Daemon, log_before: int) -> None:
+    """Check that the daemon is as well as before, and has logged nothing improper."""
+    assert daemon.request("/healthz")[0].status == 200
+    log = daemon.log()[log_before:]
+    assert "Traceback" not in log, log
+    assert [letter for letter in log if not letter.isprintable() and letter != "\n"] == []
+
+
+@contextmanager
+def kept_if_it_fails(chunks: list[bytes]) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        SMALLEST.parent.mkdir(parents=True, exist_ok=True)
+        SMALLEST.write_bytes(b"".join(chunks))
+        raise
+
+
+@functools.cache
+def open_to_all(daemon: Daemon) -> set[bytes]:
+    """Return all that may be shown to who knows no password, and nothing, as HEAD shows it."""
+    paths = ("/healthz", "/login", "/login.css", "/login.js")
+    return {b"", *(daemon.request(path)[1] for path in paths)}
+
+
+def shows_nothing(daemon: Daemon, answers: list[Answer]) -> None:
+    for answer in answers:
+        assert not answer.is_stream
+        assert answer.status != HTTPStatus.OK or answer.body in open_to_all(daemon)
+
+
+@pytest.mark.parametrize("kept", CORPUS, ids=lambda kept: kept.name)
+def test_requests_that_are_kept(doorbell: Daemon, kept: Kept) -> None:
+    log_before = len(doorbell.log())
+    answers = ask(doorbell, [kept.data], hang_up=True)
+    assert tuple(answer.status for answer in answers) == kept.statuses
+    is_well(doorbell, log_before)
+
+
+ENDINGS = st.sampled_from([True] * 9 + [False])
+"""Whether the client hangs up. If not, the daemon has to, after a while."""
+
+
+@given(conversations(), ENDINGS)
+@examples(250)
+def test_any_request_is_answered_properly_or_the_connection_closed(
+    hasty_doorbell: Daemon, chunks: list[bytes], hang_up: bool
+) -> None:
+    log_before = len(hasty_doorbell.log())
+    with kept_if_it_fails(chunks):
+        ask(hasty_doorbell, chunks, hang_up=hang_up)
+        is_well(hasty_doorbell, log_before)
+
+
+@pytest.mark.parametrize("kept", CORPUS, ids=lambda kept: kept.name)
+def test_no_request_that_is_kept_finds_a_way_past_the_password(
+    locked_doorbell: Daemon, kept: Kept
+) -> None:
+    shows_nothing(locked_doorbell, ask(locked_doorbell, [kept.data]))
+
+
+@given(conversations(), ENDINGS)
+@examples(100)
+def test_no_request_finds_a_way_past_the_password(
+    locked_doorbell: Daemon, chunks: list[bytes], hang_up: bool
+) -> None:
+    log_before = len(locked_doorbell.log())
+    with kept_if_it_fails(chunks):
+        shows_nothing(locked_doorbell, ask(locked_doorbell, chunks, hang_up=hang_up))
+        is_well(locked_doorbell, log_before)

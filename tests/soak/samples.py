@@ -1,0 +1,36 @@
+"""Samples: what the daemon holds, from time to time, and whether it gets more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, median
+from typing import NamedTuple
+
+_HOUR = 3600.0
+
+
+class Sample(NamedTuple):
+    """Seconds since the start; resident memory in megabytes of 10^6 bytes; descriptors; threads."""
+
+    seconds: float
+    resident: float
+    descriptors: float
+    threads: float
+
+
+def slope(samples: Sequence[Sample], column: str) -> float:
+    """Return by how much it grows an hour: the line that fits best."""
+    times = [sample.seconds for sample in samples]
+    values = [float(getattr(sample, column)) for sample in samples]
+    middle, level = mean(times), mean(values)
+    spread = sum((at - middle) ** 2 for at in times)
+    if not spread:
+        return 0.0
+    return sum((at - middle) * (value - level) for at, value in zip(times, values)) / spread * _HOUR
+
+
+def growth(samples: Sequence[Sample], column: str) -> float:
+    """Return by how much the last third is above the first, as their medians."""
+    third = max(1, len(samples) // 3)
+    values = [float(getattr(sample, column)) for sample in samples]
+    return median(values[-third:]) - median(values[:third])
