@@ -125,12 +125,15 @@ class Ledger:
 
         Nothing the memory holds can make this fail: at worst, viewers are lost.
         """
-        broken, self.writing[0] = self.writing[0], 0
+        broken = self.writing[0]
+        if 0 < broken <= SLOTS:
+            self.torn[broken] = TORN  # first: the one who comes after us must know it, too
+        self.writing[0] = 0
         for slot in range(1, SLOTS + 1):
             if not self._inodes[slot]:
                 continue
             record = self._record(slot)
-            if slot == broken or (self.torn[slot] and not record.rest):
+            if self.torn[slot] and not record.rest:
                 self.clear(slot)
                 continue
             self.torn[slot] = TORN if record.rest else WHOLE

@@ -64,6 +64,18 @@ def test_who_was_cleared_or_torn_or_being_written_to_is_not_found(fd: int) -> No
     assert left_by(fd) == {slots[4]: records[4]}, "a place in the ledger is kept"
 
 
+def test_who_was_being_written_to_stays_lost_though_the_next_process_ends_early(fd: int) -> None:
+    before = opened(fd)
+    records = [RECORD._replace(inode=inode) for inode in range(1, 4)]
+    slots = [before.enter(record, torn=False) for record in records]
+    before.writing[0] = slots[2]
+    before.close()
+    second = opened(fd)
+    next(second.take_over())  # and is killed while it takes over
+    second.close()
+    assert list(left_by(fd).values()) == records[:2]
+
+
 def test_a_slot_that_is_used_again_is_whole(fd: int) -> None:
     before = opened(fd)
     slot = before.enter(RECORD, torn=True)
