@@ -132,7 +132,6 @@ class Access:
         """Return the networks of the interfaces, asked of the kernel once in a while."""
         now = time.monotonic()
         if now >= self._own_known_until:
-            self._own_known_until = now + _FRESH
             found = [
                 each.network
                 for each in self._own()
@@ -140,6 +139,8 @@ class Access:
             ]
             # None at all means that the kernel could not be asked, for want of a descriptor.
             self._own_networks = found or self._own_networks
+            # Last, for other threads look meanwhile: better asked twice than told of none.
+            self._own_known_until = now + _FRESH
         return self._own_networks
 
 
