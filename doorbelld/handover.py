@@ -235,9 +235,10 @@ def _opened(fd: int) -> list[socket.socket]:
 
 
 def _is_listening(sock: socket.socket) -> bool:
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+    is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+    if is_tcp and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return True
-    _log.warning("descriptor %d is not used: nobody can connect to it", sock.fileno())
+    _log.warning("descriptor %d is not used: no phone can connect to it", sock.fileno())
     sock.close()
     return False
 

@@ -247,13 +247,15 @@ def test_nonsense_about_sockets_is_ignored(daemon: Daemon, tmp_path: Path, count
     assert f"WARNING: LISTEN_FDS={count}" in daemon.log()
 
 
-def test_socket_that_nobody_can_connect_to_is_not_used(daemon: Daemon) -> None:
+def test_socket_that_no_phone_can_connect_to_is_not_used(daemon: Daemon, tmp_path: Path) -> None:
     one, other = socket.socketpair()
-    with one, other, Path("/dev/null").open() as file:
-        fds = [one.fileno(), file.fileno()]
+    with one, other, socket.socket(socket.AF_UNIX) as local, Path("/dev/null").open() as file:
+        local.bind(str(tmp_path / "local"))
+        local.listen()
+        fds = [one.fileno(), local.fileno(), file.fileno()]
         daemon.start(prefix=socket_unit(fds), pass_fds=fds)
         assert daemon.status()["version"]
-    assert daemon.log().count("is not used") == 2
+    assert daemon.log().count("is not used") == 3
 
 
 @pytest.mark.parametrize(("under_systemd", "code"), [(True, 78), (False, 2)])
