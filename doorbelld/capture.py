@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorbelld import clock, jpeg
-from doorbelld.camera import Camera, CameraError, Shot, describe
+from doorbelld.camera import Camera, CameraError, CameraStuckError, Shot, describe
 from doorbelld.frame import Frame
 from doorbelld.reporter import Reporter
 from doorbelld.wakeup import Wakeup
@@ -100,6 +100,7 @@ class CaptureThread:
         self._frames = 0
         self._invalid = 0
         self._opened = 0
+        self._is_stuck = False
         self._camera: Camera | None = None
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -206,6 +207,9 @@ class CaptureThread:
                 continue
             if self._frames > frames:
                 delay = _FIRST_DELAY
+            if self._is_stuck and delay >= _LONGEST_DELAY:
+                self._change_state("offline", reason, clue)
+                return  # The daemon ends with this thread, and is started anew.
             self._change_state("offline", reason, clue, f"; trying again in {delay:g} s")
             self._show_card(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
@@ -216,11 +220,13 @@ class CaptureThread:
 
     def _capture(self) -> tuple[str, str]:
         """Open the camera and publish its pictures; return what went wrong, and a clue for us."""
+        self._is_stuck = False
         try:
             self._camera = self._settings.open_camera()
             self._opened += 1
             self._read(self._camera)
         except CameraError as error:
+            self._is_stuck = isinstance(error, CameraStuckError)
             return str(error), ""
         except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
             _log.debug("the camera's driver failed", exc_info=True)

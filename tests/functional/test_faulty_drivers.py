@@ -5,6 +5,7 @@ The faults happen inside the shipped daemon's own process; see Sabotage. ::
     read() that never returns      test_driver_that_hangs_gets_the_daemon_restarted
     the same, and it returns       test_driver_that_comes_back_is_taken_up_again
     open() that never returns      test_opening_that_hangs_is_told
+    close() that never returns     test_library_that_hangs_at_the_end_gets_the_daemon_restarted
     stop while a driver hangs      test_life_cycle.py
     encoder that fails for good    test_driver_that_fails_for_good_is_told_once
     no memory for any picture      the same
@@ -42,6 +43,22 @@ HANGS = "The camera's driver hangs"
 UNCLOSABLE = """
 def close():
     raise RuntimeError("and that too")
+"""
+
+STUCK = """
+import threading
+from doorbelld.camera import CameraError
+from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.camera.pattern import PatternCamera
+
+open_it = PatternCamera.open
+
+def open_unless_stuck(self):
+    refuse_if_stuck(self.name)
+    open_it(self)
+
+PatternCamera.open = open_unless_stuck
+PatternCamera.close = lambda self: close_in_time(self.name, threading.Event().wait)
 """
 
 SPEECHLESS = """
@@ -198,6 +215,29 @@ def test_opening_that_hangs_is_told(daemon: Daemon, tmp_path: Path) -> None:
         sabotage.end()
         see_picture(stream)
     Witness(daemon).sees_camera_well()
+
+
+def test_library_that_hangs_at_the_end_gets_the_daemon_restarted(
+    daemon: Daemon, systemd: Systemd, tmp_path: Path
+) -> None:
+    # As the Raspberry Pi's libraries are closed, which may never come back from it.
+    lost = "raise CameraError('Test pattern is lost')"
+    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", lost, STUCK)
+    environ = {**sabotage.environ, **systemd.environ}
+    daemon.start(SETTINGS, environ=environ)
+    with Stream(daemon) as stream:
+        see_picture(stream)
+        sabotage.strike()
+        see_card(stream)
+        witness = Witness(daemon)
+        witness.sees_camera_offline("Test pattern hangs; only a restart of doorbelld can help")
+        assert daemon.wait() == 1, "for systemd to start it anew"
+    assert "CRITICAL: a thread has failed: stopping, to be started anew" in daemon.log()
+    systemd.rest()
+    daemon.start(SETTINGS, environ=environ)
+    systemd.wait_for("READY=1")
+    with Stream(daemon) as stream:
+        see_picture(stream)
 
 
 def test_flood_of_frames_is_slowed_down(daemon: Daemon, tmp_path: Path) -> None:
