@@ -155,8 +155,11 @@ class AcceptLoop(Loop):
                 self._write(connection, now)
             else:
                 self._discard_input(connection)
-        except OSError:
-            self._drop(connection)  # It is gone; nobody is left to be told.
+        except (OSError, MemoryError):  # It is gone, or cannot be helped.
+            if self._is_waiting(connection):
+                self._drop(connection)
+            else:
+                connection.close()
 
     def _accept(self, listener: socket.socket, now: float) -> None:
         for _ in range(_BATCH):  # Level-triggered, so none is forgotten.

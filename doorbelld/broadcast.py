@@ -153,7 +153,7 @@ class Broadcaster(Loop):
             self.beat = now = time.monotonic()
             try:
                 self._send_newest()
-            except MemoryError:  # for the part itself: nobody has begun to get it
+            except MemoryError:  # for the part itself: who has not got it gets the next
                 self._reporter.tell(logging.WARNING, _NO_MEMORY)
             self._let_in_and_out()
             if now - ticked >= _TICK:

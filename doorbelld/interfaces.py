@@ -32,13 +32,13 @@ def addresses() -> list[Interface]:
 
 def outward_address() -> str | None:
     """Return the IPv4 address that other machines see us by; None where there is no network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             # Nothing is sent: this only asks which address would be the sender's.
             probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return None
-        return str(probe.getsockname()[0])
+            return str(probe.getsockname()[0])
+    except OSError:  # or no descriptor to ask with
+        return None
 
 
 def _received(kernel: socket.socket) -> Iterator[Interface]:

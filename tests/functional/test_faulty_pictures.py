@@ -156,28 +156,30 @@ def test_card_that_cannot_be_drawn_is_the_ready_one(
 
 
 @pytest.mark.parametrize(
-    ("target", "kept"),
+    ("target", "end"),
     [
-        ("doorbelld.httpd:Handler", True),
-        ("doorbelld.connection:Connection.write", False),
+        ("doorbelld.connection:Connection.peek", ConnectionResetError),
+        ("doorbelld.httpd:Server._serve", http.client.RemoteDisconnected),
+        ("doorbelld.httpd:Handler", None),
+        ("doorbelld.connection:Connection.write", http.client.RemoteDisconnected),
     ],
-    ids=["making it", "sending it"],
+    ids=["reading the request", "handing it over", "making it", "sending it"],
 )
 def test_answer_for_which_there_is_no_memory_is_refused(
-    daemon: Daemon, tmp_path: Path, target: str, kept: bool
+    daemon: Daemon, tmp_path: Path, target: str, end: type[Exception] | None
 ) -> None:
     sabotage = Sabotage(tmp_path, target, "raise MemoryError")
     witness = start(daemon, sabotage)
     with Stream(daemon) as stream:
         for _ in range(20):
             sabotage.strike()
-            if kept:
+            if end is None:
                 assert daemon.request("/snapshot.jpg")[0].status == 503
             else:
-                with pytest.raises(http.client.RemoteDisconnected):
+                with pytest.raises(end):
                     daemon.request("/snapshot.jpg")
         stream.part()
         assert daemon.request("/snapshot.jpg")[0].status == 200
-    assert len(witness.said()) == kept, witness.said()
+    assert len(witness.said()) == (end is None), witness.said()
     witness.sees_camera_well()
     witness.sees_all_as_before()
