@@ -339,10 +339,8 @@ class CaptureThread:
         card = self._draw_card(self._detail, self._since)
         self._card = card
         again_at = time.monotonic() + seconds
-        while not self._interrupted():
-            self.beat = now = time.monotonic()
-            if now >= again_at:
-                return
+        while not self._interrupted() and (now := time.monotonic()) < again_at:
+            self.beat = now
             self._reporter.turn()
             self._publish_card(card, now)
             self._wake.wait(min(_CARD_INTERVAL, again_at - now))
