@@ -177,7 +177,7 @@ class CaptureThread:
         state, detail, since = self._state, self._detail, self._since
         latest, now = self._latest, time.monotonic()
         if state == "streaming" and latest is not None:
-            if now - latest.captured_at > self._settings.stall_timeout + _HANG:
+            if now - self.beat > self._settings.stall_timeout + _HANG:
                 return "offline", _HANGS, latest.captured_at
         elif now - self.beat > max(self._settings.stall_timeout, _OPENING):
             return "offline", _HANGS, self.beat

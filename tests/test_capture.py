@@ -19,12 +19,12 @@ from tests.support.pictures import jpeg
 
 @dataclass
 class ScriptedCamera:
-    """Does what the test put into ``script``: a picture, or an exception to raise."""
+    """Does what the test put into ``script``: a picture, as of now or a shot, or an exception."""
 
     name: str = "Scripted camera"
     invalid: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
-    script: queue.Queue[bytes | Exception] = field(default_factory=queue.Queue)
+    script: queue.Queue[bytes | Shot | Exception] = field(default_factory=queue.Queue)
     close_error: Exception | None = None
 
     def open(self) -> None:
@@ -37,6 +37,8 @@ class ScriptedCamera:
             return None
         if isinstance(step, Exception):
             raise step
+        if isinstance(step, Shot):
+            return step
         return Shot(step, time.monotonic())
 
     def close(self) -> None:
@@ -243,3 +245,13 @@ def test_the_beat_goes_on_while_nothing_comes(studio: Studio) -> None:
     for _ in range(2):
         beat = studio.thread.beat
         eventually(lambda: studio.thread.beat > beat, "another beat")  # noqa: B023
+
+
+def test_an_old_picture_alone_is_no_driver_that_hangs(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.script.put(Shot(jpeg(1), time.monotonic() - 1000))
+    studio.next_frame()
+    studio.thread.look()
+    status = studio.thread.status()
+    assert (status["state"], status["detail"]) == ("streaming", "Scripted camera, 64x48")
+    assert status["age_ms"] > 999_000
