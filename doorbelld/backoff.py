@@ -28,7 +28,8 @@ class Backoff:
     """Counts failures by address. From any thread.
 
     The addresses of a house share 64 bits of IPv6, so these do not wait for each other, unless
-    so many of them fail that it must be one who takes ever new ones.
+    so many of them fail that it must be one who takes ever new ones. Even then an address that
+    has succeeded before counts alone.
     """
 
     def __init__(self) -> None:
@@ -36,6 +37,7 @@ class Backoff:
         self._swarms: Counter[str] = Counter()  # remembered addresses by network
         # Address: (failures, time.monotonic() of the last one), the latest at the end.
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._proven: OrderedDict[str, None] = OrderedDict()  # the latest at the end
 
     def seconds_to_wait(self, address: str) -> float:
         """Return how long this address must not try; 0 if it may."""
@@ -63,13 +65,17 @@ class Backoff:
         """Forget the failures of this address."""
         with self._lock:
             self._forget(self._who(address))
+            self._proven[address] = None
+            self._proven.move_to_end(address)
+            if len(self._proven) > _MOST:
+                self._proven.popitem(last=False)
 
     def _who(self, address: str) -> str:
         """Return as whom an address counts: as itself, or as its network."""
         address = address.partition("%")[0]
         network = _network(address)
-        is_one_of_many = self._swarms[network] >= _SWARM and address not in self._failures
-        return network if is_one_of_many else address
+        is_itself = address in self._failures or address in self._proven
+        return network if self._swarms[network] >= _SWARM and not is_itself else address
 
     def _forget(self, who: str) -> tuple[int, float] | None:
         found = self._failures.pop(who, None)

@@ -111,11 +111,13 @@ class Login:
         guess, secret = _basic_password(header), self._secret
         if guess is None or secret is None:
             return False
-        if secret.remembers(guess):
+        self._let_try(address)
+        # Not while a guess from there is looked at: else more of them would cost it no wait.
+        if address not in self._trying and secret.remembers(guess, address):
             return True
         if not self._is_password(secret, guess, address):
             return False
-        secret.remember(guess)
+        secret.remember(guess, address)
         return True
 
     def cookie_for(self, guess: str, address: str) -> str | None:
@@ -157,20 +159,22 @@ class _Secret:
         self.password = password
         self.cookies = Cookies(password.key("cookies"))
         self.seal = password.key("seal")
-        # What programs have shown, as HMACs under a key that only this process has.
+        # What programs have shown, and from where: for anybody else, to try what is remembered
+        # would be a way to guess without a wait. As HMACs under a key of this process alone.
         self._remembered: OrderedDict[bytes, None] = OrderedDict()
         self._key = os.urandom(32)
 
-    def remembers(self, guess: str) -> bool:
-        return self._proof(guess) in self._remembered
+    def remembers(self, guess: str, address: str) -> bool:
+        return self._proof(guess, address) in self._remembered
 
-    def remember(self, guess: str) -> None:
-        self._remembered[self._proof(guess)] = None
+    def remember(self, guess: str, address: str) -> None:
+        self._remembered[self._proof(guess, address)] = None
         if len(self._remembered) > _MOST_REMEMBERED:
             self._remembered.popitem(last=False)
 
-    def _proof(self, guess: str) -> bytes:
-        return hmac.digest(self._key, guess.encode("utf-8", "surrogatepass"), "sha256")
+    def _proof(self, guess: str, address: str) -> bytes:
+        told = f"{address} {guess}".encode("utf-8", "surrogatepass")
+        return hmac.digest(self._key, told, "sha256")
 
 
 def _secret(password: Password | None) -> _Secret | None:

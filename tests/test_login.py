@@ -93,7 +93,41 @@ def test_program_that_asks_every_second_costs_no_scrypt(
     login = Login(path)
     assert login.knows_basic(basic(WORD), "10.0.0.1")
     monkeypatch.setattr(Password, "matches", lambda *_: pytest.fail("looked again"))
-    assert login.knows_basic(basic(WORD), "10.0.0.2")
+    assert login.knows_basic(basic(WORD), "10.0.0.1")
+
+
+def test_what_a_program_has_shown_helps_nobody_who_guesses(path: Path) -> None:
+    login = Login(path)
+    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    for _ in range(5):
+        assert not login.knows_basic(basic(OTHER), "10.0.0.2")
+    for guess in (OTHER, WORD):
+        with pytest.raises(WaitError):
+            login.knows_basic(basic(guess), "10.0.0.2")
+    assert login.knows_basic(basic(WORD), "10.0.0.1")
+
+
+def test_what_a_program_has_shown_helps_nobody_who_guesses_beside_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = Login(path)
+    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    entered, go_on = threading.Event(), threading.Event()
+
+    def slow(*_: object) -> bool:
+        entered.set()
+        go_on.wait(30)
+        return False
+
+    monkeypatch.setattr(Password, "matches", slow)
+    guess = threading.Thread(target=login.knows_basic, args=(basic(OTHER), "10.0.0.1"))
+    guess.start()
+    assert entered.wait(30)
+    with pytest.raises(WaitError) as waiting:
+        login.knows_basic(basic(WORD), "10.0.0.1")
+    assert waiting.value.is_busy
+    go_on.set()
+    guess.join()
 
 
 def test_change_of_the_password_ends_what_the_old_one_opened(path: Path) -> None:
@@ -203,3 +237,14 @@ def test_what_is_forgotten_does_not_count_as_many() -> None:
         backoff.succeeded(f"2001:db8::{number:x}")
     fail(backoff, "2001:db8::1", 20)
     assert not backoff.seconds_to_wait("2001:db8::ffff")
+
+
+def test_who_has_shown_the_password_never_waits_for_its_whole_network() -> None:
+    backoff = Backoff()
+    backoff.succeeded("2001:db8:1:2::1")
+    for number in range(200):
+        backoff.failed(f"2001:db8:1:2::1:{number:x}")
+    assert backoff.seconds_to_wait("2001:db8:1:2::ffff")
+    assert not backoff.seconds_to_wait("2001:db8:1:2::1")
+    fail(backoff, "2001:db8:1:2::1", 6)
+    assert backoff.seconds_to_wait("2001:db8:1:2::1"), "for its own guesses it does"

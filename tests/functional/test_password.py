@@ -14,7 +14,7 @@ from doorbelld.password import hashed
 from tests.functional.test_paths import EVERY_PATH, STREAMS
 from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
-from tests.support.raw import read_answer, read_to_end
+from tests.support.raw import Answer, read_answer, read_to_end
 
 WORD, OTHER = "correct horse", "battery staple"
 OPEN = {"/login": 200, "/login.css": 200, "/login.js": 200, "/healthz": 200}
@@ -212,6 +212,26 @@ def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
     assert int(answer.getheader("Retry-After") or 0) in (1, 2)
     assert b"Too many wrong passwords, try again in" in body
     assert log_in(locked, WORD, source="127.0.0.4")[0].status == 303
+
+
+def test_who_guesses_by_http_basic_waits_longer_each_time(locked: Daemon) -> None:
+    def ask(password: str) -> Answer:
+        header = basic(password)["Authorization"]
+        request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
+        with locked.connect(source="127.0.0.5") as sock:
+            sock.sendall(request.encode())
+            return read_answer(sock)
+
+    def wait() -> int:
+        return eventually(lambda: int(ask("wrong").headers.get("Retry-After", 0)), "a wait")
+
+    # A program that knows it must not make it easier for who does not.
+    assert locked.request("/status", headers=basic(WORD))[0].status == 200
+    first = wait()
+    eventually(lambda: ask("wrong").status == 401, "another guess")
+    assert wait() > first
+    assert ask(WORD).status == 429
+    assert locked.request("/status", headers=basic(WORD))[0].status == 200
 
 
 def test_flood_of_guesses_costs_viewers_nothing(locked: Daemon) -> None:
