@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from doorbelld.access import to_address
 from doorbelld.connection import Connection, Phase
 from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, head_size
 from doorbelld.loop import Loop
@@ -52,8 +53,8 @@ class AcceptLoop(Loop):
 
     ``serve(connection, request)`` is called with every whole request, ``reject(status)``
     returns the answer for one whose head is too long (431, or 414 if its first line is) or
-    that is too late (408). ``hears(address)`` tells whether to wait for the body of a form from
-    there, too. All are called from the loop's thread and must not block.
+    that is too late (408). ``hears(address, head)`` tells whether to wait for the body of a form,
+    too. All are called from the loop's thread and must not block.
 
     With ``tls`` every new connection may begin a session. Its handshake is done here, of all
     threads: one processor at most is then busy with a flood of them, and it is not the one
@@ -66,7 +67,7 @@ class AcceptLoop(Loop):
         *,
         serve: Callable[[Connection, bytes], None],
         reject: Callable[[int], bytes],
-        hears: Callable[[str], bool],
+        hears: Callable[[str, bytes], bool],
         header_timeout: float,
         stall_timeout: float,
         tls: ssl.SSLContext | None,
@@ -173,9 +174,9 @@ class AcceptLoop(Loop):
                     self._make_room(next(iter(self._waiting)))
                 return
             sock.setblocking(False)
-            address = str(peer[0]).partition("%")[0]
             # A dual-stack listener tells an IPv4 address in its IPv6-mapped form.
-            self._wait_for_request(Connection(sock, address.removeprefix("::ffff:")), now)
+            address = str(to_address(peer[0]))
+            self._wait_for_request(Connection(sock, address), now)
             if self._accepting_again_at:
                 return
 
@@ -237,7 +238,7 @@ class AcceptLoop(Loop):
         size = head_size(seen)
         if size:
             body = body_size(seen[:size])
-            size += body if body and self._hears(connection.address) else 0
+            size += body if body and self._hears(connection.address, seen[:size]) else 0
         elif len(seen) >= MAX_HEAD:
             self._answer_and_close(connection, 431 if b"\n" in seen[:MAX_HEAD] else 414)
             return

@@ -77,26 +77,21 @@ class Access:
         X-Forwarded-For (``forwarded``) that is not one too. Raises ValueError where a proxy
         tells what is no address.
         """
-        if not self._is_proxy(_address(peer)):
+        if not self._is_proxy(to_address(peer)):
             return peer
-        client = _address(peer)
+        client = to_address(peer)
         for text in reversed(forwarded.split(",") if forwarded.strip() else []):
             match = _HOST.fullmatch(text.strip())
             # An IPv6 address may come without the brackets, and then with no port.
             bare = (match[1] or match[2]) if match else text.strip()
-            client = _address(bare)
+            client = to_address(bare)
             if not self._is_proxy(client):
                 break
         return str(client)
 
-    def hears(self, peer: str) -> bool:
-        """Tell whether it can be that a connection from this address brings somebody let in."""
-        address = _address(peer)
-        return self._is_proxy(address) or self.admits(peer)
-
     def admits(self, client: str) -> bool:
         """Tell whether an address is in the networks that are let in."""
-        return self._is_in(_address(client), self._networks, self._with_own)
+        return self._is_in(to_address(client), self._networks, self._with_own)
 
     def answers_to(self, host: str) -> bool:
         """Tell whether the name in a Host header (or URL) is one of ours, at whatever port."""
@@ -194,8 +189,8 @@ def _networks(texts: Iterable[str]) -> list[Network]:
     return [ipaddress.ip_network(text) for text in found]
 
 
-def _address(text: str) -> Address:
-    """Return an address; an IPv4 address in IPv6's clothes as what it is."""
+def to_address(text: str) -> Address:
+    """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
     found = ipaddress.ip_address(text.partition("%")[0])
     mapped = getattr(found, "ipv4_mapped", None)
     return mapped or found

@@ -45,6 +45,12 @@ def flaw(head: bytes) -> str:
     return ""
 
 
+def values(head: bytes, name: bytes) -> list[bytes]:
+    """Return the values of all header lines in a request head that have this name, lower case."""
+    fields = map(_FIELD.fullmatch, _LINE_END.split(head))
+    return [field[2] for field in fields if field and field[1].lower() == name]
+
+
 def body_size(head: bytes) -> int:
     """Return the length of the body that belongs to a whole request head; 0 for none of ours.
 

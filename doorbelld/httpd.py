@@ -16,7 +16,7 @@ from http import HTTPStatus
 from socket import socket
 from typing import Any
 
-from doorbelld import headers
+from doorbelld import framing, headers
 from doorbelld.accept import AcceptLoop
 from doorbelld.access import Access
 from doorbelld.assets import Asset
@@ -149,8 +149,13 @@ class Server:
             self._pool, old = pool, self._pool
         old.shutdown(wait=False)
 
-    def _hears(self, address: str) -> bool:
-        return self.access.hears(address)
+    def _hears(self, address: str, head: bytes) -> bool:
+        """Tell whether who sends this head is one who is let in."""
+        forwarded = b",".join(framing.values(head, b"x-forwarded-for")).decode("latin-1")
+        try:
+            return self.access.admits(self.access.client(address, forwarded))
+        except ValueError:  # A proxy tells what is no address, and will be told so.
+            return False
 
     def _serve(self, connection: Connection, request: bytes) -> None:
         with self._pool_lock:  # One that is shut down meanwhile takes nothing more.

@@ -33,7 +33,7 @@ class Door:
             [listener],
             serve=self._serve,
             reject=lambda _status: TOO_LATE,
-            hears=lambda _: True,
+            hears=lambda *_: True,
             header_timeout=TIMEOUT,
             stall_timeout=TIMEOUT,
             tls=None,

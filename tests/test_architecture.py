@@ -34,7 +34,7 @@ IMPORTS = {
     "doorbelld.config": "settings",
     # The way of a request.
     "doorbelld.httpd": (
-        "accept access assets broadcast connection handler headers login refusals seldom"
+        "accept access assets broadcast connection framing handler headers login refusals seldom"
     ),
     "doorbelld.handler": "doorbelld assets doorstep exchange gate multipart",
     "doorbelld.doorstep": "cookies exchange gate login multipart",
@@ -42,7 +42,7 @@ IMPORTS = {
     "doorbelld.exchange": "connection framing gate headers httpd",
     "doorbelld.gate": "access",
     "doorbelld.access": "interfaces",
-    "doorbelld.accept": "connection framing loop seldom waiting",
+    "doorbelld.accept": "access connection framing loop seldom waiting",
     "doorbelld.connection": "tls",
     "doorbelld.waiting": "connection",
     "doorbelld.framing": "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, flaw, head_size
+from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, flaw, head_size, values
 
 POST = b"POST /login HTTP/1.1\r\n"
 
@@ -121,3 +121,8 @@ def test_no_control_byte_is_let_pass(byte: int) -> None:
     assert flaw(b"GET /" + letter + b" HTTP/1.1\r\nA: b\r\n\r\n")
     assert flaw(b"GET / HTTP/1.1\r\nA: b" + letter + b"c\r\n\r\n")
     assert flaw(b"GET / HTTP/1.1\r\nA" + letter + b": b\r\n\r\n")
+
+
+def test_values_are_those_of_every_line_with_that_name() -> None:
+    head = POST + b"X-Names: a, b\r\nOther: x-names: c\nx-nAMES:d\r\nX-Names : e\r\n\r\n"
+    assert values(head, b"x-names") == [b"a, b", b"d"]

@@ -64,12 +64,13 @@ def test_stranger_gets_403_however_it_asks(proxied: Daemon, method: str) -> None
     assert ask(proxied, "/", method, X_Forwarded_For=STRANGER)[0].status == 403
 
 
-def test_body_of_a_stranger_is_not_waited_for(proxied: Daemon) -> None:
+@pytest.mark.parametrize(("forwarded", "status"), [(STRANGER, 403), ("nonsense", 400)])
+def test_body_of_a_stranger_is_not_waited_for(proxied: Daemon, forwarded: str, status: int) -> None:
     head = (
-        b"POST / HTTP/1.1\r\nHost: localhost\r\n"
-        b"X-Forwarded-For: 8.8.8.8\r\nContent-Length: 1000000\r\n\r\n"
+        "POST /login HTTP/1.1\r\nHost: localhost\r\n"
+        f"X-Forwarded-For: {forwarded}\r\nContent-Length: 9\r\n\r\n"
     )
-    assert only_answer(exchange(proxied, head)).status == 403
+    assert only_answer(exchange(proxied, head.encode())).status == status
 
 
 def test_nothing_is_read_of_a_stranger_but_the_head(daemon: Daemon) -> None:
@@ -171,17 +172,32 @@ def curl(pid: int, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def within_network(*addresses: str) -> list[str]:
+    """Return what to run a command with so that it has these addresses and no others."""
+    setup = "ip link set lo up"
+    setup += "".join(f" && ip address add {each} dev lo nodad" for each in addresses)
+    shell = ["sh", "-c", f'{setup} && exec "$@"', "sh"]
+    return ["unshare", "--user", "--map-root-user", "--net", *shell]
+
+
 def test_lan_with_public_addresses_is_a_lan(daemon: Daemon) -> None:
     # A network whose prefix is as wide as that of 2002:: here is nobody's LAN.
-    setup = (
-        "ip link set lo up && ip address add 2001:db8:5::1/64 dev lo nodad"
-        ' && ip address add 2002:db8::1/16 dev lo nodad && exec "$@"'
-    )
-    inside = ["unshare", "--user", "--map-root-user", "--net", "sh", "-c", setup, "sh"]
+    inside = within_network("2001:db8:5::1/64", "2002:db8::1/16")
     daemon.start({"server.listen": ":5000"}, prefix=inside)
     url = "http://[2001:db8:5::1]:5000/"
     assert curl(daemon.pid, "--interface", "2001:db8:5::1", url) == "200"
     assert curl(daemon.pid, "--interface", "2002:db8::1", url) == "403"
+
+
+@pytest.mark.parametrize("address", ["::ffff:0:808:808", "::ffff:1:2:3:4"])
+def test_address_that_only_looks_like_a_mapped_one_is_refused(daemon: Daemon, address: str) -> None:
+    inside = within_network("2001:db8:5::1/64", f"{address}/128")
+    lan = {"access.networks": "2001:db8:5::/64"}
+    daemon.start({"server.listen": ":5000", **lan}, prefix=inside)
+    url = "http://[2001:db8:5::1]:5000/login"
+    form = ["--interface", address, "--data", "password=x", url]
+    assert curl(daemon.pid, *form) == "403"
+    assert curl(daemon.pid, "--interface", "2001:db8:5::1", url) == "303"
 
 
 # The name
