@@ -21,7 +21,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -247,19 +247,27 @@ def _access(section: AccessSection) -> Access:
     )
 
 
+@cache
+def _credential() -> Path | None:
+    """Return the password that systemd gave this process; looked for once, at the start.
+
+    Were it gone some day, no other file may take its place, nor none at all.
+    """
+    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
+    return given if given.exists() else None
+
+
 def password_path(section: AccessSection) -> Path | None:
     """Return the file that keeps the password: a credential of systemd's before any other."""
-    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
-    if given.exists():
-        return given
-    return None if section.password_file == "none" else Path(section.password_file)
+    configured = None if section.password_file == "none" else Path(section.password_file)
+    return _credential() or configured
 
 
 def open_login(section: AccessSection) -> Login:
     """Return what knows the password. Raises ConfigError where its file cannot be used."""
     path = password_path(section)
     try:
-        return Login(path, is_required=section.password_file != PASSWORD_FILE)
+        return Login(path, is_required=path != Path(PASSWORD_FILE))
     except ValueError as error:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
 

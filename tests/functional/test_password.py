@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from base64 import b64encode
 from collections.abc import Iterator
 from http.client import HTTPResponse
@@ -318,3 +319,16 @@ def test_credential_of_systemd_is_taken_first(daemon: Daemon, tmp_path: Path) ->
     daemon.start({"access.password_file": tmp_path / "password"}, environ=environ)
     assert daemon.request("/status", headers=basic(WORD))[0].status == 401
     assert daemon.request("/status", headers=basic(OTHER))[0].status == 200
+
+
+def test_credential_of_systemd_that_is_gone_opens_nothing(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "credentials" / "password"
+    path.parent.mkdir()
+    set_password(path, WORD)
+    daemon.start(environ={"CREDENTIALS_DIRECTORY": str(path.parent)})
+    path.unlink()
+    daemon.wait_for_log(f"{path}: there is no such file")
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("the configuration was read again")
+    assert daemon.request("/status")[0].status == 401
+    assert daemon.request("/status", headers=basic(WORD))[0].status == 200
