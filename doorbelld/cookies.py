@@ -14,6 +14,9 @@ import time
 LIFETIME = 30 * 24 * 3600
 """Seconds."""
 
+BRIEF = 60
+"""Seconds, for a single request: nobody can do much with it who gets hold of it."""
+
 _NAME = "doorbelld"
 _OURS = re.compile(
     rf"(?:^|;)[ \t]*{_NAME}=((\d{{1,12}})\.[0-9a-f]{{16}})\.([0-9a-f]{{64}})(?=[ \t]*(?:;|$))",
@@ -29,9 +32,9 @@ class Cookies:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def new(self) -> str:
+    def new(self, lifetime: int = LIFETIME) -> str:
         """Return a new cookie as a browser sends it: NAME=VALUE."""
-        told = f"{int(time.time()) + LIFETIME}.{os.urandom(8).hex()}"
+        told = f"{int(time.time()) + lifetime}.{os.urandom(8).hex()}"
         return f"{_NAME}={told}.{self._sign(told)}"
 
     def seconds_left(self, header: str) -> float:

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from pathlib import Path
 
 from doorbelld.backoff import Backoff
-from doorbelld.cookies import LIFETIME, Cookies
+from doorbelld.cookies import BRIEF, LIFETIME, Cookies
 from doorbelld.password import Password
 
 _log = logging.getLogger(__name__)
@@ -97,9 +97,12 @@ class Login:
         return secret is not None and secret.cookies.seconds_left(header) > 0
 
     def renewed_cookie(self, header: str) -> str | None:
-        """Return a new cookie for one that is good and has lived for half its time."""
+        """Return a new cookie for one that is good and has lived for half its time.
+
+        Not for a brief one, nor for what may be one.
+        """
         secret = self._secret
-        if secret and 0 < secret.cookies.seconds_left(header) < LIFETIME / 2:
+        if secret and BRIEF < secret.cookies.seconds_left(header) < LIFETIME / 2:
             return secret.cookies.new()
         return None
 
@@ -182,12 +185,12 @@ def _secret(password: Password | None) -> _Secret | None:
 
 
 def cookie_of(path: Path) -> str | None:
-    """Return a cookie that opens the daemon whose password ``path`` keeps; None without one.
+    """Return a brief cookie that opens the daemon whose password ``path`` keeps; None without one.
 
     Raises ValueError where the file cannot be used, or may not be read.
     """
     password = _read(path, is_required=False)
-    return _Secret(password).cookies.new() if password else None
+    return _Secret(password).cookies.new(BRIEF) if password else None
 
 
 def _read(path: Path | None, *, is_required: bool) -> Password | None:

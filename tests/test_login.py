@@ -87,6 +87,18 @@ def test_old_cookie_is_renewed(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert login.knows_cookie(newer)
 
 
+def test_what_opens_the_daemon_to_the_command_is_good_for_that_moment_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = Login(path)
+    cookie = cookie_of(path) or ""
+    assert login.knows_cookie(cookie)
+    assert login.renewed_cookie(cookie) is None
+    later = time.time() + 61
+    monkeypatch.setattr("doorbelld.cookies.time.time", lambda: later)
+    assert not login.knows_cookie(cookie)
+
+
 def test_program_that_asks_every_second_costs_no_scrypt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
