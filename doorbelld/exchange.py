@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -59,6 +59,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.connection_ = connection
         self.client = connection.address
         self.extra: dict[str, str] = {}
+        self._embed: Sequence[str] = ()
         self._embedder = ""
         super().__init__(request, (connection.address, 0), server)  # type: ignore[arg-type]
 
@@ -151,6 +152,7 @@ class Exchange(BaseHTTPRequestHandler):
         access = self.server.access
         self.client = gate.client(access, self.headers, self.client)
         self._embedder = gate.let_in(access, self.headers, self.path, self.client)
+        self._embed = access.embed  # Strangers are not told of them.
 
     def _send_to_tls(self) -> None:
         """Answer who asks in plain text where TLS is spoken, and with nothing else."""
@@ -197,7 +199,7 @@ class Exchange(BaseHTTPRequestHandler):
     def _head(self, status: int, *fields: Mapping[str, str]) -> None:
         self.send_response(status)
         hsts = self.server.hsts and self.connection_.secure
-        security = headers.security(self.server.access.embed, self._embedder, hsts=hsts)
+        security = headers.security(self._embed, self._embedder, hsts=hsts)
         for each in (*fields, self.extra):
             security.update(each)
         for name, value in security.items():

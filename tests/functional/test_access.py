@@ -288,6 +288,13 @@ def test_named_origin_may_show_and_read(proxied: Daemon) -> None:
         assert json.loads(body)["camera"]
 
 
+def test_strangers_are_not_told_who_may_show_it(proxied: Daemon) -> None:
+    for told in ({"X_Forwarded_For": STRANGER}, {"Host": "evil.example"}, {"Origin": "null"}):
+        answer, _ = ask(proxied, **told)
+        assert answer.status in (403, 421)
+        assert "dashboard" not in str(answer.headers)
+
+
 def test_other_origins_stay_out_though_one_is_named(proxied: Daemon) -> None:
     for headers in foreign(proxied):
         assert ask(proxied, **headers)[0].status == 403
