@@ -40,14 +40,18 @@ def to_text(value: Any) -> str:
 
 
 def without_password(text: str) -> str:
-    """Return a text as it may be shown: URLs lose their user, password and query."""
+    """Return a text as it may be shown: of URLs scheme, host and port.
+
+    Many cameras have the password in the path.
+    """
     text = re.sub(r"(\w+://)[^/?#\s]*@", r"\1", text)
-    return re.sub(r"(\w+://[^?#\s]*[?#])\S+", r"\1...", text)
+    return re.sub(r"(\w+://[^/?#\s]+[/?#])\S+", r"\1...", text)
 
 
 def _mistaken(text: str) -> str:
     """Show a text that is wrong, where any character may stand in a password."""
-    return without_password(re.sub(r"(\w+://).*@", r"\1", text))
+    text = re.sub(r"(\w+://).*@", r"\1", text)
+    return re.sub(r"(\w+://[^/?#\s]+[/?#]).+", r"\1...", text, flags=re.DOTALL)
 
 
 def describe(config: Config) -> str:

@@ -206,7 +206,7 @@ def test_the_line_is_that_of_an_editor(tmp_path: Path) -> None:
 
 def test_a_password_is_never_shown() -> None:
     found = config.load(settings=["camera.source=rtsp://user:secret@cam/a@b"])
-    assert "source = rtsp://cam/a@b" in config.describe(found)
+    assert "source = rtsp://cam/...\n" in config.describe(found)
     (problem,) = problems(None, "camera.source=ftp://user:secret@cam/")
     assert "secret" not in problem
 

@@ -206,7 +206,7 @@ class VideoCamera:
 
 
 class NetworkCamera:
-    """A camera with an http, https or rtsp URL. Its name never has user, password or query.
+    """A camera with an http, https or rtsp URL. Its name has scheme, host and port alone.
 
     OpenCV may wait for the network for as long as ``stall_timeout``, so a thread of its own
     reads, always, and only the newest picture is kept.
@@ -298,7 +298,6 @@ def _encode(image: Any, settings: CameraSettings) -> bytes:
 
 
 def _without_secrets(url: str) -> str:
-    """Return the URL without user, password and query, any of which may be a secret."""
+    """Return the URL without user, password, path and query, any of which may be a secret."""
     parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -233,11 +233,11 @@ def assert_nothing_is_told(text: str) -> None:
 
 def test_password_of_a_camera_is_used_and_never_told(daemon: Daemon) -> None:
     with WebCamera([jpeg(1)], credentials="anton:sesame") as camera:
-        source = f"http://{CREDENTIALS}{camera.address}/live?pin=c0de"
+        source = f"http://{CREDENTIALS}{camera.address}/user=anton&password=sesame?pin=c0de"
         daemon.start({"camera.source": source}, arguments=["-v"])
         daemon.wait_for_state("streaming")
         status = daemon.request("/status")[1].decode()
-        assert json.loads(status)["camera"]["source"].startswith(f"http://{camera.address}/live")
+        assert json.loads(status)["camera"]["source"] == f"http://{camera.address}/..."
         assert_nothing_is_told(status)
         done = check(f"camera.source={source}")
         assert done.returncode == 0
@@ -248,10 +248,10 @@ def test_password_of_a_camera_is_used_and_never_told(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
 def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
-    source = f"{scheme}://{CREDENTIALS}127.0.0.1:1/live?pin=c0de"
+    source = f"{scheme}://{CREDENTIALS}127.0.0.1:1/user=anton&password=sesame?pin=c0de"
     daemon.start({"camera.source": source}, arguments=["-v"])
     detail = daemon.wait_for_state("offline")["detail"]
-    assert f"{scheme}://127.0.0.1:1/live" in detail
+    assert f"{scheme}://127.0.0.1:1" in detail
     assert_nothing_is_told(daemon.request("/status")[1].decode())
     assert daemon.stop() == 0
     assert_nothing_is_told(daemon.log())
@@ -261,6 +261,8 @@ def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme:
     "setting",
     [
         f"camera.source=ftp://{CREDENTIALS}cam/?pin=c0de",
+        "camera.source=ftp://cam/user=anton&password=sesame",
+        "camera.source=rtsp://cam/user=anton password=sesame",
         f"camera.source='rtsp://{CREDENTIALS}cam/?pin=c0de'",
         f"camera.source=rtsp://{CREDENTIALS}cam/\n?pin=c0de",
         "camera.source=rtsp://anton:ses/ame?sesame@cam/",
