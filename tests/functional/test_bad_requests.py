@@ -6,7 +6,7 @@ import pytest
 
 from tests.functional.test_paths import EVERY_PATH
 from tests.support.daemon import Daemon
-from tests.support.raw import Answer, exchange, only_answer, read_answer, read_to_end
+from tests.support.raw import Answer, assert_strict, exchange, only_answer, read_answer, read_to_end
 from tests.support.stream import Stream
 
 POISON = b"GET /poison HTTP/1.1\r\n\r\n"
@@ -16,6 +16,7 @@ def refused(answer: Answer, status: int) -> str:
     """Check an answer that says no; return its reason."""
     assert answer.status == status
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert_strict(answer.headers)
     reason = answer.body.decode()
     assert reason.endswith("\n")
     assert "\n" not in reason[:-1], "one line"

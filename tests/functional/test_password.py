@@ -15,7 +15,7 @@ from doorbelld.password import hashed
 from tests.functional.test_paths import EVERY_PATH, STREAMS
 from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
-from tests.support.raw import Answer, read_answer, read_to_end
+from tests.support.raw import Answer, assert_strict, read_answer, read_to_end
 
 WORD, OTHER = "correct horse", "battery staple"
 OPEN = {"/login": 200, "/login.css": 200, "/login.js": 200, "/healthz": 200}
@@ -74,6 +74,7 @@ def test_stranger_gets_nothing(locked: Daemon, path: str, method: str) -> None:
         return
     answer, body = locked.request(path, method)
     assert answer.status == 401
+    assert_strict(answer.headers)
     assert body in (b"", b"the password is needed\n")
 
 
@@ -104,6 +105,7 @@ def test_browser_is_sent_to_the_form(locked: Daemon) -> None:
     for path in ("/", "/status", "/video_feed", "/nothing"):
         answer, body = locked.request(path, headers={"Accept": "text/html,*/*"})
         assert (answer.status, answer.getheader("Location"), body) == (303, "/login", b"")
+        assert_strict(answer.headers)
 
 
 @pytest.mark.parametrize(
@@ -210,6 +212,7 @@ def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
         assert log_in(locked, "wrong", source="127.0.0.3")[0].status == 401
     answer, body = log_in(locked, WORD, source="127.0.0.3")
     assert answer.status == 429
+    assert_strict(answer.headers)
     assert int(answer.getheader("Retry-After") or 0) in (1, 2)
     assert b"Too many wrong passwords, try again in" in body
     assert log_in(locked, WORD, source="127.0.0.4")[0].status == 303

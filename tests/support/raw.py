@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
+from email.message import Message
 from typing import NamedTuple
 
 from tests.support.daemon import Daemon
@@ -15,6 +17,19 @@ class Answer(NamedTuple):
     status: int
     headers: http.client.HTTPMessage
     body: bytes
+
+
+def assert_strict(headers: Message) -> None:
+    """Check the headers by which an answer is shown nowhere, loads nothing, tells no version."""
+    policy = headers["Content-Security-Policy"].split("; ")
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in str(policy)
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] in ("no-referrer", "same-origin")
+    assert "camera=()" in headers["Permissions-Policy"]
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert not re.search(r"\d\.\d", headers.get("Server", ""))
 
 
 def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
