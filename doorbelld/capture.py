@@ -314,7 +314,7 @@ class CaptureThread:
         self._interval += (interval - self._interval) / self._intervals
 
     def _number(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
-        timestamp = time.time() - (time.monotonic() - captured_at)
+        timestamp = captured_at + clock.ahead()
         return Frame(data, next(self._numbers), captured_at, timestamp, live)
 
     def _change_state(self, state: str, detail: str, clue: str = "", more: str = "") -> None:
