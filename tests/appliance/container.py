@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -91,9 +92,10 @@ class Container:
         assert self._process.poll() is None, f"it has ended; see {self.root}.console"
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for child in children.read_text().split():
-            comm = Path(f"/proc/{child}/comm")
-            if comm.exists() and comm.read_text().strip() == "systemd":
-                return int(child)
+            # nspawn has another child while it starts, which may end this very moment.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                    return int(child)
         return 0
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -117,8 +119,7 @@ class Container:
 
     def address_there(self, address: str) -> None:
         """Give the container's end a further address, as ADDRESS/PREFIX."""
-        enter = ["nsenter", f"--target={self.leader()}", "--net"]
-        _output([*enter, "ip", "address", "replace", address, "dev", "host0", "nodad"])
+        self._ip("address", "replace", address, "dev", "host0", "nodad")
 
     def reboot(self) -> None:
         """Boot it anew from inside, and wait until all that starts at boot has started."""
@@ -133,8 +134,8 @@ class Container:
         """Switch it off."""
         if self._process is None:
             return
-        if self._process.poll() is None and self.leader():
-            os.kill(self.leader(), signal.SIGRTMIN + 4)  # poweroff.target
+        if self._process.poll() is None and (leader := self.leader()):
+            os.kill(leader, signal.SIGRTMIN + 4)  # poweroff.target
         try:
             self._process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
@@ -172,7 +173,12 @@ class Container:
 
     def _is_up(self) -> bool:
         state = self.run("systemctl", "is-system-running", check=False).strip()
-        return state in ("running", "degraded")
+        # Before networkd has come to it, it would take away again what is given to it.
+        has_address = f" {self.address}/" in self._ip("address", "show", "dev", "host0")
+        return has_address and state in ("running", "degraded")
+
+    def _ip(self, *arguments: str) -> str:
+        return _output(["nsenter", f"--target={self.leader()}", "--net", "ip", *arguments])
 
 
 def _output(command: list[str], *, check: bool = True) -> str:

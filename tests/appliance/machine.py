@@ -29,8 +29,8 @@ class VirtualMachine:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.port = _free_port()
-        self._ssh_port = _free_port()
+        self.port = 0
+        self._ssh_port = 0
         self._key = root.with_name(f"{root.name}.key")
         self._disk = root.with_name(f"{root.name}.img")
         self._console = root.with_name(f"{root.name}.console")
@@ -51,6 +51,7 @@ class VirtualMachine:
         """Switch it on, and wait until one can log in."""
         kernel = next((self.root / "boot").glob("vmlinuz-*"))
         initrd = next((self.root / "boot").glob("initrd.img-*"))
+        self.port, self._ssh_port = _free_ports()
         forward = f"hostfwd=tcp:127.0.0.1:{self.port}-:5000"
         forward += f",hostfwd=tcp:127.0.0.1:{self._ssh_port}-:22"
         command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "2048"]
@@ -126,7 +127,8 @@ def _run(*command: str) -> None:
     subprocess.run(command, check=True)
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])

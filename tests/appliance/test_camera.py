@@ -67,7 +67,7 @@ def vivid(vm: VirtualMachine) -> Iterator[Callable[..., None]]:
 
     yield plug_in
     vm.run("rm -f /etc/doorbelld/conf.d/test.conf; systemctl stop doorbelld")
-    vm.run("modprobe -r vivid; systemctl start doorbelld")
+    vm.run("udevadm settle; modprobe -r vivid && systemctl start doorbelld")
 
 
 @pytest.fixture
@@ -173,7 +173,8 @@ def test_a_camera_that_another_program_holds_is_said_to_be_busy(
         assert holder.stdout.readline() == "holding\n"
         vm.run("systemctl start doorbelld")
         wait_for(vm, "offline", "/dev/video0 is in use by another program")
-        assert "In use by python3" in vm.run("doorbelld cameras")
+        # At times by the daemon as well, which tries again and again.
+        assert re.search(r"In use by .*\bpython3\b", vm.run("doorbelld cameras"))
         assert "in use by another program" in vm.run("doorbelld status", check=False)
         holder.communicate()
     wait_for(vm, "streaming")

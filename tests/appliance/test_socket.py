@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import urllib.request
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 
 from tests.appliance.test_service import wait_for_picture
@@ -37,7 +38,7 @@ class Client(threading.Thread):
                 with urllib.request.urlopen(self._url, timeout=30) as answer:
                     answer.read()
                 self.answers += 1
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 self.errors.append(str(error))
 
 

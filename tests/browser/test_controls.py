@@ -82,7 +82,7 @@ def test_full_screen_fills_the_phone_and_leaves_it_again(phone: Phone, doorbell:
     leave.tap()
     expect(phone.page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
     assert not phone.evaluate(is_full)
-    assert phone.state() == "live"
+    phone.wait_for("live")
 
 
 def test_browser_without_full_screen_has_no_button_for_it(phones: Phones, doorbell: Daemon) -> None:

@@ -84,7 +84,8 @@ def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: 
 def test_picture_needs_no_javascript(phones: Phones, doorbell: Daemon) -> None:
     phone = phones(java_script_enabled=False).open(doorbell)
     picture = phone.page.get_by_role("img", name="Front door camera")
-    assert picture.bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 844}
+    screen = {"x": 0, "y": 0, "width": 390, "height": 844}
+    eventually(lambda: picture.bounding_box() == screen, "the picture fills the screen")
     wait_for_three_pictures(phone)
     assert phone.page.get_by_role("button").all() == []
     assert not phone.page.locator("#badge").is_visible()

@@ -49,7 +49,8 @@ def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Da
         dead = key_of_stream(daemon)
         assert wire.deaden("/video_feed") == 1
         phone.wait_for("stale")
-        assert phone.text("detail") == "The connection to this screen does not keep up."
+        detail = phone.page.locator("#detail")
+        expect(detail).to_have_text("The connection to this screen does not keep up.")
         phone.wait_for("live")
         before = keys_of_streams(daemon)
         assert before - {dead}
@@ -83,7 +84,7 @@ def test_page_that_is_left_lets_go_and_is_live_again_on_the_way_back(
 def test_hidden_page_lets_go_and_resumes_when_it_is_shown(
     browser: Browser, daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    daemon.start({"camera.source": pipe_camera.source})
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
     # In a context of Playwright's making no page is ever hidden.
     own = browser.contexts[0]
     page, other = own.new_page(), own.new_page()

@@ -43,8 +43,7 @@ def test_newest_picture_is_on_the_screen(
     visitor: Phone, secure: SecureDaemon, pipe_camera: PipeCamera
 ) -> None:
     secure.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    pipe_camera.show(jpeg(1, 640, 480))
-    visitor.open(secure).wait_for("live")
+    visitor.open(secure).wait_for("live", lambda: pipe_camera.show(jpeg(1, 640, 480)))
     visitor.bare()
     for number in (2, 3, 4):
         pipe_camera.show(jpeg(number, 640, 480))

@@ -275,7 +275,7 @@ def test_pipelined_requests_are_answered_in_order(doorbell: Daemon) -> None:
 
 
 def test_408_for_a_request_that_is_not_whole_in_time(daemon: Daemon) -> None:
-    daemon.start({"server.header_timeout": 0.5})
+    daemon.start({"server.header_timeout": 2})
     with daemon.connect() as begun, daemon.connect() as silent:
         begun.sendall(b"GET / HTTP/1.1\r\nHost: ")
         refused(only_answer(read_to_end(begun)), 408)
@@ -284,7 +284,7 @@ def test_408_for_a_request_that_is_not_whole_in_time(daemon: Daemon) -> None:
 
 
 def test_connection_that_idles_is_closed_without_a_word(daemon: Daemon) -> None:
-    daemon.start({"server.header_timeout": 0.5})
+    daemon.start({"server.header_timeout": 2})
     with daemon.connect() as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
         read_answer(sock)

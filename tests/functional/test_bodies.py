@@ -81,7 +81,7 @@ def test_who_waits_to_be_told_to_send_its_body_is_told_no(doorbell: Daemon) -> N
 
 
 def test_408_for_a_body_that_never_comes(daemon: Daemon) -> None:
-    daemon.start({"server.header_timeout": 0.5})
+    daemon.start({"server.header_timeout": 2})
     with daemon.connect() as sock:
         sock.sendall(post(b"password=1234")[:-1])
         refused(only_answer(read_to_end(sock)), 408)

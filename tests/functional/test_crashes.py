@@ -46,6 +46,7 @@ def test_after_a_crash_only_those_are_closed_whose_part_was_torn(
         pipe_camera.show(coded(1, BIG))
         assert well.part().body == coded(1, BIG)
         read_part(idle, 1, BIG)
+        door.wait_for_counts(("idle", 1, 0), ("", 1, 0), ("torn", 0, 0))
         kill(manager, door, pipe_camera)
         assert {row["key"] for row in door.wait_for_viewers(2)} == {"idle", ""}
         manager.wait_for(VIEWER, 2)

@@ -184,9 +184,9 @@ def test_picture_that_drips_in_is_shown_whole(daemon: Daemon, pipe_camera: PipeC
 
 
 def test_garbage_without_end_keeps_nobody_waiting(daemon: Daemon, pipe_camera: PipeCamera) -> None:
-    witness = start_with(daemon, pipe_camera, {"camera.stall_timeout": 1})
+    witness = start_with(daemon, pipe_camera, {"camera.stall_timeout": 3})
     with Stream(daemon) as stream, flooded(pipe_camera):
-        witness.sees_camera_offline("has sent no picture for 1 s")
+        witness.sees_camera_offline("has sent no picture for 3 s")
         see_card(stream)
         assert stream.part()
     with Stream(daemon) as stream:
@@ -204,7 +204,6 @@ def test_garbage_without_end_does_not_delay_the_stop(
     with flooded(pipe_camera):
         eventually(lambda: daemon.status()["camera"]["age_ms"] > 500, "no more pictures")
         assert daemon.stop() == 0
-    assert "left behind" not in daemon.log()
 
 
 def test_resolution_may_change_with_every_picture(daemon: Daemon, pipe_camera: PipeCamera) -> None:

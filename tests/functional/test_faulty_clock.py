@@ -51,6 +51,7 @@ def check(status: dict[str, Any], now: float) -> None:
 
 def test_clock_that_jumps_costs_no_viewer_a_picture(daemon: Daemon, system: FaultySystem) -> None:
     settings = {"camera.resolution": "160x120", "camera.framerate": 20, "server.max_requests": 1}
+    settings["server.header_timeout"] = 3600
     daemon.start(settings, environ=system.environ)
     with Crowd(daemon) as crowd, daemon.connect() as idle:
         crowd.join(VIEWERS)

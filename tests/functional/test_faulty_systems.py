@@ -143,6 +143,14 @@ def accepted(
     return found
 
 
+def served(daemon: Daemon, count: int) -> Condition:
+    """Serve so many at once; return the condition after the last of them was let go."""
+    before = Condition.of(daemon.pid)
+    ask_at_once(daemon, count)
+    eventually(lambda: Condition.now(daemon.pid).descriptors <= before.descriptors, "let go")
+    return Condition.of(daemon.pid)
+
+
 def ask(sock: socket.socket, path: str) -> Answer:
     sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return read_answer(sock)
@@ -151,13 +159,12 @@ def ask(sock: socket.socket, path: str) -> Answer:
 def test_out_of_descriptors_viewers_lose_nothing_and_newcomers_only_wait(
     daemon: Daemon, pipe_camera: PipeCamera, manager: ServiceManager
 ) -> None:
-    settings = {**ONE_HANDLER, "camera.source": pipe_camera.source}
+    settings = {**ONE_HANDLER, "camera.source": pipe_camera.source, "camera.stall_timeout": 3600}
     manager.start(daemon, settings, arguments=["-v"])
     with Crowd(daemon) as crowd, ExitStack() as stack:
         show = Show(pipe_camera, crowd)
         show.join(VIEWERS)
-        ask_at_once(daemon, 40)
-        before = Condition.of(daemon.pid)
+        before = served(daemon, 40)
         idle = accepted(daemon, stack, before, 4)
         refuse_descriptors(daemon.pid)
         assert ask(idle[0], "/status").status == 200
@@ -194,8 +201,7 @@ def test_out_of_watches_viewers_lose_nothing_and_newcomers_are_let_go(
     with Crowd(daemon) as crowd, ExitStack() as stack:
         show = Show(pipe_camera, crowd)
         show.join(VIEWERS)
-        ask_at_once(daemon, 40)
-        before = Condition.of(daemon.pid)
+        before = served(daemon, 40)
         idle = accepted(daemon, stack, before, 2)
         system.refuse_watches()
         assert ask(idle[0], "/status").status == 200

@@ -46,7 +46,7 @@ def door(daemon: Daemon, pipe_camera: PipeCamera) -> Iterator[Daemon]:
         "camera.stall_timeout": 3600,
         "server.max_requests": MAX_REQUESTS,
         "server.max_viewers": VIEWERS + GONE,
-        "server.header_timeout": 1,
+        "server.header_timeout": 3,
         "server.stall_timeout": 1,
     }
     daemon.start(settings, environ=environment_of_the_unit())

@@ -26,12 +26,13 @@ T = TypeVar("T")
 def eventually(look: Callable[[], T | None], what: str, guard: float = GUARD) -> T:
     """Return the first true value of ``look``, asked again and again."""
     give_up_at = time.monotonic() + guard
-    while time.monotonic() < give_up_at:
+    while True:
+        is_last = time.monotonic() > give_up_at  # Even if all stood still since the one before.
         found = look()
         if found:
             return found
+        assert not is_last, f"never: {what}"
         time.sleep(0.01)
-    raise AssertionError(f"never: {what}")
 
 
 class Daemon:
