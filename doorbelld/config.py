@@ -50,8 +50,9 @@ def without_password(text: str) -> str:
 
 def _mistaken(text: str) -> str:
     """Show a text that is wrong, where any character may stand in a password."""
-    text = re.sub(r"(\w+://).*@", r"\1", text)
-    return re.sub(r"(\w+://[^/?#\s]+[/?#]).+", r"\1...", text, flags=re.DOTALL)
+    # With an @ somewhere nobody can tell where the password ends.
+    secret = r"(\w+://).+" if "@" in text else r"(\w+://[^/?#\s]*[/?#]).+"
+    return re.sub(secret, r"\1...", text, flags=re.DOTALL)
 
 
 def describe(config: Config) -> str:
