@@ -74,7 +74,7 @@ def door() -> Iterator[Door]:
     found.loop.start()
     yield found
     found.go_on.set()
-    assert found.loop.stop()
+    assert found.loop.stop(GUARD)
 
 
 def test_who_makes_room_for_the_last_word_to_another_may_be_too_late_as_well(

@@ -7,7 +7,7 @@ import pytest
 
 from doorbelld import multipart
 from doorbelld.broadcast import Broadcaster
-from tests.support.daemon import eventually
+from tests.support.daemon import GUARD, eventually
 from tests.support.ends import connection, frame, part, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -18,7 +18,7 @@ def broadcaster() -> Iterator[Broadcaster]:
     found = Broadcaster(max_viewers=3, stall_timeout=60)
     found.start()
     yield found
-    assert found.stop()
+    assert found.stop(GUARD)
 
 
 def read_to_end(client: socket.socket) -> bytes:
@@ -199,7 +199,7 @@ def test_after_the_stop_nobody_can_join(broadcaster: Broadcaster) -> None:
     server, client = connection()
     with server, client:
         assert not join(broadcaster, server)
-    assert broadcaster.stop()
+    assert broadcaster.stop(GUARD)
 
 
 def test_who_vanishes_while_joining_counts_no_more(broadcaster: Broadcaster) -> None:
@@ -214,7 +214,7 @@ def test_a_broadcaster_that_never_started_stops_too() -> None:
     server, client = connection()
     idle = Broadcaster(max_viewers=1, stall_timeout=1)
     join(idle, server)
-    assert idle.stop()
+    assert idle.stop(GUARD)
     with client:
         assert read_to_end(client) == b""
 

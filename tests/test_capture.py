@@ -28,7 +28,7 @@ class ScriptedCamera:
     close_error: Exception | None = None
 
     def open(self) -> None:
-        self.closed.clear()
+        """Be open already, as the thread is given it."""
 
     def read(self, timeout: float) -> Shot | None:
         try:
@@ -84,15 +84,14 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     def open_camera() -> ScriptedCamera:
         if opening:
             raise opening.pop(0)
-        camera.open()
         return camera
 
     settings = CaptureSettings(open_camera, "Front door", "scripted", 64, 48, stall_timeout=60)
     frames: queue.Queue[Frame] = queue.Queue()
     thread = CaptureThread(settings, frames.put)
     yield Studio(thread, settings, camera, frames, opening)
-    assert thread.stop()
-    assert thread.stop(), "stop() may be called twice"
+    assert thread.stop(GUARD)
+    assert thread.stop(GUARD), "stop() may be called twice"
 
 
 def test_pictures_are_numbered_stamped_and_published(studio: Studio) -> None:

@@ -11,7 +11,7 @@ from doorbelld.broadcast import Broadcaster
 from doorbelld.handover import Handover
 from doorbelld.systemd import DescriptorStore
 from doorbelld.viewer import Viewer
-from tests.support.daemon import eventually
+from tests.support.daemon import GUARD, eventually
 from tests.support.ends import connection, frame, part, read
 
 VIEWER = "doorbelld-viewer"
@@ -47,7 +47,7 @@ def broadcaster(store: SlowStore) -> Iterator[Broadcaster]:
     found = Broadcaster(max_viewers=3, stall_timeout=60, handover=Handover(store))
     found.start()
     yield found
-    assert found.stop()
+    assert found.stop(GUARD)
 
 
 def join(broadcaster: Broadcaster, sock: socket.socket) -> None:
@@ -92,7 +92,7 @@ def test_who_was_taken_over_has_no_age_before_there_is_a_picture(store: SlowStor
         before.publish(frame(1))
         join(before, server)
         read(client, part(frame(1)))
-        assert before.stop()
+        assert before.stop(GUARD)
         after = Broadcaster(max_viewers=3, stall_timeout=60, handover=successor(store))
         after.start()
         (row,) = eventually(after.viewers, "it goes on")
@@ -100,7 +100,7 @@ def test_who_was_taken_over_has_no_age_before_there_is_a_picture(store: SlowStor
         after.publish(frame(1))
         read(client, part(frame(1)))
         eventually(lambda: after.viewers()[0]["age_ms"] is not None, "it has seen one")
-        assert after.stop()
+        assert after.stop(GUARD)
 
 
 def successor(store: SlowStore) -> Handover:
@@ -123,7 +123,7 @@ def test_another_password_counts_once_all_have_left_who_came_by_the_one_before(
     with client:
         assert client.recv(1000) == b""
     eventually(lambda: found.ledger.is_sealed_with(b"after"), "it is sealed")
-    assert broadcaster.stop()
+    assert broadcaster.stop(GUARD)
 
 
 def test_a_manager_that_takes_nothing_does_not_hold_up_the_end(

@@ -226,15 +226,19 @@ def test_says_that_opencv_is_not_installed(source: str, monkeypatch: pytest.Monk
         open_camera(source, CameraSettings())
 
 
-@pytest.fixture
-def video(tmp_path: Path) -> Path:
-    """Return a video of eight frames at 20 frames a second."""
-    path = tmp_path / "video.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (64, 48))
+def film(path: Path, framerate: float) -> Path:
+    """Make a video of eight frames."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), framerate, (64, 48))
     for number in range(8):
         writer.write(np.full((48, 64, 3), 8 + 16 * number, np.uint8))
     writer.release()
     return path
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> Path:
+    """Return a video of eight frames at 20 frames a second."""
+    return film(tmp_path / "video.avi", 20)
 
 
 class TestVideo:
@@ -245,7 +249,9 @@ class TestVideo:
         due = [shot.captured_at for shot in shots if shot]
         beats = [round((moment - due[0]) * 20) for moment in due]
         assert all(abs((m - due[0]) * 20 - b) < 0.001 for m, b in zip(due, beats))
-        assert [pictures.number_of(shot.data) for shot in shots if shot][:8] == list(range(8))
+        # Each is the picture of its own beat, should one have been too late for some.
+        numbers = [pictures.number_of(shot.data) for shot in shots if shot]
+        assert all(number == beat for number, beat in zip(numbers, beats) if beat < 8)
         assert len(due) == 20
 
     def test_leaves_out_the_frames_it_was_too_slow_for(self, video: Path) -> None:
@@ -257,10 +263,12 @@ class TestVideo:
         assert first
         assert second
         assert pictures.number_of(first.data) == 0
-        assert pictures.number_of(second.data) in (4, 5, 6, 7)
+        beat = round((second.captured_at - first.captured_at) * 20)
+        assert beat >= 4
+        assert pictures.number_of(second.data) == (beat if beat < 8 else 0)
 
-    def test_gives_nothing_before_its_time(self, video: Path) -> None:
-        camera = open_camera(f"file:{video}", CameraSettings())
+    def test_gives_nothing_before_its_time(self, tmp_path: Path) -> None:
+        camera = open_camera(f"file:{film(tmp_path / 'slow.avi', 1)}", CameraSettings())
         camera.read(GUARD)
         assert camera.read(0.001) is None
         camera.close()
@@ -305,13 +313,13 @@ class TestNetwork:
         with WebCamera(shown, framerate=50) as web:
             camera = open_camera(f"http://{web.address}/video", CameraSettings())
             first = camera.read(GUARD)
-            time.sleep(0.5)  # twenty-five pictures
+            time.sleep(2)  # a hundred pictures
             before = time.monotonic()
             second = camera.read(GUARD)
             camera.close()
         assert first
         assert second
-        assert before - second.captured_at < 0.4
+        assert before - second.captured_at < 1.5
 
     def test_says_that_the_stream_has_ended(self) -> None:
         with WebCamera([pictures.jpeg()]) as web:

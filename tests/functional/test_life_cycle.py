@@ -275,7 +275,7 @@ def test_many_reloads_leave_nothing_behind(daemon: Daemon, tmp_path: Path) -> No
 
     before = Condition.of(daemon.pid)
     for count in range(20):
-        write(path, f"source=pattern quality={50 + count}", f"max_requests={1 + count % 2}")
+        write(path, f"source=pattern quality={50 + count}", f"max_requests={2 - count % 2}")
         reload(daemon)
         daemon.status()
     before.wait_until_back()

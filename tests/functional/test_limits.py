@@ -19,7 +19,8 @@ FILES = 40
 def test_out_of_descriptors_it_serves_on_and_recovers(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    daemon.start({"camera.source": pipe_camera.source}, prefix=["prlimit", f"--nofile={FILES}"])
+    settings = {"camera.source": pipe_camera.source, "camera.stall_timeout": 3600}
+    daemon.start(settings, prefix=["prlimit", f"--nofile={FILES}"])
     pipe_camera.show(jpeg(0))
     daemon.wait_for_state("streaming")
     assert "only 40 files may be open" in daemon.log()

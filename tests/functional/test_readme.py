@@ -6,6 +6,8 @@ import os
 import re
 import signal
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +26,14 @@ CI = (
 )
 
 
+def has_picture() -> bool:
+    try:
+        with urllib.request.urlopen("http://localhost:5000/snapshot.jpg") as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError:
+        return False
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Do what README says first, and wait until it says where to look."""
@@ -39,10 +49,11 @@ def make_run(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         eventually(
             lambda: process.poll() is not None or "camera streaming" in log.read_text(),
-            "an address to open, and a picture there",
+            "an address to open, and a camera",
         )
         assert process.poll() is None, log.read_text()
         assert ":5000/" in log.read_text()
+        eventually(has_picture, "a picture there")
         yield process
     finally:
         if process.poll() is None:

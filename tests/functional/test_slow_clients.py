@@ -216,13 +216,15 @@ def test_kept_connections_cost_no_thread_and_stay_useful(door: Daemon) -> None:
 
 
 def test_kept_connection_that_idles_is_closed_without_a_word(daemon: Daemon) -> None:
-    daemon.start({"server.header_timeout": 0.5})
+    daemon.start({"server.header_timeout": 2})
     before = sockets(daemon.pid)
     with ExitStack() as stack:
-        idle = [stack.enter_context(daemon.connect()) for _ in range(50)]
-        for sock in idle:
+        idle = []
+        for _ in range(50):
+            sock = stack.enter_context(daemon.connect())
             sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
             read_answer(sock)
+            idle.append(sock)
         assert [read_to_end(sock) for sock in idle] == [b""] * 50
         eventually(lambda: sockets(daemon.pid) == before, "every socket given back")
 

@@ -101,7 +101,8 @@ def test_reload_of_a_broken_file_costs_no_viewer_a_picture(
 ) -> None:
     path = tmp_path / "x.conf"
     path.write_text("[server]\nmax_requests = 1\nmax_viewers = 50\n")
-    daemon.start({"camera.source": pipe_camera.source}, arguments=["--config", str(path)])
+    settings = {"camera.source": pipe_camera.source, "camera.stall_timeout": 3600}
+    daemon.start(settings, arguments=["--config", str(path)])
     with Crowd(daemon) as crowd:
         show = Show(pipe_camera, crowd)
         show.join(FEW)

@@ -150,7 +150,7 @@ def test_slow_viewer_loses_pictures_and_never_sees_a_torn_one(
     with Crowd(secure) as fast, Crowd(secure) as slow:
         fast.join()
         slow.join(3, path="/video_feed?key=slow", buffer=4096)
-        slow.wait(lambda: all(each.status for each in slow.watchers), "the slow have begun")
+        secure.wait_for_viewers(4)
         for number in range(1, 15):
             pipe_camera.show(coded(number, 3000))
             fast.wait_for_parts(number + 1)
@@ -187,7 +187,8 @@ def test_last_answer_ends_as_tls_demands(door: SecureDaemon, request_: bytes) ->
 
 
 def test_connection_that_idles_ends_as_tls_demands(secure: SecureDaemon) -> None:
-    secure.start({"server.header_timeout": 0.5})
+    secure.start({"server.header_timeout": 2})
+    secure.wait_for_state("streaming")
     with secure.connect() as silent, secure.connect() as asking, secure.connect() as begun:
         asking.sendall(HEALTH)
         read_answer(asking)
@@ -238,7 +239,7 @@ def test_who_does_not_read_its_answer_gets_it_later(
     secure.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
     big = coded(1, 6000)
     pipe_camera.show(big)
-    secure.wait_for_state("streaming")
+    eventually(lambda: secure.request("/snapshot.jpg")[1] == big, "the big picture")
     with secure.connect(buffer=4096) as sock:
         sock.sendall(b"GET /snapshot.jpg HTTP/1.1\r\n\r\n" + HEALTH)
         for _ in range(3):

@@ -111,7 +111,7 @@ def test_hundreds_of_half_handshakes_are_not_noticed(
 
 
 def test_half_handshakes_are_ended_after_the_timeout(secure: SecureDaemon) -> None:
-    secure.start({"server.header_timeout": 0.5})
+    secure.start({"server.header_timeout": 2})
     before = sockets(secure.pid)
     first = hello(secure)
     with ExitStack() as stack:

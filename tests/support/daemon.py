@@ -95,8 +95,9 @@ class Daemon:
         """Wait until a text that matches ``pattern`` has been logged."""
 
         def look() -> re.Match[str] | None:
+            has_ended = self.process.poll() is not None  # asked first: it may log its last words
             found = re.search(pattern, self.log())
-            if not found and self.process.poll() is not None:
+            if not found and has_ended:
                 raise AssertionError(f"ended without logging {pattern!r}:\n{self.log()}")
             return found
 

@@ -48,11 +48,11 @@ class ServiceManager:
 
         ``sockets`` of a socket unit are passed to it before; ``environ`` is added to its own.
         """
-        ready = self.heard.count("READY=1")
         sockets: list[socket.socket] = more.pop("sockets", [])
         environ = {**self.environ, **more.pop("environ", {})}
         # All that the process before had to say.
         eventually(lambda: not select.select([self._socket], [], [], 0)[0], "no more messages")
+        ready = self.heard.count("READY=1")
         with self._lock:
             copies = [os.dup(fd) for _, fd in self._stored]
             names = [name for name, _ in self._stored]
