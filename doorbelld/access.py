@@ -77,9 +77,9 @@ class Access:
         X-Forwarded-For (``forwarded``) that is not one too. Raises ValueError where a proxy
         tells what is no address.
         """
-        if not self._is_proxy(to_address(peer)):
-            return peer
         client = to_address(peer)
+        if not self._is_proxy(client):
+            return peer
         for text in reversed(forwarded.split(",") if forwarded.strip() else []):
             match = _HOST.fullmatch(text.strip())
             # An IPv6 address may come without the brackets, and then with no port.

@@ -58,15 +58,11 @@ def body_size(head: bytes) -> int:
     (Transfer-Encoding, Expect) and has no line that two programs could read differently.
     """
     first, *lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
-    if not _POST.fullmatch(first):
+    if not _POST.fullmatch(first) or not all(map(_FIELD.fullmatch, lines)):
         return 0
-    lengths = []
-    for line in lines:
-        field = _FIELD.fullmatch(line)
-        if not field or field[1].lower() in (b"transfer-encoding", b"expect"):
-            return 0
-        if field[1].lower() == b"content-length":
-            lengths.append(field[2])
+    if values(head, b"transfer-encoding") or values(head, b"expect"):
+        return 0
+    lengths = values(head, b"content-length")
     if len(lengths) != 1 or not _LENGTH.fullmatch(lengths[0]):
         return 0
     length = int(lengths[0])
