@@ -105,7 +105,7 @@ def machine(installed: Path, disks: Path) -> Iterator[Container]:
     with Container(_copy(installed, disks), next(_numbers)) as machine:
         machine.boot()
         yield machine
-        journal = machine.run("journalctl", "--no-pager", "--unit=doorbelld")
+        journal = machine.journal("doorbelld")
         assert "Traceback" not in journal, journal
 
 

@@ -109,6 +109,10 @@ class Container:
         units = [unit] if unit else []
         return self.run("systemctl", "show", "--value", f"--property={name}", *units).strip()
 
+    def journal(self, unit: str) -> str:
+        """Return what a unit has logged."""
+        return self.run("journalctl", "--no-pager", f"--unit={unit}")
+
     def url(self, path: str, port: int = 5000) -> str:
         """Return the address of something that it serves."""
         return f"http://{self.address}:{port}{path}"

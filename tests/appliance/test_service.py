@@ -36,11 +36,6 @@ def main_pid(machine: Container) -> str:
     return machine.show(UNIT, "MainPID")
 
 
-def journal(machine: Container) -> str:
-    """Return what the service has logged."""
-    return machine.run("journalctl", "--no-pager", f"--unit={UNIT}")
-
-
 def resident(machine: Container) -> float:
     """Return the megabytes of its process, which is the unit's only one.
 
@@ -88,7 +83,9 @@ def test_start_stop_restart_reload_and_status(machine: Container) -> None:
     assert fetch(machine, "/")[0] == 200, "start returns when it listens"
     before = main_pid(machine)
     machine.run("systemctl", "reload", "doorbelld")
-    eventually(lambda: "the configuration was read again" in journal(machine), "it was read again")
+    eventually(
+        lambda: "the configuration was read again" in machine.journal(UNIT), "it was read again"
+    )
     assert main_pid(machine) == before
     machine.run("systemctl", "restart", "doorbelld")
     assert main_pid(machine) != before
@@ -134,7 +131,7 @@ def test_a_bad_configuration_says_why_and_a_good_one_starts_again(machine: Conta
     machine.write(bad, "[camera]\nframerate = many\n")
     machine.run("systemctl", "reload", "doorbelld", check=False)
     eventually(
-        lambda: "the configuration stays as it was" in journal(machine), "it was read in vain"
+        lambda: "the configuration stays as it was" in machine.journal(UNIT), "it was read in vain"
     )
     assert fetch(machine, "/healthz")[0] == 200
     failed = machine.run("systemctl", "restart", "doorbelld", check=False)
