@@ -65,7 +65,7 @@ def test_missing_camera_is_shown_as_a_card_once_a_second(daemon: Daemon) -> None
     # Who joins gets the last card at once; from then on they come at their pace.
     # One that is late does not delay the others.
     shown = stamps(parts)
-    assert all(later - earlier > 0.3 for earlier, later in zip(shown, shown[1:]))
+    assert all(0.3 < later - earlier < 2 for earlier, later in zip(shown, shown[1:]))
     assert 2.7 < shown[-1] - shown[0] < 6
 
 
@@ -264,7 +264,7 @@ def test_frame_rate_is_true_from_the_first_second_though_frames_come_in_bursts(
             camera = daemon.status()["camera"]
             shown = stamps(parts[-20:])
             true = 19 / (shown[-1] - shown[0])
-            assert 0.02 * true < camera["fps"] < 5 * true
+            assert 0.2 * true < camera["fps"] < 5 * true
         pipe_camera.disconnect()
         daemon.wait_for_state("offline")
 

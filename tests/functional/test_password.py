@@ -212,7 +212,7 @@ def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
         assert log_in(locked, "wrong", source="127.0.0.3")[0].status == 401
     answer, body = log_in(locked, WORD, source="127.0.0.3")
     assert answer.status == 429
-    assert_strict(answer.headers)
+    assert_strict(answer.headers, referrer="same-origin")
     assert int(answer.getheader("Retry-After") or 0) in (1, 2)
     assert b"Too many wrong passwords, try again in" in body
     assert log_in(locked, WORD, source="127.0.0.4")[0].status == 303

@@ -12,6 +12,9 @@ from tests.fuzz.answers import ask
 from tests.support.condition import Condition
 from tests.support.daemon import Daemon, eventually
 
+HASTE = 0.3
+"""Seconds that a hasty one waits for a request."""
+
 _SETTINGS = {"camera.resolution": "160x120", "camera.framerate": 10, "server.max_requests": 1}
 """One thread answers all, so that it is always the same number of them."""
 
@@ -25,7 +28,7 @@ def doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 @pytest.fixture(scope="module")
 def hasty_doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """Return one that waits for no request for long."""
-    yield from _doorbell(tmp_path_factory.mktemp("hasty"), {"server.header_timeout": 0.3})
+    yield from _doorbell(tmp_path_factory.mktemp("hasty"), {"server.header_timeout": HASTE})
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def locked_doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon
     folder = tmp_path_factory.mktemp("locked")
     file = folder / "password"
     file.write_text(password.hashed("correct horse battery staple"), encoding="ascii")
-    yield from _doorbell(folder, {"server.header_timeout": 0.3, "access.password_file": file})
+    yield from _doorbell(folder, {"server.header_timeout": HASTE, "access.password_file": file})
 
 
 def _doorbell(folder: Path, settings: Mapping[str, object]) -> Iterator[Daemon]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fuzz.answers import Answer, ask
+from tests.fuzz.conftest import HASTE
 from tests.fuzz.corpus import CORPUS, Kept
 from tests.fuzz.grammar import conversations
 from tests.support.daemon import ROOT, Daemon, eventually
@@ -30,10 +32,14 @@ def is_well(daemon: Daemon, log_before: int) -> None:
 
 
 def _is_served(daemon: Daemon) -> bool:
+    started = time.monotonic()
     try:
-        return daemon.request("/healthz")[0].status == 200
-    except ConnectionError:  # A busy machine took longer to ask than it waits.
+        answer, _ = daemon.request("/healthz")
+    except ConnectionError:
+        assert time.monotonic() - started > HASTE, "closed, though this machine did not dawdle"
         return False
+    assert answer.status == 200
+    return True
 
 
 @contextmanager

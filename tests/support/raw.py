@@ -19,14 +19,14 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def assert_strict(headers: Message) -> None:
+def assert_strict(headers: Message, referrer: str = "no-referrer") -> None:
     """Check the headers by which an answer is shown nowhere, loads nothing, tells no version."""
     policy = headers["Content-Security-Policy"].split("; ")
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in str(policy)
     assert headers["X-Content-Type-Options"] == "nosniff"
-    assert headers["Referrer-Policy"] in ("no-referrer", "same-origin")
+    assert headers["Referrer-Policy"] == referrer
     assert "camera=()" in headers["Permissions-Policy"]
     assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
     assert not re.search(r"\d\.\d", headers.get("Server", ""))
