@@ -115,6 +115,23 @@ class Access:
         """Tell whether a page of that origin may show the picture and read what we answer."""
         return origin in self.embed
 
+    def is_proxy(self, peer: str) -> bool:
+        """Tell whether the peer of a connection is a trusted proxy."""
+        return self._is_proxy(to_address(peer))
+
+    def is_named(self, host: str) -> bool:
+        """Tell whether a host is one of ``hosts``, or a name or address of this machine.
+
+        Unlike :meth:`answers_to` this takes no name or address that may belong to another device.
+        The port does not count.
+        """
+        name = bare_host(host)
+        short = socket.gethostname().partition(".")[0].lower()
+        if name in self._hosts or name in own_names() or name == f"{short}.local":
+            return True
+        own = (each.ip for each in self._own())
+        return any(name == str(ip) for ip in own if not ip.is_loopback)
+
     def _is_proxy(self, address: Address) -> bool:
         return self._is_in(address, self._proxies, self._proxies_with_own)
 
@@ -158,6 +175,16 @@ def origin(url: str) -> str:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
     return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
+
+
+def bare_host(text: str) -> str:
+    """Return the host of a Host header or of an origin: no scheme, no port, lower case.
+
+    It is empty where there is none.
+    """
+    with suppress(ValueError):
+        return (urlsplit(f"//{text.rpartition('://')[2]}").hostname or "").removesuffix(".")
+    return ""
 
 
 def is_same_place(page: str, host: str) -> bool:

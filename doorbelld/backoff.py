@@ -1,4 +1,8 @@
-"""Backoff: who guesses wrong has to wait, longer each time, and nobody else does."""
+"""Backoff: who guesses wrong has to wait, longer each time.
+
+An address that has shown the password before waits only for its own wrong guesses. All others
+also share a budget, for the sake of a guesser who has many addresses: see budget.py.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ import ipaddress
 import threading
 import time
 from collections import Counter, OrderedDict
+
+from doorbelld.budget import Budget
 
 _FREE = 5
 """Wrong guesses before the first wait: fingers slip."""
@@ -38,41 +44,65 @@ class Backoff:
         # Address: (failures, time.monotonic() of the last one), the latest at the end.
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._proven: OrderedDict[str, None] = OrderedDict()  # the latest at the end
+        self._budget = Budget(time.monotonic())
 
     def seconds_to_wait(self, address: str) -> float:
         """Return how long this address must not try; 0 if it may."""
-        now = time.monotonic()
-        with self._lock:
-            count, last = self._failures.get(self._who(address), (0, 0.0))
-        if count < _FREE:
-            return 0
-        wait = min(_FIRST * 2.0 ** min(count - _FREE, 16), _LONGEST)
-        return max(0, last + wait - now)
-
-    def failed(self, address: str) -> None:
-        """Count a failure."""
+        address = _bare(address)
         now = time.monotonic()
         with self._lock:
             who = self._who(address)
+            wait = self._own_wait(who, now)
+            if wait or address in self._proven:
+                return wait
+            return self._budget.seconds_to_wait(address, now)
+
+    def failed(self, address: str) -> None:
+        """Count a failure."""
+        address = _bare(address)
+        now = time.monotonic()
+        with self._lock:
+            who = self._who(address)
+            may_guess = not self._own_wait(who, now)
             count, last = self._forget(who) or (0, now)
             self._failures[who] = (1 if now - last > _FORGIVEN else count + 1, now)
             self._swarms[_network(who)] += 1
             oldest, (_, last) = next(iter(self._failures.items()))
             if len(self._failures) > _MOST or now - last > _FORGIVEN:
                 self._forget(oldest)
+            if may_guess and address not in self._proven:
+                self._budget.spend(address, now)
 
     def succeeded(self, address: str) -> None:
         """Forget the failures of this address."""
+        address = _bare(address)
         with self._lock:
-            self._forget(self._who(address))
+            count, _ = self._forget(address) or (0, 0.0)
+            if address not in self._proven:
+                self._budget.refund(count)
             self._proven[address] = None
             self._proven.move_to_end(address)
             if len(self._proven) > _MOST:
                 self._proven.popitem(last=False)
 
+    def forgive(self) -> None:
+        """Forget every address's own failures: there is another password.
+
+        What was spent of the budget stays spent, and who has proved itself stays proven.
+        """
+        with self._lock:
+            self._failures.clear()
+            self._swarms.clear()
+
+    def _own_wait(self, who: str, now: float) -> float:
+        count, last = self._failures.get(who, (0, 0.0))
+        if count < _FREE:
+            return 0
+        wait = min(_FIRST * 2.0 ** min(count - _FREE, 16), _LONGEST)
+        return max(0, last + wait - now)
+
     def _who(self, address: str) -> str:
         """Return as whom an address counts: as itself, or as its network."""
-        address = address.partition("%")[0]
         network = _network(address)
         is_itself = address in self._failures or address in self._proven
         return network if self._swarms[network] >= _SWARM and not is_itself else address
@@ -85,6 +115,11 @@ class Backoff:
             if not self._swarms[network]:
                 del self._swarms[network]
         return found
+
+
+def _bare(address: str) -> str:
+    """Return an address without its IPv6 zone."""
+    return address.partition("%")[0]
 
 
 def _network(who: str) -> str:

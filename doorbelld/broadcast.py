@@ -102,12 +102,13 @@ class Broadcaster(Loop):
         fps: float | None = None,
         advance: bool = False,
         session: Session | None = None,
+        ticket: bytes = b"",
     ) -> bool:
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
         ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
-        ``session`` is the TLS that the connection has begun, None for plain text.
-        Returns False, and leaves the socket alone, when ``max_viewers`` are watching.
+        ``session`` is the TLS that the connection has begun, None for plain text; ``ticket`` see
+        :class:`Viewer`. Returns False, and leaves the socket alone, when ``max_viewers`` watch.
         """
         if advance:
             head += multipart.ADVANCE_HEAD
@@ -116,6 +117,7 @@ class Broadcaster(Loop):
                 return False
             try:
                 viewer = Viewer(sock, address, key=key, fps=fps, advance=advance, session=session)
+                viewer.ticket = ticket
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()

@@ -2,6 +2,10 @@
 
 A cookie is ``EXPIRY.NONCE.SIGNATURE``. Nothing of it is kept here, so a restart ends no session;
 its key comes from the password, so a change of that ends them all.
+
+A browser keeps two of them apart by their names. The usual one goes along with requests of our
+own pages only. The framed one is for our page in a frame of another site: browsers send it there
+and nowhere else (Partitioned), and only over TLS.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import hmac
 import os
 import re
 import time
+from collections.abc import Iterator
 
 LIFETIME = 30 * 24 * 3600
 """Seconds."""
@@ -18,8 +23,10 @@ BRIEF = 60
 """Seconds, for a single request: nobody can do much with it who gets hold of it."""
 
 _NAME = "doorbelld"
+_FRAMED = "_framed"
 _OURS = re.compile(
-    rf"(?:^|;)[ \t]*{_NAME}=((\d{{1,12}})\.[0-9a-f]{{16}})\.([0-9a-f]{{64}})(?=[ \t]*(?:;|$))",
+    rf"(?:^|;)[ \t]*{_NAME}(?:{_FRAMED})?="
+    r"((\d{1,12})\.[0-9a-f]{16})\.([0-9a-f]{64})(?=[ \t]*(?:;|$))",
     re.ASCII,
 )
 """Cookies do not know of ports: what else is served here has its own in the same header, written
@@ -32,33 +39,54 @@ class Cookies:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def new(self, lifetime: int = LIFETIME) -> str:
+    def new(self, lifetime: int = LIFETIME, *, framed: bool = False) -> str:
         """Return a new cookie as a browser sends it: NAME=VALUE."""
         told = f"{int(time.time()) + lifetime}.{os.urandom(8).hex()}"
-        return f"{_NAME}={told}.{self._sign(told)}"
+        return f"{_NAME}{_FRAMED if framed else ''}={told}.{self._sign(told)}"
 
     def seconds_left(self, header: str) -> float:
-        """Return for how long the one in a Cookie header is good; 0 if there is none that is."""
-        good = [
-            int(match[2])
-            for match in _OURS.finditer(header)
-            if hmac.compare_digest(self._sign(match[1]), match[3])
-        ]
-        return max(0, max(good, default=0) - time.time())
+        """Return for how long the best one in a Cookie header is good; 0 if there is none."""
+        return max((left for left, _ in self._good(header)), default=0)
+
+    def renewed(self, header: str) -> str | None:
+        """Return a new cookie of the same kind for a good one that has lived half its time.
+
+        Not for a brief one, nor for what may be one.
+        """
+        left, framed = max(self._good(header), default=(0, False))
+        return self.new(framed=framed) if BRIEF < left < LIFETIME / 2 else None
+
+    def _good(self, header: str) -> Iterator[tuple[float, bool]]:
+        """Give the seconds that each good one has left, and whether it is a framed one."""
+        now = time.time()
+        for match in _OURS.finditer(header):
+            left = int(match[2]) - now
+            if left > 0 and hmac.compare_digest(self._sign(match[1]), match[3]):
+                yield left, _is_framed(match[0].lstrip("; \t"))
 
     def _sign(self, told: str) -> str:
         return hmac.digest(self._key, told.encode(), "sha256").hex()
 
 
 def setting(cookie: str, *, secure: bool) -> str:
-    """Return the Set-Cookie header that makes a browser keep a cookie."""
-    return f"{cookie}; Max-Age={LIFETIME}; {_attributes(secure)}"
+    """Return the Set-Cookie header that makes a browser keep a cookie.
+
+    ``secure`` tells whether the browser came over TLS. A framed cookie always needs that.
+    """
+    return f"{cookie}; Max-Age={LIFETIME}; {_attributes(secure, _is_framed(cookie))}"
 
 
-def clearing(*, secure: bool) -> str:
-    """Return the Set-Cookie header that makes a browser forget it."""
-    return f"{_NAME}=; Max-Age=0; {_attributes(secure)}"
+def clearing(*, secure: bool, framed: bool = False) -> str:
+    """Return the Set-Cookie header that makes a browser forget a cookie."""
+    name = _NAME + (_FRAMED if framed else "")
+    return f"{name}=; Max-Age=0; {_attributes(secure, framed)}"
 
 
-def _attributes(secure: bool) -> str:
+def _is_framed(cookie: str) -> bool:
+    return cookie.partition("=")[0] == _NAME + _FRAMED
+
+
+def _attributes(secure: bool, framed: bool) -> str:
+    if framed:
+        return "Path=/; HttpOnly; SameSite=None; Secure; Partitioned"
     return "Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")

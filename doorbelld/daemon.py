@@ -31,6 +31,7 @@ from doorbelld.broadcast import Broadcaster
 from doorbelld.camera import CameraSettings, open_camera
 from doorbelld.capture import CaptureSettings, CaptureThread
 from doorbelld.config import ConfigError
+from doorbelld.embedding import Embedding
 from doorbelld.handover import Handover
 from doorbelld.httpd import Server
 from doorbelld.login import Login
@@ -78,6 +79,7 @@ class Daemon:
             camera_status=self._capture.status,
             access=_access(settings.access),
             login=login,
+            embedding=Embedding(_embed_key_path(settings.access)),
             assets=assets.load(settings.camera.name),
             max_requests=settings.server.max_requests,
             header_timeout=settings.server.header_timeout,
@@ -140,6 +142,8 @@ class Daemon:
             self._capture.look()
             if self._server.login.refresh():
                 self._let_in_anew()
+            if self._server.embedding.refresh():
+                self._server.dismiss_strangers()
             self._notifier.status(self._status())
             oldest = min(thread.beat for thread in threads)
             if watchdog and time.monotonic() - oldest < watchdog:
@@ -187,6 +191,8 @@ class Daemon:
         )
         self._server.access = _access(settings.access)
         self._server.set_tls(context, hsts=settings.access.hsts)
+        if self._server.embedding.path != _embed_key_path(settings.access):
+            self._server.embedding = Embedding(_embed_key_path(settings.access))
         self._server.dismiss_strangers()
         if login is not self._server.login:
             self._server.login = login
@@ -261,6 +267,10 @@ def password_path(section: AccessSection) -> Path | None:
     """Return the file that keeps the password: a credential of systemd's before any other."""
     configured = None if section.password_file == "none" else Path(section.password_file)
     return _credential() or configured
+
+
+def _embed_key_path(section: AccessSection) -> Path | None:
+    return None if section.embed_key_file == "none" else Path(section.embed_key_file)
 
 
 def open_login(section: AccessSection) -> Login:

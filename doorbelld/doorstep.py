@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
-from doorbelld import cookies, multipart
+from doorbelld import cookies, embedding, multipart
 from doorbelld.exchange import NO_STORE, Exchange
-from doorbelld.gate import BadRequestError
+from doorbelld.gate import BadRequestError, StrangerError
 from doorbelld.login import WaitError
 
 OPEN_PATHS = ("/login", "/login.css", "/login.js", "/logout", "/healthz")
@@ -19,6 +19,9 @@ _FORM = 'Cookie realm="doorbelld", form-action="/login", cookie-name="doorbelld"
 """A challenge that browsers do not know, so that they show our form and no dialog of theirs."""
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
+_IN_A_FRAME = ("iframe", "frame", "embed", "object", "fencedframe")
+"""What Sec-Fetch-Dest says of a page that is not the one of the whole tab."""
+
 _SAME_ORIGIN = {"Referrer-Policy": "same-origin"}
 """With no-referrer the form would come from nowhere (Origin: null), like one of another site."""
 
@@ -35,7 +38,7 @@ class Doorstep(Exchange):
         """Tell whether the password was shown or there is none; if not, this is answered."""
         login, told = self.server.login, self._cookies()
         self._seal = login.seal
-        if not login.is_needed:
+        if not login.is_needed or self._ticket:
             return True
         if login.knows_cookie(told):
             self._keep(login.renewed_cookie(told))
@@ -60,7 +63,10 @@ class Doorstep(Exchange):
         # What a page asks for must not make the browser ask in its own way.
         of_a_page = multipart.wants_advance(accept) or "json" in accept
         challenge = {"WWW-Authenticate": _FORM if of_a_page else _BASIC}
-        self._refuse(HTTPStatus.UNAUTHORIZED, "the password is needed", challenge)
+        why = "the password is needed"
+        if f"{embedding.PARAMETER}=" in self.path:
+            why += ": the embed URL is not good here, or not any more (see doorbelld embed-url)"
+        self._refuse(HTTPStatus.UNAUTHORIZED, why, challenge)
 
     def login_page(self) -> None:
         """Show the form, or the page itself to who needs none."""
@@ -72,9 +78,11 @@ class Doorstep(Exchange):
 
     def log_in(self) -> None:
         """Take the form; a browser that has shown the password gets a cookie."""
+        self._insist_on_our_own_page()
         guess = self._guess()
+        framed = self._is_framed()
         try:
-            cookie = self.server.login.cookie_for(guess, self.client)
+            cookie = self.server.login.cookie_for(guess, self.client, framed=framed)
         except WaitError as error:
             status, why, headers = _to_wait(error)
             self._form(status, f"{why[0].upper()}{why[1:]}.", headers)
@@ -88,9 +96,30 @@ class Doorstep(Exchange):
             self._form(HTTPStatus.UNAUTHORIZED, "That is not the password.", challenge)
 
     def log_out(self) -> None:
-        """Let the browser forget its cookie."""
-        self.extra["Set-Cookie"] = cookies.clearing(secure=self.connection_.secure)
+        """Let the browser forget its cookies."""
+        self._insist_on_our_own_page()
+        secure = self._is_secure()
+        self.new_cookies.append(cookies.clearing(secure=secure))
+        if secure:
+            self.new_cookies.append(cookies.clearing(secure=True, framed=True))
         self._send_on("/login")
+
+    def _insist_on_our_own_page(self) -> None:
+        """Raise a StrangerError if a form comes from a page that may only show the picture."""
+        if self._embedder:
+            raise StrangerError(HTTPStatus.FORBIDDEN, "another web site asks for this")
+
+    def _is_secure(self) -> bool:
+        """Tell whether the browser speaks HTTPS, if not with us, then with a proxy in front.
+
+        Only for forms: it is their own page's origin that tells.
+        """
+        return self.connection_.secure or self.headers.get("Origin", "").startswith("https://")
+
+    def _is_framed(self) -> bool:
+        """Tell whether the form is in a frame of a page that may be of another site."""
+        is_in_a_frame = self.headers.get("Sec-Fetch-Dest", "") in _IN_A_FRAME
+        return is_in_a_frame and bool(self._embed) and self._is_secure()
 
     def _cookies(self) -> str:
         return ";".join(self.headers.get_all("Cookie", []))
@@ -106,7 +135,7 @@ class Doorstep(Exchange):
 
     def _keep(self, cookie: str | None) -> None:
         if cookie:
-            self.extra["Set-Cookie"] = cookies.setting(cookie, secure=self.connection_.secure)
+            self.new_cookies.append(cookies.setting(cookie, secure=self._is_secure()))
 
     def _send_on(self, path: str) -> None:
         self._reply(HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": path, **NO_STORE})

@@ -17,7 +17,7 @@ from string import punctuation
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from doorbelld import framing, gate, headers
+from doorbelld import embedding, framing, gate, headers
 from doorbelld.connection import Connection
 from doorbelld.gate import BadRequestError, StrangerError
 
@@ -41,8 +41,8 @@ class Exchange(BaseHTTPRequestHandler):
     """One request: its head parsed, its answer written into memory.
 
     ``body`` is that of a small form, b"" where none has come with the request: whatever else
-    the head announces is never read. ``client`` is the address of who asks. ``extra`` are
-    headers that the answer gets, whichever it is.
+    the head announces is never read. ``client`` is the address of who asks. ``new_cookies`` are
+    set by the answer, whichever it is.
     """
 
     protocol_version = "HTTP/1.1"
@@ -58,9 +58,10 @@ class Exchange(BaseHTTPRequestHandler):
     def __init__(self, request: bytes, connection: Connection, server: Server) -> None:
         self.connection_ = connection
         self.client = connection.address
-        self.extra: dict[str, str] = {}
+        self.new_cookies: list[str] = []
         self._embed: Sequence[str] = ()
         self._embedder = ""
+        self._ticket = b""
         super().__init__(request, (connection.address, 0), server)  # type: ignore[arg-type]
 
     # What http.server asks for.
@@ -115,7 +116,8 @@ class Exchange(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # its name there
         """Log with ``-v``; a request line is a stranger's text, so %r keeps it harmless."""
-        _log.debug("%s: %r: %s", self.connection_.address, self.requestline, format % args)
+        line = embedding.without_token(self.requestline)
+        _log.debug("%s: %r: %s", self.connection_.address, line, format % args)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:  # noqa: ARG002
         """Log the status of the answer."""
@@ -151,8 +153,20 @@ class Exchange(BaseHTTPRequestHandler):
         """Raise a StrangerError unless this client may ask for this, by this name."""
         access = self.server.access
         self.client = gate.client(access, self.headers, self.client)
-        self._embedder = gate.let_in(access, self.headers, self.path, self.client)
+        self._ticket = self._find_ticket()
+        self._embedder = gate.let_in(
+            access,
+            self.headers,
+            self.path,
+            self.client,
+            is_proxied=access.is_proxy(self.connection_.address),
+            is_shared=bool(self._ticket),
+        )
         self._embed = access.embed  # Strangers are not told of them.
+
+    def _find_ticket(self) -> bytes:
+        """Return what stands for a good token in the URL, b"" without one: see embedding.py."""
+        raise NotImplementedError
 
     def _send_to_tls(self) -> None:
         """Answer who asks in plain text where TLS is spoken, and with nothing else."""
@@ -199,11 +213,14 @@ class Exchange(BaseHTTPRequestHandler):
     def _head(self, status: int, *fields: Mapping[str, str]) -> None:
         self.send_response(status)
         hsts = self.server.hsts and self.connection_.secure
-        security = headers.security(self._embed, self._embedder, hsts=hsts)
-        for each in (*fields, self.extra):
+        shared = bool(self._ticket)
+        security = headers.security(self._embed, self._embedder, hsts=hsts, shared=shared)
+        for each in fields:
             security.update(each)
         for name, value in security.items():
             self.send_header(name, value)
+        for cookie in self.new_cookies:
+            self.send_header("Set-Cookie", cookie)
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -7,7 +7,7 @@ from email.message import Message
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from doorbelld.access import Access, is_same_place, origin
+from doorbelld.access import Access, bare_host, is_same_place, origin
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -35,8 +35,19 @@ def client(access: Access, headers: Message, peer: str) -> str:
         raise BadRequestError("X-Forwarded-For cannot be understood") from None
 
 
-def let_in(access: Access, headers: Message, target: str, client: str) -> str:
+def let_in(
+    access: Access,
+    headers: Message,
+    target: str,
+    client: str,
+    *,
+    is_proxied: bool = False,
+    is_shared: bool = False,
+) -> str:
     """Return the origin of the page elsewhere that makes ``client`` ask for ``target``.
+
+    ``is_proxied`` says that the request came through a trusted proxy, ``is_shared`` that any page
+    may show what is at this URL.
 
     It is empty where our own page asks, or a program. Raises StrangerError unless this client
     may ask for it, by this name and on this page, and BadRequestError where that cannot be told.
@@ -48,7 +59,12 @@ def let_in(access: Access, headers: Message, target: str, client: str) -> str:
         raise StrangerError(
             HTTPStatus.MISDIRECTED_REQUEST, "this is not a name that doorbelld answers to"
         )
-    return _embedder(access, headers, host or "")
+    try:
+        return _embedder(access, headers, host or "", is_proxied=is_proxied)
+    except StrangerError:
+        if is_shared:
+            return ""
+        raise
 
 
 def _host(headers: Message, target: str) -> str | None:
@@ -64,7 +80,7 @@ def _host(headers: Message, target: str) -> str | None:
     return str(hosts[0]).strip() if hosts else None
 
 
-def _embedder(access: Access, headers: Message, host: str) -> str:
+def _embedder(access: Access, headers: Message, host: str, *, is_proxied: bool) -> str:
     """Look at the page that makes the browser ask, as far as the browser tells of it.
 
     Not every page lets it tell. The headers of the answer then keep it from showing us.
@@ -78,6 +94,31 @@ def _embedder(access: Access, headers: Message, host: str) -> str:
         return page
     # Somebody may follow a link to us; only a browser's own look at a page names text/html.
     is_link = not told and "text/html" in headers.get("Accept", "")
-    if not is_link and not is_same_place(page, host):
-        raise StrangerError(HTTPStatus.FORBIDDEN, "another web site asks for this")
-    return ""
+    if is_link or _is_ours(access, headers, page, host, is_proxied=is_proxied):
+        return ""
+    why = "another web site asks for this"
+    if is_proxied:
+        why += "; if it is this one behind the proxy, its name belongs into hosts"
+    raise StrangerError(HTTPStatus.FORBIDDEN, why)
+
+
+def _is_ours(access: Access, headers: Message, page: str, host: str, *, is_proxied: bool) -> bool:
+    """Tell whether this page, an origin, is one of ours.
+
+    A browser that says Sec-Fetch-Site knows best, and no page can write that header. Others tell
+    only the origin. A trusted proxy may listen at another port, and ask us without the port or by
+    a name that is not the one in the browser; so behind one the name is enough, if this machine
+    is known by it. Without a proxy another port is another site.
+    """
+    site = headers.get("Sec-Fetch-Site", "").strip().lower()
+    if site in ("same-origin", "same-site", "cross-site"):
+        return site == "same-origin" and bool(host)
+    if not is_proxied or page == "null":
+        return is_same_place(page, host)
+    forwarded = ",".join(headers.get_all("X-Forwarded-Host", [])).split(",")
+    asked = [host, *(each.strip() for each in forwarded if access.answers_to(each.strip()))]
+    name = bare_host(page)
+    # A Host that is nothing but the name has lost its port on the way.
+    if any(is_same_place(page, each) or each.lower() in (name, f"[{name}]") for each in asked):
+        return True
+    return access.is_named(name)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from io import BytesIO
 
-from doorbelld import __version__, multipart
+from doorbelld import __version__, embedding, multipart
 from doorbelld.assets import Asset
 from doorbelld.doorstep import OPEN_PATHS, Doorstep
 from doorbelld.exchange import NO_STORE, TEXT, Query
@@ -29,6 +29,19 @@ class Handler(Doorstep):
             path = f"/?action={query['action']}"
         if path in OPEN_PATHS or self._is_known():
             self._answer_at(path, query)
+
+    def _find_ticket(self) -> bytes:
+        """Return what stands for a good token: it opens the picture and nothing else."""
+        if embedding.PARAMETER not in self.path or self.command not in ("GET", "HEAD"):
+            return b""
+        try:
+            path, query = self._split_url()
+        except BadRequestError:
+            return b""  # This is told in its own place.
+        if path == "/":
+            path = f"/?action={query.get('action')}"
+        token = query.get(embedding.PARAMETER, "") if path in _PICTURES else ""
+        return self.server.embedding.ticket(token, self.server.login.seal)
 
     def _answer_at(self, path: str, query: Query) -> None:
         route = (_FORMS if self.command == "POST" else _ROUTES).get(path)
@@ -78,6 +91,7 @@ class Handler(Doorstep):
             fps=fps,
             advance=advance,
             session=self.connection_.session,
+            ticket=self._ticket,
         )
         if not self.handed_over:
             self.wfile = BytesIO()
@@ -86,7 +100,9 @@ class Handler(Doorstep):
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"})
         elif self._seal != self.server.login.seal:  # The password was changed this very moment.
             self.server.broadcaster.dismiss(self.server.login.seal)
-        elif not self.server.welcomes(self.client, secure=self.connection_.secure):
+        elif not self.server.welcomes(
+            self.client, secure=self.connection_.secure, ticket=self._ticket
+        ):
             self.server.dismiss_strangers()
 
     def snapshot(self) -> None:
@@ -126,7 +142,7 @@ class Handler(Doorstep):
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera['state']}{why}")
 
 
-_ROUTES: Mapping[str, Callable[[Handler], None]] = {
+_PICTURES: Mapping[str, Callable[[Handler], None]] = {
     "/video_feed": Handler.stream,
     "/stream": Handler.stream,
     "/stream.mjpg": Handler.stream,
@@ -134,6 +150,9 @@ _ROUTES: Mapping[str, Callable[[Handler], None]] = {
     "/snapshot.jpg": Handler.snapshot,
     "/snapshot": Handler.snapshot,
     "/?action=snapshot": Handler.snapshot,
+}
+_ROUTES: Mapping[str, Callable[[Handler], None]] = {
+    **_PICTURES,
     "/status": Handler.status,
     "/healthz": Handler.healthz,
     "/login": Handler.login_page,

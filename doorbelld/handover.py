@@ -196,6 +196,7 @@ def _record(viewer: Viewer) -> Record:
         sent=viewer.sent,
         dropped=viewer.dropped,
         due=viewer.due,
+        ticket=viewer.ticket,
     )
 
 
@@ -211,6 +212,7 @@ def _viewer(sock: socket.socket, record: Record) -> Viewer | None:
     viewer.sent = viewer.sent_before = record.sent
     viewer.dropped = record.dropped
     viewer.due = record.due
+    viewer.ticket = record.ticket
     return viewer
 
 

@@ -14,12 +14,15 @@ _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), pa
 _A_YEAR = 365 * 24 * 3600
 
 
-def security(embed: Sequence[str] = (), visitor: str = "", *, hsts: bool = False) -> dict[str, str]:
+def security(
+    embed: Sequence[str] = (), visitor: str = "", *, hsts: bool = False, shared: bool = False
+) -> dict[str, str]:
     """Return the headers: nothing foreign is loaded, and no other site shows or reads us.
 
     Except those of the origins in ``embed``, which may frame the page. ``visitor`` is the
     origin of such a page that asks now: it may show the picture, and read the answer. With
-    ``hsts`` browsers are told to come by HTTPS alone from now on.
+    ``shared`` every page may show this answer, and none may read it. With ``hsts`` browsers are
+    told to come by HTTPS alone from now on.
     """
     ancestors = " ".join(embed) or "'none'"
     headers = {
@@ -27,7 +30,7 @@ def security(embed: Sequence[str] = (), visitor: str = "", *, hsts: bool = False
         "Referrer-Policy": "no-referrer",
         "Permissions-Policy": _PERMISSIONS,
         "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}",
-        "Cross-Origin-Resource-Policy": "cross-origin" if visitor else "same-origin",
+        "Cross-Origin-Resource-Policy": "cross-origin" if visitor or shared else "same-origin",
     }
     if hsts:
         headers["Strict-Transport-Security"] = f"max-age={_A_YEAR}"

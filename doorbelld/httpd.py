@@ -22,6 +22,7 @@ from doorbelld.access import Access
 from doorbelld.assets import Asset
 from doorbelld.broadcast import Broadcaster
 from doorbelld.connection import Connection
+from doorbelld.embedding import Embedding
 from doorbelld.handler import Handler
 from doorbelld.login import Login
 from doorbelld.refusals import Refusals
@@ -44,6 +45,7 @@ class Server:
         camera_status: Callable[[], dict[str, Any]],
         access: Access,
         login: Login,
+        embedding: Embedding,
         assets: Mapping[str, Asset],
         max_requests: int,
         header_timeout: float,
@@ -55,6 +57,7 @@ class Server:
         self.camera_status = camera_status
         self.access = access
         self.login = login
+        self.embedding = embedding
         self.assets = assets
         self.refusals = Refusals()
         self.hsts = hsts
@@ -115,8 +118,13 @@ class Server:
         self._loop.tls = context
         self.hsts = hsts
 
-    def welcomes(self, address: str, *, secure: bool) -> bool:
-        """Tell whether a viewer at this address may watch, over TLS or not."""
+    def welcomes(self, address: str, *, secure: bool, ticket: bytes = b"") -> bool:
+        """Tell whether a viewer at this address may watch, over TLS or not.
+
+        ``ticket`` is that of the embed URL by which it was opened.
+        """
+        if ticket and ticket != self.embedding.current_ticket(self.login.seal):
+            return False
         try:
             return self.access.admits(address) and (secure or not self.tls)
         except ValueError:  # The process before has told of it, and it is no address.
@@ -125,7 +133,9 @@ class Server:
     def dismiss_strangers(self) -> None:
         """End the streams of those who would not be let in now."""
         self.broadcaster.keep_only(
-            lambda viewer: self.welcomes(viewer.address, secure=viewer.session is not None)
+            lambda viewer: self.welcomes(
+                viewer.address, secure=viewer.session is not None, ticket=viewer.ticket
+            )
         )
 
     def limits(self) -> dict[str, Any]:

@@ -21,7 +21,7 @@ WHOLE, TORN, RESUMABLE = 0, 1, 2
 """What ``torn`` says of a viewer: all parts went out whole; the last one only in part; the same,
 but the rest of it is in the ledger."""
 
-_MAGIC = b"doorbelld's viewers, version 1\n\0"
+_MAGIC = b"doorbelld's viewers, version 2\n\0"
 _WRITING_AT = len(_MAGIC)
 _SEAL_AT, _SEAL_SIZE = 40, 16
 _TORN_AT = 64
@@ -37,7 +37,8 @@ class Record(NamedTuple):
     ``inode`` is that of the socket, by which it is found again. ``period`` is the seconds
     between two frames under a rate cap, 0 without, ``due`` when the next may go, and ``since``
     when it came: on time.monotonic()'s clock, which is the same for all processes.
-    ``rest`` is what is still to be sent of the part that was begun.
+    ``rest`` is what is still to be sent of the part that was begun. ``ticket`` stands for the
+    embed URL that opened the stream, in 8 bytes or none.
     """
 
     inode: int
@@ -50,9 +51,10 @@ class Record(NamedTuple):
     dropped: int
     due: float
     rest: bytes = b""
+    ticket: bytes = b""
 
 
-_RECORD = struct.Struct("=46s256sd?d")
+_RECORD = struct.Struct("=46s256sd?d8s")
 _COUNTS = struct.Struct("=QQd")
 _REST = struct.Struct("=QQ")
 _COUNTS_AT = _RECORD.size
@@ -98,7 +100,7 @@ class Ledger:
         self.torn[slot] = TORN if torn else WHOLE
         self.count(slot, record.sent, record.dropped, record.due)
         key, address = record.key.encode(errors="replace"), record.address.encode()
-        fixed = (address, key, record.period, record.advance, record.since)
+        fixed = (address, key, record.period, record.advance, record.since, record.ticket)
         _RECORD.pack_into(self._map, _place(slot), *fixed)
         self._inodes[slot] = record.inode
         return slot
@@ -152,7 +154,7 @@ class Ledger:
 
     def _record(self, slot: int) -> Record:
         place = _place(slot)
-        address, key, period, advance, since = _RECORD.unpack_from(self._map, place)
+        address, key, period, advance, since, ticket = _RECORD.unpack_from(self._map, place)
         sent, dropped, due = _COUNTS.unpack_from(self._map, place + _COUNTS_AT)
         return Record(
             inode=self._inodes[slot],
@@ -165,6 +167,7 @@ class Ledger:
             dropped=dropped,
             due=due,
             rest=self._rest(place) if self.torn[slot] == RESUMABLE else b"",
+            ticket=ticket if any(ticket) else b"",
         )
 
     def _rest(self, place: int) -> bytes:

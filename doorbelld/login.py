@@ -1,29 +1,45 @@
-"""Login: whether somebody has shown the password, by a cookie, by HTTP Basic or by the form."""
+"""Login: whether somebody has shown the password, by a cookie, by HTTP Basic or by the form.
+
+A guess is looked at in this order:
+
+1. The same wrong guess from the same address counts once: the answer is no, and costs nothing.
+   A program that repeats an old password can do so for ever and locks nobody out.
+2. What a program has shown before, from this address and with this user name, is right at once,
+   also while the address has to wait or others stand in line. This could be used to guess
+   without a wait. So of the guesses that are compared here and then not counted (because the
+   address waits or the line is full) only a few are compared for each one that is counted;
+   beyond that, the right password has to wait as well. Somebody with another address or
+   another user name can not use that up.
+3. The back-off: the address may have to wait.
+4. The line: scrypt takes 16 MiB and a while, so it is done one at a time. Equal guesses from one
+   address are looked at once, whatever their number.
+
+A change of the password starts all this again: an old wrong guess may be the new password.
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
 import logging
 import math
-import os
 import threading
-from collections import OrderedDict
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from doorbelld import secretfile
 from doorbelld.backoff import Backoff
-from doorbelld.cookies import BRIEF, LIFETIME, Cookies
+from doorbelld.cookies import BRIEF
 from doorbelld.password import Password
+from doorbelld.secret import Guess, Secret, credentials
 
 _log = logging.getLogger(__name__)
 
-_MOST_WAITING = 4
-"""Guesses that may wait for their turn: scrypt takes 16 MiB and a while, so one at a time."""
+_MOST_WAITING = 16
+"""Requests that may stand in line, each of which keeps a thread."""
 
-_MOST_READ = 1024
-_MOST_REMEMBERED = 64
-"""Credentials of programs, which send them with every request."""
+_MOST_FROM_ONE = 4
+"""Different guesses of one address in that line, so that none can take every place."""
 
 
 class WaitError(Exception):
@@ -49,10 +65,10 @@ class Login:
         self.path = path
         self._is_required = is_required
         self._backoff = Backoff()
-        self._waiting = threading.BoundedSemaphore(_MOST_WAITING)
         self._one_at_a_time = threading.Lock()
-        self._trying: set[str] = set()
-        self._stamp, self._complaint = _stamp(path), ""
+        self._line_lock = threading.Lock()
+        self._line: Counter[tuple[str, Guess]] = Counter()  # how many wait, by address and guess
+        self._stamp, self._complaint = secretfile.stamp(path), ""
         self._secret = _secret(_read(path, is_required=is_required))
 
     @property
@@ -71,7 +87,7 @@ class Login:
 
         A file that cannot be used is logged once, and the password stays as it was.
         """
-        stamp = _stamp(self.path)
+        stamp = secretfile.stamp(self.path)
         if stamp == self._stamp:
             return False
         try:
@@ -86,6 +102,7 @@ class Login:
         if before == (password.line if password else None):
             return False
         self._secret = _secret(password)
+        self._backoff.forgive()
         _log.warning("the password was %s", "changed" if password else "removed: all may watch")
         return True
 
@@ -102,52 +119,73 @@ class Login:
         Not for a brief one, nor for what may be one.
         """
         secret = self._secret
-        if secret and BRIEF < secret.cookies.seconds_left(header) < LIFETIME / 2:
-            return secret.cookies.new()
-        return None
+        return secret.cookies.renewed(header) if secret else None
 
     def knows_basic(self, header: str, address: str) -> bool:
         """Tell whether an Authorization header brings the password; any user name will do.
 
         Raises WaitError.
         """
-        guess, secret = _basic_password(header), self._secret
-        if guess is None or secret is None:
+        shown, secret = credentials(header), self._secret
+        if shown is None or secret is None:
             return False
-        self._let_try(address)
-        # Not while a guess from there is looked at: else more of them would cost it no wait.
-        if address not in self._trying and secret.remembers(guess, address):
+        name, guess = shown
+        if secret.is_known_wrong(guess, address):
+            return False
+        if secret.remembers(name, guess, address):
             return True
-        if not self._is_password(secret, guess, address):
-            return False
-        secret.remember(guess, address)
-        return True
+        opened = self._secret_opened_by(guess, address)
+        if opened:
+            opened.remember(name, guess, address)
+        else:
+            secret.was_counted(name, address)
+        return opened is not None
 
-    def cookie_for(self, guess: str, address: str) -> str | None:
+    def cookie_for(self, guess: str, address: str, *, framed: bool = False) -> str | None:
         """Return a cookie if this is the password, None if not, which the address has to bear.
 
-        Raises WaitError.
+        ``framed`` is what :class:`Cookies` says. Raises WaitError.
         """
-        secret = self._secret
-        if secret and self._is_password(secret, guess, address):
-            return secret.cookies.new()
-        return None
+        opened = self._secret_opened_by(Guess((guess,)), address)
+        return opened.cookies.new(framed=framed) if opened else None
 
-    def _is_password(self, secret: _Secret, guess: str, address: str) -> bool:
+    def _secret_opened_by(self, guess: Guess, address: str) -> Secret | None:
+        """Return the secret whose password this is, None if it is wrong. Raises WaitError."""
+        secret = self._secret
+        if secret is None or secret.is_known_wrong(guess, address):
+            return None
         self._let_try(address)
-        # One guess at a time from each address, so that none can take every turn.
-        if address in self._trying or not self._waiting.acquire(blocking=False):
-            raise WaitError(1, is_busy=True)
-        self._trying.add(address)
+        with self._place_in_line(guess, address), self._one_at_a_time:
+            secret = self._secret  # It may have changed in the meantime.
+            if secret is None or secret.is_known_wrong(guess, address):
+                return None
+            if secret.is_known_right(guess, address):
+                return secret
+            self._let_try(address)  # Other guesses may have failed from there meanwhile.
+            if any(map(secret.password.matches, guess.readings)):
+                self._backoff.succeeded(address)
+                secret.note_right(guess, address)
+                return secret
+            self._backoff.failed(address)
+            secret.note_wrong(guess, address)
+            return None
+
+    @contextmanager
+    def _place_in_line(self, guess: Guess, address: str) -> Iterator[None]:
+        """Hold a place in the line. Raises WaitError if there is none."""
+        mine = (address, guess)
+        with self._line_lock:
+            others = sum(there == address for there, _ in self._line if (there, _) != mine)
+            if others >= _MOST_FROM_ONE or sum(self._line.values()) >= _MOST_WAITING:
+                raise WaitError(1, is_busy=True)
+            self._line[mine] += 1
         try:
-            with self._one_at_a_time:
-                self._let_try(address)  # Others may have failed from there meanwhile.
-                is_right = secret.password.matches(guess)
-                (self._backoff.succeeded if is_right else self._backoff.failed)(address)
-                return is_right
+            yield
         finally:
-            self._trying.discard(address)
-            self._waiting.release()
+            with self._line_lock:
+                self._line[mine] -= 1
+                if not self._line[mine]:
+                    del self._line[mine]
 
     def _let_try(self, address: str) -> None:
         seconds = self._backoff.seconds_to_wait(address)
@@ -155,33 +193,8 @@ class Login:
             raise WaitError(seconds)
 
 
-class _Secret:
-    """A password, and what depends on it: nothing of this outlives a change of the password."""
-
-    def __init__(self, password: Password) -> None:
-        self.password = password
-        self.cookies = Cookies(password.key("cookies"))
-        self.seal = password.key("seal")
-        # What programs have shown, and from where: for anybody else, to try what is remembered
-        # would be a way to guess without a wait. As HMACs under a key of this process alone.
-        self._remembered: OrderedDict[bytes, None] = OrderedDict()
-        self._key = os.urandom(32)
-
-    def remembers(self, guess: str, address: str) -> bool:
-        return self._proof(guess, address) in self._remembered
-
-    def remember(self, guess: str, address: str) -> None:
-        self._remembered[self._proof(guess, address)] = None
-        if len(self._remembered) > _MOST_REMEMBERED:
-            self._remembered.popitem(last=False)
-
-    def _proof(self, guess: str, address: str) -> bytes:
-        told = f"{address} {guess}".encode("utf-8", "surrogatepass")
-        return hmac.digest(self._key, told, "sha256")
-
-
-def _secret(password: Password | None) -> _Secret | None:
-    return _Secret(password) if password else None
+def _secret(password: Password | None) -> Secret | None:
+    return Secret(password) if password else None
 
 
 def cookie_of(path: Path) -> str | None:
@@ -190,47 +203,25 @@ def cookie_of(path: Path) -> str | None:
     Raises ValueError where the file cannot be used, or may not be read.
     """
     password = _read(path, is_required=False)
-    return _Secret(password).cookies.new(BRIEF) if password else None
+    return Secret(password).cookies.new(BRIEF) if password else None
+
+
+def seal_of(path: Path) -> bytes:
+    """Return :attr:`Login.seal` for the password that ``path`` keeps, b"" without one.
+
+    Raises ValueError where the file cannot be used, or may not be read.
+    """
+    password = _read(path, is_required=False)
+    return password.key("seal") if password else b""
 
 
 def _read(path: Path | None, *, is_required: bool) -> Password | None:
     if path is None:
         return None
     try:
-        if not path.is_file() and path.exists():  # A pipe, which would keep us waiting.
-            raise ValueError("is no file")
-        with path.open(encoding="ascii") as file:
-            return Password(file.read(_MOST_READ))
-    except FileNotFoundError:
-        if is_required:
-            raise ValueError("there is no such file: make it with doorbelld passwd") from None
-        return None
+        text = secretfile.read(path)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError("holds no password: make one with doorbelld passwd") from None
-
-
-def _stamp(path: Path | None) -> tuple[int, ...]:
-    """Return what differs as soon as the file is another or has been written."""
-    try:
-        found = path.stat() if path else None
-    except OSError:
-        found = None
-    if found is None:
-        return ()
-    return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
-
-
-def _basic_password(header: str) -> str | None:
-    """Return the password of an Authorization header; None where it holds none."""
-    scheme, _, encoded = header.strip().partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        told = base64.b64decode(encoded.strip(), validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
-    name, colon, password = told.partition(":")
-    del name
-    return password if colon else None
+    if text is None and is_required:
+        raise ValueError("there is no such file: make it with doorbelld passwd")
+    return None if text is None else Password(text)

@@ -17,8 +17,9 @@ from doorbelld.certificate import make_certificate
 from doorbelld.check import check
 from doorbelld.config import ConfigError
 from doorbelld.daemon import Daemon, camera_settings, open_login, password_path, tls_context
+from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
-from doorbelld.login import cookie_of
+from doorbelld.login import cookie_of, seal_of
 from doorbelld.passwd import passwd
 from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
 from doorbelld.status import status
@@ -72,9 +73,24 @@ def _command(options: argparse.Namespace, settings: Config) -> int:
         if options.remove and access.password_file != PASSWORD_FILE:
             raise ConfigError(["[access] password_file must be taken out of the configuration"])
         return passwd(Path(access.password_file), remove=options.remove)
+    if options.command == "embed-url":
+        return _embed_url(settings, renew=options.renew)
     secure = access.tls_certificate != "none"
     cookie = _own_cookie(access)
     return status(settings.server.listen, secure=secure, cookie=cookie, as_json=options.json)
+
+
+def _embed_url(settings: Config, *, renew: bool) -> int:
+    access, path = settings.access, password_path(settings.access)
+    if access.embed_key_file == "none":
+        raise ConfigError(["[access] embed_key_file = none: there is no place for the key"])
+    try:
+        seal = seal_of(path) if path else b""
+    except ValueError as error:
+        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
+    secure = access.tls_certificate != "none"
+    key, listen = Path(access.embed_key_file), settings.server.listen
+    return embed_url(key, seal, listen, secure=secure, renew=renew)
 
 
 def _own_cookie(section: AccessSection) -> str | None:
@@ -103,9 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "command",
         nargs="?",
-        choices=("status", "cameras", "passwd", "make-certificate"),
+        choices=("status", "cameras", "passwd", "embed-url", "make-certificate"),
         help="status: what the running daemon does, and its URLs; cameras: what this machine has;"
-        " passwd: sets the password; make-certificate: one for HTTPS, signed by itself",
+        " passwd: sets the password; embed-url: prints addresses for pages of other sites;"
+        " make-certificate: one for HTTPS, signed by itself",
     )
     parser.add_argument(
         "--config",
@@ -132,6 +149,9 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="let make-certificate replace what is there"
     )
     parser.add_argument("--remove", action="store_true", help="let passwd take it away")
+    parser.add_argument(
+        "--renew", action="store_true", help="let embed-url make all it has printed worthless"
+    )
     parser.add_argument("--version", action="version", version=f"doorbelld {__version__}")
     parser.add_argument("-v", dest="verbose", action="store_true", help="log every request as well")
     return parser

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import getpass
 import logging
-import os
 import sys
-import tempfile
 from pathlib import Path
 
-from doorbelld.owner import give_to_the_service
+from doorbelld import secretfile
 from doorbelld.password import SHORTEST, hashed
 
 _log = logging.getLogger(__name__)
@@ -27,7 +25,7 @@ def passwd(path: Path, *, remove: bool) -> int:
             sys.stdout.write("Nobody is asked for a password any more.\n")
             return 0
         password = _ask()
-        _write(path, hashed(password))
+        secretfile.write(path, f"{hashed(password)}\n")
     except ValueError as error:
         _log.error("%s", error)  # a sentence for a person
         return 1
@@ -37,6 +35,7 @@ def passwd(path: Path, *, remove: bool) -> int:
     sys.stdout.write(
         "From now on the page asks for this password, and who watches now has to show it.\n"
         "Programs give it by HTTP Basic, with any user name.\n"
+        "Do not leave the user name empty: some programs then send no password at all.\n"
     )
     return 0
 
@@ -54,19 +53,3 @@ def _ask() -> str:
     if not password.isprintable():
         raise ValueError("no phone could type that: nothing was changed")
     return password
-
-
-def _write(path: Path, line: str) -> None:
-    """Replace the file at once, so that the daemon never sees half of it."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".password-")  # mode 0600
-    new = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        give_to_the_service(new)
-        new.replace(path)
-    except BaseException:
-        new.unlink(missing_ok=True)
-        raise

@@ -243,6 +243,11 @@ class AccessSection:
         _PATH,
         "Where the password is kept; none is asked for while this file does not exist.",
     )
+    embed_key_file: str = _key(
+        "/etc/doorbelld/embed_key",
+        _PATH,
+        "Where the key of embed URLs is kept; there are none while this file does not exist.",
+    )
     tls_certificate: str = _key(
         "none",
         _PATH,

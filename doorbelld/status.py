@@ -44,7 +44,7 @@ def status(
         sys.stdout.write("null\n" if as_json else f"{_CLOSED}\n")
         return 4
     host, port = place
-    links = list(_urls(host, "https" if secure else "http", port))
+    links = list(urls(host, "https" if secure else "http", port))
     if as_json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
@@ -91,7 +91,7 @@ def _ask(
     return why, None
 
 
-def _urls(host: str, scheme: str, port: int) -> Iterator[str]:
+def urls(host: str, scheme: str, port: int) -> Iterator[str]:
     """Yield the addresses of the page, the best first."""
     if host not in ("", "::", "0.0.0.0"):  # compared, not bound
         yield _url(host, scheme, port)

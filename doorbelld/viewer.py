@@ -43,7 +43,8 @@ class Viewer:
     that was handed to the kernel whole, 0 before the first, ``sent`` how many there were, those
     of the process before included. ``due`` is when the next frame may go to a viewer
     with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain text.
-    ``slot`` is its place in the ledger for the next process (0: none).
+    ``slot`` is its place in the ledger for the next process (0: none). ``ticket`` stands for the
+    embed URL that opened the stream (b"": none did).
     """
 
     __slots__ = (
@@ -69,6 +70,7 @@ class Viewer:
         "slot",
         "sock",
         "stalled_since",
+        "ticket",
         "trace",
     )
 
@@ -90,6 +92,7 @@ class Viewer:
         self.key = key
         self.advance = advance
         self.session = session
+        self.ticket = b""
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0

@@ -17,16 +17,17 @@ IMPORTS = {
     # What starts everything may know everything.
     "doorbelld.__main__": "main",
     "doorbelld.main": (
-        "doorbelld cameras certificate check config daemon handover log login passwd settings"
-        " status systemd"
+        "doorbelld cameras certificate check config daemon embed_url handover log login passwd"
+        " settings status systemd"
     ),
     "doorbelld.daemon": (
-        "doorbelld access assets broadcast camera capture config handover httpd interfaces"
-        " listeners login settings systemd tls wakeup"
+        "doorbelld access assets broadcast camera capture config embedding handover httpd"
+        " interfaces listeners login settings systemd tls wakeup"
     ),
     # The commands.
     "doorbelld.certificate": "access interfaces owner",
-    "doorbelld.passwd": "owner password",
+    "doorbelld.passwd": "secretfile password",
+    "doorbelld.embed_url": "embedding secretfile status",
     "doorbelld.check": "camera config jpeg settings",
     "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
     "doorbelld.status": "interfaces qr",
@@ -34,12 +35,15 @@ IMPORTS = {
     "doorbelld.config": "settings",
     # The way of a request.
     "doorbelld.httpd": (
-        "accept access assets broadcast connection framing handler headers login refusals seldom"
+        "accept access assets broadcast connection embedding framing handler headers login"
+        " refusals seldom"
     ),
-    "doorbelld.handler": "doorbelld assets doorstep exchange gate multipart",
-    "doorbelld.doorstep": "cookies exchange gate login multipart",
-    "doorbelld.login": "backoff cookies password",
-    "doorbelld.exchange": "connection framing gate headers httpd",
+    "doorbelld.handler": "doorbelld assets doorstep embedding exchange gate multipart",
+    "doorbelld.doorstep": "cookies embedding exchange gate login multipart",
+    "doorbelld.login": "backoff cookies password secret secretfile",
+    "doorbelld.embedding": "secretfile",
+    "doorbelld.secret": "cookies password",
+    "doorbelld.exchange": "connection embedding framing gate headers httpd",
     "doorbelld.gate": "access",
     "doorbelld.access": "interfaces",
     "doorbelld.accept": "access connection framing loop seldom waiting",
@@ -54,7 +58,8 @@ IMPORTS = {
     # These know nothing of ours.
     "doorbelld": "",
     "doorbelld.assets": "",
-    "doorbelld.backoff": "",
+    "doorbelld.backoff": "budget",
+    "doorbelld.budget": "",
     "doorbelld.clock": "",
     "doorbelld.cookies": "",
     "doorbelld.owner": "",
@@ -71,6 +76,7 @@ IMPORTS = {
     "doorbelld.refusals": "",
     "doorbelld.seldom": "",
     "doorbelld.reporter": "",
+    "doorbelld.secretfile": "owner",
     "doorbelld.settings": "",
     "doorbelld.systemd": "",
     "doorbelld.tls": "",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 from base64 import b64encode
 
 import pytest
 
 from doorbelld import cookies
 from doorbelld.backoff import Backoff
+from doorbelld.budget import BURST, INTERVAL, MOST_TURNS
 from doorbelld.cookies import LIFETIME, Cookies
 from doorbelld.password import Password, hashed
 
@@ -140,6 +142,23 @@ def test_browser_shows_a_cookie_to_us_alone() -> None:
     assert cookies.clearing(secure=True).startswith("doorbelld=; Max-Age=0; Path=/;")
 
 
+def test_framed_cookie_goes_to_frames_of_its_own_site_alone(clock: Clock) -> None:
+    jar = Cookies(b"key")
+    cookie = jar.new(framed=True)
+    attributes = "Path=/; HttpOnly; SameSite=None; Secure; Partitioned"
+    assert cookies.setting(cookie, secure=True) == f"{cookie}; Max-Age={LIFETIME}; {attributes}"
+    assert cookies.clearing(secure=True, framed=True) == (
+        f"doorbelld_framed=; Max-Age=0; {attributes}"
+    )
+    assert jar.seconds_left(f"a=b; {cookie}") == LIFETIME
+    clock.now += LIFETIME * 0.6
+    both = f"{cookie}; {jar.new().replace('doorbelld=', 'doorbelld=0')}"
+    assert (jar.renewed(both) or "").startswith("doorbelld_framed=")
+    assert (jar.renewed(cookie.replace("_framed", "")) or "").startswith("doorbelld=")
+    assert jar.renewed(jar.new()) is None
+    assert jar.seconds_left(cookie.replace("_framed", "_other")) == 0
+
+
 # Back-off
 
 
@@ -192,3 +211,116 @@ def test_many_addresses_do_not_fill_the_memory() -> None:
             backoff.failed("10.0.0.1")
     assert len(backoff._failures) == 4096
     assert backoff.seconds_to_wait("10.0.0.1") > 0, "the latest are remembered"
+
+
+# The common budget
+
+
+def addresses(count: int, first: int = 0) -> list[str]:
+    return [f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(first, first + count)]
+
+
+def guess(backoff: Backoff, *guessers: str) -> int:
+    """Guess wrong from each address that need not wait; return how many these were."""
+    free = 0
+    for address in guessers:
+        if not backoff.seconds_to_wait(address):
+            backoff.failed(address)
+            free += 1
+    return free
+
+
+def test_many_addresses_have_one_burst_and_then_one_guess_every_few_seconds(clock: Clock) -> None:
+    backoff = Backoff()
+    assert guess(backoff, *addresses(10_000)) == BURST
+    last = 10_000
+    for _ in range(600):
+        clock.now += INTERVAL / 2
+        last += 50
+        guess(backoff, *addresses(50, last))
+    assert len(backoff._failures) <= BURST + 301
+
+
+def test_whoever_has_shown_the_password_does_not_notice(clock: Clock) -> None:
+    backoff = Backoff()
+    backoff.succeeded("192.168.1.2")
+    guess(backoff, *addresses(10_000))
+    for _ in range(4):
+        assert guess(backoff, "192.168.1.2") == 1
+    clock.now += HOUR
+    guess(backoff, *addresses(10_000))
+    assert backoff.seconds_to_wait("192.168.1.2") == 0
+    backoff.forgive()
+    assert backoff.seconds_to_wait("192.168.1.2") == 0
+
+
+def test_newcomer_has_its_turn_whatever_others_do_until_then(clock: Clock) -> None:
+    backoff = Backoff()
+    guess(backoff, *addresses(BURST + 100))
+    wait = backoff.seconds_to_wait("192.168.1.2")
+    assert wait == pytest.approx(101 * INTERVAL)
+    until = clock.now + wait
+    while clock.now < until - INTERVAL:
+        clock.now += INTERVAL
+        assert 0 < backoff.seconds_to_wait("192.168.1.2") <= until - clock.now + 0.1
+        guess(backoff, *addresses(1000))
+    clock.now = until
+    guess(backoff, *addresses(10_000))
+    assert backoff.seconds_to_wait("192.168.1.2") == 0
+    clock.now += 100
+    assert guess(backoff, "192.168.1.2") == 1, "it took its time"
+    assert backoff.seconds_to_wait("192.168.1.2") > 0, "a turn is for one guess"
+
+
+def test_longest_wait_is_bounded_and_so_is_the_memory(clock: Clock) -> None:
+    backoff = Backoff()
+    waits = [backoff.seconds_to_wait(each) for each in addresses(200)]
+    assert not any(waits)
+    guess(backoff, *addresses(BURST))
+    waits = [backoff.seconds_to_wait(each) for each in addresses(5000, 1000)]
+    assert max(waits) == pytest.approx(MOST_TURNS * INTERVAL)
+    assert len(backoff._budget._turns) == MOST_TURNS
+    clock.now += MOST_TURNS * INTERVAL + 200
+    assert backoff.seconds_to_wait("192.168.1.2") == 0
+    assert not backoff._budget._turns, "who did not come has lost the turn"
+
+
+@pytest.mark.parametrize("prefix", [48, 56, 64])
+@pytest.mark.usefixtures("clock")
+def test_network_of_ipv6_does_not_take_all_turns(prefix: int) -> None:
+    backoff = Backoff()
+    network = int(ipaddress.IPv6Address("2001:db8:1::"))
+    step = 1 << (128 - prefix - 12) if prefix < 64 else 1
+    many = [str(ipaddress.IPv6Address(network + number * step)) for number in range(3000)]
+    assert guess(backoff, *addresses(BURST)) == BURST
+    for each in many:
+        assert backoff.seconds_to_wait(each) > 0
+    assert backoff.seconds_to_wait("192.168.1.2") <= 17 * INTERVAL
+    assert backoff.seconds_to_wait("2001:db8:2::1") <= 18 * INTERVAL
+
+
+def test_slips_of_somebody_who_knows_the_password_cost_nobody(clock: Clock) -> None:
+    backoff = Backoff()
+    for each in addresses(1000):
+        assert guess(backoff, each, each) == 2
+        backoff.succeeded(each)
+        clock.now += 0.01
+
+
+def test_clock_of_the_day_changes_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    backoff = Backoff()
+    guess(backoff, *addresses(10_000))
+    monkeypatch.setattr("time.time", lambda: 4e9)
+    assert backoff.seconds_to_wait("192.168.1.2") > 0
+
+
+def test_wait_ends_with_the_old_password(clock: Clock) -> None:
+    backoff = Backoff()
+    for _ in range(20):
+        backoff.failed("10.0.0.1")
+        backoff.failed("2001:db8::1")
+    assert backoff.seconds_to_wait("10.0.0.1")
+    backoff.forgive()
+    clock.now += 0.1
+    assert not backoff.seconds_to_wait("10.0.0.1")
+    assert not backoff.seconds_to_wait("2001:db8::1")

@@ -91,6 +91,7 @@ def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
         "vflip": "yes",
         "listen": ":7",
         "password_file": "/run/password",
+        "embed_key_file": "/run/embed_key",
         "networks": "192.0.2.0/24, lan",
         "trusted_proxies": "::1/128",
         "embed": "https://dashboard.example",

@@ -5,3 +5,19 @@
 fetch("/status", { cache: "no-store", headers: { Accept: "application/json" } })
   .then((answer) => { if (answer.ok) location.replace("/"); })
   .catch(() => { /* Then there is the form. */ });
+
+// In a frame of another site a browser does not keep our usual cookie. Over HTTPS there is one
+// that it does keep. Whether that is so here is found out with a cookie of the same kind.
+function keepsCookies() {
+  try {
+    document.cookie = "doorbelld_probe=1; Max-Age=60; Path=/login; SameSite=Strict";
+    const kept = document.cookie.includes("doorbelld_probe=1");
+    document.cookie = "doorbelld_probe=; Max-Age=0; Path=/login; SameSite=Strict";
+    return kept;
+  } catch { // A sandboxed frame may not even ask.
+    return false;
+  }
+}
+
+const note = document.getElementById("framed");
+note.hidden = window === window.top || location.protocol === "https:" || keepsCookies();

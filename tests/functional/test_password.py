@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import json
 import signal
 from base64 import b64encode
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from doorbelld.budget import BURST
 from doorbelld.password import hashed
 from tests.functional.test_paths import EVERY_PATH, STREAMS
 from tests.support.crowd import Crowd
@@ -198,6 +201,19 @@ def test_what_is_not_the_form_is_refused(locked: Daemon, content_type: str, body
         assert read_answer(sock, "POST").status == 400
 
 
+def test_site_that_may_show_it_may_not_send_the_forms(daemon: Daemon, tmp_path: Path) -> None:
+    set_password(tmp_path / "password", WORD)
+    page = "https://dashboard.example"
+    daemon.start({"access.password_file": tmp_path / "password", "access.embed": page})
+    assert log_in(daemon, WORD, Origin=page)[0].status == 403
+    assert log_in(daemon, WORD, Referer=f"{page}/x")[0].status == 403
+    for told in ({"Origin": page}, {"Origin": "null"}, {"Origin": "http://evil.example"}):
+        assert daemon.request("/logout", "POST", told)[0].status == 403
+    answer, _ = log_in(daemon, WORD, Origin="http://localhost")
+    assert answer.status == 303
+    assert "SameSite=Strict" in (answer.getheader("Set-Cookie") or "")
+
+
 def test_form_of_another_site_is_refused(locked: Daemon) -> None:
     for page in ("http://evil.example", "null"):
         assert log_in(locked, WORD, Origin=page)[0].status == 403
@@ -208,8 +224,8 @@ def test_form_of_another_site_is_refused(locked: Daemon) -> None:
 
 
 def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
-    for _ in range(5):
-        assert log_in(locked, "wrong", source="127.0.0.3")[0].status == 401
+    for number in range(5):
+        assert log_in(locked, f"wrong {number}", source="127.0.0.3")[0].status == 401
     answer, body = log_in(locked, WORD, source="127.0.0.3")
     assert answer.status == 429
     assert_strict(answer.headers, referrer="same-origin")
@@ -226,13 +242,18 @@ def test_who_guesses_by_http_basic_waits_longer_each_time(locked: Daemon) -> Non
             sock.sendall(request.encode())
             return read_answer(sock)
 
+    def wrong() -> Answer:
+        return ask(f"wrong {next(numbers)}")  # The same one would count once.
+
     def wait() -> int:
-        return eventually(lambda: int(ask("wrong").headers.get("Retry-After", 0)), "a wait")
+        return eventually(lambda: int(wrong().headers.get("Retry-After", 0)), "a wait")
+
+    numbers = itertools.count()
 
     # A program that knows it must not make it easier for who does not.
     assert locked.request("/status", headers=basic(WORD))[0].status == 200
     first = wait()
-    eventually(lambda: ask("wrong").status == 401, "another guess")
+    eventually(lambda: wrong().status == 401, "another guess")
     assert wait() > first
     assert ask(WORD).status == 429
     assert locked.request("/status", headers=basic(WORD))[0].status == 200
@@ -257,9 +278,88 @@ def test_flood_of_guesses_costs_viewers_nothing(locked: Daemon) -> None:
         statuses = {int(read_to_end(sock).split()[1]) for sock in socks}
         for sock in socks:
             sock.close()
-        assert statuses <= {401, 503}
+        assert statuses <= {401, 429, 503}
         (row,) = json.loads(locked.request("/status", headers=basic(WORD))[1])["viewers"]
         assert row["dropped"] == 0
+
+
+def test_program_with_an_old_password_locks_nobody_out(locked: Daemon) -> None:
+    def ask(*credentials: str) -> int:
+        header = basic(*credentials)["Authorization"]
+        request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
+        with locked.connect(source="127.0.0.6") as sock:
+            sock.sendall(request.encode())
+            return read_answer(sock).status
+
+    for _ in range(20):
+        assert ask("the old one", "camera 1") == 401
+        assert ask(WORD, "camera 2") == 200
+    assert log_in(locked, WORD, source="127.0.0.6")[0].status == 303
+    # Another one there that really guesses has to wait, and the program still does not.
+    statuses = [ask(f"wrong {number}", "camera 1") for number in range(30)]
+    assert statuses[-1] == 429
+    assert ask(WORD, "camera 2") == 200
+    assert ask("the old one", "camera 1") == 401
+
+
+def test_programs_that_all_ask_at_once_are_all_answered(locked: Daemon) -> None:
+    header = basic(WORD)["Authorization"]
+    request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
+    socks = [locked.connect(source="127.0.0.7") for _ in range(12)]
+    for sock in socks:
+        sock.sendall(request.encode())
+    assert {read_answer(sock).status for sock in socks} == {200}
+    for sock in socks:
+        sock.close()
+
+
+def test_program_may_write_umlauts_in_latin_1(daemon: Daemon, tmp_path: Path) -> None:
+    password = "T\u00fcrklingel"
+    set_password(tmp_path / "password", password)
+    daemon.start({**SMALL, "access.password_file": tmp_path / "password"})
+    for encoding in ("utf-8", "latin-1"):
+        told = b64encode(f"me:{password}".encode(encoding)).decode()
+        headers = {"Authorization": f"Basic {told}"}
+        assert daemon.request("/status", headers=headers)[0].status == 200
+    told = b64encode("me:T\u00fcrklinge1".encode("latin-1")).decode()
+    assert daemon.request("/status", headers={"Authorization": f"Basic {told}"})[0].status == 401
+
+
+def test_guessing_from_many_addresses_has_to_wait_too(daemon: Daemon, tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    # As cheap as a file may say it is, so that this takes no minutes.
+    salt, costs = b"12345678", {"n": 2, "r": 1, "p": 1}
+    found = hashlib.scrypt(WORD.encode(), salt=salt, **costs)
+    path.write_text(f"scrypt$2$1$1${b64encode(salt).decode()}${b64encode(found).decode()}")
+    settings = {**SMALL, "access.password_file": path, "access.trusted_proxies": "127.0.0.1"}
+    daemon.start(settings)
+
+    def ask(client: str, password: str, cookie: str = "") -> Answer:
+        header = basic(password)["Authorization"]
+        request = "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        request += f"X-Forwarded-For: {client}\r\n"
+        request += f"Cookie: {cookie}\r\n" if cookie else f"Authorization: {header}\r\n"
+        with daemon.connect() as sock:
+            sock.sendall(f"{request}\r\n".encode())
+            return read_answer(sock)
+
+    cookie = cookie_of(log_in(daemon, WORD, **{"X-Forwarded-For": "192.168.1.1"})[0])
+    assert ask("192.168.1.2", WORD).status == 200
+    clients = [f"10.{n >> 8}.{n & 255}.1" for n in range(BURST)]
+    clients += [f"fd00:{n:x}::1" for n in range(100)]
+    answers = [ask(client, "wrong") for client in clients]
+    statuses = [answer.status for answer in answers]
+    assert statuses[: BURST - 1] == [401] * (BURST - 1)
+    assert statuses[-50:] == [429] * 50
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 256 * 6
+    # Who has logged in, or only ever came with the right one, does not notice.
+    assert ask("192.168.1.3", "", cookie).status == 200
+    assert ask("192.168.1.2", WORD).status == 200
+    told = {"X-Forwarded-For": "192.168.1.1"}
+    assert log_in(daemon, WORD, **told)[0].status == 303
+    newcomer = ask("192.168.1.4", WORD)
+    assert newcomer.status == 429
+    assert newcomer.body.startswith(b"too many wrong passwords, try again in ")
 
 
 # Changing it

@@ -1,0 +1,52 @@
+"""Secret files: read while they change, written at once, for the service alone."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from doorbelld.owner import give_to_the_service
+
+_MOST_READ = 1024
+
+
+def read(path: Path) -> str | None:
+    """Return what the file holds, its beginning at least; None if there is no such file.
+
+    Raises ValueError if it is something else than a file, and OSError.
+    """
+    if not path.is_file() and path.exists():  # A pipe, which would keep us waiting.
+        raise ValueError("is no file")
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            return file.read(_MOST_READ)
+    except FileNotFoundError:
+        return None
+
+
+def stamp(path: Path | None) -> tuple[int, ...]:
+    """Return what differs as soon as the file is another or has been written."""
+    try:
+        found = path.stat() if path else None
+    except OSError:
+        found = None
+    if found is None:
+        return ()
+    return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace the file at once, so that the daemon never sees half of it. Raises OSError."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    new = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        give_to_the_service(new)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
