@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from doorbelld import multipart
+from doorbelld import broadcast, multipart
 from doorbelld.broadcast import Broadcaster
 from tests.support.daemon import GUARD, eventually
 from tests.support.ends import connection, frame, part, read
@@ -217,6 +217,48 @@ def test_a_broadcaster_that_never_started_stops_too() -> None:
     assert idle.stop(GUARD)
     with client:
         assert read_to_end(client) == b""
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broadcaster]:
+    """Return a broadcaster that does nothing unless it is woken."""
+    monkeypatch.setattr(broadcast, "_TICK", 24 * 3600)
+    found = Broadcaster(max_viewers=3, stall_timeout=1e9)
+    found.start()
+    yield found
+    assert found.stop(GUARD)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda broadcaster: broadcaster.dismiss(b"another password"),
+        lambda broadcaster: broadcaster.keep_only(lambda _viewer: False),
+    ],
+    ids=["dismiss", "keep_only"],
+)
+def test_streams_end_at_once_though_no_frame_comes(
+    idle: Broadcaster, end: Callable[[Broadcaster], None]
+) -> None:
+    # Several times: the thread may not have gone to sleep yet, and see it by chance.
+    for _ in range(5):
+        server, client = connection()
+        with client:
+            join(idle, server)
+            read(client, HEAD)
+            end(idle)
+            assert client.recv(1000) == b""
+        wait_for_count(idle, 0)
+
+
+def test_a_frame_and_a_viewer_wake_the_thread(idle: Broadcaster) -> None:
+    server, client = connection()
+    with client:
+        join(idle, server)
+        read(client, HEAD)
+        for sequence in range(1, 6):
+            idle.publish(frame(sequence))
+            read(client, part(frame(sequence)))
 
 
 def test_a_failure_of_the_thread_is_logged_and_seen(

@@ -126,6 +126,32 @@ def test_another_password_counts_once_all_have_left_who_came_by_the_one_before(
     assert broadcaster.stop(GUARD)
 
 
+@pytest.mark.parametrize("after", [b"before", b"after", b""])
+def test_who_was_let_in_by_another_password_does_not_go_on(store: SlowStore, after: bytes) -> None:
+    before = Handover(store)
+    before.seal(b"before")
+    broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=before)
+    broadcaster.start()
+    server, client = connection()
+    with client:
+        join(broadcaster, server)
+        broadcaster.publish(frame(1))
+        read(client, part(frame(1)))
+        assert broadcaster.stop(GUARD)
+        assert VIEWER in [name for name, _ in store.stored]
+        found = successor(store)
+        found.seal(after)
+        broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=found)
+        broadcaster.start()
+        if after == b"before":
+            broadcaster.publish(frame(2))
+            read(client, part(frame(2)))
+        else:
+            assert client.recv(1000) == b""
+            assert not broadcaster.watching
+        assert broadcaster.stop(GUARD)
+
+
 def test_a_manager_that_takes_nothing_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch, store: SlowStore
 ) -> None:

@@ -166,8 +166,7 @@ def test_restart_ends_the_streams_in_plain_text_once_there_is_a_certificate(
     with Stream(daemon) as stream:
         stream.part()
         manager.restart(daemon, {"camera.resolution": "160x120", **pair.settings()})
-        while stream.file.read(1 << 20):
-            pass
+        read_to_end(stream.socket)
     daemon.wait_for_log("is not let in any more")
 
 

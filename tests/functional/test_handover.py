@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import time
+from base64 import b64encode
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from doorbelld import multipart
+from doorbelld.password import hashed
 from tests.support.coded import coded
 from tests.support.crowd import Crowd, Watcher
-from tests.support.daemon import Daemon, eventually
+from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.managed import BIG, go_on, going_on, read_part, restart, settings, slow
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import allow_many_files, descriptors
@@ -115,8 +118,51 @@ def first_of(crowd: Crowd, watcher: Watcher) -> int:
 
 
 def to_the_end(stream: Stream) -> None:
-    while True:
+    give_up_at = time.monotonic() + GUARD
+    while time.monotonic() < give_up_at:
         stream.part()
+    pytest.fail("the stream goes on and on")
+
+
+WORD, OTHER = (hashed(word) for word in ("correct horse", "battery staple"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(None, WORD), (WORD, OTHER), (WORD, WORD), (WORD, None)],
+    ids=["set", "changed", "kept", "removed"],
+)
+def test_password_that_changes_during_the_restart_ends_the_streams(
+    daemon: Daemon,
+    manager: ServiceManager,
+    pipe_camera: PipeCamera,
+    before: str | None,
+    after: str | None,
+) -> None:
+    path = daemon.folder / "password"
+
+    def access(line: str | None) -> dict[str, object]:
+        if line:
+            path.write_text(line)
+        return {"access.password_file": path if line else "none"}
+
+    manager.start(daemon, {**settings(pipe_camera), **access(before)})
+    credentials = b64encode(b"me:correct horse").decode()
+    with Crowd(daemon) as crowd:
+        (watcher,) = crowd.join(headers=f"Authorization: Basic {credentials}\r\n")
+        pipe_camera.show(coded(1))
+        crowd.wait_for_parts(1)
+        manager.wait_for(VIEWER, 1)
+        assert daemon.stop() == 0
+        assert not watcher.ended
+        pipe_camera.disconnect()
+        manager.start(daemon, {**settings(pipe_camera), **access(after)})
+        if before == after:
+            pipe_camera.show(coded(2))
+            crowd.wait_for_parts(2)
+        else:
+            crowd.wait(lambda: watcher.ended, "the stream ends though there is no picture")
+            manager.wait_for(VIEWER, 0)
 
 
 def test_streams_over_tls_end_properly_and_the_port_stays(

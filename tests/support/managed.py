@@ -71,7 +71,9 @@ def read_to(sock: socket.socket, end: bytes) -> bytes:
     """Read up to these bytes."""
     found = b""
     while not found.endswith(end):
-        found += sock.recv(1)
+        some = sock.recv(1)
+        assert some, f"the stream ended after {found!r}"
+        found += some
     return found
 
 

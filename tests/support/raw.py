@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import re
 import socket
+import time
 from email.message import Message
 from typing import NamedTuple
 
-from tests.support.daemon import Daemon
+from tests.support.daemon import GUARD, Daemon
 
 
 class Answer(NamedTuple):
@@ -43,9 +44,11 @@ def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
 
 
 def read_to_end(sock: socket.socket) -> bytes:
-    """Read until the daemon closes the connection."""
+    """Read until the daemon closes the connection; fail if it just goes on and on."""
     found = bytearray()
+    give_up_at = time.monotonic() + GUARD
     while True:
+        assert time.monotonic() < give_up_at, f"never: the end, after {len(found)} bytes"
         some = sock.recv(1 << 16)
         if not some:
             return bytes(found)
