@@ -219,11 +219,22 @@ def test_a_broadcaster_that_never_started_stops_too() -> None:
         assert read_to_end(client) == b""
 
 
+class Sleeper(Broadcaster):
+    """A broadcaster that tells whether it sleeps until it is woken."""
+
+    sleeps = False
+
+    def _wait(self, timeout: float) -> None:
+        self.sleeps = True
+        super()._wait(timeout)
+        self.sleeps = False
+
+
 @pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broadcaster]:
+def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeper]:
     """Return a broadcaster that does nothing unless it is woken."""
     monkeypatch.setattr(broadcast, "_TICK", 24 * 3600)
-    found = Broadcaster(max_viewers=3, stall_timeout=1e9)
+    found = Sleeper(max_viewers=3, stall_timeout=1e9)
     found.start()
     yield found
     assert found.stop(GUARD)
@@ -238,25 +249,24 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Broadcaster]:
     ids=["dismiss", "keep_only"],
 )
 def test_streams_end_at_once_though_no_frame_comes(
-    idle: Broadcaster, end: Callable[[Broadcaster], None]
+    idle: Sleeper, end: Callable[[Broadcaster], None]
 ) -> None:
-    # Several times: the thread may not have gone to sleep yet, and see it by chance.
-    for _ in range(5):
-        server, client = connection()
-        with client:
-            join(idle, server)
-            read(client, HEAD)
-            end(idle)
-            assert client.recv(1000) == b""
-        wait_for_count(idle, 0)
+    server, client = connection()
+    with client:
+        join(idle, server)
+        read(client, HEAD)
+        eventually(lambda: idle.sleeps, "it sleeps again")
+        end(idle)
+        assert client.recv(1000) == b""
 
 
-def test_a_frame_and_a_viewer_wake_the_thread(idle: Broadcaster) -> None:
+def test_a_frame_and_a_viewer_wake_the_thread(idle: Sleeper) -> None:
     server, client = connection()
     with client:
         join(idle, server)
         read(client, HEAD)
         for sequence in range(1, 6):
+            eventually(lambda: idle.sleeps, "it sleeps again")
             idle.publish(frame(sequence))
             read(client, part(frame(sequence)))
 

@@ -147,8 +147,8 @@ def test_who_was_let_in_by_another_password_does_not_go_on(store: SlowStore, aft
             broadcaster.publish(frame(2))
             read(client, part(frame(2)))
         else:
-            assert client.recv(1000) == b""
             assert not broadcaster.watching
+            assert client.recv(1000) == b""
         assert broadcaster.stop(GUARD)
 
 

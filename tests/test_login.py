@@ -162,6 +162,7 @@ def test_few_guesses_are_compared_with_what_a_program_has_shown(path: Path) -> N
     assert login.knows_basic(basic(WORD), "10.0.0.1")
     with pytest.raises(WaitError):
         login.knows_basic(basic(wrong(20)), "10.0.0.1")
+    assert not login.knows_basic(basic(wrong(0)), "10.0.0.1"), "known, and no news"
     with pytest.raises(WaitError):  # Who tries them all never learns which one it was.
         login.knows_basic(basic(WORD), "10.0.0.1")
     assert login.knows_basic(basic(WORD), "10.0.0.2"), "elsewhere it is looked at"
