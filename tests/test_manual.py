@@ -55,6 +55,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
         "json",
         "force",
         "remove",
+        "renew",
         "version",
         "v",
         "h",

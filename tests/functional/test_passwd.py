@@ -30,6 +30,7 @@ def test_command_sets_a_password_that_only_its_owner_can_read(
     path = tmp_path / "password"
     done = passwd(path, f"{WORD}\n")
     assert (done.returncode, done.stderr) == (0, "")
+    assert "Do not leave the user name empty" in done.stdout
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert WORD not in path.read_text()
     daemon.start({"access.password_file": path})
