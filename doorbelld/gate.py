@@ -98,7 +98,7 @@ def _embedder(access: Access, headers: Message, host: str, *, is_proxied: bool) 
         return ""
     why = "another web site asks for this"
     if is_proxied:
-        why += "; if it is this one behind the proxy, its name belongs into hosts"
+        why += "; if it is this page behind the proxy, add its host name to hosts"
     raise StrangerError(HTTPStatus.FORBIDDEN, why)
 
 

@@ -25,11 +25,11 @@ _MOST_UNCOUNTED = 8
 
 
 class Guess(NamedTuple):
-    """What somebody shows as the password: the texts that it may stand for."""
+    """What was given as the password: the texts that it may stand for."""
 
     readings: tuple[str, ...]
 
-    def told(self) -> Iterator[bytes]:
+    def encoded(self) -> Iterator[bytes]:
         """Give the readings as bytes."""
         return (reading.encode("utf-8", "surrogatepass") for reading in self.readings)
 
@@ -59,17 +59,17 @@ class Secret:
 
     def remembers(self, name: bytes, guess: Guess, address: str) -> bool:
         """Tell whether a program has shown this before, if that may still be compared."""
-        who, told = self._proof(address, name), self._proof(address, *guess.told())
+        who, proof = self._proof(address, name), self._proof(address, *guess.encoded())
         with self._lock:
             program = self._programs.get(who)
             if program is None:
                 return False
             if len(program.uncounted) >= _MOST_UNCOUNTED:
                 return False
-            if told == program.shown:
+            if proof == program.shown:
                 self._programs.move_to_end(who)
                 return True
-            program.uncounted.add(told)
+            program.uncounted.add(proof)
             return False
 
     def was_counted(self, name: bytes, address: str) -> None:
@@ -81,20 +81,20 @@ class Secret:
 
     def remember(self, name: bytes, guess: Guess, address: str) -> None:
         """Remember what a program has shown."""
-        who, told = self._proof(address, name), self._proof(address, *guess.told())
+        who, proof = self._proof(address, name), self._proof(address, *guess.encoded())
         with self._lock:
-            self._programs[who] = _Program(told, set())
+            self._programs[who] = _Program(proof, set())
             self._programs.move_to_end(who)
             if len(self._programs) > _MOST_PROGRAMS:
                 self._programs.popitem(last=False)
 
     def is_known_wrong(self, guess: Guess, address: str) -> bool:
         """Tell whether this guess has been counted as a wrong one of this address."""
-        told = self._proof(address, *guess.told())
+        proof = self._proof(address, *guess.encoded())
         with self._lock:
-            if told not in self._wrong:
+            if proof not in self._wrong:
                 return False
-            self._wrong.move_to_end(told)
+            self._wrong.move_to_end(proof)
             return True
 
     def note_wrong(self, guess: Guess, address: str) -> None:
@@ -104,23 +104,23 @@ class Secret:
     def is_known_right(self, guess: Guess, address: str) -> bool:
         """Tell whether this was right a moment ago: for those who waited in line behind it."""
         with self._lock:
-            return self._proof(address, *guess.told()) in self._right
+            return self._proof(address, *guess.encoded()) in self._right
 
     def note_right(self, guess: Guess, address: str) -> None:
         """Remember that this guess was right."""
         self._note(self._right, guess, address, _MOST_PROGRAMS)
 
     def _note(self, notes: OrderedDict[bytes, None], guess: Guess, address: str, most: int) -> None:
-        told = self._proof(address, *guess.told())
+        proof = self._proof(address, *guess.encoded())
         with self._lock:
-            notes[told] = None
+            notes[proof] = None
             if len(notes) > most:
                 notes.popitem(last=False)
 
     def _proof(self, address: str, *parts: bytes) -> bytes:
-        whole = [address.encode(), *parts]
-        told = b"".join(len(part).to_bytes(4, "big") + part for part in whole)
-        return hmac.digest(self._key, told, "sha256")[:16]
+        fields = [address.encode(), *parts]
+        message = b"".join(len(part).to_bytes(4, "big") + part for part in fields)
+        return hmac.digest(self._key, message, "sha256")[:16]
 
 
 def credentials(header: str) -> tuple[bytes, Guess] | None:
@@ -129,10 +129,10 @@ def credentials(header: str) -> tuple[bytes, Guess] | None:
     if scheme.lower() != "basic":
         return None
     try:
-        told = base64.b64decode(encoded.strip(), validate=True)
+        decoded = base64.b64decode(encoded.strip(), validate=True)
     except (binascii.Error, ValueError):
         return None
-    name, colon, password = told.partition(b":")
+    name, colon, password = decoded.partition(b":")
     return (name, Guess(_readings(password))) if colon else None
 
 

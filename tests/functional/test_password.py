@@ -214,6 +214,33 @@ def test_site_that_may_show_it_may_not_send_the_forms(daemon: Daemon, tmp_path: 
     assert "SameSite=Strict" in (answer.getheader("Set-Cookie") or "")
 
 
+def test_cookie_for_frames_is_given_over_tls_and_to_frames_alone(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    set_password(tmp_path / "password", WORD)
+    settings = {"access.password_file": tmp_path / "password"}
+    daemon.start({**settings, "access.embed": "https://dashboard.example"})
+    # What a browser says whose page came over TLS from a proxy in front.
+    by_tls = {"Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"}
+    answer, _ = log_in(daemon, WORD, **by_tls, **{"Sec-Fetch-Dest": "iframe"})
+    cookie = answer.getheader("Set-Cookie") or ""
+    assert cookie.startswith("doorbelld_framed=")
+    assert cookie.endswith("Path=/; HttpOnly; SameSite=None; Secure; Partitioned")
+    kept = {"Cookie": cookie_of(answer)}
+    assert daemon.request("/status", headers=kept)[0].status == 200
+    # Where it goes along with a request of another site, that gets it nowhere.
+    for page in ("http://evil.example", "null", "https://dashboard.example"):
+        assert daemon.request("/logout", "POST", {**kept, "Origin": page})[0].status == 403
+        assert log_in(daemon, WORD, Origin=page, **kept)[0].status == 403
+    assert daemon.request("/status", headers={**kept, "Origin": "null"})[0].status == 403
+    answer, _ = daemon.request("/logout", "POST", {**kept, **by_tls})
+    cleared = answer.headers.get_all("Set-Cookie") or []
+    assert [each.partition(";")[0] for each in cleared] == ["doorbelld=", "doorbelld_framed="]
+    for headers in ({**by_tls, "Sec-Fetch-Dest": "document"}, {"Sec-Fetch-Dest": "iframe"}):
+        answer, _ = log_in(daemon, WORD, **headers)
+        assert "SameSite=Strict" in (answer.getheader("Set-Cookie") or ""), headers
+
+
 def test_form_of_another_site_is_refused(locked: Daemon) -> None:
     for page in ("http://evil.example", "null"):
         assert log_in(locked, WORD, Origin=page)[0].status == 403
