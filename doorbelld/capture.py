@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from doorbelld import clock, jpeg
+from doorbelld import clock, fault, jpeg
 from doorbelld.camera import Camera, CameraError, CameraStuckError, Shot, describe
+from doorbelld.fault import Fault
 from doorbelld.frame import Frame
 from doorbelld.reporter import Reporter
 from doorbelld.wakeup import Wakeup
@@ -47,11 +48,6 @@ _BREATH = 0.2
 """Seconds of rest after a read for which there was not enough memory."""
 
 _HANGS = "The camera's driver hangs"
-_SILENT = "has sent no picture"
-_DAMAGED = "has sent only damaged pictures"
-_MOST = f"{jpeg.LARGEST // 2**20} MB"
-_TOO_LARGE = f"has sent only pictures larger than {_MOST}"
-_NO_MEMORY = "has had too little memory for its pictures"
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class CaptureSettings:
     ``open_camera`` returns an opened camera or raises CameraError. ``name`` is what people
     call it, ``source`` where it is, without passwords. ``width`` and ``height`` are those of
     the placeholder card, in pixels. After ``stall_timeout`` seconds without a picture the
-    camera counts as lost.
+    camera counts as lost; the first one may take ``time_to_start``, if that is longer.
     """
 
     open_camera: Callable[[], Camera]
@@ -70,6 +66,7 @@ class CaptureSettings:
     width: int
     height: int
     stall_timeout: float
+    time_to_start: float = 0.0
 
 
 class CaptureThread:
@@ -88,8 +85,8 @@ class CaptureThread:
         self._since = time.monotonic()
         self._clue = ""
         self._reporter = Reporter(_log)
-        self._trouble = _SILENT
-        self._complaints: set[str] = set()
+        self._trouble = fault.SILENT
+        self._complaints: set[Fault] = set()
         self._hang_card: bytes | None = None
         self._size: tuple[int, int] | None = None
         self._latest: Frame | None = None
@@ -137,8 +134,7 @@ class CaptureThread:
         # The state before the frame: who is streaming has one already.
         state, detail, since = self._truth()
         latest, camera = self._latest, self._camera
-        size = jpeg.size(latest.data) if latest else None
-        width, height = size or (None, None)
+        width, height = self._size or (None, None)
         interval = self._interval
         fps = 1 / interval if state == "streaming" and interval > 0 else 0.0
         return {
@@ -250,54 +246,57 @@ class CaptureThread:
     def _read(self, camera: Camera) -> None:
         """Read until the camera fails or somebody wants something else."""
         self._complaints.clear()
-        self._trouble = _SILENT
+        self._trouble = fault.SILENT
         heard_at = time.monotonic()
+        patience = max(self._settings.stall_timeout, self._settings.time_to_start)
         while not self._interrupted():
             self.beat = now = time.monotonic()
             self._reporter.turn()
-            shot = self._shoot(camera)
-            if shot is not None:
-                heard_at = now
-                self._take(shot, camera)
-            elif now - heard_at > self._settings.stall_timeout:
-                silence = f"{self._settings.stall_timeout:g} s"
-                raise CameraError(f"{camera.name} {self._trouble} for {silence}")
+            if self._shoot(camera):
+                heard_at, patience = now, self._settings.stall_timeout
+            elif now - heard_at > patience:
+                raise CameraError(f"{camera.name} {self._trouble.always} for {patience:g} s")
             elif self._card and now - self._card_at >= _CARD_INTERVAL:
                 self._publish_card(self._card, now)  # still nothing better to show
 
-    def _shoot(self, camera: Camera) -> Shot | None:
-        """Read once; return the picture, if there is one that can be shown."""
+    def _shoot(self, camera: Camera) -> bool:
+        """Read once; show the picture, and tell whether there was one that can be shown."""
         damaged = camera.invalid
         try:
             shot = camera.read(min(_READ, self._settings.stall_timeout))
         except MemoryError:
-            self._invalid += camera.invalid == damaged  # else it counts itself
-            self._complain(camera, _NO_MEMORY, "there was too little memory for a picture, which")
+            self._leave_out(camera, fault.NO_MEMORY, camera.invalid == damaged)  # else it counts
             self._wake.wait(_BREATH)
-            return None
+            return False
+        except jpeg.TooLargeError:
+            self._leave_out(camera, fault.TOO_MANY_TO_TURN)
+            return False
         if camera.invalid > damaged:
-            self._complain(camera, _DAMAGED, f"a picture was damaged, or larger than {_MOST}, and")
-        if shot is None or len(shot.data) <= jpeg.LARGEST:
-            return shot
-        self._invalid += 1
-        self._complain(camera, _TOO_LARGE, f"a picture was larger than {_MOST}, and")
-        return None
+            self._leave_out(camera, fault.DAMAGED, 0)
+        if shot is None:
+            return False
+        found = fault.judge(shot.data)
+        if isinstance(found, Fault):
+            self._leave_out(camera, found)
+            return False
+        self._take(shot, found, camera)
+        return True
 
-    def _complain(self, camera: Camera, trouble: str, text: str) -> None:
-        """Tell why a picture was left out: once, until the camera is opened again."""
+    def _leave_out(self, camera: Camera, trouble: Fault, count: int = 1) -> None:
+        """Count a picture, and tell why it is missing: once, until the camera is reopened."""
+        self._invalid += count
         self._trouble = trouble
         if trouble not in self._complaints:
             self._complaints.add(trouble)
-            self._reporter.tell(logging.WARNING, f"{camera.name}: {text} was left out")
+            self._reporter.tell(logging.WARNING, f"{camera.name}: {trouble.once} was left out")
 
-    def _take(self, shot: Shot, camera: Camera) -> None:
+    def _take(self, shot: Shot, size: tuple[int, int], camera: Camera) -> None:
         before = self._latest
         frame = self._number(shot.data, shot.captured_at, live=True)
         self._latest = frame
         self._frames += 1
         self._card = None
-        self._trouble = _SILENT
-        size = jpeg.size(shot.data) or (0, 0)
+        self._trouble = fault.SILENT
         if self._state != "streaming" or size != self._size:
             self._size = size
             self._interval, self._intervals = 0.0, 0

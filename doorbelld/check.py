@@ -6,8 +6,16 @@ import logging
 import sys
 import time
 
-from doorbelld import config, jpeg
-from doorbelld.camera import Camera, CameraError, CameraSettings, Shot, open_camera
+from doorbelld import config, fault, jpeg
+from doorbelld.camera import (
+    Camera,
+    CameraError,
+    CameraSettings,
+    Shot,
+    open_camera,
+    time_to_start,
+)
+from doorbelld.fault import Fault
 from doorbelld.settings import Config
 
 _log = logging.getLogger(__name__)
@@ -32,7 +40,7 @@ def check(settings: Config, camera: CameraSettings) -> int:
         _log.exception("unexpected fault in the camera's driver")
         why = "No picture: the camera's driver failed in a way that is not known."
     else:
-        return _look_at(found, camera.stall_timeout)
+        return _look_at(found, time_to_start(settings.camera.source, camera.stall_timeout))
     _say(why)
     _say("doorbelld would start, show that in the picture's place, and keep trying.")
     return 1
@@ -54,9 +62,17 @@ def _look_at(camera: Camera, timeout: float) -> int:
 
 
 def _first_shot(camera: Camera, timeout: float) -> Shot:
+    """Return the first picture that would be shown. Raises CameraError if none is in time."""
     give_up_at = time.monotonic() + timeout
+    why = fault.SILENT
     while time.monotonic() < give_up_at:
-        shot = camera.read(0.5)
-        if shot is not None:
+        try:
+            shot = camera.read(0.5)
+        except jpeg.TooLargeError:
+            why = fault.TOO_MANY_TO_TURN
+            continue
+        found = fault.judge(shot.data) if shot else why
+        if shot and not isinstance(found, Fault):
             return shot
-    raise CameraError(f"it has sent none for {timeout:g} s")
+        why = found if isinstance(found, Fault) else why
+    raise CameraError(f"it {why.always} for {timeout:g} s")

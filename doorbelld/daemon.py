@@ -11,6 +11,7 @@ Only this module and the command know the configuration; everything else takes p
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import resource
@@ -28,7 +29,7 @@ from typing import NoReturn
 from doorbelld import __version__, assets, config, interfaces, listeners, systemd, tls
 from doorbelld.access import Access
 from doorbelld.broadcast import Broadcaster
-from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.camera import CameraSettings, open_camera, time_to_start
 from doorbelld.capture import CaptureSettings, CaptureThread
 from doorbelld.config import ConfigError
 from doorbelld.embedding import Embedding
@@ -43,6 +44,9 @@ _log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 1.0
 """Seconds between looks at the threads, and between STATUS lines."""
+
+_LEAST_FILES = 32
+"""Open files that a daemon takes with a camera and a few viewers."""
 
 _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep the interpreter from another that wants it. Python's own 5 ms
@@ -97,7 +101,6 @@ class Daemon:
         watching would see nothing.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        _raise_descriptor_limit(self._settings.server.max_viewers)
         wakeup = _catch_signals()
         code = self._wait(wakeup) if self._start() else 1
         signal.set_wakeup_fd(-1)  # From here on signals change nothing.
@@ -241,6 +244,7 @@ def _capture_settings(section: CameraSection) -> CaptureSettings:
         width=section.resolution.width,
         height=section.resolution.height,
         stall_timeout=section.stall_timeout,
+        time_to_start=time_to_start(section.source, section.stall_timeout),
     )
 
 
@@ -314,9 +318,17 @@ def _catch_signals() -> Wakeup:
     return wakeup
 
 
-def _raise_descriptor_limit(max_viewers: int) -> None:
-    """Allow as many open sockets as the system lets us have: every viewer is one."""
+def raise_descriptor_limit(max_viewers: int) -> None:
+    """Allow as many open sockets as the system lets us have: every viewer is one.
+
+    Raises OSError if they are too few to start.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if most != resource.RLIM_INFINITY and most < max_viewers + 2000:
+    if most == resource.RLIM_INFINITY:
+        return
+    if most < _LEAST_FILES:
+        text = f"only {most} files may be open (ulimit -n), and at least {_LEAST_FILES} are needed"
+        raise OSError(errno.EMFILE, text)
+    if most < max_viewers + 2000:
         _log.warning("only %d files may be open: too few for %d viewers", most, max_viewers)

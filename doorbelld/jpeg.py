@@ -1,46 +1,53 @@
-"""JPEG: is it whole, how large is it, where does the next one start; and drawing new ones.
+"""JPEG: is it whole, how large is it; and turning pictures, and drawing new ones.
 
-The first half is pure bytes. The second half needs OpenCV, which costs a tenth of a second
-and some 45 MB: it is imported by the first call that cannot do without it, never before.
+What is pure bytes is in :mod:`doorbelld.markers` and :mod:`doorbelld.splitter`. The rest needs
+OpenCV, which costs a tenth of a second and some 45 MB: it is imported by the first call that
+cannot do without it, never before.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
+import sys
 import textwrap
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from importlib import resources
 from typing import Any
+
+from doorbelld import markers, room
+from doorbelld.markers import LARGEST, MOST_PIXELS, MOST_PIXELS_DECODED, TooLargeError
+from doorbelld.room import NoRoomError
+from doorbelld.splitter import Splitter
+
+__all__ = [
+    "LARGEST",
+    "MOST_PIXELS",
+    "MOST_PIXELS_DECODED",
+    "Splitter",
+    "TooLargeError",
+    "encode",
+    "is_whole",
+    "load_opencv",
+    "placeholder",
+    "reorient",
+    "size",
+    "turn",
+    "why_not",
+]
 
 _log = logging.getLogger(__name__)
 
 _SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
 
-_START = re.compile(rb"\xff\xd8\xff")
-_AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""The first marker behind entropy-coded data, where FF 00 and FF D0..D7 are data."""
-
-_SOS = 0xDA
-_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_APPLICATION = frozenset(range(0xE0, 0xF0))
-_STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
-"""Markers without a length: TEM and the restart markers."""
-
-LARGEST = 16 * 1024 * 1024
-"""No camera makes a JPEG of more bytes than this (in 4K, at the best quality, it has some 8 MB):
-it is a stream that has lost its way."""
-
-_MOST_PIXELS = 50_000_000
-"""More are not decoded (8K has 33 million): damaged, it may speak of any number of them."""
-
 _READY_CARD = resources.files("doorbelld").joinpath("placeholder.jpg").read_bytes()
 """Read at once: when it is needed, there may be neither memory nor a file descriptor."""
+
+_ROOM_FOR_OPENCV = 300 * 2**20
+"""Bytes of address space that OpenCV needs, with numpy and with pictures to work on."""
 
 _BACKGROUND = (30, 24, 22)
 _BRIGHT = (235, 235, 235)
@@ -61,147 +68,20 @@ def is_whole(data: bytes) -> bool:
 
 def size(data: bytes) -> tuple[int, int] | None:
     """Return (width, height) in pixels from the frame header, or None if there is none."""
-    at = 2
-    while at + 9 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker in _FRAME_HEADERS:
-            height = int.from_bytes(data[at + 5 : at + 7], "big")
-            return int.from_bytes(data[at + 7 : at + 9], "big"), height
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker in _STANDALONE:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-class _Walk(Enum):
-    """How far a walk along a picture's markers came."""
-
-    WHOLE = "at its end"
-    BROKEN = "where no JPEG goes on like this"
-    UNFINISHED = "at the end of what has arrived"
-
-
-class Splitter:
-    """Cuts a stream of bytes into whole JPEGs.
-
-    It walks from marker to marker, so a thumbnail inside an APP segment is not taken for a
-    picture. What is no JPEG is skipped. ``invalid`` counts pictures that began and broke
-    off. It holds at most ``limit`` bytes beside the bytes of one :meth:`feed`.
-    """
-
-    def __init__(self, limit: int = LARGEST) -> None:
-        self.invalid = 0
-        self._limit = limit
-        self._buffer = bytearray()
-        self._passed = 0  # how many bytes of the stream came before the buffer's first
-        self._at = 0  # how far the picture at the buffer's start has been walked
-        self._sound = 0  # how much of it is to be skipped if it breaks off
-        self._in_scan = False
-
-    def feed(self, data: bytes | bytearray) -> list[bytes]:
-        """Take the stream's next bytes; return the pictures they complete, oldest first."""
-        return [picture for _, picture in self.cut(data)]
-
-    def cut(self, data: bytes | bytearray) -> list[tuple[int, bytes]]:
-        """The same, each picture with how many bytes of the stream came before it."""
-        self._buffer += data
-        pictures = []
-        while self._at or self._find_start():
-            reached = self._walk()
-            if reached is _Walk.UNFINISHED and len(self._buffer) <= self._limit:
-                break
-            if reached is _Walk.WHOLE:
-                pictures.append((self._passed, bytes(memoryview(self._buffer)[: self._at])))
-                self._drop(self._at)
-            else:
-                self.invalid += 1
-                self._drop(self._sound)
-        return pictures
-
-    def forget(self) -> None:
-        """Drop the picture that has begun: some of the stream was lost."""
-        self.invalid += bool(self._at)
-        self._drop(len(self._buffer))
-
-    def _drop(self, length: int) -> None:
-        self._skip(length)
-        self._at = 0
-        self._in_scan = False
-
-    def _skip(self, length: int) -> None:
-        self._passed += length
-        del self._buffer[:length]
-
-    def _find_start(self) -> bool:
-        """Drop what comes before the next SOI; tell whether there is one."""
-        found = _START.search(self._buffer)
-        if found is None:
-            self._skip(max(len(self._buffer) - 2, 0))  # half of the mark may be there already
-            return False
-        self._skip(found.start())
-        self._at = self._sound = 2
-        return True
-
-    def _walk(self) -> _Walk:
-        """Walk on from marker to marker, as far as it goes."""
-        while self._skip_scan() and self._marker_is_here():
-            marker = self._buffer[self._at + 1]
-            if self._buffer[self._at] != 0xFF or marker in (0x00, 0xD8):
-                return _Walk.BROKEN
-            if marker == 0xD9:
-                self._at += 2
-                return _Walk.WHOLE
-            self._step_over(marker)
-        return _Walk.UNFINISHED
-
-    def _skip_scan(self) -> bool:
-        """Go to the end of the entropy-coded data, if in it; tell whether it has come."""
-        if not self._in_scan:
-            return True
-        found = _AFTER_SCAN.search(self._buffer, self._at)
-        if found is None:
-            # It may end in half a marker.
-            self._at = self._sound = max(self._at, len(self._buffer) - 1)
-            return False
-        self._at = self._sound = found.start()
-        self._in_scan = False
-        return True
-
-    def _marker_is_here(self) -> bool:
-        """Tell whether the next marker has come, with its length unless it is the last."""
-        return self._at + 4 <= len(self._buffer) or self._buffer.startswith(_EOI, self._at)
-
-    def _step_over(self, marker: int) -> None:
-        if marker == 0xFF:  # a fill byte
-            self._at += 1
-        elif marker in _STANDALONE:
-            self._at += 2
-        else:
-            start = self._at
-            self._at += 2 + int.from_bytes(self._buffer[start + 2 : start + 4], "big")
-            # Where a segment is cut short, its length reaches into the next picture, which
-            # is to be found there. Not so in an APP segment: the picture in there may be a
-            # thumbnail, which must never be shown as if it were the picture.
-            self._sound = self._at if marker in _APPLICATION else start
-            self._in_scan = marker == _SOS
+    found = markers.header(data)
+    return (found.width, found.height) if found else None
 
 
 def load_opencv() -> Any:
     """Return the ``cv2`` module. Raises ImportError if it is not installed or cannot load.
 
     OpenCV reads its settings from the environment once, while it is imported, so this is
-    the only place that imports it.
+    the only place that imports it. It is not even tried with too little room: numpy's OpenBLAS
+    then asks for memory again and again, for ever.
     """
-    # Without this a silent V4L2 camera holds read() for ten seconds.
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
-    # OpenCV prints warnings of its own, with whole URLs in them, past our log.
-    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # Over UDP a lost packet of an rtsp camera tears the picture; other sources ignore this.
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    if "cv2" not in sys.modules:
+        room.make_sure_of(_ROOM_FOR_OPENCV, "OpenCV")
+    _prepare_environment()
     try:
         import cv2
     except (ImportError, MemoryError):
@@ -209,6 +89,25 @@ def load_opencv() -> Any:
     except Exception as error:  # of another version of numpy, say, it raises what it likes
         raise ImportError(f"OpenCV does not load: {error}") from error
     return cv2
+
+
+def why_not(error: ImportError) -> str:
+    """Return the end of a sentence that says why there is no OpenCV, with its comma."""
+    if isinstance(error, NoRoomError):
+        return f", and {error}"
+    return ", which is not installed, or does not load"
+
+
+def _prepare_environment() -> None:
+    # Without this a silent V4L2 camera holds read() for ten seconds.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
+    # OpenCV prints warnings of its own, with whole URLs in them, past our log.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Over UDP a lost packet of an rtsp camera tears the picture; other sources ignore this.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    # Each thread of OpenBLAS takes memory when it is loaded, and nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 @contextmanager
@@ -251,16 +150,14 @@ def reorient(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int)
     """Decode a JPEG, turn it as :func:`turn` does, and encode it again.
 
     If there is nothing to turn, it is returned as it is, and OpenCV is not needed. Raises
-    ValueError if ``data`` cannot be decoded.
+    TooLargeError, or ValueError if ``data`` cannot be decoded.
     """
     if not (rotation or hflip or vflip):
         return data
     cv2 = load_opencv()
     import numpy as np
 
-    width, height = size(data) or (0, 0)
-    if width * height > _MOST_PIXELS:
-        raise ValueError("the JPEG has too many pixels")
+    markers.check_before_decoding(data)
     raw = np.frombuffer(data, np.uint8)
     with _faults_as_value_errors(cv2):
         image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)

@@ -16,7 +16,14 @@ from doorbelld.cameras import cameras
 from doorbelld.certificate import make_certificate
 from doorbelld.check import check
 from doorbelld.config import ConfigError
-from doorbelld.daemon import Daemon, camera_settings, open_login, password_path, tls_context
+from doorbelld.daemon import (
+    Daemon,
+    camera_settings,
+    open_login,
+    password_path,
+    raise_descriptor_limit,
+    tls_context,
+)
 from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
 from doorbelld.login import cookie_of, seal_of
@@ -49,8 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         context, login = tls_context(settings.access), open_login(settings.access)
         if options.check:
             return check(settings, camera_settings(settings.camera))
+        raise_descriptor_limit(settings.server.max_viewers)
         handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
         sockets = handover.listen(settings.server.listen)
+        daemon = Daemon(settings, sockets, load, context, login, handover)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("%s", problem)
@@ -58,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         _log.error("%s", error.strerror)
         return 1
-    return Daemon(settings, sockets, load, context, login, handover).run()
+    return daemon.run()
 
 
 def _command(options: argparse.Namespace, settings: Config) -> int:

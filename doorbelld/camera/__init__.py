@@ -14,6 +14,7 @@ import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 
 class CameraError(Exception):
@@ -23,6 +24,9 @@ class CameraError(Exception):
 class CameraStuckError(CameraError):
     """The camera's library hangs inside this process; only a new process can help."""
 
+
+_WAKES_UP = 12.0
+"""Seconds. Door cameras that run on a battery were seen to take eight."""
 
 _LONGEST = 300
 """Letters of a library's own words that are repeated."""
@@ -34,6 +38,21 @@ def describe(error: BaseException) -> str:
     text = " ".join(" ".join(lines).split())[:_LONGEST]
     *_, place = traceback.extract_tb(error.__traceback__) or [None]
     return f"{text}, at {Path(place.filename).name}:{place.lineno}" if place else text
+
+
+def without_secrets(url: str) -> str:
+    """Return the URL without user, password, path and query, any of which may be a secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def time_to_start(source: str, stall_timeout: float) -> float:
+    """Return how many seconds the first picture may take, once the camera is opened.
+
+    A camera in the network may have to wake up first, or to connect by a slow Wi-Fi.
+    """
+    is_far = source.partition(":")[0] in ("http", "https", "rtsp")
+    return max(stall_timeout, _WAKES_UP if is_far else 0.0)
 
 
 class Shot(NamedTuple):
@@ -83,7 +102,8 @@ class Camera(Protocol):
         """Return the next picture, or None if none came within ``timeout`` seconds.
 
         Never returns the same picture twice and never spins. Raises CameraError when the
-        camera is gone; then only close() may follow. After a MemoryError it may be read on.
+        camera is gone; then only close() may follow. After a MemoryError, or a TooLargeError
+        for one picture that has too many pixels to be decoded, it may be read on.
         """
 
     def close(self) -> None:
@@ -119,9 +139,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     if kind == "file" and rest:
         return _make_file(Path(rest), settings)
     if kind in ("http", "https", "rtsp") and rest:
-        from doorbelld.camera.opencv import NetworkCamera
-
-        return NetworkCamera(source, settings)
+        return _make_network(source, settings)
     raise ValueError(f"{source!r} is no camera source")
 
 
@@ -150,6 +168,16 @@ def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
         return Picamera2Camera(number, settings)
     upright = replace(settings, rotation=0, hflip=False, vflip=False)
     return _turned(Picamera2Camera(number, upright), settings)
+
+
+def _make_network(url: str, settings: CameraSettings) -> Camera:
+    if url.startswith("rtsp:"):
+        from doorbelld.camera.opencv import NetworkCamera
+
+        return NetworkCamera(url, settings)
+    from doorbelld.camera.http import HttpCamera
+
+    return _turned(HttpCamera(url, settings), settings)
 
 
 def _make_file(path: Path, settings: CameraSettings) -> Camera:

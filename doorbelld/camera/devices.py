@@ -49,7 +49,7 @@ def find(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev"))
         try:
             found.append(query(path))
         except PermissionError:
-            found.append(Device(path, _read(node / "name")))
+            found.append(Device(path, _printable(_read(node / "name"))))
         except (OSError, CameraError):
             continue  # gone meanwhile, or something else than a camera
     return found
@@ -109,7 +109,12 @@ def _explain(path: str, error: OSError) -> str:
 
 
 def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
+    return _printable(field.split(b"\0", 1)[0].decode("utf-8", "replace"))
+
+
+def _printable(text: str) -> str:
+    """Return what a device calls itself without what a terminal would obey."""
+    return "".join(c if c.isprintable() else "?" for c in text.strip())
 
 
 def _read(path: Path) -> str:

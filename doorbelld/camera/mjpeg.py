@@ -30,6 +30,9 @@ _AT_ONCE = 1024 * 1024
 """Bytes taken from a pipe at once, as many as it can hold: a writer that never pauses must not
 hold us."""
 
+_MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
+"""Bytes. A file that has more without a picture in between is no film."""
+
 
 class MjpegCamera:
     """A file of JPEGs one behind the other, or a folder of them, played over and over."""
@@ -102,10 +105,14 @@ class MjpegCamera:
         """Yield the pictures, and remember where they are."""
         splitter = jpeg.Splitter()
         self._starts, self._ends = array("Q"), array("Q")
+        unused = 0
         while chunk := file.read(_CHUNK):
             counted = splitter.invalid
             pictures = splitter.cut(chunk)
             self.invalid += splitter.invalid - counted
+            unused = 0 if pictures else unused + len(chunk)
+            if unused > _MOST_WITHOUT_PICTURE:
+                raise CameraError(f"{self._path} has {unused // 2**20} MB without a JPEG picture")
             for start, data in pictures:
                 self._starts.append(start)
                 self._ends.append(start + len(data))
@@ -121,11 +128,14 @@ class MjpegCamera:
 
     def _folder(self) -> Iterator[bytes]:
         for path in sorted(self._path.iterdir()):
-            if path.suffix.lower() not in (".jpg", ".jpeg"):
+            if path.suffix.lower() not in (".jpg", ".jpeg") or not path.is_file():
                 continue
-            data = path.read_bytes()
-            if jpeg.is_whole(data):
-                yield data
+            with path.open("rb", buffering=0) as file:
+                data = file.read(jpeg.LARGEST + 1)
+            # Behind its picture a phone puts a film, or another picture.
+            pictures = jpeg.Splitter().feed(data)
+            if pictures and data.startswith(pictures[0]):
+                yield pictures[0]
             else:
                 self.invalid += 1
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot, devices
+from doorbelld.camera import CameraError, CameraSettings, Shot, devices, without_secrets
 from doorbelld.camera.mailbox import Mailbox
 from doorbelld.camera.pace import Pace
 
@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 _BUFFERS = 4
 """How many pictures OpenCV lets a V4L2 driver keep ready."""
+
+_START = 512
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+"""Bytes of which each video has some in its first ``_START``, and no text has any."""
 
 _TRIES = 3
 _FRESH = 5.0
@@ -68,6 +72,8 @@ class V4l2Camera:
         try:
             if whole:
                 return Shot(self._jpeg(image), captured_at)
+        except jpeg.TooLargeError:
+            raise
         except ValueError as error:
             logger.debug("%s: %s", self.name, error)
         self.invalid += 1
@@ -198,15 +204,30 @@ class VideoCamera:
     def _rewind(self) -> None:
         cv2 = _load_opencv()
         self.close()
+        self._refuse_playlist()
         # Seeking to the start is not possible in every format; opening again is.
         self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self.close()
             raise CameraError(f"OpenCV finds no video in {self._path}")
+        _check_size(self._capture, self.name)
+
+    def _refuse_playlist(self) -> None:
+        """Raise CameraError for a text: FFmpeg would open the files and hosts that it names.
+
+        The whitelists that FFmpeg has against that cannot be set through OpenCV's wheel.
+        """
+        try:
+            with self._path.open("rb") as file:
+                start = file.read(_START)
+        except OSError as error:
+            raise CameraError(f"There is no video in {self._path}: {error.strerror}") from error
+        if not _BINARY.search(start) and not start.startswith(b"YUV4MPEG2"):
+            raise CameraError(f"There is no video in {self._path}, but text, or a playlist")
 
 
 class NetworkCamera:
-    """A camera with an http, https or rtsp URL. Its name has scheme, host and port alone.
+    """A camera with an rtsp URL. Its name has scheme, host and port alone.
 
     OpenCV may wait for the network for as long as ``stall_timeout``, so a thread of its own
     reads, always, and only the newest picture is kept.
@@ -214,7 +235,7 @@ class NetworkCamera:
 
     def __init__(self, url: str, settings: CameraSettings) -> None:
         self.invalid = 0
-        self.name = _without_secrets(url)
+        self.name = without_secrets(url)
         self._url = url
         self._settings = settings
         self._mailbox: Mailbox[tuple[Any, float]] = Mailbox()
@@ -270,12 +291,15 @@ class NetworkCamera:
         capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
         if not capture.isOpened():
             raise CameraError(f"Cannot get pictures from {self.name}")
+        _check_size(capture, self.name)
         return capture
 
     def _receive_from(self, capture: Any) -> None:
         self._opened.set()
         while not self._closing.is_set():
-            came, image = capture.read()
+            came = capture.grab()
+            _check_size(capture, self.name)  # It may change with every picture.
+            came, image = capture.retrieve() if came else (False, None)
             if not came:
                 capture.release()
                 raise CameraError(f"{self.name} has stopped sending pictures")
@@ -287,17 +311,20 @@ def _load_opencv() -> Any:
     try:
         return jpeg.load_opencv()
     except ImportError as error:
-        raise CameraError(
-            "This camera needs OpenCV, which is not installed, or does not load"
-        ) from error
+        raise CameraError(f"This camera needs OpenCV{jpeg.why_not(error)}") from error
+
+
+def _check_size(capture: Any, name: str) -> None:
+    """Let go of a video whose pictures are too large to be decoded. Raises CameraError."""
+    cv2 = jpeg.load_opencv()
+    width, height = (
+        int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
+    )
+    if width * height > jpeg.MOST_PIXELS_DECODED:
+        capture.release()
+        raise CameraError(f"{name} has pictures of {width}x{height} pixels, which is too large")
 
 
 def _encode(image: Any, settings: CameraSettings) -> bytes:
     image = jpeg.turn(image, settings.rotation, settings.hflip, settings.vflip)
     return jpeg.encode(image, settings.quality)
-
-
-def _without_secrets(url: str) -> str:
-    """Return the URL without user, password, path and query, any of which may be a secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

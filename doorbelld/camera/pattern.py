@@ -50,9 +50,7 @@ class PatternCamera:
         try:
             jpeg.load_opencv()
         except ImportError as error:
-            raise CameraError(
-                "The test pattern needs OpenCV, which is not installed, or does not load"
-            ) from error
+            raise CameraError(f"The test pattern needs OpenCV{jpeg.why_not(error)}") from error
         self._glyphs = {text: self._draw_glyph(text) for text in "0123456789:. "}
         self._card = self._draw_card()
 

@@ -32,20 +32,23 @@ class ReorientedCamera:
         try:
             jpeg.load_opencv()
         except ImportError as error:
-            raise CameraError(
-                "Turning this camera's picture needs OpenCV,"
-                " which is not installed, or does not load"
-            ) from error
+            why = jpeg.why_not(error)
+            raise CameraError(f"Turning this camera's picture needs OpenCV{why}") from error
         self._camera.open()
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the next picture, turned; None if none came or it cannot be decoded."""
+        """Return the next picture, turned; None if none came or it cannot be decoded.
+
+        Raises TooLargeError for one that is too large to be decoded.
+        """
         shot = self._camera.read(timeout)
         if shot is None:
             return None
         asked = self._settings
         try:
             data = jpeg.reorient(shot.data, asked.rotation, asked.hflip, asked.vflip, asked.quality)
+        except jpeg.TooLargeError:
+            raise
         except ValueError:
             self._undecodable += 1
             return None

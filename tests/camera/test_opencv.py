@@ -217,7 +217,7 @@ class TestV4l2:
             open_camera(f"v4l2:{path}", CameraSettings())
 
 
-@pytest.mark.parametrize("source", ["v4l2:/dev/none", f"file:{__file__}", "http://127.0.0.1:1/"])
+@pytest.mark.parametrize("source", ["v4l2:/dev/none", f"file:{__file__}", "rtsp://127.0.0.1:1/"])
 def test_says_that_opencv_is_not_installed(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
@@ -291,6 +291,30 @@ class TestVideo:
         with pytest.raises(CameraError, match="no video in"):
             open_camera(f"file:{__file__}", CameraSettings())
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("list.m3u8", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+            ("list.m3u", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+            ("list.mp4", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+            ("list.txt", "ffconcat version 1.0\nfile '{}'\n"),
+            ("list.ffconcat", "ffconcat version 1.0\nfile '{}'\n"),
+            ("list.sdp", "v=0\no=- 0 0 IN IP4 0\ns=-\nt=0 0\nm=video 5 RTP/AVP 26\n# {}\n"),
+        ],
+    )
+    def test_a_playlist_is_no_video(self, video: Path, name: str, text: str) -> None:
+        path = video.with_name(name)
+        path.write_text(text.format(video.name))
+        with pytest.raises(CameraError, match="no video in"):
+            open_camera(f"file:{path}", CameraSettings())
+
+    def test_pictures_too_large_to_be_decoded_are_refused(
+        self, video: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jpeg, "MOST_PIXELS_DECODED", 64 * 48 - 1)
+        with pytest.raises(CameraError, match=r"has pictures of 64x48 pixels, which is too large"):
+            open_camera(f"file:{video}", CameraSettings())
+
     def test_says_that_the_file_has_gone_when_it_starts_again(self, video: Path) -> None:
         camera = open_camera(f"file:{video}", CameraSettings())
         video.unlink()
@@ -299,19 +323,33 @@ class TestVideo:
         camera.close()
 
 
+@pytest.fixture
+def _any_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let FFmpeg open an http URL, which is easier to serve than rtsp."""
+    monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+
+
+def opened(url: str) -> NetworkCamera:
+    camera = NetworkCamera(url, CameraSettings())
+    camera.open()
+    return camera
+
+
 class TestNetwork:
+    @pytest.mark.usefixtures("_any_protocol")
     def test_shows_the_newest_picture_of_a_multipart_stream(self) -> None:
         with WebCamera([pictures.jpeg(3)]) as web:
-            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            camera = opened(f"http://{web.address}/video")
             shot = camera.read(GUARD)
             camera.close()
         assert shot
         assert pictures.number_of(shot.data) == 3
 
+    @pytest.mark.usefixtures("_any_protocol")
     def test_keeps_only_the_newest_picture_for_a_slow_reader(self) -> None:
         shown = [pictures.jpeg(number) for number in range(16)]
         with WebCamera(shown, framerate=50) as web:
-            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            camera = opened(f"http://{web.address}/video")
             first = camera.read(GUARD)
             time.sleep(2)  # a hundred pictures
             before = time.monotonic()
@@ -321,9 +359,10 @@ class TestNetwork:
         assert second
         assert before - second.captured_at < 1.5
 
+    @pytest.mark.usefixtures("_any_protocol")
     def test_says_that_the_stream_has_ended(self) -> None:
         with WebCamera([pictures.jpeg()]) as web:
-            camera = open_camera(f"http://{web.address}/video", CameraSettings())
+            camera = opened(f"http://{web.address}/video")
             camera.read(GUARD)
             web.hang_up()
             with pytest.raises(CameraError, match="has stopped sending pictures"):
@@ -366,15 +405,15 @@ class TestNetwork:
             camera.open()
 
     def test_says_that_there_is_nobody(self) -> None:
-        with pytest.raises(CameraError, match=r"^Cannot get pictures from http://127.0.0.1:1$"):
-            open_camera("http://127.0.0.1:1/a", CameraSettings())
+        with pytest.raises(CameraError, match=r"^Cannot get pictures from rtsp://127.0.0.1:1$"):
+            open_camera("rtsp://127.0.0.1:1/a", CameraSettings())
 
     def test_a_server_that_says_nothing_is_given_up_after_a_while(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
         with socket.create_server(("127.0.0.1", 0)) as server:
-            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/"
             camera = open_camera(url, CameraSettings(stall_timeout=3))
             assert camera.read(0) is None
             camera.close()
@@ -398,9 +437,21 @@ for scheme in ("http", "https", "rtsp"):
         )
         assert done.stderr == ""
         assert done.stdout.splitlines() == [
-            f"Cannot get pictures from {scheme}://127.0.0.1:1"
-            for scheme in ("http", "https", "rtsp")
+            "Cannot get pictures from http://127.0.0.1:1: nothing listens there",
+            "Cannot get pictures from https://127.0.0.1:1: nothing listens there",
+            "Cannot get pictures from rtsp://127.0.0.1:1",
         ]
+
+    @pytest.mark.usefixtures("_any_protocol")
+    def test_pictures_too_large_to_be_decoded_are_refused(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(jpeg, "MOST_PIXELS_DECODED", 64 * 48 - 1)
+        with WebCamera([pictures.jpeg()]) as web:
+            camera = NetworkCamera(f"http://{web.address}/video", CameraSettings())
+            with pytest.raises(CameraError, match=r"has pictures of 64x48 pixels, which is too"):
+                camera.open()
+            camera.close()
 
     def test_its_name_keeps_the_port_of_a_numeric_address(self) -> None:
         camera = NetworkCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())

@@ -1,0 +1,321 @@
+"""A camera with an http or https URL that sends JPEGs, as one endless stream or one at a time.
+
+Its pictures are passed on as they are, without OpenCV. The camera may be anything that answers
+at that address, so every read is bounded, and nothing it says leads to another host.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import ssl
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot, describe, without_secrets
+from doorbelld.camera.mailbox import Mailbox
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 64 * 1024
+_MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
+"""Bytes. What sends more without a picture in between is no camera."""
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REQUESTS = 5
+"""For one answer: the first, three redirects, and one more with the password."""
+
+_FASTEST_STILLS = 5.0
+"""A second. Cameras that send one picture at a time are slow."""
+
+_HEADERS = {"User-Agent": "doorbelld", "Accept": "*/*"}
+_SAFE = "%/:=&~+!$,;'@()*[]|?"
+"""Characters that need not be quoted in a path or query."""
+
+_PICTURES = re.compile(
+    r"multipart/.*|image/p?jpe?g|video/(x-)?(motion-)?m?jpe?g|application/octet-stream|"
+)
+_PLAYLIST = re.compile(r".*mpegurl|application/(dash\+xml|sdp)|.*scpls|video/x-ms-asf")
+_HARMLESS = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
+
+_FAULTS = {
+    401: "refuses the user name or the password",
+    403: "refuses us (status 403)",
+    404: "has nothing at this path (status 404)",
+    503: "is busy (status 503)",
+}
+_NO_PASSWORD = "asks for a user name and a password: http://USER:PASSWORD@..."
+_WEB_PAGE = "has a web page at this path; the path of the picture itself is needed"
+_NO_PLAYLISTS = "has a playlist at this path; playlists are not followed"
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (socket.gaierror, "its name is not found"),
+    (ConnectionRefusedError, "nothing listens there"),
+    (socket.timeout, "it does not answer"),
+    (ssl.SSLError, "it does not speak TLS"),
+    (HTTPException, "it does not speak HTTP"),
+    (ConnectionError, "it does not speak HTTP"),
+)
+
+
+class HttpCamera:
+    """Reads MJPEG streams and still pictures. Its name has scheme, host and port alone.
+
+    A thread of its own reads, always, and only the newest picture is kept. How long the camera
+    may be silent, the reader decides: ``close`` cuts the connection wherever the thread waits.
+    """
+
+    def __init__(self, url: str, settings: CameraSettings) -> None:
+        self.name = without_secrets(url)
+        self._url = url
+        self._patience = settings.stall_timeout
+        self._interval = 1 / min(settings.framerate, _FASTEST_STILLS)
+        self._authorization: Callable[[str], str] | None = None
+        self._connection: HTTPConnection | None = None
+        self._socket: socket.socket | None = None
+        self._splitter = jpeg.Splitter()
+        self._has_no_memory = False
+        self._mailbox: Mailbox[Shot] = Mailbox()
+        self._opened = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._receive, name="http camera", daemon=True)
+
+    @property
+    def invalid(self) -> int:
+        """How many pictures broke off in the stream."""
+        return self._splitter.invalid
+
+    def open(self) -> None:
+        """Start connecting; wait a second for the first picture.
+
+        Raises CameraError if it fails in that time, otherwise read() does.
+        """
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise CameraError(f"The system is out of threads: {error}") from error
+        if self._opened.wait(1):
+            self._mailbox.check()
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest picture, or None if none came within ``timeout`` seconds."""
+        if self._has_no_memory:
+            self._has_no_memory = False
+            raise MemoryError
+        return self._mailbox.take(timeout)
+
+    def close(self) -> None:
+        """Cut the connection; the thread ends with it."""
+        self._closing.set()
+        if self._socket is not None:
+            # Not SSLSocket's own, which would pull the rug from under the thread that reads.
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+        if self._thread.ident is not None:
+            self._thread.join(1)
+            if self._thread.is_alive():
+                logger.info("%s: waiting for the network to give up", self.name)
+
+    # The thread.
+
+    def _receive(self) -> None:
+        try:
+            while not self._closing.is_set():
+                asked_at = time.monotonic()
+                with self._ask() as answer:
+                    self._take(answer)
+                self._closing.wait(max(asked_at + self._interval - time.monotonic(), 0))
+        except CameraError as error:
+            self._mailbox.fail(error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, read() has to know
+            said = f"Cannot get pictures from {self.name}: {_explain(error)}"
+            self._mailbox.fail(CameraError(said))
+        finally:
+            self._hang_up()
+            self._opened.set()
+
+    def _ask(self) -> HTTPResponse:
+        """Return the answer that has the pictures, behind redirects and a password."""
+        url, has_shown_password = self._url, False
+        for _ in range(_MOST_REQUESTS):
+            answer = self._request(url)
+            if answer.status == 200:
+                return answer
+            with answer:
+                if answer.status in _REDIRECTS:
+                    url = self._follow(url, answer.getheader("Location", ""))
+                elif answer.status == 401 and not has_shown_password:
+                    self._authorize(answer.headers.get_all("WWW-Authenticate", []))
+                    has_shown_password = True
+                else:
+                    said = _FAULTS.get(answer.status, f"answers with the status {answer.status}")
+                    raise CameraError(f"{self.name} {said}")
+            self._hang_up()  # What else it says to this is of no interest.
+        raise CameraError(f"{self.name} sends us from one path to the next, without an end")
+
+    def _request(self, url: str) -> HTTPResponse:
+        """Ask once, on the connection that there is if it still works."""
+        parts = urlsplit(url)
+        path = quote(parts.path or "/", _SAFE)
+        if parts.query:
+            path += f"?{quote(parts.query, _SAFE)}"
+        headers = dict(_HEADERS)
+        if self._authorization is not None:
+            headers["Authorization"] = self._authorization(
+                f"{parts.scheme}://{parts.hostname}{path}"
+            )
+        if self._connection is not None and self._connection.sock is not None:
+            with suppress(OSError, HTTPException):
+                self._connection.request("GET", path, headers=headers)
+                return self._connection.getresponse()
+        self._hang_up()
+        self._connection = self._connect(parts)
+        self._connection.request("GET", path, headers=headers)
+        return self._connection.getresponse()
+
+    def _connect(self, parts: SplitResult) -> HTTPConnection:
+        host, port = parts.hostname or "", _port(parts)
+        sock = self._keep(socket.create_connection((host, port), self._patience))
+        connection = HTTPConnection(host, port)
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            connection = HTTPSConnection(host, port, context=context)
+            # The handshake comes later, when close() knows the socket.
+            secured = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+            sock = self._keep(secured)
+            secured.do_handshake()
+        sock.settimeout(None)
+        connection.sock = sock
+        connection.auto_open = 0  # A new connection is made here alone.
+        return connection
+
+    def _keep(self, sock: socket.socket) -> socket.socket:
+        """Let close() cut this one."""
+        self._socket = sock
+        if self._closing.is_set():
+            sock.close()
+            raise CameraError(f"{self.name} was closed")
+        return sock
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _follow(self, url: str, location: str) -> str:
+        """Return where a redirect leads. Raises CameraError if that is another place."""
+        target = urljoin(url, location)
+        here, there = urlsplit(url), urlsplit(target)
+        if (here.scheme, here.hostname, _port(here)) != (
+            there.scheme,
+            there.hostname,
+            _port(there),
+        ):
+            place = re.sub(r"[^\w.:/\[\]-]", "?", without_secrets(target), flags=re.ASCII)[:100]
+            raise CameraError(
+                f"{self.name} sends us to {place}, which is not followed;"
+                " if that is the camera, name it as the source"
+            )
+        return target
+
+    def _authorize(self, challenges: list[str]) -> None:
+        """Show the URL's user and password from now on, in the way that the camera asks for."""
+        parts = urlsplit(self._url)
+        if parts.username is None:
+            raise CameraError(f"{self.name} {_NO_PASSWORD}")
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        for challenge in challenges:
+            scheme, _, rest = challenge.partition(" ")
+            if scheme.lower() == "digest":
+                self._authorization = _digest(rest, user, password)
+                return
+        basic = b64encode(f"{user}:{password}".encode()).decode()
+        self._authorization = lambda _: f"Basic {basic}"
+
+    def _take(self, answer: HTTPResponse) -> None:
+        """Take the pictures of one answer, until it ends.
+
+        Raises CameraError at its end, unless it was a single picture, to be asked for again.
+        """
+        kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
+        taken = unused = 0
+        data = self._more(answer)
+        self._check(kind, data)
+        while data:
+            pictures = self._cut(data)
+            unused += len(data)
+            if pictures:
+                self._mailbox.put(Shot(pictures[-1], time.monotonic()))
+                self._opened.set()
+                taken, unused = taken + len(pictures), 0
+            elif unused > _MOST_WITHOUT_PICTURE:
+                raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")
+            data = self._more(answer)
+        if taken == 0 and not kind.startswith("multipart/"):
+            raise CameraError(f"{self.name} has sent no whole JPEG picture")
+        if taken != 1 or kind.startswith("multipart/"):
+            raise CameraError(f"{self.name} has stopped sending pictures")
+
+    def _more(self, answer: HTTPResponse) -> bytes:
+        """Return the next bytes of an answer, none at its end, however it came about."""
+        try:
+            return answer.read1(_CHUNK)
+        except (OSError, HTTPException, ValueError):
+            return b""
+
+    def _check(self, kind: str, data: bytes) -> None:
+        """Raise CameraError if this is no camera; ``data`` is how the answer begins."""
+        if data.startswith(b"\xff\xd8\xff"):
+            return  # Whatever it says that it is.
+        if _PLAYLIST.fullmatch(kind) or data.startswith(b"#EXTM3U"):
+            raise CameraError(f"{self.name} {_NO_PLAYLISTS}")
+        if kind == "text/html":
+            raise CameraError(f"{self.name} {_WEB_PAGE}")
+        if not _PICTURES.fullmatch(kind):
+            what = kind if _HARMLESS.fullmatch(kind) else "something else"
+            raise CameraError(f"{self.name} sends {what}; only JPEG pictures are taken")
+
+    def _cut(self, data: bytes) -> list[bytes]:
+        try:
+            return self._splitter.feed(data)
+        except MemoryError:
+            # What came is lost in part: the halves of two pictures must not become one.
+            self._splitter.forget()
+            self._has_no_memory = True
+            return []
+
+
+def _port(parts: SplitResult) -> int:
+    return parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+
+
+def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
+    """Return what answers a Digest challenge, for each URL anew."""
+    from urllib import request  # Few cameras need it.
+
+    passwords = request.HTTPPasswordMgrWithDefaultRealm()
+    handler = request.AbstractDigestAuthHandler(passwords)
+    asked = request.parse_keqv_list(list(filter(None, request.parse_http_list(challenge))))
+
+    def authorization(url: str) -> str:
+        passwords.add_password(None, url, user, password)
+        return f"Digest {handler.get_authorization(request.Request(url), asked)}"  # noqa: S310
+
+    return authorization
+
+
+def _explain(error: Exception) -> str:
+    """Say in a few words why there is no connection, or no answer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({error.verify_message.rstrip('.')})"
+    for kind, text in _REASONS:
+        if isinstance(error, kind):
+            return text
+    return getattr(error, "strerror", None) or describe(error)

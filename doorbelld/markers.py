@@ -1,0 +1,131 @@
+"""Markers: what a JPEG says about itself, read without decoding it.
+
+Nothing here trusts a picture: a walk along its markers has a bounded number of steps, and
+jumps over fill bytes and entropy-coded data instead of stepping through them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+SOI = 0xD8
+EOI = 0xD9
+SOS = 0xDA
+APPLICATION = frozenset(range(0xE0, 0xF0))
+STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
+"""Markers without a length: TEM and the restart markers."""
+
+AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""The first marker behind entropy-coded data, where FF 00 and FF D0..D7 are data."""
+
+NOT_FILL = re.compile(rb"[^\xff]")
+
+MOST_SEGMENTS = 2000
+"""A colour profile has up to 255, and a hundred scans with a table each are 200. A picture
+with more was made to cost time."""
+
+LARGEST = 16 * 1024 * 1024
+"""No camera makes a JPEG of more bytes than this (in 4K, at the best quality, it has some 8 MB):
+it is a stream that has lost its way."""
+
+MOST_PIXELS = 50_000_000
+"""Pictures of more are not shown (8K has 33 million): no phone could draw them."""
+
+MOST_PIXELS_DECODED = 4096 * 3072
+"""Enough for 4K and for the largest camera of a Raspberry Pi (4056x3040). To decode, turn and
+encode so many takes some 120 MB, which a machine with 512 MB can spare."""
+
+_FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_HUFFMAN = frozenset([0xC0, 0xC1, 0xC2])
+"""Baseline, extended and progressive. No camera uses the others."""
+
+_MOST_SCANS = 32
+"""Encoders make some ten. The decoder walks through the whole picture for each."""
+
+_PIXELS_A_BYTE = 256
+"""The most that can be: each block of 64 pixels takes at least two bits. Where there are fewer
+bytes, most of the picture is missing, and the decoder would make it up at full price."""
+
+
+class TooLargeError(ValueError):
+    """A picture with so many pixels that it is not decoded."""
+
+
+class Header(NamedTuple):
+    """The frame header: the picture's size in pixels, and how it is coded."""
+
+    width: int
+    height: int
+    coding: int
+    precision: int
+    components: int
+
+
+def header(data: bytes) -> Header | None:
+    """Return the first frame header, or None if none comes before the entropy-coded data."""
+    for marker, at in _markers(data):
+        if marker in _FRAME_HEADERS:
+            return _header(data, marker, at)
+        if marker == SOS:
+            break
+    return None
+
+
+def check_before_decoding(data: bytes) -> None:
+    """Make sure that decoding a JPEG takes only so much memory and time.
+
+    Raises TooLargeError, or ValueError if it is damaged or of a kind that no camera makes.
+    """
+    frame, scans, marker = None, 0, 0
+    for marker, at in _markers(data):
+        if marker in _FRAME_HEADERS:
+            if frame:
+                raise ValueError("a JPEG with two frame headers")
+            frame = _header(data, marker, at)
+        scans += marker == SOS
+    if frame is None or not (frame.width and frame.height) or marker != EOI:
+        raise ValueError("the JPEG cannot be decoded: it is damaged")
+    if frame.coding not in _HUFFMAN or frame.precision != 8 or frame.components not in (1, 3, 4):
+        raise ValueError("a JPEG of a kind that is not decoded")
+    pixels = frame.width * frame.height
+    if pixels > MOST_PIXELS_DECODED:
+        raise TooLargeError(f"a JPEG of {frame.width}x{frame.height} pixels is not decoded")
+    if scans > _MOST_SCANS:
+        raise ValueError(f"a JPEG with {scans} scans")
+    if len(data) * _PIXELS_A_BYTE < pixels:
+        raise ValueError("a JPEG of which most is missing")
+
+
+def _header(data: bytes, marker: int, at: int) -> Header | None:
+    """Return the frame header whose segment begins at ``at``, None if it is cut off."""
+    if at + 8 > len(data):
+        return None
+    height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (3, 5))
+    return Header(width, height, marker, data[at + 2], data[at + 7])
+
+
+def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each marker and where its segment begins, as far as the picture is sound."""
+    at = 2
+    for _ in range(MOST_SEGMENTS):
+        found = NOT_FILL.search(data, at)
+        if found is None or found.start() == at:
+            return
+        at = found.end()
+        marker = data[at - 1]
+        if marker in (0x00, SOI):
+            return
+        yield marker, at
+        if marker in STANDALONE:
+            continue
+        length = int.from_bytes(data[at : at + 2], "big")
+        if marker == EOI or length < 2:
+            return
+        at += length
+        if marker == SOS:
+            end = AFTER_SCAN.search(data, at)
+            if end is None:
+                return
+            at = end.start()
