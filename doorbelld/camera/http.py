@@ -62,6 +62,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ssl.SSLError, "it does not speak TLS"),
     (HTTPException, "it does not speak HTTP"),
     (ConnectionError, "it does not speak HTTP"),
+    (ValueError, "its URL, or what it answers, makes no sense"),
 )
 
 
@@ -200,7 +201,6 @@ class HttpCamera:
         """Let close() cut this one."""
         self._socket = sock
         if self._closing.is_set():
-            sock.close()
             raise CameraError(f"{self.name} was closed")
         return sock
 
@@ -208,22 +208,22 @@ class HttpCamera:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        if self._socket is not None:
+            self._socket.close()
 
     def _follow(self, url: str, location: str) -> str:
         """Return where a redirect leads. Raises CameraError if that is another place."""
-        target = urljoin(url, location)
-        here, there = urlsplit(url), urlsplit(target)
-        if (here.scheme, here.hostname, _port(here)) != (
-            there.scheme,
-            there.hostname,
-            _port(there),
-        ):
-            place = re.sub(r"[^\w.:/\[\]-]", "?", without_secrets(target), flags=re.ASCII)[:100]
-            raise CameraError(
-                f"{self.name} sends us to {place}, which is not followed;"
-                " if that is the camera, name it as the source"
-            )
-        return target
+        try:
+            target = urljoin(url, location)
+            if _place(target) == _place(url):
+                return target
+        except ValueError as error:
+            raise CameraError(f"{self.name} sends us to something that is no URL") from error
+        place = re.sub(r"[^\w.:/\[\]-]", "?", without_secrets(target), flags=re.ASCII)[:100]
+        raise CameraError(
+            f"{self.name} sends us to {place}, which is not followed;"
+            " if that is the camera, name it as the source"
+        )
 
     def _authorize(self, challenges: list[str]) -> None:
         """Show the URL's user and password from now on, in the way that the camera asks for."""
@@ -294,6 +294,11 @@ class HttpCamera:
 
 def _port(parts: SplitResult) -> int:
     return parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
+
+
+def _place(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, _port(parts)
 
 
 def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:

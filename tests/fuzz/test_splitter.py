@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from doorbelld import jpeg
 from tests.support import pictures
+from tests.support.cpu import cpu_bound
 from tests.support.fuzzing import examples
 
 SMALL, OTHER = pictures.jpeg(1), pictures.jpeg(2)
@@ -66,3 +68,93 @@ def test_after_anything_a_picture_is_found_again(stream: bytes) -> None:
         if any(picture == SMALL for _, picture in splitter.cut(SMALL)):
             return
     raise AssertionError("no picture is found any more")
+
+
+TABLE = b"\xff\xdb\xff\xff"
+"""A segment that claims 64 KiB."""
+
+FALSE_STARTS = (b"\xff\xd8" + TABLE) * (65536 // 6)
+"""Each leads over the same bytes behind them."""
+
+HEAVY = {
+    "fill": b"\xff",
+    "fill in a picture": b"\xff\xd8\xff\xff",
+    "starts": b"\xff\xd8",
+    "starts with a marker": b"\xff\xd8\xff",
+    "starts of tables": b"\xff\xd8" + TABLE,
+    "empty pictures": b"\xff\xd8\xff\xd9",
+    "pictures without a picture": b"\xff\xd8\xff\xe0\0\2\xff\xd9",
+    "least segments": b"\xff\xe0\0\2",
+    "segments of no length": b"\xff\xd8\xff\xe0\0\0",
+    "markers alone": b"\xff\x01",
+    "restart markers": b"\xff\xd0",
+    "scans": b"\xff\xda\0\2",
+    "zeros": b"\0",
+    "stuffed": b"\xff\0",
+    "tables": TABLE,
+    "least pictures": b"\xff\xd8\xff\xda\0\2\xff\xd9",
+}
+BEGINNINGS = {
+    "nothing": b"",
+    "a picture": b"\xff\xd8",
+    "a scan": SMALL[: SMALL.index(b"\xff\xda") + 14],
+    "false starts": FALSE_STARTS,
+    "false starts and a scan": FALSE_STARTS + b"\xff\xda\0\2",
+}
+
+
+def cost(stream: bytes, chunk: int, limit: int = jpeg.LARGEST) -> None:
+    splitter = jpeg.Splitter(limit)
+    with cpu_bound(len(stream)):
+        for start in range(0, len(stream), chunk):
+            splitter.cut(stream[start : start + chunk])
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=list(BEGINNINGS))
+@pytest.mark.parametrize("heavy", HEAVY.values(), ids=list(HEAVY))
+def test_no_stream_costs_more_than_its_length(beginning: bytes, heavy: bytes) -> None:
+    stream = beginning + heavy * (512 * 1024 // len(heavy)) + SMALL
+    cost(stream, 64 * 1024)
+    cost(stream, len(stream))
+    cost(stream, 1000, limit=100_000)
+
+
+@pytest.mark.parametrize("heavy", HEAVY.values(), ids=list(HEAVY))
+def test_no_stream_that_drips_costs_more_than_its_length(heavy: bytes) -> None:
+    cost((FALSE_STARTS[:8000] + heavy * 16_000)[:16_000], 1)
+
+
+@pytest.mark.parametrize("lead", [b"\xff", b"\xff\x01", b"\xff\xe0\0\2"])
+def test_long_pictures_cost_no_more(lead: bytes) -> None:
+    """What is walked once is not walked again from each start before it."""
+    stream = FALSE_STARTS + lead * (8 * 1024 * 1024 // len(lead)) + b"\0"
+    with cpu_bound(len(stream), 0.02):
+        jpeg.Splitter().cut(stream)
+    with cpu_bound(len(stream), 0.02):
+        jpeg.size(b"\xff\xd8" + stream[len(FALSE_STARTS) :])
+
+
+@given(
+    st.lists(st.tuples(PIECES | st.sampled_from(list(HEAVY.values())), st.integers(1, 2000))),
+    st.integers(1, 5000),
+)
+@examples(60)
+def test_no_mixture_costs_more_than_its_length(pieces: list[tuple[bytes, int]], chunk: int) -> None:
+    stream = b"".join(piece * (1 + times // len(piece or b"x")) for piece, times in pieces)
+    cost(stream, chunk)
+    with cpu_bound(len(stream)):
+        jpeg.size(b"\xff\xd8" + stream)
+        jpeg.is_whole(stream)
+
+
+@given(STREAMS)
+@examples(200)
+def test_what_is_decoded_is_looked_at_first(stream: bytes) -> None:
+    """Whatever it is, it is refused with ValueError or decoded."""
+    data = SMALL[:150] + stream + SMALL[150:]
+    with cpu_bound(len(data), 0.2):
+        try:
+            turned = jpeg.reorient(data, 90, False, False, 80)
+        except ValueError:
+            return
+    assert jpeg.is_whole(turned)

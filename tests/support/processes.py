@@ -50,3 +50,12 @@ def allow_many_files() -> None:
     """Let this process open as many files and sockets as it may."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def peak(pid: int) -> int:
+    """Return how many bytes of memory the process has taken at most, so far."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return (
+        int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
+        * 1024
+    )

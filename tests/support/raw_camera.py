@@ -95,11 +95,8 @@ class RawCamera:
             if self._secure:
                 sock = self._secure.wrap_socket(sock, server_side=True)
                 self._open.add(sock)
-            with sock.makefile("rb") as reader:
-                head = b"".join(iter(reader.readline, b"\r\n")).decode("latin-1")
-            asked = Asked(head.split(" ")[1], head)
-            self.asked.append(asked)
-            for data in self._script(asked):
+            asked = self._read(sock)
+            for data in self._script(asked) if asked else ():
                 if self._ended:
                     break
                 sock.sendall(data)
@@ -107,3 +104,15 @@ class RawCamera:
         self._open.discard(sock)
         plain.close()
         sock.close()
+
+    def _read(self, sock: socket.socket) -> Asked | None:
+        """Return the request, None if none comes."""
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            data = sock.recv(1)
+            if not data:
+                return None
+            head += data
+        asked = Asked(head.split(b" ")[1].decode("latin-1"), head.decode("latin-1"))
+        self.asked.append(asked)
+        return asked

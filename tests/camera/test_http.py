@@ -1,0 +1,533 @@
+from __future__ import annotations
+
+import base64
+import itertools
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import md5
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from doorbelld import jpeg
+from doorbelld.camera import CameraError, CameraSettings, Shot, open_camera
+from doorbelld.camera.http import HttpCamera
+from tests.support import pictures, secure
+from tests.support.daemon import GUARD, eventually
+from tests.support.raw_camera import Asked, RawCamera, Script, answer
+from tests.support.web_camera import WebCamera
+
+PICTURE = pictures.jpeg(3)
+SHOWN = [pictures.jpeg(number) for number in range(16)]
+USUAL = CameraSettings()
+MULTIPART = "multipart/x-mixed-replace; boundary=part"
+
+
+def part(data: bytes, *headers: str, boundary: str = "--part") -> bytes:
+    lines = "".join(f"{each}\r\n" for each in headers)
+    return f"{boundary}\r\n{lines}\r\n".encode() + data + b"\r\n"
+
+
+def always(*pieces: bytes, kind: str = MULTIPART, more: str = "") -> Script:
+    """Answer with the first piece once, and then with the others for ever."""
+    first, *others = pieces
+
+    def script(_: Asked) -> Iterator[bytes]:
+        yield answer(first, kind, more=more)
+        yield from itertools.cycle(others)
+
+    return script
+
+
+def once(data: bytes) -> Script:
+    return lambda _: [data]
+
+
+@contextmanager
+def watching(
+    script: Script, settings: CameraSettings = USUAL
+) -> Iterator[tuple[RawCamera, HttpCamera]]:
+    with RawCamera(script) as server:
+        camera = HttpCamera(f"http://{server.address}/", settings)
+        try:
+            camera.open()
+            yield server, camera
+        finally:
+            camera.close()
+            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+
+
+def read(camera: HttpCamera) -> Shot:
+    """Return the next picture."""
+    found = eventually(lambda: [shot for shot in [camera.read(0.1)] if shot], "a picture")
+    return found[0]
+
+
+def play_until_fault(camera: HttpCamera) -> None:
+    """Read until it raises CameraError."""
+    camera.open()
+    eventually(lambda: camera.read(0.1) and False, "a fault")
+
+
+def fault(script: Script, user: str = "") -> str:
+    """Return why a camera does not play, with its own address left out."""
+    with RawCamera(script) as server:
+        camera = HttpCamera(f"http://{user}{server.address}/", CameraSettings())
+        with pytest.raises(CameraError) as caught:
+            play_until_fault(camera)
+        camera.close()
+        return str(caught.value).replace(server.address, "CAMERA")
+
+
+class TestStreams:
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            ["Content-Type: image/jpeg", f"Content-Length: {len(PICTURE)}"],
+            ["Content-Type: image/jpg"],
+            [f"Content-Type: image/jpeg;size={len(PICTURE)}"],
+            [],
+            ["Content-Type: image/jpeg", "Content-Length: 2147483647"],
+            ["Content-Length: -1"],
+            ["Content-Length: 1"],
+            ["X: y" * 20_000],
+        ],
+    )
+    def test_plays_whatever_its_parts_say(self, headers: list[str]) -> None:
+        with watching(always(b"", part(PICTURE, *headers))) as (_, camera):
+            assert read(camera).data == PICTURE
+            assert camera.invalid == 0
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            'multipart/x-mixed-replace; boundary="part"',
+            "multipart/x-mixed-replace; boundary=--part",
+            "multipart/x-mixed-replace; boundary=other",
+            "multipart/x-mixed-replace",
+            "MULTIPART/mixed",
+            "image/jpeg",
+            "video/x-motion-jpeg",
+            "application/octet-stream",
+            "",
+        ],
+    )
+    def test_plays_whatever_it_says_that_it_is(self, kind: str) -> None:
+        with watching(always(b"", part(PICTURE), kind=kind)) as (_, camera):
+            assert read(camera).data == PICTURE
+
+    def test_plays_without_a_boundary_before_the_first_part(self) -> None:
+        first = b"Content-Type: image/jpeg\r\n\r\n" + PICTURE
+        with watching(always(first, b"\r\n--part\r\n\r\n" + SHOWN[4])) as (_, camera):
+            eventually(lambda: read(camera).data == SHOWN[4], "the next")
+
+    def test_plays_pictures_one_behind_the_other_of_any_type(self) -> None:
+        with watching(always(PICTURE, PICTURE, kind="text/plain")) as (_, camera):
+            assert read(camera).data == PICTURE
+
+    def test_leaves_out_parts_that_are_no_pictures(self) -> None:
+        parts = part(b"temperature=21", "Content-Type: text/plain") + part(PICTURE)
+        with watching(always(b"", parts)) as (_, camera):
+            assert read(camera).data == PICTURE
+            assert camera.invalid == 0
+
+    def test_plays_chunks_of_any_size(self) -> None:
+        data = part(PICTURE)
+        chunks = b"".join(b"%x;x=y\r\n%b\r\n" % (1, data[i : i + 1]) for i in range(len(data)))
+        more = "Transfer-Encoding: chunked\r\n"
+        with watching(always(b"", chunks, more=more)) as (_, camera):
+            assert read(camera).data == PICTURE
+
+    def test_keeps_only_the_newest_picture_for_a_slow_reader(self) -> None:
+        with WebCamera(SHOWN, framerate=100) as web:
+            camera = HttpCamera(f"http://{web.address}/", CameraSettings())
+            camera.open()
+            first = read(camera)
+            time.sleep(1)
+            second = read(camera)
+            camera.close()
+        assert second.captured_at - first.captured_at > 0.5
+        assert first.data in SHOWN
+
+    def test_counts_a_picture_that_breaks_off(self) -> None:
+        with watching(always(b"", part(PICTURE[:200]), part(SHOWN[1]))) as (_, camera):
+            assert read(camera).data == SHOWN[1]
+            assert camera.invalid >= 1
+
+    def test_says_that_the_stream_has_ended(self) -> None:
+        script = once(answer(part(PICTURE), MULTIPART))
+        assert fault(script) == "http://CAMERA has stopped sending pictures"
+
+    def test_want_of_memory_is_told_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        with watching(always(b"", part(PICTURE))) as (_, camera):
+            read(camera)
+            with monkeypatch.context() as patch:
+
+                def feed(*_: object) -> list[bytes]:
+                    raise MemoryError
+
+                patch.setattr(jpeg.Splitter, "feed", feed)
+                with pytest.raises(MemoryError):
+                    eventually(lambda: camera.read(0.1) and False, "no memory")
+            while camera._has_no_memory:
+                camera._has_no_memory = False
+            assert read(camera).data == PICTURE
+
+
+class TestStills:
+    def test_are_asked_for_again_and_again_but_not_too_often(self) -> None:
+        numbers = itertools.cycle(SHOWN)
+        started = time.monotonic()
+        with watching(lambda _: [answer(next(numbers))]) as (server, camera):
+            found = [read(camera).data for _ in range(4)]
+            took = time.monotonic() - started
+            assert len(server.asked) <= took * 5 + 2
+        assert found == SHOWN[:4]
+
+    def test_come_on_one_connection_if_the_camera_keeps_it(self) -> None:
+        ports = set()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            answered = 0
+
+            def do_GET(self) -> None:
+                ports.add(self.client_address[1])
+                self.send_response(200)
+                self.send_header("Content-Type", "image/jpeg")
+                self.send_header("Content-Length", str(len(PICTURE)))
+                self.end_headers()
+                self.wfile.write(PICTURE)
+                self.answered += 1
+                self.close_connection = self.answered == 3
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+            thread.start()
+            url = f"http://127.0.0.1:{server.server_address[1]}/"
+            camera = HttpCamera(url, CameraSettings())
+            camera.open()
+            for _ in range(5):
+                assert read(camera).data == PICTURE
+            camera.close()
+            server.shutdown()
+            thread.join()
+        assert len(ports) == 2, "and a connection that it has closed is made again"
+
+    def test_as_slow_as_is_asked(self) -> None:
+        settings = CameraSettings(framerate=0.1)
+        with watching(once(answer(PICTURE)), settings) as (server, camera):
+            read(camera)
+            assert camera.read(1) is None
+            assert len(server.asked) == 1
+
+
+def guarded(check: str) -> Script:
+    """Let in whoever shows what matches ``check``."""
+
+    def script(asked: Asked) -> Iterable[bytes]:
+        if re.fullmatch(check, asked.header("Authorization")):
+            return [answer(PICTURE)]
+        more = 'WWW-Authenticate: Basic realm="camera"\r\n'
+        return [answer(b"", "", "401 Unauthorized", more)]
+
+    return script
+
+
+def digest_guard(asked: Asked) -> Iterable[bytes]:
+    """Let in whoever shows anton's password, sesame, by Digest; each number of use once."""
+    shown = dict(re.findall(r'(\w+)="?([^",]+)"?', asked.header("Authorization")))
+    if shown:
+        ha1 = md5(b"anton:camera:ses@me").hexdigest()  # noqa: S324
+        ha2 = md5(f"GET:{asked.path}".encode()).hexdigest()  # noqa: S324
+        middle = f"{shown['nonce']}:{shown['nc']}:{shown['cnonce']}:auth"
+        expected = md5(f"{ha1}:{middle}:{ha2}".encode()).hexdigest()  # noqa: S324
+        if shown["response"] == expected and shown["uri"] == asked.path:
+            return [answer(PICTURE)]
+    challenge = 'WWW-Authenticate: Digest realm="camera", nonce="abc", qop="auth", algorithm=MD5'
+    return [answer(b"", "", "401 Unauthorized", f"{challenge}\r\n")]
+
+
+class TestPasswords:
+    def test_is_shown_when_it_is_asked_for_and_not_before(self) -> None:
+        basic = base64.b64encode("anton:ses@mé".encode()).decode()
+        with RawCamera(guarded(f"Basic {basic}")) as server:
+            url = f"http://anton:ses%40m%C3%A9@{server.address}/"
+            camera = HttpCamera(url, CameraSettings())
+            camera.open()
+            assert read(camera).data == PICTURE
+            camera.close()
+            assert server.asked[0].header("Authorization") == ""
+
+    def test_digest(self) -> None:
+        with RawCamera(digest_guard) as server:
+            url = f"http://anton:ses%40me@{server.address}/cgi?a=b&c=d"
+            camera = HttpCamera(url, CameraSettings())
+            camera.open()
+            for _ in range(3):
+                assert read(camera).data == PICTURE
+            camera.close()
+            assert not any(each.header("Authorization").startswith("B") for each in server.asked)
+
+    def test_wrong_and_missing_ones_are_told(self) -> None:
+        wrong = "http://CAMERA refuses the user name or the password"
+        assert fault(guarded("right"), user="anton:wrong@") == wrong
+        assert fault(digest_guard, user="anton:wrong@") == wrong
+        missing = "http://CAMERA asks for a user name and a password: http://USER:PASSWORD@..."
+        assert fault(guarded("right")) == missing
+
+    @pytest.mark.parametrize(
+        "challenge", ["Digest", "Digest x", 'Digest realm="a', "Digest " + "," * 60_000, "", "X y"]
+    )
+    def test_a_challenge_of_any_kind_is_survived(self, challenge: str) -> None:
+        more = f"WWW-Authenticate: {challenge}\r\n"
+        script = once(answer(b"", "", "401 Unauthorized", more))
+        assert "CAMERA" in fault(script, user="anton:sesame@")
+
+
+class TestRedirects:
+    def test_on_the_same_camera_is_followed(self) -> None:
+        def script(asked: Asked) -> Iterable[bytes]:
+            if asked.path == "/there?a=b":
+                return [answer(PICTURE)]
+            return [answer(b"", "", "302 Found", "Location: there?a=b\r\n")]
+
+        with watching(script) as (_, camera):
+            assert read(camera).data == PICTURE
+
+    @pytest.mark.parametrize(
+        ("location", "place"),
+        [
+            ("http://other.example/a?secret", "http://other.example"),
+            ("http://user:secret@169.254.169.254/latest", "http://169.254.169.254"),
+            ("//other.example/a", "http://other.example"),
+            ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+            ("https://127.0.0.1/secret", "https://127.0.0.1"),
+            ("file:///etc/passwd", "file://"),
+            ("rtsp://127.0.0.1/x", "rtsp://127.0.0.1"),
+            ("http://a\x1b2Jb/", "http://a?2Jb"),
+        ],
+    )
+    def test_to_another_place_is_not(self, location: str, place: str) -> None:
+        script = once(answer(b"", "", "302 Found", f"Location: {location}\r\n"))
+        said = fault(script)
+        assert said == (
+            f"http://CAMERA sends us to {place}, which is not followed;"
+            " if that is the camera, name it as the source"
+        )
+
+    @pytest.mark.parametrize(
+        "location", ["/", "", "?a", "http://[", "http://a\x1b[2Jb/", "//a:b/", "/" + "a" * 60_000]
+    )
+    def test_without_an_end_are_given_up(self, location: str) -> None:
+        asked = []
+
+        def script(request: Asked) -> Iterable[bytes]:
+            asked.append(request)
+            return [answer(b"", "", "301 Moved", f"Location: {location}\r\n")]
+
+        assert "CAMERA" in fault(script)
+        assert len(asked) <= 5
+
+
+class TestFaults:
+    @pytest.mark.parametrize(
+        ("status", "said"),
+        [
+            ("404 Not Found", "has nothing at this path (status 404)"),
+            ("403 Forbidden", "refuses us (status 403)"),
+            ("503 Busy", "is busy (status 503)"),
+            ("500 \x1b[2J", "answers with the status 500"),
+            ("204 No Content", "answers with the status 204"),
+        ],
+    )
+    def test_of_the_answer(self, status: str, said: str) -> None:
+        assert fault(once(answer(b"", "", status))) == f"http://CAMERA {said}"
+
+    @pytest.mark.parametrize(
+        ("kind", "body", "said"),
+        [
+            ("text/html; charset=utf-8", b"<html>", "has a web page at this path"),
+            ("application/vnd.apple.mpegurl", b"#EXTM3U", "has a playlist at this path"),
+            ("audio/x-mpegurl", b"", "has a playlist at this path"),
+            ("application/dash+xml", b"<MPD>", "has a playlist at this path"),
+            ("application/sdp", b"v=0", "has a playlist at this path"),
+            ("application/octet-stream", b"#EXTM3U\nfile:///etc/passwd", "has a playlist"),
+            ("", b"#EXTM3U\n", "has a playlist at this path"),
+            ("video/mp4", b"\0\0\0 ftyp", "sends video/mp4; only JPEG pictures are taken"),
+            ("image/png", b"\x89PNG", "sends image/png; only JPEG pictures are taken"),
+            ("x\x1b[2J/y", b"", "sends something else; only JPEG pictures are taken"),
+            ("image/jpeg", b"", "has sent no whole JPEG picture"),
+            ("image/jpeg", PICTURE[:-2], "has sent no whole JPEG picture"),
+            ("", b"ffconcat version 1.0\nfile x", "has sent no whole JPEG picture"),
+        ],
+    )
+    def test_of_what_is_no_camera(self, kind: str, body: bytes, said: str) -> None:
+        assert fault(once(answer(body, kind))).startswith(f"http://CAMERA {said}")
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"\xff\xd8\xff\xe0",
+            b"SSH-2.0-x\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+            b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+        ],
+    )
+    def test_of_what_does_not_speak_http(self, data: bytes) -> None:
+        said = "Cannot get pictures from http://CAMERA: it does not speak HTTP"
+        assert fault(once(data)) == said
+
+    @pytest.mark.parametrize(
+        ("host", "why"),
+        [("127.0.0.1:1", "nothing listens there"), ("camera.invalid", "its name is not found")],
+    )
+    def test_of_a_host_that_is_not_there(self, host: str, why: str) -> None:
+        camera = HttpCamera(f"http://anton:sesame@{host}/secret", CameraSettings())
+        with pytest.raises(CameraError, match=f"^Cannot get pictures from http://{host}: {why}$"):
+            play_until_fault(camera)
+        camera.close()
+
+    def test_of_a_host_that_does_not_answer(self) -> None:
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as other:
+            other.connect(server.getsockname())  # The only place there is.
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            camera = HttpCamera(url, CameraSettings(stall_timeout=0.5))
+            with pytest.raises(CameraError, match=r": it does not answer$"):
+                play_until_fault(camera)
+            camera.close()
+
+    def test_out_of_threads(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def start(_: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(CameraError, match="out of threads"):
+            HttpCamera("http://127.0.0.1:1/", CameraSettings()).open()
+
+    def test_its_name_tells_no_secret(self) -> None:
+        camera = HttpCamera("https://u:p@ss@[fe80::1]:444/live?x=y#z", CameraSettings())
+        assert camera.name == "https://[fe80::1]:444"
+        camera.close()
+
+
+class TestTls:
+    def test_is_trusted_by_its_certificate_alone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pair = secure.make_pair(tmp_path)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pair.certificate, pair.key)
+        with RawCamera(once(answer(PICTURE)), context) as server:
+            url = f"https://{server.address}/"
+            with pytest.raises(CameraError, match=r"its certificate is not trusted \(self"):
+                open_camera(url, CameraSettings())
+            monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
+            camera = HttpCamera(url, CameraSettings())
+            camera.open()
+            assert read(camera).data == PICTURE
+            camera.close()
+
+    @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
+    def test_a_camera_without_it_is_told(self, data: bytes) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            camera = HttpCamera(f"https://127.0.0.1:{server.getsockname()[1]}/", USUAL)
+            camera._thread.start()
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(data)
+            with pytest.raises(CameraError, match=r": it does not speak (TLS|HTTP)$"):
+                eventually(lambda: camera.read(0.1) and False, "a fault")
+            camera.close()
+
+
+class TestBounds:
+    """What a camera sends is bounded, and a close does not wait for it."""
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            always(b"", bytes(1 << 16)),
+            always(b"", b"\xff" * (1 << 16)),
+            always(b"\xff\xd8", b"\xff" * (1 << 16)),
+            always(PICTURE[:200], bytes(1 << 16)),
+            always(b"", b"--part\r\nX: " + b"y" * (1 << 16)),
+        ],
+        ids=["zeros", "fill", "fill in a picture", "one picture", "headers"],
+    )
+    def test_without_a_picture_it_is_given_up(self, script: Script) -> None:
+        assert fault(script) == "http://CAMERA has sent 32 MB without a picture"
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            lambda _: itertools.chain([b"HTTP/1.1 200 OK\r\n"], itertools.repeat(b"X")),
+            lambda _: itertools.repeat(b"HTTP/1.1 100 Continue\r\n\r\n"),
+            always(b"", b"0" * 10_000, more="Transfer-Encoding: chunked\r\n"),
+            always(
+                b"", b"1;" + b"x" * 60_000 + b"\r\nx\r\n", more="Transfer-Encoding: chunked\r\n"
+            ),
+            always(b"0\r\n", b"X: y\r\n", more="Transfer-Encoding: chunked\r\n"),
+        ],
+        ids=["header", "continue", "chunk size", "chunk extension", "trailer"],
+    )
+    def test_what_never_ends_is_cut_off_by_close(self, script: Script) -> None:
+        with RawCamera(script) as server:
+            camera = HttpCamera(f"http://{server.address}/", CameraSettings())
+            camera._thread.start()
+            eventually(lambda: server.asked, "a request")
+            camera.close()
+            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_silence_is_cut_off_by_close(self, scheme: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"{scheme}://127.0.0.1:{server.getsockname()[1]}/"
+            camera = HttpCamera(url, CameraSettings(stall_timeout=60))
+            camera.open()
+            connection, _ = server.accept()
+            with connection:
+                assert connection.recv(1)
+                assert camera.read(0.01) is None
+                camera.close()
+                assert not camera._thread.is_alive()
+
+    def test_close_comes_before_the_connection(self) -> None:
+        with RawCamera(once(answer(PICTURE))) as server:
+            camera = HttpCamera(f"http://{server.address}/", CameraSettings())
+            camera._closing.set()
+            with pytest.raises(CameraError, match="was closed"):
+                camera._connect(urlsplit(camera._url))
+            camera._hang_up()
+
+    def test_a_picture_of_100_mb_is_dropped(self) -> None:
+        def script(_: Asked) -> Iterator[bytes]:
+            yield answer(PICTURE[:-2])
+            yield from itertools.repeat(bytes(1 << 20), 100)
+            yield PICTURE[-2:]
+
+        with RawCamera(script) as server:
+            camera = HttpCamera(f"http://{server.address}/", CameraSettings())
+            with pytest.raises(CameraError, match="has sent 32 MB without a picture"):
+                play_until_fault(camera)
+            camera.close()
+            assert camera.invalid == 1
+
+
+def test_is_turned_if_asked_for() -> None:
+    with RawCamera(once(answer(PICTURE))) as server:
+        camera = open_camera(f"http://{server.address}/", CameraSettings(rotation=90))
+        found = eventually(lambda: camera.read(GUARD), "a picture")
+        camera.close()
+    assert jpeg.size(found.data) == (48, 64)
