@@ -26,7 +26,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import NoReturn
 
-from doorbelld import __version__, assets, config, interfaces, listeners, systemd, tls
+from doorbelld import __version__, assets, config, interfaces, listeners, room, systemd, tls
 from doorbelld.access import Access
 from doorbelld.broadcast import Broadcaster
 from doorbelld.camera import CameraSettings, open_camera, time_to_start
@@ -101,6 +101,7 @@ class Daemon:
         watching would see nothing.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
+        room.use_sparingly()
         wakeup = _catch_signals()
         code = self._wait(wakeup) if self._start() else 1
         signal.set_wakeup_fd(-1)  # From here on signals change nothing.

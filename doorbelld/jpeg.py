@@ -46,8 +46,8 @@ _EOI = b"\xff\xd9"
 _READY_CARD = resources.files("doorbelld").joinpath("placeholder.jpg").read_bytes()
 """Read at once: when it is needed, there may be neither memory nor a file descriptor."""
 
-_ROOM_FOR_OPENCV = 300 * 2**20
-"""Bytes of address space that OpenCV needs, with numpy and with pictures to work on."""
+_ROOM_FOR_OPENCV = 250 * 2**20
+"""Bytes of address space: its libraries and those of numpy take 225 MB before it does anything."""
 
 _BACKGROUND = (30, 24, 22)
 _BRIGHT = (235, 235, 235)

@@ -1,4 +1,4 @@
-"""Room: the memory that the limits of this process leave, before a library asks for it."""
+"""Room: the memory that the limit of this process leaves, before a library asks for it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 _MB = 2**20
-
-_LIMITS = (
-    (resource.RLIMIT_AS, "VmSize:", "ulimit -v"),
-    (resource.RLIMIT_DATA, "VmData:", "ulimit -d"),
-)
-"""Each limit, the line of /proc/self/status that counts against it, and how a shell sets it."""
+_M_ARENA_MAX = -8  # of malloc.h
 
 
 class NoRoomError(ImportError):
@@ -20,23 +15,35 @@ class NoRoomError(ImportError):
 
 
 def make_sure_of(needed: int, what: str) -> None:
-    """Raise NoRoomError if a limit leaves less than ``needed`` bytes for the library ``what``."""
-    for limit, line, command in _LIMITS:
-        allowed, _ = resource.getrlimit(limit)
-        if allowed == resource.RLIM_INFINITY:
-            continue
-        left = allowed - _used(line)
-        if left < needed:
-            raise NoRoomError(
-                f"the memory limit ({command}) leaves {max(left, 0) // _MB} MB for {what},"
-                f" which takes {needed // _MB} MB"
-            )
+    """Raise NoRoomError if less than ``needed`` bytes of address space are left for ``what``."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if allowed == resource.RLIM_INFINITY:
+        return
+    left = max(allowed - _used(), 0)
+    if left < needed:
+        raise NoRoomError(
+            f"the memory limit (ulimit -v) leaves {left // _MB} MB for {what},"
+            f" which takes {needed // _MB} MB"
+        )
 
 
-def _used(line: str) -> int:
-    """Return how many bytes the kernel counts, 0 where it cannot be read."""
-    with suppress(OSError, StopIteration):
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        found = next(each for each in status.splitlines() if each.startswith(line))
-        return int(found.split()[1]) * 1024
+def use_sparingly() -> None:
+    """Let all threads allocate from one place where address space is limited; before they start.
+
+    Otherwise glibc reserves 128 MB for a moment, and 64 MB for good, at the first allocation of
+    each thread, and the next thread may not start.
+    """
+    if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
+        return
+    import ctypes  # It takes memory, and hardly anybody sets such a limit.
+
+    with suppress(OSError, AttributeError):  # Another C library may not have it.
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def _used() -> int:
+    """Return how many bytes of address space this process has taken, 0 where that is unknown."""
+    with suppress(OSError):
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[0]
+        return int(pages) * resource.getpagesize()
     return 0

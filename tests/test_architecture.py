@@ -22,7 +22,7 @@ IMPORTS = {
     ),
     "doorbelld.daemon": (
         "doorbelld access assets broadcast camera capture config embedding handover httpd"
-        " interfaces listeners login settings systemd tls wakeup"
+        " interfaces listeners login room settings systemd tls wakeup"
     ),
     # The commands.
     "doorbelld.certificate": "access interfaces owner",
