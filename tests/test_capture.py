@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from doorbelld import capture
+from doorbelld import jpeg as product
 from doorbelld.camera import CameraError, Shot
 from doorbelld.capture import CaptureSettings, CaptureThread
 from doorbelld.frame import Frame
@@ -131,6 +132,66 @@ def test_while_the_camera_is_missing_its_reason_is_the_detail(studio: Studio) ->
     status = studio.thread.status()
     assert (status["state"], status["detail"]) == ("offline", "No camera found")
     assert (status["frames"], status["age_ms"], status["fps"]) == (0, None, 0.0)
+
+
+def test_the_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
+    settings = replace(studio.settings, stall_timeout=0.05, time_to_start=0.4)
+    studio.thread.reconfigure(settings)
+    studio.thread.start()
+    studio.wait_for_card()
+    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.4 s"
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_picture()
+    studio.wait_for_card()
+    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.05 s"
+
+
+def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bytes] = []
+    size = product.size
+
+    def look(data: bytes) -> tuple[int, int] | None:
+        looks.append(data)
+        return size(data)
+
+    monkeypatch.setattr(product, "size", look)
+    studio.thread.start()
+    for number in range(3):
+        studio.camera.script.put(jpeg(number))
+        studio.next_frame()
+    for _ in range(10):
+        assert studio.thread.status()["width"] == 64
+    assert looks == [jpeg(0), jpeg(1), jpeg(2)]
+
+
+def with_size(width: int, height: int) -> bytes:
+    at = jpeg(1).index(b"\xff\xc0") + 5
+    return jpeg(1)[:at] + bytes([*divmod(height, 256), *divmod(width, 256)]) + jpeg(1)[at + 4 :]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (b"\xff\xd8\xff\xd9", "a picture was damaged, or larger than 16 MB, and was left out"),
+        (with_size(64, 0), "a picture was damaged, or larger than 16 MB, and was left out"),
+        (with_size(10_000, 5_001), "a picture had more than 50 million pixels, and was left out"),
+        (jpeg(1) + bytes(1 << 24), "a picture was larger than 16 MB, and was left out"),
+        (
+            product.TooLargeError(),
+            "a picture had more than 12.6 million pixels, is not turned, and was left out",
+        ),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_is_left_out(
+    studio: Studio, caplog: pytest.LogCaptureFixture, step: bytes | Exception, said: str
+) -> None:
+    studio.thread.start()
+    for _ in range(3):
+        studio.camera.script.put(step)
+    studio.camera.script.put(with_size(10_000, 5_000))
+    assert studio.next_frame().data == with_size(10_000, 5_000)
+    assert caplog.messages.count(f"Scripted camera: {said}") == 1
+    assert (studio.thread.status()["invalid"], studio.thread.status()["frames"]) == (3, 1)
 
 
 def test_each_change_of_state_is_logged_once(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from doorbelld import jpeg
+from doorbelld import jpeg, markers
 from tests.support import make_placeholder, pictures
 from tests.support.daemon import ROOT
 
@@ -71,6 +71,63 @@ class TestSize:
     @given(st.integers(0, len(SMALL)))
     def test_of_a_part_is_right_or_none(self, cut: int) -> None:
         assert jpeg.size(SMALL[:cut]) in (None, (64, 48))
+
+
+def with_size(width: int, height: int, data: bytes = SMALL) -> bytes:
+    at = data.index(b"\xff\xc0") + 5
+    claimed = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return data[:at] + claimed + data[at + 4 :]
+
+
+def progressive(width: int, height: int) -> bytes:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+    return bytes(cv2.imencode(".jpg", np.zeros((height, width), np.uint8), options)[1])
+
+
+def with_byte(offset: int, value: int) -> bytes:
+    """Return a JPEG with one byte of its frame header changed."""
+    at = SMALL.index(b"\xff\xc0") + offset
+    return SMALL[:at] + bytes([value]) + SMALL[at + 1 :]
+
+
+def with_scans(count: int) -> bytes:
+    data = progressive(64, 48)
+    scans = count - data.count(b"\xff\xda")
+    return data[:-2] + b"\xff\xda\0\x08\x01\x01\0\0\0\x01\0" * scans + data[-2:]
+
+
+class TestBeforeDecoding:
+    def test_the_largest_picture_is_as_it_was_measured(self) -> None:
+        """More takes more memory than small machines have; fewer leaves out real cameras."""
+        assert 4056 * 3040 <= jpeg.MOST_PIXELS_DECODED < 13_000_000
+        assert 7680 * 4320 <= jpeg.MOST_PIXELS <= 50_000_000
+        assert jpeg.LARGEST == 16 * 1024 * 1024
+
+    @pytest.mark.parametrize("size", [(4096, 3073), (8000, 8000), (65535, 65535), (65535, 193)])
+    def test_too_many_pixels(self, size: tuple[int, int]) -> None:
+        with pytest.raises(jpeg.TooLargeError, match=f"{size[0]}x{size[1]}"):
+            markers.check_before_decoding(with_size(*size))
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            SMALL,
+            BIG,
+            with_thumbnail(BIG, SMALL),
+            with_scans(32),
+            progressive(640, 480),
+            pictures.jpeg(0, 4096, 3072),
+            SMALL[:2] + b"\xff\x01\xff\xff" + SMALL[2:],
+        ],
+    )
+    def test_what_cameras_make(self, data: bytes) -> None:
+        markers.check_before_decoding(data)
+
+    @pytest.mark.parametrize("data", [with_size(64, 0), with_size(8000, 8000), with_scans(100)])
+    def test_is_done(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cv2, "imdecode", None)
+        with pytest.raises(ValueError):  # noqa: PT011  # any of them
+            jpeg.reorient(data, 90, False, False, 80)
 
 
 class TestSplitter:
@@ -205,7 +262,7 @@ class TestPlaceholder:
         script = """
 import sys
 sys.modules["cv2"] = None
-from doorbelld import jpeg
+from doorbelld import jpeg, markers
 sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
 """
         done = subprocess.run(
@@ -222,8 +279,35 @@ sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
     def test_knowing_jpegs_needs_no_opencv(self) -> None:
         script = """
 import sys
-from doorbelld import jpeg
+from doorbelld import jpeg, markers
 jpeg.Splitter().feed(b"abc"), jpeg.size(b"abc"), jpeg.is_whole(b"abc")
 sys.exit("cv2" in sys.modules or "numpy" in sys.modules)
 """
         subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_size(64, 0),
+        with_size(0, 48),
+        with_size(4096, 3072),
+        with_byte(1, 0xC3),
+        with_byte(1, 0xC9),
+        with_byte(4, 12),
+        with_byte(9, 2),
+        with_byte(9, 5),
+        SMALL[:2] + pictures.jpeg(0, 640, 480)[2:-2] + SMALL[2:],
+        with_scans(33),
+        with_scans(10_000),
+        SMALL[:-2],
+        SMALL[:2] + b"junk" + SMALL[2:],
+        SMALL[:2] + b"\xff\xe0\0\2" * 3000 + SMALL[2:],
+        SMALL[: SMALL.index(b"\xff\xc0") + 6],
+        b"\xff\xd8\xff\xd9",
+        b"",
+    ],
+)
+def test_what_no_camera_makes_is_not_decoded(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # any of them
+        markers.check_before_decoding(data)

@@ -291,23 +291,6 @@ class TestVideo:
         with pytest.raises(CameraError, match="no video in"):
             open_camera(f"file:{__file__}", CameraSettings())
 
-    @pytest.mark.parametrize(
-        ("name", "text"),
-        [
-            ("list.m3u8", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
-            ("list.m3u", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
-            ("list.mp4", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
-            ("list.txt", "ffconcat version 1.0\nfile '{}'\n"),
-            ("list.ffconcat", "ffconcat version 1.0\nfile '{}'\n"),
-            ("list.sdp", "v=0\no=- 0 0 IN IP4 0\ns=-\nt=0 0\nm=video 5 RTP/AVP 26\n# {}\n"),
-        ],
-    )
-    def test_a_playlist_is_no_video(self, video: Path, name: str, text: str) -> None:
-        path = video.with_name(name)
-        path.write_text(text.format(video.name))
-        with pytest.raises(CameraError, match="no video in"):
-            open_camera(f"file:{path}", CameraSettings())
-
     def test_pictures_too_large_to_be_decoded_are_refused(
         self, video: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -457,3 +440,21 @@ for scheme in ("http", "https", "rtsp"):
         camera = NetworkCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())
         assert camera.name == "rtsp://[fe80::1]:554"
         camera.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+        ("list.m3u", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+        ("list.mp4", "#EXTM3U\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"),
+        ("list.txt", "ffconcat version 1.0\nfile '{}'\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile '{}'\n"),
+        ("list.sdp", "v=0\no=- 0 0 IN IP4 0\ns=-\nt=0 0\nm=video 5 RTP/AVP 26\n# {}\n"),
+    ],
+)
+def test_playlist_is_no_video(video: Path, name: str, text: str) -> None:
+    path = video.with_name(name)
+    path.write_text(text.format(video.name))
+    with pytest.raises(CameraError, match="no video in"):
+        open_camera(f"file:{path}", CameraSettings())
