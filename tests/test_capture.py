@@ -15,7 +15,7 @@ from doorbelld.camera import CameraError, Shot
 from doorbelld.capture import CaptureSettings, CaptureThread
 from doorbelld.frame import Frame
 from tests.support.daemon import GUARD, eventually
-from tests.support.pictures import jpeg
+from tests.support.pictures import claiming, jpeg
 
 
 @dataclass
@@ -164,17 +164,12 @@ def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.Mon
     assert looks == [jpeg(0), jpeg(1), jpeg(2)]
 
 
-def with_size(width: int, height: int) -> bytes:
-    at = jpeg(1).index(b"\xff\xc0") + 5
-    return jpeg(1)[:at] + bytes([*divmod(height, 256), *divmod(width, 256)]) + jpeg(1)[at + 4 :]
-
-
 @pytest.mark.parametrize(
     ("step", "said"),
     [
         (b"\xff\xd8\xff\xd9", "a picture was damaged, or larger than 16 MB, and was left out"),
-        (with_size(64, 0), "a picture was damaged, or larger than 16 MB, and was left out"),
-        (with_size(10_000, 5_001), "a picture had more than 50 million pixels, and was left out"),
+        (claiming(64, 0), "a picture was damaged, or larger than 16 MB, and was left out"),
+        (claiming(10_000, 5_001), "a picture had more than 50 million pixels, and was left out"),
         (jpeg(1) + bytes(1 << 24), "a picture was larger than 16 MB, and was left out"),
         (
             product.TooLargeError(),
@@ -188,8 +183,8 @@ def test_a_picture_that_cannot_be_shown_is_left_out(
     studio.thread.start()
     for _ in range(3):
         studio.camera.script.put(step)
-    studio.camera.script.put(with_size(10_000, 5_000))
-    assert studio.next_frame().data == with_size(10_000, 5_000)
+    studio.camera.script.put(claiming(10_000, 5_000))
+    assert studio.next_frame().data == claiming(10_000, 5_000)
     assert caplog.messages.count(f"Scripted camera: {said}") == 1
     assert (studio.thread.status()["invalid"], studio.thread.status()["frames"]) == (3, 1)
 

@@ -73,12 +73,6 @@ class TestSize:
         assert jpeg.size(SMALL[:cut]) in (None, (64, 48))
 
 
-def with_size(width: int, height: int, data: bytes = SMALL) -> bytes:
-    at = data.index(b"\xff\xc0") + 5
-    claimed = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    return data[:at] + claimed + data[at + 4 :]
-
-
 def progressive(width: int, height: int) -> bytes:
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
     return bytes(cv2.imencode(".jpg", np.zeros((height, width), np.uint8), options)[1])
@@ -106,7 +100,7 @@ class TestBeforeDecoding:
     @pytest.mark.parametrize("size", [(4096, 3073), (8000, 8000), (65535, 65535), (65535, 193)])
     def test_too_many_pixels(self, size: tuple[int, int]) -> None:
         with pytest.raises(jpeg.TooLargeError, match=f"{size[0]}x{size[1]}"):
-            markers.check_before_decoding(with_size(*size))
+            markers.check_before_decoding(pictures.claiming(*size))
 
     @pytest.mark.parametrize(
         "data",
@@ -123,7 +117,9 @@ class TestBeforeDecoding:
     def test_what_cameras_make(self, data: bytes) -> None:
         markers.check_before_decoding(data)
 
-    @pytest.mark.parametrize("data", [with_size(64, 0), with_size(8000, 8000), with_scans(100)])
+    @pytest.mark.parametrize(
+        "data", [pictures.claiming(64, 0), pictures.claiming(8000, 8000), with_scans(100)]
+    )
     def test_is_done(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(cv2, "imdecode", None)
         with pytest.raises(ValueError):  # noqa: PT011  # any of them
@@ -289,9 +285,9 @@ sys.exit("cv2" in sys.modules or "numpy" in sys.modules)
 @pytest.mark.parametrize(
     "data",
     [
-        with_size(64, 0),
-        with_size(0, 48),
-        with_size(4096, 3072),
+        pictures.claiming(64, 0),
+        pictures.claiming(0, 48),
+        pictures.claiming(4096, 3072),
         with_byte(1, 0xC3),
         with_byte(1, 0xC9),
         with_byte(4, 12),

@@ -51,7 +51,9 @@ _FAULTS = {
     404: "has nothing at this path (status 404)",
     503: "is busy (status 503)",
 }
-_NO_PASSWORD = "asks for a user name and a password: http://USER:PASSWORD@..."
+_NO_PASSWORD = (
+    "asks for a user name and a password; the source must be ...://USER:PASSWORD@HOST/..."
+)
 _WEB_PAGE = "has a web page at this path; the path of the picture itself is needed"
 _NO_PLAYLISTS = "has a playlist at this path; playlists are not followed"
 

@@ -283,8 +283,8 @@ class TestPasswords:
         wrong = "http://CAMERA refuses the user name or the password"
         assert fault(guarded("right"), user="anton:wrong@") == wrong
         assert fault(digest_guard, user="anton:wrong@") == wrong
-        missing = "http://CAMERA asks for a user name and a password: http://USER:PASSWORD@..."
-        assert fault(guarded("right")) == missing
+        missing = "http://CAMERA asks for a user name and a password; the source must be"
+        assert fault(guarded("right")).startswith(missing)
 
     @pytest.mark.parametrize(
         "challenge", ["Digest", "Digest x", 'Digest realm="a', "Digest " + "," * 60_000, "", "X y"]

@@ -309,3 +309,36 @@ class TestPipe:
             assert [shot.data for shot in take(camera, 1)] == [FOUR[2]]
         assert camera.invalid == 1
         camera.close()
+
+
+@pytest.mark.parametrize("tail", [bytes(100), b"film", FOUR[1], b"\xff\xd8\xff\xe1\0"])
+def test_what_phones_put_behind_a_picture_is_cut_off(folder: Path, tail: bytes) -> None:
+    for path in folder.iterdir():
+        path.write_bytes(FOUR[0] + tail)
+    camera = open_camera(f"file:{folder}", FAST)
+    assert [shot.data for shot in take(camera, 3)] == [FOUR[0]] * 3
+    assert camera.invalid == 0
+    camera.close()
+
+
+def test_a_folder_may_hold_what_is_no_file_and_what_is_too_large(folder: Path) -> None:
+    os.mkfifo(folder / "0a.jpg")
+    (folder / "0b.jpg").mkdir()
+    (folder / "0c.jpg").write_bytes(FOUR[1][:-2])
+    os.truncate(folder / "0c.jpg", 1 << 40)
+    camera = open_camera(f"file:{folder}", FAST)
+    assert [shot.data for shot in take(camera, 4)] == FOUR
+    assert camera.invalid == 1
+    camera.close()
+
+
+def test_a_file_without_an_end_and_without_a_picture_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "endless.mjpeg"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(CameraError, match=r"has 32 MB without a JPEG picture$"):
+        open_camera(f"file:{path}", CameraSettings())
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    with pytest.raises(CameraError, match=r"has 32 MB without a JPEG picture$"):
+        open_camera(f"file:{path}", CameraSettings())

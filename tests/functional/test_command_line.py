@@ -14,7 +14,7 @@ import pytest
 
 from doorbelld import __version__
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
-from tests.support.pictures import jpeg
+from tests.support.pictures import claiming, jpeg
 from tests.support.systemd import service
 from tests.support.web_camera import WebCamera
 
@@ -146,6 +146,25 @@ def test_check_of_a_camera_that_is_silent(tmp_path: Path) -> None:
         done = check(f"camera.source=file:{path}", "camera.stall_timeout=0.5")
     assert (done.returncode, done.stderr) == (1, "")
     assert re.search(r"\nFound .*, but no picture: .* 0\.5 s\.\n", done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("rotation", "data", "why"),
+    [
+        (90, claiming(8000, 8000), "more than 12.6 million pixels, which are not turned,"),
+        (0, claiming(8000, 8000), "more than 50 million pixels"),
+        (0, claiming(0, 0), "damaged pictures"),
+    ],
+)
+def test_check_of_a_camera_whose_pictures_are_left_out(
+    tmp_path: Path, rotation: int, data: bytes, why: str
+) -> None:
+    path = tmp_path / "camera.mjpeg"
+    path.write_bytes(data)
+    settings = f"camera.rotation={rotation}", "camera.stall_timeout=0.5"
+    done = check(f"camera.source=file:{path}", *settings)
+    assert done.returncode == 1
+    assert why in done.stdout
 
 
 def test_check_of_a_driver_that_fails_in_its_own_way(tmp_path: Path) -> None:

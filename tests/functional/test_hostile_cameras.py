@@ -20,7 +20,7 @@ from doorbelld.jpeg import MOST_PIXELS
 from tests.support import processes
 from tests.support.cards import SIZE, see
 from tests.support.daemon import Daemon, eventually
-from tests.support.pictures import jpeg, number_of
+from tests.support.pictures import claiming, jpeg, number_of
 from tests.support.pipe_camera import PipeCamera
 from tests.support.raw_camera import Asked, RawCamera, answer
 from tests.support.stream import Stream
@@ -40,13 +40,6 @@ NOT_TURNED = r"a picture had more than 12\.6 million pixels, is not turned, and 
 def large_jpeg(width: int, height: int, *options: int) -> bytes:
     image = np.full((height, width), 90, np.uint8)
     return bytes(cv2.imencode(".jpg", image, options)[1])
-
-
-def with_size(data: bytes, width: int, height: int) -> bytes:
-    """Return a JPEG that claims another size than it has."""
-    at = data.index(b"\xff\xc0") + 5
-    claimed = height.to_bytes(2, "big") + width.to_bytes(2, "big")
-    return data[:at] + claimed + data[at + 4 :]
 
 
 def bomb(scans: int) -> bytes:
@@ -78,10 +71,10 @@ LARGE = {
     ),
     "just too many": (large_jpeg(4096, 3073), NOT_TURNED),
     "most pixels there can be": (
-        with_size(jpeg(1), 65535, 65535),
+        claiming(65535, 65535),
         "a picture had more than 50 million pixels, and|12.6 million pixels",
     ),
-    "a claim": (with_size(jpeg(1), 4096, 3072), "a picture was damaged"),
+    "a claim": (claiming(4096, 3072), "a picture was damaged"),
     "many scans": (bomb(5000), "a picture was damaged"),
     "two headers": (jpeg(1)[:2] + jpeg(1, 640, 480)[2:-2] + jpeg(1)[2:], "a picture was damaged"),
 }
@@ -119,11 +112,11 @@ def test_picture_of_many_pixels_is_not_shown_either(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     daemon.start({**SIZE, "camera.source": pipe_camera.source})
-    most = with_size(jpeg(1), 10_000, MOST_PIXELS // 10_000)
+    most = claiming(10_000, MOST_PIXELS // 10_000)
     with Stream(daemon) as stream:
         pipe_camera.show(most)
         see(stream, most)
-        pipe_camera.show(with_size(jpeg(1), 10_000, MOST_PIXELS // 10_000 + 1))
+        pipe_camera.show(claiming(10_000, MOST_PIXELS // 10_000 + 1))
         daemon.wait_for_log("a picture had more than 50 million pixels, and was left out")
         pipe_camera.show(jpeg(2))
         assert stream.part().body == jpeg(2)

@@ -40,3 +40,11 @@ def huge_jpeg(megabytes: int, number: int = 0) -> bytes:
     """Return a JPEG of so many megabytes, most of them zeros that no decoder needs."""
     small = jpeg(number)
     return small[:-2] + bytes(megabytes * 1024 * 1024 - len(small)) + small[-2:]
+
+
+def claiming(width: int, height: int, data: bytes = b"") -> bytes:
+    """Return a JPEG that claims another size than it has."""
+    data = data or jpeg(1)
+    at = data.index(b"\xff\xc0") + 5
+    claimed = height.to_bytes(2, "big") + width.to_bytes(2, "big")
+    return data[:at] + claimed + data[at + 4 :]
