@@ -162,6 +162,14 @@ class TestSplitter:
         assert data.count(b"\xff\xda") > 1
         assert split(data + SMALL, 1000) == ([data, SMALL], 0)
 
+    def test_more_segments_than_any_picture_has_are_no_picture(self) -> None:
+        many = SMALL[:2] + b"\xff\xe0\0\2" * markers.MOST_SEGMENTS + SMALL[2:]
+        assert split(many + OTHER, 1000) == ([OTHER], 1)
+        assert jpeg.size(many) is None
+        fewer = SMALL[:2] + b"\xff\xe0\0\2" * 1000 + SMALL[2:]
+        assert split(fewer + OTHER, 1000) == ([fewer, OTHER], 0)
+        assert jpeg.size(fewer) == (64, 48)
+
     def test_restart_markers_are_data(self) -> None:
         options = [cv2.IMWRITE_JPEG_RST_INTERVAL, 1]
         data = bytes(cv2.imencode(".jpg", decode(BIG), options)[1])
