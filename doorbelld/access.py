@@ -38,7 +38,21 @@ _LEAST_PREFIX = {4: 8, 6: 32}
 _FRESH = 5.0
 """Seconds for which the interfaces' addresses count as known."""
 
+_GRACE = 6.0
+"""Seconds for which a network still counts after its address is gone. DHCP may take an address
+away and give the same one back a moment later; nobody should lose the stream for that."""
+
+_PRIVATE_ZONES = (
+    *(".local", ".localhost", ".lan", ".home", ".home.arpa"),
+    *(".internal", ".intranet", ".localdomain"),
+)
+"""Domains that only a local network can answer for: reserved by RFC 6762 and RFC 8375, or kept
+out of the public DNS. So no web site can be there, and none can point such a name at this
+machine. Not «fritz.box», for example: .box is a public domain, and anyone can register there."""
+
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))?")
+_LONGEST_NAME = 253
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _RESOLVER = Path("/etc/resolv.conf")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -47,8 +61,8 @@ class Access:
     """Decides by the configuration: lists of texts as settings.py describes them.
 
     ``networks`` and ``trusted_proxies`` are networks, where «lan» and «any» stand for
-    several; ``hosts`` are names; ``embed`` are origins. ``own`` returns the addresses of this
-    machine's interfaces.
+    several; ``hosts`` are names, addresses, and domains such as «*.lan»; ``embed`` are origins.
+    ``own`` returns the addresses of this machine's interfaces.
     """
 
     def __init__(
@@ -61,26 +75,35 @@ class Access:
         own: Callable[[], Iterable[interfaces.Interface]] = interfaces.addresses,
     ) -> None:
         self.embed = tuple(embed)
+        self.has_proxies = bool(trusted_proxies)
+        self.has_hosts = bool(hosts)
         self._networks = _networks(networks)
         self._proxies = _networks(trusted_proxies)
         self._with_own = "lan" in networks
         self._proxies_with_own = "lan" in trusted_proxies
-        self._hosts = frozenset(host.lower() for host in hosts)
+        lower = [host.lower() for host in hosts]
+        self._hosts = frozenset(host for host in lower if not host.startswith("*"))
+        self._domains = tuple(host[1:] for host in lower if host.startswith("*"))
         self._own = own
-        self._own_networks: list[Network] = []
+        self._own_networks: dict[Network, float] = {}  # and when each was last seen
+        self._own_addresses: frozenset[Address] = frozenset()
         self._own_known_until = 0.0
+        self._has_lost = False
+
+    def trusts(self, peer: str) -> bool:
+        """Tell whether the peer of a connection is a trusted proxy."""
+        return self._is_proxy(to_address(peer))
 
     def client(self, peer: str, forwarded: str) -> str:
         """Return the address of who is asking, as text.
 
-        That is the peer of the connection; if it is a trusted proxy, the last address in its
-        X-Forwarded-For (``forwarded``) that is not one too. Raises ValueError where a proxy
-        tells what is no address.
+        That is the peer of the connection. If it is a trusted proxy, it is the last address in
+        ``forwarded``, its X-Forwarded-For, that is not a trusted proxy too; the first if all are.
+        Raises ValueError where a trusted proxy gives no address there.
         """
-        client = to_address(peer)
-        if not self._is_proxy(client):
+        if not self.trusts(peer):
             return peer
-        for text in reversed(forwarded.split(",") if forwarded.strip() else []):
+        for text in reversed(forwarded.split(",")):
             match = _HOST.fullmatch(text.strip())
             # An IPv6 address may come without the brackets, and then with no port.
             bare = (match[1] or match[2]) if match else text.strip()
@@ -95,29 +118,36 @@ class Access:
 
     def answers_to(self, host: str) -> bool:
         """Tell whether the name in a Host header (or URL) is one of ours, at whatever port."""
-        match = _HOST.fullmatch(host)
-        if not match:
-            return False
-        if match[1]:
-            return True  # An address is never somebody else's name.
-        name = match[2].lower().removesuffix(".")
-        with suppress(ValueError):
-            ipaddress.IPv4Address(name)
-            return True
-        return (
-            name == "localhost"
-            or name.endswith(".local")
-            or name in self._hosts
+        name = bare_name(host)
+        return bool(name) and (
+            is_address(name)  # An address is never somebody else's name.
+            or self._is_configured(name)
             or name in own_names()
+            or _is_private(name)
         )
+
+    def is_own(self, peer: str) -> bool:
+        """Tell whether the peer of a connection is on this machine."""
+        address = to_address(peer)
+        return address.is_loopback or address in self._find_own_addresses()
+
+    def is_direct(self, host: str, peer: str) -> bool:
+        """Tell whether ``host`` may be what a client asks for that is itself the ``peer``.
+
+        Otherwise something in between hides the client: a proxy on this machine that passes on
+        its client's Host, or a router that forwards a port under an address of its own.
+        """
+        name, address = bare_name(host), to_address(peer)
+        asked = _address_in(name)
+        if not self.is_own(peer):
+            return asked is None or str(asked) in self._hosts or self._may_be_here(asked, address)
+        if asked is not None:  # A client on this machine connects from the address it asks for.
+            return asked.is_loopback if address.is_loopback else asked == address
+        return name in own_names() or name.endswith((".local", ".localhost"))
 
     def embeds(self, origin: str) -> bool:
         """Tell whether a page of that origin may show the picture and read what we answer."""
         return origin in self.embed
-
-    def is_proxy(self, peer: str) -> bool:
-        """Tell whether the peer of a connection is a trusted proxy."""
-        return self._is_proxy(to_address(peer))
 
     def is_named(self, host: str) -> bool:
         """Tell whether a host is one of ``hosts``, or a name or address of this machine.
@@ -127,40 +157,104 @@ class Access:
         """
         name = bare_host(host)
         short = socket.gethostname().partition(".")[0].lower()
-        if name in self._hosts or name in own_names() or name == f"{short}.local":
+        if self._is_configured(name) or name in own_names() or name == f"{short}.local":
             return True
-        own = (each.ip for each in self._own())
-        return any(name == str(ip) for ip in own if not ip.is_loopback)
+        asked = _address_in(name)
+        return asked is not None and not asked.is_loopback and asked in self._find_own_addresses()
+
+    def reaches(self, interface: interfaces.Interface) -> bool:
+        """Tell whether anyone who could ask at that address of this machine would be let in."""
+        network = interface.network
+        same = (each for each in self._networks if each.version == network.version)
+        if any(each.overlaps(network) for each in same):
+            return True
+        is_alone = network.num_addresses == 1
+        return self._with_own and is_lan(network) and not is_alone
+
+    def has_lost_a_network(self) -> bool:
+        """Ask the kernel for the interfaces' networks; tell whether one has gone since then."""
+        self._look()
+        has_lost, self._has_lost = self._has_lost, False
+        return has_lost
+
+    def _look(self) -> None:
+        now, found = time.monotonic(), list(self._own())
+        seen: dict[Network, float] = {}
+        before = self._own_networks
+        if found:
+            seen = {each.network: now for each in found if is_lan(each.network)}
+            self._own_addresses = frozenset(each.ip for each in found)
+            kept = {network: at for network, at in before.items() if now - at < _GRACE}
+        else:  # The kernel could not be asked, for want of a descriptor.
+            kept = dict.fromkeys(before, now)
+        self._own_networks = {**kept, **seen}
+        self._has_lost |= not before.keys() <= self._own_networks.keys()
+        # Last, for other threads look meanwhile: better asked twice than told of none.
+        self._own_known_until = now + _FRESH
+
+    def _is_configured(self, name: str) -> bool:
+        return name in self._hosts or name.endswith(self._domains)
+
+    def _may_be_here(self, asked: Address, peer: Address) -> bool:
+        """Tell whether an address that ``peer`` asks for may lead here without hiding clients.
+
+        A client of the LAN asks for an address of the LAN. One with a public address of its own
+        was hidden by nobody.
+        """
+        return (
+            _is_in_any(asked, _LAN_NETWORKS)
+            or asked in self._find_own_addresses()
+            or self._is_in(asked, self._networks, self._with_own)
+            or not _is_in_any(peer, _LAN_NETWORKS)
+        )
 
     def _is_proxy(self, address: Address) -> bool:
         return self._is_in(address, self._proxies, self._proxies_with_own)
 
     def _is_in(self, address: Address, networks: Iterable[Network], with_own: bool) -> bool:
-        if any(address in network for network in networks):
+        if _is_in_any(address, networks):
             return True
-        return with_own and any(address in network for network in self._find_own())
+        return with_own and _is_in_any(address, self._find_own())
 
-    def _find_own(self) -> list[Network]:
+    def _find_own(self) -> Iterable[Network]:
         """Return the networks of the interfaces, asked of the kernel once in a while."""
-        now = time.monotonic()
-        if now >= self._own_known_until:
-            found = [
-                each.network
-                for each in self._own()
-                if each.network.prefixlen >= _LEAST_PREFIX[each.version]
-            ]
-            # None at all means that the kernel could not be asked, for want of a descriptor.
-            self._own_networks = found or self._own_networks
-            # Last, for other threads look meanwhile: better asked twice than told of none.
-            self._own_known_until = now + _FRESH
+        if time.monotonic() >= self._own_known_until:
+            self._look()
         return self._own_networks
+
+    def _find_own_addresses(self) -> frozenset[Address]:
+        self._find_own()
+        return self._own_addresses
+
+
+def bare_name(host: str) -> str:
+    """Return the name or address in a Host header, without its port; "" if it is neither."""
+    match = _HOST.fullmatch(host)
+    if not match:
+        return ""
+    if match[1]:
+        return match[1] if _address_in(match[1]) else ""
+    return match[2].lower().removesuffix(".")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an address."""
+    return _address_in(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text could be the name of a machine."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def own_names() -> set[str]:
-    """Return the names of this machine: its host name, and that in the LAN's own domains."""
+    """Return the names of this machine: its host name, and that in the LAN's own domains.
+
+    Asked each time, for a host name may be changed at any time.
+    """
     full = socket.gethostname().lower()
     short = full.partition(".")[0]
-    return {full, short, *(f"{short}.{domain}" for domain in _search_domains())}
+    return {full, short, "localhost", *(f"{short}.{domain}" for domain in _search_domains())}
 
 
 def origin(url: str) -> str:
@@ -209,6 +303,10 @@ def _search_domains() -> list[str]:
     return found
 
 
+def _is_in_any(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)
+
+
 def _networks(texts: Iterable[str]) -> list[Network]:
     found: list[str] = []
     for text in texts:
@@ -221,3 +319,26 @@ def to_address(text: str) -> Address:
     found = ipaddress.ip_address(text.partition("%")[0])
     mapped = getattr(found, "ipv4_mapped", None)
     return mapped or found
+
+
+_LAN_NETWORKS = _networks(LAN)
+
+
+def _is_private(name: str) -> bool:
+    """Tell whether a name is one that nobody can have on the internet.
+
+    A name without a dot is looked up in the local network, whose members may watch anyway.
+    """
+    zone = f".{name.partition('.')[2]}"
+    return is_name(name) if zone == "." else zone.endswith(_PRIVATE_ZONES)
+
+
+def is_lan(network: Network) -> bool:
+    """Tell whether the network of an interface can be a LAN, and not half the internet."""
+    return network.prefixlen >= _LEAST_PREFIX[network.version]
+
+
+def _address_in(name: str) -> Address | None:
+    with suppress(ValueError):
+        return None if "%" in name else to_address(name)
+    return None

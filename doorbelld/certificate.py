@@ -14,8 +14,8 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from doorbelld import interfaces
-from doorbelld.access import own_names
+from doorbelld import interfaces, mdns
+from doorbelld.access import is_address, own_names
 from doorbelld.owner import give_to_the_service
 
 _log = logging.getLogger(__name__)
@@ -70,9 +70,11 @@ def make_certificate(certificate: Path, key: Path, hosts: Iterable[str], *, forc
 def _places(hosts: Iterable[str]) -> Iterable[str]:
     """Yield all that a phone may call this machine by, as openssl writes it."""
     short = socket.gethostname().partition(".")[0].lower()
-    names = [short, f"{short}.local", *sorted(own_names()), "localhost", *hosts]
+    names = [short, f"{short}.local", mdns.local_name(), *sorted(own_names()), *hosts]
     for name in dict.fromkeys(names):
-        if re.fullmatch(r"[\w.-]+", name, re.ASCII):
+        if is_address(name):
+            yield f"IP:{name}"
+        elif re.fullmatch(r"[\w.-]+", name, re.ASCII):  # No browser takes a *.lan.
             yield f"DNS:{name}"
     for ip in dict.fromkeys(each.ip for each in interfaces.addresses()):
         if not (ip.version == 6 and ip.is_link_local):  # No browser takes these.

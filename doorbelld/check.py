@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterable
 
 from doorbelld import config, fault, jpeg
 from doorbelld.camera import (
@@ -25,13 +26,15 @@ def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def check(settings: Config, camera: CameraSettings) -> int:
-    """Print the effective configuration and try the camera.
+def check(settings: Config, camera: CameraSettings, doubts: Iterable[str]) -> int:
+    """Print the effective configuration and the ``doubts`` about it, and try the camera.
 
     Returns 0 when it delivers a picture and 1 when it does not.
     """
     _say(config.describe(settings))
     _say("")
+    for doubt in doubts:
+        _say(doubt)
     try:
         found = open_camera(settings.camera.source, camera)
     except CameraError as error:

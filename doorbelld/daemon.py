@@ -81,7 +81,7 @@ class Daemon:
             sockets,
             broadcaster=self._broadcaster,
             camera_status=self._capture.status,
-            access=_access(settings.access),
+            access=access_rules(settings.access),
             login=login,
             embedding=Embedding(_embed_key_path(settings.access)),
             assets=assets.load(settings.camera.name),
@@ -146,7 +146,8 @@ class Daemon:
             self._capture.look()
             if self._server.login.refresh():
                 self._let_in_anew()
-            if self._server.embedding.refresh():
+            # Both asked: each answers for what has changed since it was last asked.
+            if self._server.access.has_lost_a_network() | self._server.embedding.refresh():
                 self._server.dismiss_strangers()
             self._notifier.status(self._status())
             oldest = min(thread.beat for thread in threads)
@@ -193,7 +194,7 @@ class Daemon:
             header_timeout=settings.server.header_timeout,
             stall_timeout=settings.server.stall_timeout,
         )
-        self._server.access = _access(settings.access)
+        self._server.access = access_rules(settings.access)
         self._server.set_tls(context, hsts=settings.access.hsts)
         if self._server.embedding.path != _embed_key_path(settings.access):
             self._server.embedding = Embedding(_embed_key_path(settings.access))
@@ -249,7 +250,8 @@ def _capture_settings(section: CameraSection) -> CaptureSettings:
     )
 
 
-def _access(section: AccessSection) -> Access:
+def access_rules(section: AccessSection) -> Access:
+    """Return who may watch."""
     return Access(
         networks=section.networks,
         trusted_proxies=section.trusted_proxies,

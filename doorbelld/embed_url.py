@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from doorbelld import embedding, secretfile
-from doorbelld.status import urls
 
 _log = logging.getLogger(__name__)
 
 _PICTURES = ("video_feed", "snapshot.jpg")
 
 
-def embed_url(
-    path: Path, seal: bytes, listen: Sequence[tuple[str, int]], *, secure: bool, renew: bool
-) -> int:
+def embed_url(path: Path, seal: bytes, page: str, *, renew: bool) -> int:
     """Print the URLs of the picture with a token that the key in ``path`` signs.
 
-    ``seal`` stands for the password, b"" for none; ``listen`` is where the daemon is configured
-    to listen, ``secure`` whether over TLS. A missing key is made, and with ``renew`` a new one.
-    Returns 0, or 1 where it could not be done.
+    ``seal`` stands for the password, b"" for none; ``page`` is the URL of the page. A missing key
+    is made, and with ``renew`` a new one. Returns 0, or 1 where it could not be done.
     """
     try:
         key = b"" if renew else embedding.read_key(path)
@@ -40,8 +35,6 @@ def embed_url(
         _log.error("%s: %s", path, error.strerror)  # as above
         return 1
     token = embedding.make_token(key, seal).decode()
-    host, port = listen[0]
-    page = next(urls(host, "https" if secure else "http", port), f"http://localhost:{port}/")
     lines = [f"{page}{name}?{embedding.PARAMETER}={token}" for name in _PICTURES]
     sys.stdout.write("\n".join(lines) + f"\n{_advice(seal)}\n")
     return 0

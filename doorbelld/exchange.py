@@ -31,6 +31,11 @@ _MAX_LINE = 8 * 1024
 
 _TLS_ONLY = "this port speaks HTTPS alone: open the same address with https://"
 
+_PROXY_PROTOCOL = (
+    "doorbelld does not speak the PROXY protocol: turn it off in the proxy,"
+    " and let it send X-Forwarded-For"
+)
+
 TEXT = "text/plain; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store"}
 
@@ -82,6 +87,8 @@ class Exchange(BaseHTTPRequestHandler):
         head = self.request[: framing.head_size(self.request)]
         if len(self.raw_requestline) > _MAX_LINE:
             self.send_error(HTTPStatus.REQUEST_URI_TOO_LONG)
+        elif framing.is_proxy_protocol(self.request):
+            self.send_error(HTTPStatus.BAD_REQUEST, _PROXY_PROTOCOL)
         elif not self.raw_requestline.strip():
             self.send_error(HTTPStatus.BAD_REQUEST, "the request line is empty")
         elif reason := framing.flaw(head):
@@ -147,26 +154,29 @@ class Exchange(BaseHTTPRequestHandler):
         except StrangerError as error:
             self.server.refusals.note(self.client, str(error))
             self.close_connection = True
-            self._refuse(error.status, str(error))
+            self._turn_away(error)
 
     def _let_in(self) -> None:
         """Raise a StrangerError unless this client may ask for this, by this name."""
-        access = self.server.access
-        self.client = gate.client(access, self.headers, self.client)
+        access, peer = self.server.access, self.client
+        self.client = gate.client(access, self.headers.items(), self.request_version, peer)
         self._ticket = self._find_ticket()
         self._embedder = gate.let_in(
-            access,
-            self.headers,
-            self.path,
-            self.client,
-            is_proxied=access.is_proxy(self.connection_.address),
-            is_shared=bool(self._ticket),
+            access, self.headers, self.path, self.client, peer, is_shared=bool(self._ticket)
         )
         self._embed = access.embed  # Strangers are not told of them.
 
     def _find_ticket(self) -> bytes:
         """Return what stands for a good token in the URL, b"" without one: see embedding.py."""
         raise NotImplementedError
+
+    def _turn_away(self, error: StrangerError) -> None:
+        """Say why a request is refused, as a page where a person will read it."""
+        if error.advice.settings and "text/html" in self.headers.get("Accept", ""):
+            page = error.advice.as_page().encode()
+            self._reply(error.status, "text/html; charset=utf-8", page)
+        else:
+            self._refuse(error.status, str(error))
 
     def _send_to_tls(self) -> None:
         """Answer who asks in plain text where TLS is spoken, and with nothing else."""

@@ -20,13 +20,24 @@ _LINE_END = re.compile(rb"\r?\n")
 _REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-~]+(?: HTTP/[0-9]\.[0-9])?")
 _POST = re.compile(rb"POST [!-~]+ HTTP/1\.[01]")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
+_PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n"
 _LENGTH = re.compile(rb"[1-9][0-9]{0,3}[ \t]*")
 
 
 def head_size(seen: bytes) -> int:
     """Return the length of the request head that ``seen`` begins with; 0 while it is not whole."""
+    if seen.startswith(_PROXY_2):  # It has an empty line in it, where a head would end.
+        return len(_PROXY_2)
     end = _HEAD_END.search(seen, 0, MAX_HEAD)
     return end.end() if end else 0
+
+
+def is_proxy_protocol(request: bytes) -> bool:
+    """Tell whether this is no request, but what the PROXY protocol of haproxy begins with.
+
+    An empty line at its start may have been taken away.
+    """
+    return request.startswith((b"PROXY ", _PROXY_2, _PROXY_2[2:]))
 
 
 def flaw(head: bytes) -> str:
@@ -49,6 +60,12 @@ def values(head: bytes, name: bytes) -> list[bytes]:
     """Return the values of all header lines in a request head that have this name, lower case."""
     fields = map(_FIELD.fullmatch, _LINE_END.split(head))
     return [field[2] for field in fields if field and field[1].lower() == name]
+
+
+def fields(head: bytes) -> list[tuple[str, str]]:
+    """Return name and value of all header lines in a request head, in their order."""
+    lines = map(_FIELD.fullmatch, _LINE_END.split(head))
+    return [(each[1].decode("ascii"), each[2].decode("latin-1")) for each in lines if each]
 
 
 def body_size(head: bytes) -> int:

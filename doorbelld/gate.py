@@ -7,7 +7,18 @@ from email.message import Message
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from doorbelld.access import Access, bare_host, is_same_place, origin
+from doorbelld import forwarded
+from doorbelld.access import (
+    Access,
+    bare_host,
+    bare_name,
+    is_name,
+    is_same_place,
+    origin,
+    to_address,
+)
+from doorbelld.advice import Advice, quoted
+from doorbelld.forwarded import Fields
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -17,22 +28,40 @@ class BadRequestError(Exception):
 
 
 class StrangerError(Exception):
-    """The request is not for us to answer; ``status`` and the text say why."""
+    """The request is not for us to answer; ``status`` and ``advice`` say why."""
 
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
+    def __init__(self, status: HTTPStatus, why: str, **settings: str) -> None:
+        self.advice = Advice(why, settings)
+        super().__init__(str(self.advice))
         self.status = status
 
 
-def client(access: Access, headers: Message, peer: str) -> str:
+def client(access: Access, fields: Fields, version: str, peer: str) -> str:
     """Return the address of who asks over a connection from the address ``peer``.
 
-    Raises BadRequestError where that cannot be told.
+    ``fields`` are the lines of the head, ``version`` is like HTTP/1.1. Raises StrangerError where
+    a proxy hides the client, and BadRequestError where what it says cannot be understood.
     """
+    nginx_adds_nothing = forwarded.is_bare_nginx(fields, version)
+    if not access.trusts(peer):
+        sign = "the form of its head" if nginx_adds_nothing else forwarded.sign_of_proxy(fields)
+        if sign and access.admits(peer):  # Strangers are told nothing but that.
+            hosts = [value for name, value in fields if name.lower() == "host"]
+            raise _untrusted_proxy(access, sign, peer, hosts[0] if hosts else "")
+        return peer
+    named = forwarded.named_clients(fields)
+    if not named or nginx_adds_nothing:
+        raise StrangerError(
+            HTTPStatus.FORBIDDEN,
+            f"the trusted proxy {peer} does not say who asks: make it send X-Forwarded-For",
+        )
     try:
-        return access.client(peer, ",".join(headers.get_all("X-Forwarded-For", [])))
+        clients = {access.client(peer, each) for each in named}
     except ValueError:
-        raise BadRequestError("X-Forwarded-For cannot be understood") from None
+        raise BadRequestError("X-Forwarded-For or Forwarded cannot be understood") from None
+    if len(clients) > 1:
+        raise BadRequestError("X-Forwarded-For and Forwarded name different clients")
+    return clients.pop()
 
 
 def let_in(
@@ -40,8 +69,8 @@ def let_in(
     headers: Message,
     target: str,
     client: str,
+    peer: str,
     *,
-    is_proxied: bool = False,
     is_shared: bool = False,
 ) -> str:
     """Return the origin of the page elsewhere that makes ``client`` ask for ``target``.
@@ -50,21 +79,54 @@ def let_in(
     may show what is at this URL.
 
     It is empty where our own page asks, or a program. Raises StrangerError unless this client
-    may ask for it, by this name and on this page, and BadRequestError where that cannot be told.
+    may ask for it, by this name, over this connection, and on this page, and BadRequestError
+    where that cannot be told.
     """
     if not access.admits(client):
         raise StrangerError(HTTPStatus.FORBIDDEN, "this address is not in the networks let in")
     host = _host(headers, target)
     if host is not None and not access.answers_to(host):
-        raise StrangerError(
-            HTTPStatus.MISDIRECTED_REQUEST, "this is not a name that doorbelld answers to"
-        )
+        raise _unknown_name(access, host)
+    is_proxied = access.trusts(peer)
+    if host and not is_proxied and not access.is_direct(host, peer):
+        raise _hidden_client(access, host, peer)
     try:
         return _embedder(access, headers, host or "", is_proxied=is_proxied)
     except StrangerError:
         if is_shared:
             return ""
         raise
+
+
+def _unknown_name(access: Access, host: str) -> StrangerError:
+    name = bare_name(host)
+    why = f"{quoted(host)} is not a name that doorbelld answers to"
+    settings = {"hosts": _added(name, there=access.has_hosts)} if is_name(name) else {}
+    return StrangerError(HTTPStatus.MISDIRECTED_REQUEST, why, **settings)
+
+
+def _untrusted_proxy(access: Access, sign: str, peer: str, host: str) -> StrangerError:
+    peer, name = str(to_address(peer)), bare_name(host)
+    why = f"this came through a proxy, as {sign} shows, and {peer} is not in trusted_proxies"
+    settings = {"trusted_proxies": _added(peer, there=access.has_proxies)}
+    if is_name(name) and not access.answers_to(name):
+        settings["hosts"] = _added(name, there=access.has_hosts)
+    return StrangerError(HTTPStatus.FORBIDDEN, why, **settings)
+
+
+def _hidden_client(access: Access, host: str, peer: str) -> StrangerError:
+    """Return what to say where something between us and a client is only known by the Host."""
+    if access.is_own(peer):
+        return _untrusted_proxy(access, f"the name {quoted(host)}", peer, host)
+    name = bare_name(host)
+    why = f"{name} is no address of this machine or its network: a router hides who asks"
+    settings = {"hosts": _added(name, there=access.has_hosts)}
+    return StrangerError(HTTPStatus.FORBIDDEN, why, **settings)
+
+
+def _added(text: str, *, there: bool) -> str:
+    """Return the value of a list in the configuration with this text added to it."""
+    return f"..., {text}" if there else text
 
 
 def _host(headers: Message, target: str) -> str | None:

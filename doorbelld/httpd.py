@@ -16,13 +16,14 @@ from http import HTTPStatus
 from socket import socket
 from typing import Any
 
-from doorbelld import framing, headers
+from doorbelld import framing, gate, headers
 from doorbelld.accept import AcceptLoop
 from doorbelld.access import Access
 from doorbelld.assets import Asset
 from doorbelld.broadcast import Broadcaster
 from doorbelld.connection import Connection
 from doorbelld.embedding import Embedding
+from doorbelld.gate import BadRequestError, StrangerError
 from doorbelld.handler import Handler
 from doorbelld.login import Login
 from doorbelld.refusals import Refusals
@@ -161,10 +162,11 @@ class Server:
 
     def _hears(self, address: str, head: bytes) -> bool:
         """Tell whether who sends this head is one who is let in."""
-        forwarded = b",".join(framing.values(head, b"x-forwarded-for")).decode("latin-1")
+        fields = framing.fields(head)
+        version = head.partition(b"\n")[0].strip()[-8:].decode("latin-1")
         try:
-            return self.access.admits(self.access.client(address, forwarded))
-        except ValueError:  # A proxy tells what is no address, and will be told so.
+            return self.access.admits(gate.client(self.access, fields, version, address))
+        except (BadRequestError, StrangerError):  # It will be told why.
             return False
 
     def _serve(self, connection: Connection, request: bytes) -> None:

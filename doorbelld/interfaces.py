@@ -11,7 +11,7 @@ from typing import Union
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 
 _HEADER = struct.Struct("I H H I I")  # struct nlmsghdr: length, type, flags, sequence, port
-_ADDRESS = struct.Struct("B B B B I")  # struct ifaddrmsg: family, prefix length, …
+_ADDRESS = struct.Struct("B B B B I")  # struct ifaddrmsg: family, prefix length, …, index
 _ATTRIBUTE = struct.Struct("H H")  # struct rtattr: length, type
 _GET_ADDRESSES = _HEADER.pack(17, 22, 0x301, 1, 0) + b"\0"  # RTM_GETADDR, REQUEST | DUMP, any
 _NEW_ADDRESS, _DONE, _ERROR = 20, 3, 2
@@ -21,6 +21,17 @@ _MOST = 1 << 18
 
 def addresses() -> list[Interface]:
     """Return every address with the length of its prefix; [] where there is no netlink."""
+    return [address for _, address in _numbered_addresses()]
+
+
+def named_addresses() -> list[tuple[str, Interface]]:
+    """Return the same, each with the name of its interface, such as eth0."""
+    names = dict(socket.if_nameindex())
+    return [(names.get(index, f"#{index}"), address) for index, address in _numbered_addresses()]
+
+
+def _numbered_addresses() -> list[tuple[int, Interface]]:
+    """Return the same, each with the number of its interface."""
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
             kernel.settimeout(1)
@@ -41,7 +52,7 @@ def outward_address() -> str | None:
         return None
 
 
-def _received(kernel: socket.socket) -> Iterator[Interface]:
+def _received(kernel: socket.socket) -> Iterator[tuple[int, Interface]]:
     while True:
         data = kernel.recv(_MOST)
         while len(data) >= _HEADER.size:
@@ -53,12 +64,12 @@ def _received(kernel: socket.socket) -> Iterator[Interface]:
             data = data[_aligned(length) :]
 
 
-def _interface(message: bytes) -> Interface:
-    _, prefix, *_ = _ADDRESS.unpack_from(message)
+def _interface(message: bytes) -> tuple[int, Interface]:
+    _, prefix, _, _, index = _ADDRESS.unpack_from(message)
     found = dict(_attributes(message[_ADDRESS.size :]))
     # On a point-to-point link ADDRESS is the other end's; LOCAL is always ours.
     own = found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]
-    return ipaddress.ip_interface((own, prefix))
+    return index, ipaddress.ip_interface((own, prefix))
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from doorbelld import __version__, config, log, systemd
+from doorbelld import __version__, config, log, reach, systemd
 from doorbelld.cameras import cameras
 from doorbelld.certificate import make_certificate
 from doorbelld.check import check
 from doorbelld.config import ConfigError
 from doorbelld.daemon import (
     Daemon,
+    access_rules,
     camera_settings,
     open_login,
     password_path,
@@ -29,7 +30,7 @@ from doorbelld.handover import Handover
 from doorbelld.login import cookie_of, seal_of
 from doorbelld.passwd import passwd
 from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
-from doorbelld.status import status
+from doorbelld.status import status, urls
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _command(options, settings)
         context, login = tls_context(settings.access), open_login(settings.access)
         if options.check:
-            return check(settings, camera_settings(settings.camera))
+            doubts = reach.doubts(access_rules(settings.access))
+            return check(settings, camera_settings(settings.camera), doubts)
         raise_descriptor_limit(settings.server.max_viewers)
         handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
         sockets = handover.listen(settings.server.listen)
@@ -86,7 +88,13 @@ def _command(options: argparse.Namespace, settings: Config) -> int:
         return _embed_url(settings, renew=options.renew)
     secure = access.tls_certificate != "none"
     cookie = _own_cookie(access)
-    return status(settings.server.listen, secure=secure, cookie=cookie, as_json=options.json)
+    return status(
+        settings.server.listen,
+        access_rules(access),
+        secure=secure,
+        cookie=cookie,
+        as_json=options.json,
+    )
 
 
 def _embed_url(settings: Config, *, renew: bool) -> int:
@@ -97,9 +105,11 @@ def _embed_url(settings: Config, *, renew: bool) -> int:
         seal = seal_of(path) if path else b""
     except ValueError as error:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
-    secure = access.tls_certificate != "none"
-    key, listen = Path(access.embed_key_file), settings.server.listen
-    return embed_url(key, seal, listen, secure=secure, renew=renew)
+    scheme = "https" if access.tls_certificate != "none" else "http"
+    host, port = settings.server.listen[0]
+    places = urls(host, scheme, port, access_rules(access))
+    page = next(places, f"{scheme}://localhost:{port}/")
+    return embed_url(Path(access.embed_key_file), seal, page, renew=renew)
 
 
 def _own_cookie(section: AccessSection) -> str | None:

@@ -7,6 +7,7 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -118,8 +119,19 @@ def _some_networks(text: str) -> tuple[str, ...]:
     return found
 
 
+def _proxies(text: str) -> tuple[str, ...]:
+    """Take networks, but not all there are: then any client could pass for another."""
+    found = _networks(text)
+    if any(item == "any" or item.endswith("/0") for item in found):
+        raise ValueError
+    return found
+
+
 def _host(text: str) -> str:
-    if not re.fullmatch(r"[\w-]+(\.[\w-]+)*", text):
+    """Take a name, an address, or a domain with all names in it, such as *.lan."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text.strip("[]")))
+    if not re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*", text):
         raise ValueError
     return text.lower()
 
@@ -225,13 +237,16 @@ class AccessSection:
     )
     trusted_proxies: tuple[str, ...] = _key(
         (),
-        Kind(_networks, "none, or addresses and networks separated by commas"),
+        Kind(_proxies, "none, or addresses and networks (not any) separated by commas"),
         "Proxies whose X-Forwarded-For is believed: their addresses, separated by commas.",
     )
     hosts: tuple[str, ...] = _key(
         (),
-        Kind(partial(_each, _host), "none, or names such as door.example.org with commas between"),
-        "Further names that the page is opened by, such as door.example.org.",
+        Kind(
+            partial(_each, _host),
+            "none, or names such as door.example.org or *.example.org with commas between",
+        ),
+        "Further names that the page is opened by, such as door.example.org or *.example.org.",
     )
     embed: tuple[str, ...] = _key(
         (),

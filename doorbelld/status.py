@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import sys
 import time
@@ -14,37 +13,46 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from doorbelld import interfaces, qr
+from doorbelld import mdns, qr, reach
+from doorbelld.access import Access
 
 _PATIENCE = 5.0
 _HTTP = 80
 """Where doorbelld.socket listens, whatever the configuration says."""
 
+_REFUSED = "doorbelld is running, but does not answer this machine:"
 _CLOSED = "It asks for a password, whose file only root may read: sudo doorbelld status"
 _AVAHI = Path("/run/avahi-daemon/pid")
 """Is there while avahi answers to this machine's .local name."""
 
 
 def status(
-    listen: Sequence[tuple[str, int]], *, secure: bool, cookie: str | None, as_json: bool
+    listen: Sequence[tuple[str, int]],
+    access: Access,
+    *,
+    secure: bool,
+    cookie: str | None,
+    as_json: bool,
 ) -> int:
     """Ask the daemon on this machine, and print what it says and its URLs.
 
-    ``listen`` is where it is configured to listen, ``secure`` whether over TLS; ``cookie``
-    stands for the password, if there is one.
+    ``listen`` is where it is configured to listen, ``access`` who is let in, ``secure`` whether
+    over TLS; ``cookie`` stands for the password, if there is one.
     Returns 0 while there is a live picture, 1 while there is none, 3 when no daemon answers,
-    and 4 when it wants the password.
+    and 4 when it wants the password or does not let this machine in.
     """
     connect = _connect_securely if secure else HTTPConnection
-    place, answer = _ask(listen, connect, {"Cookie": cookie} if cookie else {})
+    headers = {"Host": "localhost", **({"Cookie": cookie} if cookie else {})}
+    place, answer = _ask(listen, connect, headers)
     if answer is None:
         sys.stdout.write("null\n" if as_json else f"doorbelld is not running: {place}\n")
         return 3
     if "camera" not in answer:
-        sys.stdout.write("null\n" if as_json else f"{_CLOSED}\n")
+        said = f"{_REFUSED} {answer['refused']}" if answer else _CLOSED
+        sys.stdout.write("null\n" if as_json else f"{said}\n")
         return 4
     host, port = place
-    links = list(urls(host, "https" if secure else "http", port))
+    links = list(urls(host, "https" if secure else "http", port, access))
     if as_json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
@@ -67,7 +75,8 @@ def _ask(
 ) -> tuple[Any, dict[str, Any] | None]:
     """Return (host, port) and the answer of the first that answers, or why and None.
 
-    The answer is empty where it wants a password.
+    The answer is empty where it wants a password, and has only ``refused``, which says why,
+    where it lets nobody of this machine in.
     """
     why = ""
     for host, port in [*listen, ("", _HTTP)]:
@@ -76,11 +85,15 @@ def _ask(
         own = here if host in ("", "::", "0.0.0.0") else host  # compared, not bound
         connection = connect(own, port, timeout=_PATIENCE)
         try:
-            connection.request("GET", "/status", headers=headers)
-            answer = connection.getresponse()
-            if answer.status == HTTPStatus.UNAUTHORIZED and "doorbelld" in answer.headers["Server"]:
+            status, is_ours, body = _get(connection, headers)
+            if status == HTTPStatus.FORBIDDEN:  # trusted_proxies may name this machine itself.
+                connection.close()
+                status, is_ours, body = _get(connection, {**headers, "X-Forwarded-For": here})
+            if status == HTTPStatus.UNAUTHORIZED and is_ours:
                 return (host, port), {}
-            found = json.loads(answer.read())
+            if status == HTTPStatus.FORBIDDEN and is_ours:
+                return (host, port), {"refused": body.decode(errors="replace").strip()}
+            found = json.loads(body)
             if "camera" in found:
                 return (host, port), found
             why = why or f"something else answers at port {port}"
@@ -91,19 +104,24 @@ def _ask(
     return why, None
 
 
-def urls(host: str, scheme: str, port: int) -> Iterator[str]:
-    """Yield the addresses of the page, the best first."""
+def _get(connection: HTTPConnection, headers: Mapping[str, str]) -> tuple[int, bool, bytes]:
+    """Return what /status answers: the status, whether it comes from a doorbelld, the body."""
+    connection.request("GET", "/status", headers=headers)
+    answer = connection.getresponse()
+    return answer.status, "doorbelld" in answer.headers.get("Server", ""), answer.read()
+
+
+def urls(host: str, scheme: str, port: int, access: Access) -> Iterator[str]:
+    """Yield the addresses of the page at which a phone would be answered, the best first."""
     if host not in ("", "::", "0.0.0.0"):  # compared, not bound
-        yield _url(host, scheme, port)
+        if reach.is_answered(host, access):
+            yield _url(host, scheme, port)
         return
-    if _AVAHI.exists():
-        yield _url(f"{socket.gethostname().partition('.')[0]}.local", scheme, port)
-    own = [found.ip for found in interfaces.addresses()]
-    reachable = [ip for ip in own if not (ip.is_loopback or ip.is_link_local)]
-    # There may be more of them, for containers.
-    first = interfaces.outward_address()
-    for ip in sorted(reachable, key=lambda ip: (str(ip) != first, ip.version)):
-        yield _url(str(ip), scheme, port)
+    found = reach.addresses(access)
+    if found and _AVAHI.exists():
+        yield _url(mdns.local_name(), scheme, port)
+    for address in found:
+        yield _url(address, scheme, port)
 
 
 def _url(host: str, scheme: str, port: int) -> str:
@@ -117,7 +135,7 @@ def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:
     yield _picture(camera)
     yield from _watchers(answer)
     if not links:
-        yield "There is no network that a phone could come by."
+        yield "There is no network that a phone could use; doorbelld --check may say why."
         return
     yield "Open on a phone in the same network:"
     yield from (f"    {link}" for link in links)

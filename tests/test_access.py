@@ -58,6 +58,64 @@ def test_networks_may_be_named_and_then_they_alone_are_let_in() -> None:
     assert Access(networks=["any"], own=own).admits("2606::1")
 
 
+@pytest.mark.parametrize(
+    ("network", "client", "admitted"),
+    [
+        ("16.1.2.3/8", "16.200.1.1", True),
+        ("16.1.2.3/7", "17.1.1.1", False),
+        ("2001:db8::1/32", "2001:db8:ffff::1", True),
+        ("2001:db8::1/31", "2001:db9::1", False),
+        ("1.2.3.4/0", "8.8.8.8", False),
+        ("2001:db8::1/0", "2600::1", False),
+    ],
+)
+def test_network_that_is_too_wide_for_a_lan_is_none(
+    network: str, client: str, admitted: bool
+) -> None:
+    rules = Access(own=lambda: [ipaddress.ip_interface(network)])
+    assert rules.admits(client) is admitted
+
+
+def test_a_lost_network_counts_for_a_moment_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, networks = 1000.0, ["127.0.0.1/8", "198.51.100.7/24"]
+    monkeypatch.setattr("doorbelld.access.time.monotonic", lambda: now)
+    rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
+    assert not rules.has_lost_a_network()
+    for gone, seconds, admitted in ((True, 5, True), (False, 1, True), (True, 5, True)):
+        networks[1:] = [] if gone else ["198.51.100.7/24"]
+        now += seconds
+        assert not rules.has_lost_a_network()
+        assert rules.admits("198.51.100.8") is admitted
+    now += 2
+    assert rules.has_lost_a_network()
+    assert not rules.has_lost_a_network(), "it is told once"
+    assert not rules.admits("198.51.100.8")
+
+
+def test_a_loss_that_a_request_has_noticed_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, networks = 1000.0, ["127.0.0.1/8", "198.51.100.7/24"]
+    monkeypatch.setattr("doorbelld.access.time.monotonic", lambda: now)
+    rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
+    assert rules.admits("198.51.100.8")
+    del networks[1]
+    now += 10
+    assert not rules.admits("198.51.100.8")
+    assert rules.has_lost_a_network()
+
+
+def test_what_the_kernel_cannot_be_asked_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, networks = 1000.0, ["127.0.0.1/8", "198.51.100.7/24"]
+    monkeypatch.setattr("doorbelld.access.time.monotonic", lambda: now)
+    rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
+    assert not rules.has_lost_a_network()
+    before, networks[:] = list(networks), []
+    now += 100
+    assert not rules.has_lost_a_network()
+    networks[:] = before[:1]
+    now += 1
+    assert not rules.has_lost_a_network(), "it may have gone only just now"
+
+
 def test_a_new_network_of_the_machine_counts_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     now, networks = 1000.0, ["198.51.100.7/24"]
     monkeypatch.setattr("doorbelld.access.time.monotonic", lambda: now)
@@ -77,7 +135,6 @@ def test_a_new_network_of_the_machine_counts_after_a_while(monkeypatch: pytest.M
     [
         ("192.168.1.9", "8.8.8.8", "192.168.1.9"),  # who is no proxy may say what it likes
         ("192.168.1.9", "nonsense", "192.168.1.9"),
-        ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", "8.8.8.8", "8.8.8.8"),
         ("10.0.0.1", "192.168.1.2, 8.8.8.8", "8.8.8.8"),  # the proxy saw the last one
         ("10.0.0.1", "192.168.1.2,8.8.8.8 , 10.0.0.2", "8.8.8.8"),
@@ -96,7 +153,9 @@ def test_a_trusted_proxy_is_believed_and_nobody_else(
     assert rules.client(peer, forwarded) == client
 
 
-@pytest.mark.parametrize("text", ["unknown", "8.8.8.8,", "_hidden", "1.2.3", "[::1", "a b", "::g"])
+@pytest.mark.parametrize(
+    "text", ["", "unknown", "8.8.8.8,", "_hidden", "1.2.3", "[::1", "a b", "::g"]
+)
 def test_a_proxy_that_tells_no_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Access(trusted_proxies=["10.0.0.1"], own=own).client("10.0.0.1", text)
@@ -131,7 +190,101 @@ def test_answers_to_addresses_and_its_own_names(host: str) -> None:
 @pytest.mark.parametrize(
     "host",
     [
-        *("", ":80", "evil.example", "doorbell.evil.example", "local", "localhost.evil", "xlocal"),
+        *("nas", "NAS:5000", "nas.", "door-2", "nas.lan", "a.b.lan:80", "x.home", "x.home.arpa"),
+        *("x.internal", "x.intranet", "x.localdomain", "app.localhost", "x.local", "X.LAN."),
+    ],
+)
+def test_answers_to_names_that_only_a_local_network_can_have(host: str) -> None:
+    assert Access().answers_to(host)
+
+
+@pytest.mark.usefixtures("_doorbell")
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("nas.box", "nas.fritz.box", "x.ts.net", "x.arpa", "lan.example", "x.lan.example", "a.b"),
+        *("x.xlan", "x.home.example", "home.arpa.example", "a,b", "a;b", "x.zip", "x.dev"),
+    ],
+)
+def test_answers_to_no_name_that_somebody_could_own(host: str) -> None:
+    assert not Access().answers_to(host)
+
+
+def test_a_domain_in_hosts_stands_for_all_names_in_it() -> None:
+    rules = Access(hosts=["*.tail1234.ts.net", "*.Fritz.Box", "door.example.org"])
+    for host in ("pi.tail1234.ts.net", "a.b.fritz.box:5000", "Pi.Fritz.Box.", "door.example.org"):
+        assert rules.answers_to(host), host
+    for host in (
+        *("tail1234.ts.net", "pi.tail9.ts.net", "fritz.box", "xfritz.box", "a.fritz.box.evil.com"),
+        *("a.door.example.org", "*.evil.com"),
+    ):
+        assert not rules.answers_to(host), host
+
+
+@pytest.mark.usefixtures("_doorbell")
+@pytest.mark.parametrize(
+    ("peer", "host", "direct"),
+    [
+        *(("127.0.0.1", host, True) for host in ("localhost:5000", "127.0.0.1", "127.9.9.9")),
+        *(("127.0.0.1", host, True) for host in ("doorbell", "doorbell.fritz.box", "x.local")),
+        *(("::1", host, True) for host in ("[::1]:5000", "localhost", "127.0.0.1")),
+        *(("127.0.0.1", host, False) for host in ("198.51.100.7", "192.168.1.7", "8.8.8.8")),
+        *(("127.0.0.1", host, False) for host in ("door.example.org", "nas", "nas.lan", "[2::1]")),
+        *(("::ffff:127.0.0.1", host, False) for host in ("door.example.org", "8.8.8.8")),
+        ("198.51.100.7", "198.51.100.7:5000", True),
+        ("198.51.100.7", "[::ffff:198.51.100.7]", True),
+        ("198.51.100.7", "localhost", True),
+        ("198.51.100.7", "203.0.113.9", False),  # its own as well, but not this connection's
+        ("198.51.100.7", "127.0.0.1", False),
+        ("198.51.100.7", "door.example.org", False),
+        ("2001:db8:1:2::7", "[2001:DB8:1:2:0::7]:5000", True),
+        ("192.168.1.2", "door.example.org", True),
+        ("192.168.1.2", "192.168.1.7", True),
+        ("192.168.1.2", "10.0.0.7", True),
+        ("192.168.1.2", "203.0.113.9", True),
+        ("192.168.1.2", "198.51.100.99", True),
+        ("192.168.1.2", "9.9.9.9", True),  # it is in hosts
+        ("192.168.1.2", "[2001:db8:9::9]:80", True),
+        ("192.168.1.2", "8.8.8.8", False),
+        ("192.168.1.2", "[2600::1]", False),
+        ("192.168.1.2", "100.64.0.1", False),
+        ("8.8.4.4", "8.8.8.8", True),  # nobody hides it
+    ],
+)
+def test_is_direct(peer: str, host: str, direct: bool) -> None:
+    hosts = ["door.example.org", "9.9.9.9", "2001:db8:9::9"]
+    assert Access(hosts=hosts, own=own).is_direct(host, peer) is direct
+
+
+@pytest.mark.parametrize(
+    ("networks", "address", "reached"),
+    [
+        (["lan"], "192.168.1.7/24", True),
+        (["lan"], "10.8.0.2/32", True),
+        (["lan"], "198.51.100.7/24", True),
+        (["lan"], "100.101.102.103/32", False),
+        (["lan"], "100.101.102.103/10", True),  # a network of its own, and a LAN's
+        (["lan"], "203.0.113.9/32", False),
+        (["lan"], "2001:db8::7/128", False),
+        (["lan"], "fd7a::7/128", True),
+        (["lan"], "16.1.2.3/7", False),
+        (["lan", "100.64.0.0/10"], "100.101.102.103/32", True),
+        (["any"], "203.0.113.9/32", True),
+        (["192.168.1.64/28"], "192.168.1.7/24", True),
+        (["192.168.2.0/24"], "192.168.1.7/24", False),
+        (["192.168.2.0/24"], "198.51.100.7/24", False),
+        (["192.168.2.0/24"], "fd00::1/64", False),
+    ],
+)
+def test_reaches(networks: list[str], address: str, reached: bool) -> None:
+    assert Access(networks=networks).reaches(ipaddress.ip_interface(address)) is reached
+
+
+@pytest.mark.usefixtures("_doorbell")
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("", ":80", "evil.example", "doorbell.evil.example", "localhost.evil", "door.xlan"),
         *("evil.example:5000", "evil.example.fritz.box", "fritz.box", "1.2.3", "256.1.1.1", "."),
         *("user@localhost", "localhost/x", "local host", "[::1", "::1", "localhost:x", "a:80:80"),
         *("example.org", "x.door.example.org", "127.0.0.1.evil.example", "[evil]", "localhost.."),
@@ -146,7 +299,7 @@ def test_a_host_name_that_is_whole_answers_in_short_as_well(
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "door.example.org")
     monkeypatch.setattr(access, "_RESOLVER", tmp_path / "missing")
-    assert access.own_names() == {"door.example.org", "door"}
+    assert access.own_names() == {"door.example.org", "door", "localhost"}
 
 
 @pytest.mark.parametrize(

@@ -18,24 +18,25 @@ IMPORTS = {
     "doorbelld.__main__": "main",
     "doorbelld.main": (
         "doorbelld cameras certificate check config daemon embed_url handover log login passwd"
-        " settings status systemd"
+        " reach settings status systemd"
     ),
     "doorbelld.daemon": (
         "doorbelld access assets broadcast camera capture config embedding handover httpd"
         " interfaces listeners login room settings systemd tls wakeup"
     ),
     # The commands.
-    "doorbelld.certificate": "access interfaces owner",
+    "doorbelld.certificate": "access interfaces mdns owner",
     "doorbelld.passwd": "secretfile password",
-    "doorbelld.embed_url": "embedding secretfile status",
+    "doorbelld.embed_url": "embedding secretfile",
     "doorbelld.check": "camera config fault jpeg settings",
     "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
-    "doorbelld.status": "interfaces qr",
+    "doorbelld.status": "access mdns qr reach",
+    "doorbelld.reach": "access interfaces",
     "doorbelld.qr": "jpeg",
     "doorbelld.config": "settings",
     # The way of a request.
     "doorbelld.httpd": (
-        "accept access assets broadcast connection embedding framing handler headers login"
+        "accept access assets broadcast connection embedding framing gate handler headers login"
         " refusals seldom"
     ),
     "doorbelld.handler": "doorbelld assets doorstep embedding exchange gate multipart",
@@ -44,7 +45,7 @@ IMPORTS = {
     "doorbelld.embedding": "secretfile",
     "doorbelld.secret": "cookies password",
     "doorbelld.exchange": "connection embedding framing gate headers httpd",
-    "doorbelld.gate": "access",
+    "doorbelld.gate": "access advice forwarded",
     "doorbelld.access": "interfaces",
     "doorbelld.accept": "access connection framing loop seldom waiting",
     "doorbelld.connection": "tls",
@@ -58,6 +59,7 @@ IMPORTS = {
     "doorbelld.viewer": "clock frame multipart tls",
     # These know nothing of ours.
     "doorbelld": "",
+    "doorbelld.advice": "",
     "doorbelld.assets": "",
     "doorbelld.backoff": "budget",
     "doorbelld.budget": "",
@@ -65,6 +67,7 @@ IMPORTS = {
     "doorbelld.cookies": "",
     "doorbelld.owner": "",
     "doorbelld.password": "",
+    "doorbelld.forwarded": "",
     "doorbelld.frame": "",
     "doorbelld.headers": "",
     "doorbelld.interfaces": "",
@@ -74,6 +77,7 @@ IMPORTS = {
     "doorbelld.log": "",
     "doorbelld.loop": "wakeup",
     "doorbelld.markers": "",
+    "doorbelld.mdns": "",
     "doorbelld.multipart": "frame",
     "doorbelld.refusals": "",
     "doorbelld.room": "",

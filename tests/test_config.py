@@ -156,8 +156,13 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
         ("server.stall_timeout", "0.5 10", "0.1 -inf"),
         ("access.password_file", "none /etc/doorbelld/password", "password ~/x"),
         ("access.networks", "lan any 10.0.0.0/8,lan ::1 fe80::/10", "LAN none 10.0.0.1/8 x , lan,"),
-        ("access.trusted_proxies", "none 127.0.0.1,::1 lan", "proxy 1.2.3 127.0.0.1:80"),
-        ("access.hosts", "none door door.example.org,b", "a:80 http://a a..b , *.a -a/b"),
+        (
+            "access.trusted_proxies",
+            "none 127.0.0.1,::1 lan",
+            "proxy 1.2.3 127.0.0.1:80 any lan,any ::/0",
+        ),
+        ("access.hosts", "none door door.example.org,b *.lan 1.2.3.4", "a:80 http://a a..b , -a/b"),
+        ("access.hosts", "*.example.org,nas ::1 [::1]", "* *. *.* *a a.* a.*.b *.*.a **.a *lan"),
         (
             "access.embed",
             "none http://a https://a.example:8123,http://[::1]:80",

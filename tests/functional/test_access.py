@@ -20,6 +20,7 @@ from tests.support.service_manager import ServiceManager
 from tests.support.stream import Stream
 
 STRANGER = "8.8.8.8"
+LOCAL = "192.168.1.2"
 DASHBOARD = "http://dashboard.example:8123"
 ANYWHERE = {"Accept": "text/html,image/png,*/*"}
 """What a browser says that follows a link."""
@@ -36,15 +37,20 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
             "access.embed": DASHBOARD,
         }
         found.start(settings)
-        found.wait_for_state("streaming")
+        eventually(lambda: ask(found, "/healthz")[0].status == 200, "a picture")
         yield found
 
 
 def ask(
     daemon: Daemon, path: str = "/status", method: str = "GET", **headers: str
 ) -> tuple[HTTPResponse, bytes]:
-    """Ask with headers, written with _ for their hyphens; a stream is not waited out."""
+    """Ask with headers, written with _ for their hyphens; a stream is not waited out.
+
+    A daemon behind a proxy is asked for a client of the LAN, unless another is given.
+    """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if "access.trusted_proxies" in daemon.settings:
+        named = {"X-Forwarded-For": LOCAL, **named}
     if path in ("/video_feed", "/stream", "/stream.mjpg", "/?action=stream"):
         method = "HEAD"
     return daemon.request(path, method, named)
@@ -81,11 +87,96 @@ def test_nothing_is_read_of_a_stranger_but_the_head(daemon: Daemon) -> None:
 
 
 def test_only_a_trusted_proxy_is_believed(doorbell: Daemon, proxied: Daemon) -> None:
-    assert ask(doorbell, X_Forwarded_For=STRANGER)[0].status == 200
+    assert ask(doorbell, X_Forwarded_For=LOCAL)[0].status == 403
     assert ask(proxied, X_Forwarded_For=f"192.168.1.2, {STRANGER}")[0].status == 403
     assert ask(proxied, X_Forwarded_For=f"{STRANGER}, 192.168.1.2")[0].status == 200
     answer, body = ask(proxied, X_Forwarded_For="nonsense")
-    assert (answer.status, body) == (400, b"X-Forwarded-For cannot be understood\n")
+    why = b"X-Forwarded-For or Forwarded cannot be understood\n"
+    assert (answer.status, body) == (400, why)
+
+
+@pytest.mark.parametrize("path", [*EVERY_PATH, "/nothing", "/app.js"])
+def test_403_for_what_came_through_a_proxy_that_is_not_trusted(doorbell: Daemon, path: str) -> None:
+    for headers in ({"Forwarded": "for=192.168.1.2"}, {"Via": "1.1 x"}, {"CF_Ray": ""}):
+        answer, body = ask(doorbell, path, Host="localhost", **headers)
+        assert answer.status == 403
+        name = next(iter(headers)).replace("_", "-")
+        told = f"this came through a proxy, as the header {name} shows, and 127.0.0.1 is not in"
+        how = "trusted_proxies; to allow it set [access] trusted_proxies = 127.0.0.1"
+        assert body in (b"", f"{told} {how}\n".encode())
+
+
+def test_name_that_the_proxy_is_asked_by_is_told_too(doorbell: Daemon) -> None:
+    _, body = ask(doorbell, Host="door.example.org", Via="1.1 x")
+    settings = "[access] trusted_proxies = 127.0.0.1, [access] hosts = door.example.org\n"
+    assert body.decode().endswith(settings)
+
+
+def test_body_from_a_proxy_that_is_not_trusted_is_not_waited_for(doorbell: Daemon) -> None:
+    head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nVia: 1.1 x\r\n\r\n"
+    assert only_answer(exchange(doorbell, head.encode())).status == 403
+    head = "POST /login HTTP/1.0\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\n"
+    assert only_answer(exchange(doorbell, head.encode())).status == 403
+
+
+def test_body_from_a_proxy_that_names_nobody_is_not_waited_for(proxied: Daemon) -> None:
+    head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
+    answer = only_answer(exchange(proxied, head.encode()))
+    assert answer.status == 403
+    expected = b"the trusted proxy 127.0.0.1 does not say who asks: make it send X-Forwarded-For\n"
+    assert answer.body == expected
+
+
+def test_body_of_a_client_that_a_trusted_proxy_names_is_waited_for(proxied: Daemon) -> None:
+    with proxied.connect() as sock:
+        sock.sendall(
+            b"POST /login HTTP/1.1\r\nHost: localhost\r\nForwarded: for=192.168.1.2\r\n"
+            b"Content-Type: application/x-www-form-urlencoded\r\n"
+            b"Connection: close\r\nContent-Length: 10\r\n\r\n"
+        )
+        sock.sendall(b"password=x")
+        assert only_answer(read_to_end(sock)).status == 303
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "rfc7239", "status"),
+    [
+        ("192.168.1.2", "for=192.168.1.2", 200),
+        ("10.9.9.9, 192.168.1.2", 'for="192.168.1.2:4711"', 200),
+        ("192.168.1.2", "for=192.168.1.3", 400),
+        ("192.168.1.2", f"for={STRANGER}", 400),
+        (STRANGER, "for=192.168.1.2", 400),
+        ("192.168.1.2", "for=unknown", 400),
+        ("192.168.1.2", "for=_hidden", 400),
+        ("192.168.1.2", "proto=https", 200),
+        ("127.0.0.1", "for=127.0.0.1", 200),
+    ],
+)
+def test_two_headers_must_name_the_same_client(
+    proxied: Daemon, forwarded: str, rfc7239: str, status: int
+) -> None:
+    answer, _ = ask(proxied, X_Forwarded_For=forwarded, Forwarded=rfc7239)
+    assert answer.status == status
+
+
+PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"PROXY TCP4 192.168.1.2 127.0.0.1 4711 5000\r\n",
+        b"PROXY TCP6 fd00::1 ::1 4711 5000\r\n",
+        b"PROXY UNKNOWN\r\n",
+        PROXY_2,
+    ],
+)
+def test_400_for_the_proxy_protocol(doorbell: Daemon, proxied: Daemon, line: bytes) -> None:
+    for daemon in (doorbell, proxied):
+        request = line + b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        answer = only_answer(exchange(daemon, request))
+        assert answer.status == 400
+        assert answer.body.startswith(b"doorbelld does not speak the PROXY protocol: turn it off")
 
 
 def test_log_names_the_stranger_behind_the_proxy(daemon: Daemon) -> None:
@@ -100,7 +191,9 @@ def test_status_names_the_viewer_behind_the_proxy(proxied: Daemon) -> None:
             b"GET /video_feed?key=there HTTP/1.1\r\nHost: localhost\r\n"
             b"X-Forwarded-For: 192.168.1.77\r\n\r\n"
         )
-        rows = eventually(lambda: proxied.status("?key=there")["viewers"], "watching")
+        rows = eventually(
+            lambda: json.loads(ask(proxied, "/status?key=there")[1])["viewers"], "watching"
+        )
         assert [row["address"] for row in rows] == ["192.168.1.77"]
 
 
@@ -227,9 +320,74 @@ def test_answers_to_a_configured_name(doorbell: Daemon, proxied: Daemon) -> None
 
 @pytest.mark.parametrize("path", [*EVERY_PATH, "/nothing", "/app.js"])
 def test_421_at_a_name_that_somebody_points_here(doorbell: Daemon, path: str) -> None:
-    answer, body = ask(doorbell, path, Host=f"rebound.example:{doorbell.port}")
+    host = f"rebound.example:{doorbell.port}"
+    answer, body = ask(doorbell, path, Host=host)
     assert answer.status == 421
-    assert body in (b"", b"this is not a name that doorbelld answers to\n")
+    told = f"'{host}' is not a name that doorbelld answers to; to allow it set"
+    assert body in (b"", f"{told} [access] hosts = rebound.example\n".encode())
+
+
+def test_browser_gets_a_page_that_says_which_name_and_what_to_set(daemon: Daemon) -> None:
+    daemon.start()
+    browser = {"Accept": "text/html,*/*"}
+    answer, body = ask(daemon, "/", Host="Door.Fritz.box:5000", **browser)
+    page = body.decode()
+    assert answer.status == 421
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert_strict(answer.headers)
+    assert "&#x27;Door.Fritz.box:5000&#x27; is not a name that doorbelld answers to." in page
+    assert "<pre>[access]\nhosts = door.fritz.box</pre>" in page
+    said = "'Door.Fritz.box:5000' is not a name that doorbelld answers to; to allow it set"
+    assert f"127.0.0.1: refused: {said} [access] hosts = door.fritz.box\n" in daemon.log()
+
+
+def test_line_that_is_told_is_enough(daemon: Daemon, tmp_path: Path) -> None:
+    config = tmp_path / "doorbelld.conf"
+    config.write_text("")
+    daemon.start({"server.listen": ":0"}, arguments=["--config", str(config)])
+    _, body = ask(daemon, Host="door.example.org")
+    line = body.decode().partition("[access] ")[2]
+    assert line == "hosts = door.example.org\n"
+    config.write_text(f"[access]\n{line}trusted_proxies = 127.0.0.1\n")
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("the configuration was read again")
+    answer, _ = ask(daemon, Host="door.example.org", X_Forwarded_For=LOCAL)
+    assert answer.status == 200
+    _, body = ask(daemon, Host="other.example.org", X_Forwarded_For=LOCAL)
+    assert body.endswith(b"[access] hosts = ..., other.example.org\n")
+
+
+@pytest.mark.parametrize(
+    "host", ["<script>.example", "a b.example", "x" * 5000 + ".example", "\xe4.b"]
+)
+def test_name_that_is_told_does_no_harm(daemon: Daemon, host: str) -> None:
+    daemon.start()
+    head = f"GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode("latin-1")
+    answer = only_answer(exchange(daemon, head))
+    assert answer.status == 421
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert len(answer.body) < 1000
+    assert all(len(line) < 300 and line.isascii() for line in daemon.log().splitlines())
+
+
+def test_new_host_name_counts_at_once(daemon: Daemon) -> None:
+    renamed = [
+        "unshare",
+        "--map-root-user",
+        "--uts",
+        "sh",
+        "-c",
+        'hostname old.test && exec "$@"',
+        "sh",
+    ]
+    daemon.start(prefix=renamed)
+    assert ask(daemon, Host="old.test")[0].status == 200
+    assert ask(daemon, Host="new.test")[0].status == 421
+    enter = ["nsenter", f"--target={daemon.pid}", "--user", "--uts", "--preserve-credentials"]
+    subprocess.run([*enter, "hostname", "new.test"], check=True)
+    assert ask(daemon, Host="new.test")[0].status == 200
+    assert ask(daemon, Host="old.test")[0].status == 421
 
 
 @pytest.mark.parametrize(

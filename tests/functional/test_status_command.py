@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import GUARD, ROOT, Daemon
+from tests.support.place import DaemonThere, Place
 from tests.support.stream import Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 MISSING = {"camera.source": "file:/nowhere/camera.mjpeg"}
 
@@ -109,6 +110,113 @@ def test_lists_the_addresses_that_a_phone_can_open(daemon: Daemon) -> None:
     listed = {re.sub(r"[\[\]]", "", url[7:].rpartition(":")[0]) for url in urls}
     assert own == {host for host in listed if not host.endswith(".local")}
     assert all(url.endswith(f":{daemon.port}/") for url in urls)
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "lan"])
+def test_speaks_for_itself_where_this_machine_is_a_trusted_proxy(
+    daemon: Daemon, proxies: str
+) -> None:
+    daemon.start({"access.trusted_proxies": proxies})
+    done = status(f"127.0.0.1:{daemon.port}")
+    assert "Nobody is watching." in done.stdout
+
+
+def test_says_that_this_machine_is_not_let_in(daemon: Daemon) -> None:
+    daemon.start({"access.networks": "192.0.2.0/24"})
+    done = status(f"127.0.0.1:{daemon.port}")
+    assert done.returncode == 4
+    why = "this address is not in the networks let in"
+    assert done.stdout == f"doorbelld is running, but does not answer this machine: {why}\n"
+    assert status(f"127.0.0.1:{daemon.port}", "--json").stdout == "null\n"
+
+
+TAILSCALE = "100.101.102.103"
+ALONE = "add the addresses they have there"
+
+
+@pytest.fixture
+def vpn() -> Iterator[Place]:
+    """Return a machine in a LAN and two VPNs, with a LAN of public addresses and one alone."""
+    with Place() as found:
+        for link in ("eth0", "tailscale0"):
+            found.ip("link", "add", link, "type", "veth", "peer", "name", f"to-{link}")
+        for address, link in (
+            ("192.168.7.7/24", "eth0"),
+            ("198.51.100.7/24", "eth0"),
+            ("203.0.113.7/32", "eth0"),
+            (f"{TAILSCALE}/32", "tailscale0"),
+            ("fd7a::7/128", "tailscale0"),
+            ("10.8.0.2/32", "tailscale0"),
+        ):
+            found.ip("address", "add", address, "dev", link, *["nodad"] * (":" in address))
+            found.ip("link", "set", link, "up")
+        yield found
+
+
+REACHED = {"192.168.7.7", "198.51.100.7", "10.8.0.2", "[fd7a::7]"}
+
+
+@pytest.mark.parametrize(
+    ("networks", "hosts"),
+    [
+        ("lan", REACHED),
+        ("lan, 100.64.0.0/10", {*REACHED, TAILSCALE}),
+        ("any", {*REACHED, TAILSCALE, "203.0.113.7"}),
+        ("127.0.0.0/8, 192.168.7.0/24", {"192.168.7.7"}),
+        ("127.0.0.0/8", set()),
+    ],
+)
+def test_lists_only_addresses_at_which_a_phone_would_be_answered(
+    tmp_path: Path, vpn: Place, networks: str, hosts: set[str]
+) -> None:
+    setting = {"access.networks": networks, "server.listen": ":5000"}
+    with DaemonThere(tmp_path, vpn) as daemon:
+        daemon.start(setting, prefix=vpn.prefix)
+        options = [f"--set=access.networks={networks}", "status"]
+        done = there(vpn, *options, "--json")
+        found = {url[len("http://") : -len(":5000/")] for url in json.loads(done.stdout)["urls"]}
+        assert {host for host in found if not host.endswith(".local")} == hosts
+        lines = there(vpn, *options).stdout
+        assert ("There is no network that a phone could use" in lines) == (not hosts)
+
+
+def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: Place) -> None:
+    lines = there(vpn, "--check", "--set=camera.source=pattern").stdout.splitlines()
+    told = [line for line in lines if line.startswith("Address")]
+    assert sorted(told) == [
+        f"Address {TAILSCALE} (tailscale0): phones there are not in networks; add 100.64.0.0/10",
+        f"Address 203.0.113.7 (eth0): phones there are not in networks; {ALONE}",
+    ]
+    done = there(vpn, "--check", "--set=camera.source=pattern", "--set=access.networks=any")
+    assert "Address" not in done.stdout
+    done = there(vpn, "--check", "--set=camera.source=pattern", "--set=access.networks=10.0.0.0/8")
+    other = "Address 192.168.7.7 (eth0): phones there are not in networks; add 192.168.7.0/24\n"
+    assert other in done.stdout
+
+
+def there(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in that place."""
+    command = [*place.prefix, sys.executable, "-m", "doorbelld", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=GUARD
+    )
+
+
+def test_does_not_offer_a_name_that_is_not_answered(daemon: Daemon) -> None:
+    daemon.start({"server.listen": "127.0.0.1:0"})
+    listen = f"door.example.org:{daemon.port}"
+    # The name is for this machine only.
+    (daemon.folder / "sitecustomize.py").write_text(
+        "import socket\n"
+        "ask = socket.getaddrinfo\n"
+        "socket.getaddrinfo = lambda host, *a, **k: ask(\n"
+        "    host.replace('door.example.org', '127.0.0.1'), *a, **k)\n"
+    )
+    environ = {"PYTHONPATH": str(daemon.folder)}
+    assert json.loads(status(listen, "--json", environ=environ).stdout)["urls"] == []
+    named = ("--set=access.hosts=*.example.org", "--json")
+    urls = json.loads(status(listen, *named, environ=environ).stdout)["urls"]
+    assert urls == [f"http://{listen}/"]
 
 
 def test_draws_the_first_address_on_a_terminal(daemon: Daemon) -> None:

@@ -95,8 +95,8 @@ def test_any_headers_are_let_in_or_refused(headers: list[tuple[str, str]], targe
         message[name] = value
     proxies = lan(trusted_proxies=["127.0.0.1"])
     with suppress(gate.StrangerError, gate.BadRequestError):
-        client = gate.client(proxies, message, "127.0.0.1")
-        assert gate.let_in(proxies, message, target, client) == ""
+        client = gate.client(proxies, message.items(), "HTTP/1.1", "127.0.0.1")
+        assert gate.let_in(proxies, message, target, client, "127.0.0.1") == ""
         assert proxies.admits(client)
 
 

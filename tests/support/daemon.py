@@ -44,6 +44,7 @@ class Daemon:
         self.folder = folder
         self.command = [sys.executable, "-m", "doorbelld"]
         self.port = 0
+        self.settings: Mapping[str, object] = {}
         self._log = folder / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,6 +62,7 @@ class Daemon:
 
         ``prefix`` is a command that becomes the daemon in the end, by executing it.
         """
+        self.settings = settings
         values = {"camera.source": "pattern", "server.listen": f"127.0.0.1:{self.port}", **settings}
         pairs = [f"--set={key}={value}" for key, value in values.items() if value is not None]
         with self._log.open("ab") as log:

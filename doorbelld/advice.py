@@ -1,0 +1,46 @@
+"""Advice: why a request was refused, and what the owner of the doorbell can set to change that."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import NamedTuple
+
+_MOST = 80
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>doorbelld</title>
+<h1>Not shown here</h1>
+<p>{why}.</p>
+<p>{how}</p>
+<pre>{lines}</pre>
+</html>
+"""
+_HOW = "If this is your doorbell, put this into /etc/doorbelld/conf.d/access.conf and reload:"
+
+
+class Advice(NamedTuple):
+    """``why`` is a sentence without its full stop; ``settings`` are keys of [access]."""
+
+    why: str
+    settings: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Return it in one line, for the log and for programs."""
+        lines = ", ".join(f"[access] {key} = {value}" for key, value in self.settings.items())
+        return f"{self.why}; to allow it set {lines}" if lines else self.why
+
+    def as_page(self) -> str:
+        """Return it for a browser."""
+        pairs = (f"{key} = {value}" for key, value in self.settings.items())
+        lines = html.escape("\n".join(["[access]", *pairs]))
+        return _PAGE.format(why=html.escape(self.why), how=_HOW, lines=lines)
+
+
+def quoted(text: str) -> str:
+    """Return a stranger's text so that it does no harm in a log or a page, and is short."""
+    shown = text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return ascii(shown)

@@ -1,0 +1,77 @@
+"""Forwarded: what shows that a request came through a proxy, and whom the proxy names.
+
+A proxy that is not trusted must be noticed: all who ask through it have the proxy's address, and
+seem to be in the LAN. Nearly every proxy adds a header that says so. nginx adds none unless it is
+told to, but what it always changes gives it away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+Fields = Sequence[tuple[str, str]]
+"""The header lines of a request in their order: name and value."""
+
+_OF_PROXIES = re.compile(
+    r"(?:x-)?forwarded(?:-.*)?|via|(?:x-)?(?:client|real|remote|originating|true-client)-(?:ip|addr)"
+    r"|(?:x-cluster-|true-|wl-proxy-|incap-)client-ip|x-proxyuser-ip|remote-addr|x-host"
+    r"|x-varnish|x-cloud-trace-context|x-hass-source|x-ingress-path|x-replaced-path"
+    r"|(?:x-original|x-envoy|x-azure|x-arr|x-amzn|x-amz-cf|x-appengine|x-vercel"
+    r"|x-nf|x-sucuri|x-akamai|akamai|cdn|cf|cloudfront|fastly|fly|ngrok|proxy|tailscale)-.*"
+)
+"""Headers of proxies, tunnels and content delivery networks; no browser and no camera program
+sends any of them by itself."""
+
+
+def sign_of_proxy(fields: Fields) -> str:
+    """Return what shows that a proxy has passed a request on; "" if nothing does."""
+    for name, _ in fields:
+        # Some programs take _ for -. As a sign both will do.
+        if _OF_PROXIES.fullmatch(name.lower().replace("_", "-")):
+            return f"the header {name}"
+    values = {name.lower(): value.strip().lower() for name, value in fields}
+    if "upgrade" in values.get("connection", "") and "upgrade" not in values:
+        return "a Connection header without the Upgrade it speaks of"
+    return ""
+
+
+def is_bare_nginx(fields: Fields, version: str) -> bool:
+    """Tell whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
+
+    nginx begins with the headers that it sets itself: Host, and Connection if nothing else was
+    configured; what the client has sent comes after these. In HTTP/1.1 nothing else may follow
+    in a request that a small program writes by hand.
+    """
+    begin = [(name, value.strip().lower()) for name, value in fields[:2]]
+    has_shape = [name for name, _ in begin] == ["Host", "Connection"] and begin[1][1] == "close"
+    return has_shape and (version == "HTTP/1.0" or len(fields) > 2)
+
+
+def named_clients(fields: Fields) -> list[str]:
+    """Return the addresses that proxies have named, with commas, by each header that names any.
+
+    They may be anything but addresses, or empty.
+    """
+    forwarded = [value for name, value in fields if name.lower() == "forwarded"]
+    found = [
+        ",".join(value for name, value in fields if name.lower() == "x-forwarded-for"),
+        ",".join(map(_client_in, ",".join(forwarded).split(","))),
+    ]
+    return [each for each in found if each.strip(" \t,")]
+
+
+def _client_in(element: str) -> str:
+    """Return the client in one element of a Forwarded header (RFC 7239).
+
+    No proxy puts a comma or a semicolon into a quoted value, so text between quotes is not
+    looked for: what a client has begun there could swallow what the proxy has added.
+    """
+    return ",".join(_values_of_for(element.split(";")))
+
+
+def _values_of_for(pairs: Iterable[str]) -> Iterable[str]:
+    for pair in pairs:
+        key, _, value = pair.strip().partition("=")
+        if key.lower() == "for":
+            yield re.sub(r'^"(.*)"$', r"\1", value)

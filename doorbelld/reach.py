@@ -1,0 +1,53 @@
+"""Reach: the addresses of this machine at which a phone would be answered."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from doorbelld import interfaces
+from doorbelld.access import Access, is_lan
+from doorbelld.interfaces import Interface
+
+_SHARED = ipaddress.ip_network("100.64.0.0/10")
+"""What Tailscale takes its addresses from (RFC 6598)."""
+
+
+def addresses(access: Access) -> list[str]:
+    """Return the addresses that phones in their networks may ask at, the best first."""
+    found = [each.ip for _, each in _candidates() if access.reaches(each)]
+    # There may be more of them, for containers.
+    first = interfaces.outward_address()
+    return [str(ip) for ip in sorted(found, key=lambda ip: (str(ip) != first, ip.version))]
+
+
+def is_answered(host: str, access: Access) -> bool:
+    """Tell whether anyone could ask at this name or address, where it is listened at."""
+    if not access.answers_to(f"[{host}]" if ":" in host else host):
+        return False
+    at = [each for _, each in interfaces.named_addresses() if str(each.ip) == host]
+    return not at or any(map(access.reaches, at))
+
+
+def doubts(access: Access) -> Iterator[str]:
+    """Give a sentence for each address at which nobody but this machine would be answered."""
+    for name, each in _candidates():
+        if not access.reaches(each):
+            yield f"Address {each.ip} ({name}): phones there are not in networks; {_remedy(each)}"
+
+
+def _remedy(interface: Interface) -> str:
+    network = interface.network
+    if interface.version == 4 and interface.ip in _SHARED:
+        return f"add {_SHARED}"
+    if network.num_addresses == 1 or not is_lan(network):
+        return "add the addresses they have there"
+    return f"add {network}"
+
+
+def _candidates() -> list[tuple[str, Interface]]:
+    return [
+        (name, each)
+        for name, each in interfaces.named_addresses()
+        if not (each.ip.is_loopback or each.ip.is_link_local)
+    ]

@@ -1,0 +1,82 @@
+"""Interfaces that lose a network, on which alone some were let in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.crowd import Crowd
+from tests.support.place import DaemonThere, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+DOOR, PHONE = "198.51.100.1", "198.51.100.2"
+"""Of a LAN with public addresses, as the LAN of a company may have them."""
+
+SETTINGS = {"camera.resolution": "160x120", "camera.framerate": 10, "server.listen": ":0"}
+
+
+@pytest.fixture
+def door() -> Iterator[Place]:
+    with Place() as found:
+        yield found
+
+
+@pytest.fixture
+def phone(door: Place) -> Iterator[Place]:
+    with Place(within=door) as found:
+        ends = ("type", "veth", "peer", "name", "phone0", "netns", str(found.pid))
+        door.ip("link", "add", "door0", *ends)
+        # By this one packets find their way back without the network that is taken away.
+        door.ip("address", "add", "192.168.77.1/24", "dev", "door0")
+        door.ip("address", "add", f"{DOOR}/24", "dev", "door0")
+        door.ip("link", "set", "door0", "up")
+        door.ip("route", "add", f"{PHONE}/32", "dev", "door0", "src", "192.168.77.1")
+        found.ip("address", "add", f"{PHONE}/32", "dev", "phone0")
+        found.ip("link", "set", "phone0", "up")
+        found.ip("route", "add", "192.168.77.1", "dev", "phone0", "src", PHONE)
+        found.ip("route", "add", DOOR, "dev", "phone0", "src", PHONE)
+        yield found
+
+
+@pytest.fixture
+def daemon(door: Place, tmp_path: Path) -> Iterator[DaemonThere]:
+    found = DaemonThere(tmp_path, door)
+    with found:
+        yield found
+
+
+def test_stream_ends_when_its_network_is_gone(
+    daemon: DaemonThere, door: Place, phone: Place
+) -> None:
+    daemon.start(SETTINGS, prefix=door.prefix)
+    with Crowd(daemon) as crowd:
+        (near,) = crowd.join()
+        with daemon.seen_from(phone, "192.168.77.1"):
+            (far,) = crowd.join()
+        crowd.wait_for_parts(3)
+        door.ip("address", "delete", f"{DOOR}/24", "dev", "door0")
+        crowd.wait(lambda: far.ended, "the stream ends")
+        daemon.wait_for_log(f"{PHONE}: is not let in any more")
+        near.parts.clear()
+        crowd.wait_for_parts(10, [near])
+    with daemon.seen_from(phone, "192.168.77.1"):
+        assert daemon.request("/status")[0].status == 403
+
+
+def test_address_that_is_renewed_ends_no_stream(
+    daemon: DaemonThere, door: Place, phone: Place
+) -> None:
+    daemon.start(SETTINGS, prefix=door.prefix)
+    with daemon.seen_from(phone, "192.168.77.1"), Crowd(daemon) as crowd:
+        (far,) = crowd.join()
+        crowd.wait_for_parts(3)
+        for _ in range(3):
+            door.ip("address", "delete", f"{DOOR}/24", "dev", "door0")
+            crowd.wait_for_parts(len(far.parts) + 15)  # a second and a half, a look at least
+            door.ip("address", "add", f"{DOOR}/24", "dev", "door0")
+            crowd.wait_for_parts(len(far.parts) + 15)
+    assert "is not let in any more" not in daemon.log()
