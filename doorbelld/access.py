@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Union
 from urllib.parse import urlsplit
@@ -122,8 +123,8 @@ class Access:
         return bool(name) and (
             is_address(name)  # An address is never somebody else's name.
             or self._is_configured(name)
-            or name in own_names()
             or _is_private(name)
+            or name in own_names()  # which takes the longest
         )
 
     def is_own(self, peer: str) -> bool:
@@ -143,7 +144,9 @@ class Access:
             return asked is None or str(asked) in self._hosts or self._may_be_here(asked, address)
         if asked is not None:  # A client on this machine connects from the address it asks for.
             return asked.is_loopback if address.is_loopback else asked == address
-        return name in own_names() or name.endswith((".local", ".localhost"))
+        if name == "localhost" or name.endswith((".local", ".localhost")):
+            return True
+        return name in own_names()
 
     def embeds(self, origin: str) -> bool:
         """Tell whether a page of that origin may show the picture and read what we answer."""
@@ -254,7 +257,7 @@ def own_names() -> set[str]:
     """
     full = socket.gethostname().lower()
     short = full.partition(".")[0]
-    return {full, short, "localhost", *(f"{short}.{domain}" for domain in _search_domains())}
+    return {full, short, *(f"{short}.{domain}" for domain in _search_domains())}
 
 
 def origin(url: str) -> str:
@@ -314,6 +317,7 @@ def _networks(texts: Iterable[str]) -> list[Network]:
     return [ipaddress.ip_network(text) for text in found]
 
 
+@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
 def to_address(text: str) -> Address:
     """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
     found = ipaddress.ip_address(text.partition("%")[0])

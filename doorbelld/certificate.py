@@ -70,7 +70,7 @@ def make_certificate(certificate: Path, key: Path, hosts: Iterable[str], *, forc
 def _places(hosts: Iterable[str]) -> Iterable[str]:
     """Yield all that a phone may call this machine by, as openssl writes it."""
     short = socket.gethostname().partition(".")[0].lower()
-    names = [short, f"{short}.local", mdns.local_name(), *sorted(own_names()), *hosts]
+    names = [short, f"{short}.local", mdns.local_name(), *sorted(own_names()), "localhost", *hosts]
     for name in dict.fromkeys(names):
         if is_address(name):
             yield f"IP:{name}"

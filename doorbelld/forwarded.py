@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 Fields = Sequence[tuple[str, str]]
 """The header lines of a request in their order: name and value."""
@@ -27,11 +28,10 @@ sends any of them by itself."""
 def sign_of_proxy(fields: Fields) -> str:
     """Return what shows that a proxy has passed a request on; "" if nothing does."""
     for name, _ in fields:
-        # Some programs take _ for -. As a sign both will do.
-        if _OF_PROXIES.fullmatch(name.lower().replace("_", "-")):
+        if _is_of_proxies(name):
             return f"the header {name}"
-    values = {name.lower(): value.strip().lower() for name, value in fields}
-    if "upgrade" in values.get("connection", "") and "upgrade" not in values:
+    options = [value.lower() for name, value in fields if name.lower() == "connection"]
+    if "upgrade" in ",".join(options) and not any(name.lower() == "upgrade" for name, _ in fields):
         return "a Connection header without the Upgrade it speaks of"
     return ""
 
@@ -59,6 +59,12 @@ def named_clients(fields: Fields) -> list[str]:
         ",".join(map(_client_in, ",".join(forwarded).split(","))),
     ]
     return [each for each in found if each.strip(" \t,")]
+
+
+@lru_cache(maxsize=256)  # Most requests have the same headers.
+def _is_of_proxies(name: str) -> bool:
+    # Some programs take _ for -. As a sign both will do.
+    return _OF_PROXIES.fullmatch(name.lower().replace("_", "-")) is not None
 
 
 def _client_in(element: str) -> str:
