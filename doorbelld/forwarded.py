@@ -40,12 +40,14 @@ def is_bare_nginx(fields: Fields, version: str) -> bool:
     """Tell whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
 
     nginx begins with the headers that it sets itself: Host, and Connection if nothing else was
-    configured; what the client has sent comes after these. In HTTP/1.1 nothing else may follow
-    in a request that a small program writes by hand.
+    configured; what the client has sent comes after these. With HTTP/1.1 small programs begin
+    like this too, but hardly with a port in the Host and further headers.
     """
-    begin = [(name, value.strip().lower()) for name, value in fields[:2]]
-    has_shape = [name for name, _ in begin] == ["Host", "Connection"] and begin[1][1] == "close"
-    return has_shape and (version == "HTTP/1.0" or len(fields) > 2)
+    if len(fields) < 2 or [name for name, _ in fields[:2]] != ["Host", "Connection"]:
+        return False
+    (_, host), (_, option) = fields[:2]
+    names_port = ":" in host.rpartition("]")[2] and len(fields) > 2
+    return option.strip().lower() == "close" and (version == "HTTP/1.0" or names_port)
 
 
 def named_clients(fields: Fields) -> list[str]:

@@ -60,8 +60,11 @@ CLOSE, AGENT = ("Connection", "close"), ("User-Agent", "x")
     [
         ("HTTP/1.0", [HOST, CLOSE], True),
         ("HTTP/1.0", [HOST, CLOSE, AGENT], True),
-        ("HTTP/1.1", [HOST, CLOSE, AGENT], True),
-        ("HTTP/1.1", [HOST, CLOSE], False),  # as small programs write it
+        ("HTTP/1.1", [HOST, CLOSE, AGENT], False),  # as small programs write it
+        ("HTTP/1.1", [("Host", "127.0.0.1:5000"), CLOSE, AGENT], True),
+        ("HTTP/1.1", [("Host", "127.0.0.1:5000"), CLOSE], False),
+        ("HTTP/1.1", [("Host", "[::1]:5000"), CLOSE, AGENT], True),
+        ("HTTP/1.1", [("Host", "[::1]"), CLOSE, AGENT], False),
         ("HTTP/1.0", [HOST, AGENT, CLOSE], False),
         ("HTTP/1.0", [CLOSE, HOST, AGENT], False),
         ("HTTP/1.0", [HOST, ("Connection", "keep-alive"), AGENT], False),
