@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _command(options, settings)
         context, login = tls_context(settings.access), open_login(settings.access)
         if options.check:
-            doubts = reach.doubts(access_rules(settings.access))
+            hosts = [each.host for each in settings.server.listen]
+            doubts = reach.doubts(access_rules(settings.access), hosts)
             return check(settings, camera_settings(settings.camera), doubts)
         raise_descriptor_limit(settings.server.max_viewers)
         handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from doorbelld import interfaces
 from doorbelld.access import Access, is_lan
 from doorbelld.interfaces import Interface
 
+_ANYWHERE = {"", "::", "0.0.0.0"}  # compared, not bound
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 """What Tailscale takes its addresses from (RFC 6598)."""
 
@@ -29,10 +30,17 @@ def is_answered(host: str, access: Access) -> bool:
     return not at or any(map(access.reaches, at))
 
 
-def doubts(access: Access) -> Iterator[str]:
-    """Give a sentence for each address at which nobody but this machine would be answered."""
+def doubts(access: Access, listen: Collection[str]) -> Iterator[str]:
+    """Give a sentence for each place at which nobody but this machine would be answered.
+
+    ``listen`` are the names and addresses that are listened at.
+    """
+    for host in listen:
+        if host and not access.answers_to(f"[{host}]" if ":" in host else host):
+            yield f"Name {host}: doorbelld does not answer to it; add it to hosts"
+    everywhere = not _ANYWHERE.isdisjoint(listen)
     for name, each in _candidates():
-        if not access.reaches(each):
+        if (everywhere or str(each.ip) in listen) and not access.reaches(each):
             yield f"Address {each.ip} ({name}): phones there are not in networks; {_remedy(each)}"
 
 

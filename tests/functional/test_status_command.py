@@ -194,6 +194,13 @@ def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: Place) -
     assert other in done.stdout
 
 
+def test_check_speaks_only_of_places_that_are_listened_at(vpn: Place) -> None:
+    listen = "--set=server.listen=192.168.7.7:5000,door.example.org:80"
+    lines = there(vpn, "--check", "--set=camera.source=pattern", listen).stdout.splitlines()
+    told = [line for line in lines if line.startswith(("Address", "Name"))]
+    assert told == ["Name door.example.org: doorbelld does not answer to it; add it to hosts"]
+
+
 def there(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command in that place."""
     command = [*place.prefix, sys.executable, "-m", "doorbelld", *arguments]
