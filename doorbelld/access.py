@@ -317,10 +317,14 @@ def _networks(texts: Iterable[str]) -> list[Network]:
     return [ipaddress.ip_network(text) for text in found]
 
 
-@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
 def to_address(text: str) -> Address:
     """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
-    found = ipaddress.ip_address(text.partition("%")[0])
+    return _parsed(text.partition("%")[0])
+
+
+@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
+def _parsed(text: str) -> Address:
+    found = ipaddress.ip_address(text)
     mapped = getattr(found, "ipv4_mapped", None)
     return mapped or found
 

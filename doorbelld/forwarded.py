@@ -14,6 +14,9 @@ from functools import lru_cache
 Fields = Sequence[tuple[str, str]]
 """The header lines of a request in their order: name and value."""
 
+_LONG = 40
+"""Letters of a name that are looked at: none that is known has more."""
+
 _OF_PROXIES = re.compile(
     r"(?:x-)?forwarded(?:-.*)?|via|(?:x-)?(?:client|real|remote|originating|true-client)-(?:ip|addr)"
     r"|(?:x-cluster-|true-|wl-proxy-|incap-)client-ip|x-proxyuser-ip|remote-addr|x-host"
@@ -28,8 +31,8 @@ sends any of them by itself."""
 def sign_of_proxy(fields: Fields) -> str:
     """Return what shows that a proxy has passed a request on; "" if nothing does."""
     for name, _ in fields:
-        if _is_of_proxies(name):
-            return f"the header {name}"
+        if _is_of_proxies(name[:_LONG]):
+            return f"the header {name[:_LONG]}"
     options = [value.lower() for name, value in fields if name.lower() == "connection"]
     if "upgrade" in ",".join(options) and not any(name.lower() == "upgrade" for name, _ in fields):
         return "a Connection header without the Upgrade it speaks of"

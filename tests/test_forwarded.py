@@ -31,6 +31,10 @@ def test_headers_of_proxies_are_known(name: str, value: str) -> None:
     assert sign_of_proxy([HOST, ("Accept", "*/*"), (name, value)]) == f"the header {name}"
 
 
+def test_long_name_is_told_in_short() -> None:
+    assert len(sign_of_proxy([HOST, (f"X-Forwarded-{'x' * 9000}", "")])) < 60
+
+
 @pytest.mark.parametrize(
     "fields",
     [
