@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from doorbelld import secretfile
-from doorbelld.password import SHORTEST, hashed
+from doorbelld.password import LONGEST, SHORTEST, hashed
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ def _ask() -> str:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < SHORTEST:
         raise ValueError(f"it needs {SHORTEST} characters at least: nothing was changed")
+    if len(password) > LONGEST:
+        raise ValueError(f"it may have {LONGEST} characters at most: nothing was changed")
     if not password.isprintable():
         raise ValueError("no phone could type that: nothing was changed")
     return password

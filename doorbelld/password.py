@@ -14,8 +14,8 @@ import os
 import re
 import unicodedata
 
-SHORTEST = 8
-"""Characters."""
+SHORTEST, LONGEST = 8, 1024
+"""Characters. Unicode takes quadratic time to bring a long text into its normal form."""
 
 _N, _R, _P = 2**14, 8, 1
 """What RFC 7914 names for logging in by hand: 16 MiB, and 40 ms on a PC."""
@@ -53,7 +53,8 @@ class Password:
 
     def matches(self, guess: str) -> bool:
         """Tell whether this is the password; takes as long either way."""
-        return hmac.compare_digest(_scrypt(guess, self._salt, *self._costs), self._hash)
+        found = _scrypt(guess, self._salt, *self._costs)
+        return hmac.compare_digest(found, self._hash) and len(guess) <= LONGEST
 
     def key(self, purpose: str) -> bytes:
         """Return 32 bytes that only who has the file can know, others for every purpose."""
@@ -73,5 +74,5 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     if p * r > _MOST_BLOCKS:
         raise ValueError
     # Phones and terminals differ in how they write an umlaut.
-    told = unicodedata.normalize("NFC", password).encode("utf-8", "surrogatepass")
+    told = unicodedata.normalize("NFC", password[:LONGEST]).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(told, salt=salt, n=n, r=r, p=p, maxmem=_MOST_MEMORY)

@@ -80,9 +80,15 @@ def _name(text: str) -> str:
     return text
 
 
+_LONGEST_URL = 4096
+"""Characters. urlsplit takes quadratic time for some that are not ASCII."""
+
+
 def _source(text: str) -> str:
     if re.fullmatch(r"auto|pattern|picamera2?(:\d)?|v4l2:/\S+|file:.+", text):
         return text
+    if len(text) > _LONGEST_URL:
+        raise ValueError
     url = urlsplit(text)
     if url.scheme not in ("http", "https", "rtsp") or not url.hostname:
         raise ValueError
