@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from doorbelld.connection import Connection
 
@@ -19,7 +19,10 @@ class Waiting:
 
     def __init__(self) -> None:
         self._connections: dict[int, Connection] = {}  # keeps the order
-        self._per_address: Counter[str] = Counter()
+        self._by_address: dict[str, dict[int, Connection]] = {}  # keeps it, too
+        # What is counted once need not be counted for each newcomer.
+        self._unsent: dict[int, int] = {}  # bytes by descriptor
+        self._unsent_by_address: Counter[str] = Counter()
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -35,41 +38,47 @@ class Waiting:
 
     def add(self, connection: Connection) -> None:
         """Let one wait, as the newest."""
-        self._connections[connection.sock.fileno()] = connection
-        self._per_address[connection.address] += 1
+        fd, address = connection.sock.fileno(), connection.address
+        self._connections[fd] = connection
+        self._by_address.setdefault(address, {})[fd] = connection
+        if connection.unsent:
+            self._unsent[fd] = connection.unsent
+            self._unsent_by_address[address] += connection.unsent
 
     def remove(self, connection: Connection) -> None:
         """Let one go, while its socket is open still."""
-        del self._connections[connection.sock.fileno()]
-        self._per_address[connection.address] -= 1
-        if not self._per_address[connection.address]:
-            del self._per_address[connection.address]
+        fd, address = connection.sock.fileno(), connection.address
+        del self._connections[fd]
+        del self._by_address[address][fd]
+        if not self._by_address[address]:
+            del self._by_address[address]
+        self._unsent_by_address[address] -= self._unsent.pop(fd, 0)
+        if not self._unsent_by_address[address]:
+            del self._unsent_by_address[address]
 
     def clear(self) -> None:
         """Forget all."""
         self._connections.clear()
-        self._per_address.clear()
+        self._by_address.clear()
+        self._unsent.clear()
+        self._unsent_by_address.clear()
 
     def in_the_way_of(self, newcomer: Connection) -> Connection | None:
         """Return who has to go before one more can wait; None if there is room.
 
         That is the one that has waited longest, of the address that takes the most room.
         """
-        if self._per_address[newcomer.address] >= _MOST_PER_ADDRESS:
-            return _first(self, newcomer.address)
+        same = self._by_address.get(newcomer.address, {})
+        if len(same) >= _MOST_PER_ADDRESS:
+            return next(iter(same.values()))
         if len(self) >= _MOST:
-            return _first(self, self._per_address.most_common(1)[0][0])
+            return next(iter(max(self._by_address.values(), key=len).values()))
         return self._with_too_long_an_answer(newcomer) if newcomer.unsent else None
 
     def _with_too_long_an_answer(self, newcomer: Connection) -> Connection | None:
-        unsent: Counter[str] = Counter()
-        writing = [each for each in self if each.unsent]
-        for each in writing:
-            unsent[each.address] += each.unsent
-        if not writing or sum(unsent.values()) + newcomer.unsent <= _MOST_UNSENT:
+        unsent = self._unsent_by_address
+        if not unsent or sum(unsent.values()) + newcomer.unsent <= _MOST_UNSENT:
             return None
-        return _first(writing, unsent.most_common(1)[0][0])
-
-
-def _first(connections: Iterable[Connection], address: str) -> Connection:
-    return next(each for each in connections if each.address == address)
+        ((address, _),) = unsent.most_common(1)
+        writing = (self._connections[fd] for fd in self._unsent)
+        return next(each for each in writing if each.address == address)
