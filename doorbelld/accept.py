@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from doorbelld.access import to_address
 from doorbelld.connection import Connection, Phase
 from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, head_size
+from doorbelld.handshakes import Handshakes
 from doorbelld.loop import Loop
 from doorbelld.seldom import Seldom
 from doorbelld.waiting import Waiting
@@ -41,8 +42,11 @@ _SWEEP = 0.25
 """Seconds between looks for connections that are past their deadline."""
 
 _BATCH = 64
-"""Clients that are looked at before others get a turn. A handshake may take tens of milliseconds
-on a small machine, and the watchdog wants to hear from the loop."""
+"""Clients that are looked at before others get a turn."""
+
+_EAGER_LOOKS = 32
+"""How often an unfinished request is looked at as soon as more of it comes. After that only with
+each sweep: else who sends byte by byte makes us work for every byte."""
 
 _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -58,7 +62,8 @@ class AcceptLoop(Loop):
 
     With ``tls`` every new connection may begin a session. Its handshake is done here, of all
     threads: one processor at most is then busy with a flood of them, and it is not the one
-    that serves those who watch.
+    that serves those who watch. Whoever needs no handshake is served first, and handshakes take
+    half of the thread's time at most.
     """
 
     def __init__(
@@ -81,6 +86,8 @@ class AcceptLoop(Loop):
         self._hears = hears
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._waiting = Waiting()
+        self._handshakes = Handshakes()
+        self._paused: list[Connection] = []
         self._returned: deque[Connection] = deque()
         self._accepting_again_at = 0.0
         self._shortage = Seldom()
@@ -116,7 +123,7 @@ class AcceptLoop(Loop):
             self._turn(0.05)
 
     def _turn(self, timeout: float) -> None:
-        events = self._epoll.poll(timeout, _BATCH)
+        events = self._epoll.poll(self._handshakes.timeout(timeout), _BATCH)
         self.beat = now = time.monotonic()
         # Newcomers last: they may get the numbers of those who make room for them, and must not
         # be taken for them by an event that lies here already.
@@ -124,6 +131,8 @@ class AcceptLoop(Loop):
             self._handle(fd, mask, now)
         while self._returned:
             self._take_back(self._returned.popleft(), now)
+        for connection in self._handshakes.turn():
+            self._look(connection, 0, time.monotonic(), may_shake_hands=True)
         if now - self._swept >= _SWEEP:
             self._swept = now
             self._sweep(now)
@@ -148,14 +157,19 @@ class AcceptLoop(Loop):
         else:
             self._look(connection, mask, now)
 
-    def _look(self, connection: Connection, mask: int, now: float) -> None:
+    def _look(
+        self, connection: Connection, mask: int, now: float, *, may_shake_hands: bool = False
+    ) -> None:
         try:
             if connection.phase is Phase.REQUEST:
-                self._read_request(connection, mask)
+                if connection.wants_handshake(self.tls) and not may_shake_hands:
+                    self._handshakes.add(connection)
+                else:
+                    self._read_request(connection, mask)
             elif connection.phase is Phase.WRITE:
                 self._write(connection, now)
-            else:
-                self._discard_input(connection)
+            elif connection.discard_input():
+                self._drop(connection)
         except (OSError, MemoryError):  # It is gone, or cannot be helped.
             if self._is_waiting(connection):
                 self._drop(connection)
@@ -221,6 +235,7 @@ class AcceptLoop(Loop):
 
     def _remove(self, connection: Connection) -> None:
         self._waiting.remove(connection)
+        self._handshakes.discard(connection)
         self._epoll.unregister(connection.sock)
 
     def _drop(self, connection: Connection) -> None:
@@ -229,26 +244,37 @@ class AcceptLoop(Loop):
 
     def _read_request(self, connection: Connection, mask: int) -> None:
         """Serve the connection once its whole request can be read without waiting."""
+        connection.looks += 1
         try:
-            if self.tls is not None:
-                connection.offer_tls(self.tls)
             seen = connection.peek(MAX_HEAD + MAX_BODY)
         except BlockingIOError:
+            self._wait_for_more(connection)
             return
-        size = head_size(seen)
-        if size:
-            body = body_size(seen[:size])
-            size += body if body and self._hears(connection.address, seen[:size]) else 0
-        elif len(seen) >= MAX_HEAD:
+        size = connection.size = connection.size or self._size(connection, seen)
+        if not size and len(seen) >= MAX_HEAD:
             self._answer_and_close(connection, 431 if b"\n" in seen[:MAX_HEAD] else 414)
-            return
-        if 0 < size <= len(seen):
+        elif 0 < size <= len(seen):
             request = connection.take(size)
             self._remove(connection)
             connection.is_new = False
             self._serve(connection, request)
         elif connection.ended or not seen or mask & _GONE:
             self._drop(connection)
+        else:
+            self._wait_for_more(connection)
+
+    def _size(self, connection: Connection, seen: bytes) -> int:
+        """Return the length of the request that is coming; 0 while its head is not whole."""
+        size = head_size(seen, connection.searched)
+        connection.searched = len(seen)
+        body = body_size(seen[:size]) if size else 0
+        return size + body if body and self._hears(connection.address, seen[:size]) else size
+
+    def _wait_for_more(self, connection: Connection) -> None:
+        """Stay deaf to a request that comes in too many pieces, until the next sweep."""
+        if connection.looks >= _EAGER_LOOKS:
+            self._epoll.modify(connection.sock, select.EPOLLET)
+            self._paused.append(connection)
 
     def _answer_and_close(self, connection: Connection, status: int) -> None:
         self._remove(connection)
@@ -291,21 +317,16 @@ class AcceptLoop(Loop):
             return
         self._wait(connection, Phase.LINGER, select.EPOLLIN, now + _LINGER)
 
-    def _discard_input(self, connection: Connection) -> None:
-        for _ in range(64):
-            try:
-                if not connection.sock.recv(64 * 1024):
-                    self._drop(connection)
-                    return
-            except BlockingIOError:
-                return
-        self._drop(connection)  # It keeps sending what nobody asked for.
-
     def _sweep(self, now: float) -> None:
         if self._accepting_again_at and now >= self._accepting_again_at:
             self._accepting_again_at = 0.0
             for fd in self._listeners:
                 self._epoll.modify(fd, select.EPOLLIN)
+        paused, self._paused = self._paused, []
+        for connection in paused:
+            if self._is_waiting(connection) and connection.phase is Phase.REQUEST:
+                # This reports what has come meanwhile.
+                self._epoll.modify(connection.sock, select.EPOLLIN | _EDGE)
         for connection in [each for each in self._waiting if now > each.deadline]:
             if not self._is_waiting(connection):  # It has made room for one before it.
                 continue

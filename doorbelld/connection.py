@@ -7,9 +7,12 @@ import ssl
 from contextlib import suppress
 from enum import Enum
 
+from doorbelld.framing import without_empty_line
 from doorbelld.tls import Session
 
 _CHUNK = 16 * 1024
+_DISCARDED = 64 * 1024
+_EMPTY_LINE = len(b"\r\n")
 
 
 class Phase(Enum):
@@ -26,10 +29,24 @@ class Connection:
     ``address`` is the client's IP address as text. ``rest`` is what is still to be written, as
     it goes over the wire, after which the connection waits for the next request if ``keep``,
     else closes. ``is_new`` tells that it has asked for nothing yet. ``session`` is its TLS,
-    None for plain text.
+    None for plain text. Of the request that is coming ``looks`` counts how often it was looked
+    at, ``searched`` is how many of its bytes were searched for the end of its head, in vain,
+    and ``size`` is its length, 0 while that is unknown.
     """
 
-    __slots__ = ("address", "deadline", "is_new", "keep", "phase", "rest", "session", "sock")
+    __slots__ = (
+        "address",
+        "deadline",
+        "is_new",
+        "keep",
+        "looks",
+        "phase",
+        "rest",
+        "searched",
+        "session",
+        "size",
+        "sock",
+    )
 
     def __init__(self, sock: socket.socket, address: str) -> None:
         self.sock = sock
@@ -40,6 +57,7 @@ class Connection:
         self.keep = False
         self.is_new = True
         self.session: Session | None = None
+        self.looks = self.searched = self.size = 0
 
     @property
     def secure(self) -> bool:
@@ -56,15 +74,16 @@ class Connection:
         """Whether its TLS has ended or failed."""
         return self.session is not None and self.session.ended
 
-    def offer_tls(self, context: ssl.SSLContext) -> None:
-        """Speak TLS from now on if that is what the client has begun with.
+    def wants_handshake(self, context: ssl.SSLContext | None) -> bool:
+        """Tell whether a TLS handshake has to be made, or finished.
 
-        Raises BlockingIOError while it has not begun.
+        With a ``context`` a client may begin with one. Raises OSError when it is gone.
         """
-        if self.session is None and self.is_new:
-            first = self.sock.recv(1, socket.MSG_PEEK)
-            if Session.begins_with(first):
-                self.session = Session(context)
+        if self.session is None and self.is_new and context is not None:
+            with suppress(BlockingIOError):  # It has said nothing yet.
+                if Session.begins_with(self.sock.recv(1, socket.MSG_PEEK)):
+                    self.session = Session(context)
+        return self.session is not None and not self.session.ready
 
     def peek(self, most: int) -> bytes:
         """Return what the client has said, up to about ``most`` bytes; b"" at its end.
@@ -97,16 +116,27 @@ class Connection:
 
     def take(self, size: int) -> bytes:
         """Return the first bytes of what :meth:`peek` has shown, which it will not show again."""
+        self.looks = self.searched = self.size = 0
         if self.session is None:
             return self.sock.recv(size)
         return self.session.take(size)
 
-    def has_begun(self) -> bool:
-        """Tell whether it has said the beginning of a request."""
-        if self.session is not None:
-            return bool(self.session.plain)
+    def discard_input(self) -> bool:
+        """Read away what the client says; return whether it has said its last, or too much."""
         try:
-            return bool(self.sock.recv(1, socket.MSG_PEEK))
+            for _ in range(64):
+                if not self.sock.recv(_DISCARDED):
+                    break
+        except BlockingIOError:
+            return False
+        return True
+
+    def has_begun(self) -> bool:
+        """Tell whether it has said the beginning of a request, and not just an empty line."""
+        if self.session is not None:
+            return bool(without_empty_line(bytes(self.session.plain[: _EMPTY_LINE + 1])))
+        try:
+            return bool(without_empty_line(self.sock.recv(_EMPTY_LINE + 1, socket.MSG_PEEK)))
         except OSError:
             return False
 

@@ -309,6 +309,14 @@ def tls_context(section: AccessSection) -> ssl.SSLContext | None:
     wrong = tls.doubt(context, certificate)
     if wrong:
         _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
+    seconds = tls.handshake_seconds(context)
+    if seconds > tls.SLOW:
+        _log.warning(
+            "[access] tls_key = %s: each new connection takes %.0f ms of this processor;"
+            " a P-256 key, as doorbelld make-certificate makes it, takes much less",
+            key,
+            seconds * 1000,
+        )
     return context
 
 

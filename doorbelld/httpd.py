@@ -163,7 +163,8 @@ class Server:
     def _hears(self, address: str, head: bytes) -> bool:
         """Tell whether who sends this head is one who is let in."""
         fields = framing.fields(head)
-        version = head.partition(b"\n")[0].strip()[-8:].decode("latin-1")
+        line = framing.without_empty_line(head).partition(b"\n")[0]
+        version = line.strip()[-8:].decode("latin-1")
         try:
             return self.access.admits(gate.client(self.access, fields, version, address))
         except (BadRequestError, StrangerError):  # It will be told why.

@@ -8,6 +8,7 @@ to in one way, encrypted or not, in the accept loop and in the broadcaster alike
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,8 +26,24 @@ that tell us nothing and cost work; who never ended with them would have the loo
 _CHUNK = 64 * 1024
 """Bytes that are sealed in one go: OpenSSL keeps a buffer of that size for every session."""
 
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""For TLS 1.2, where some others cost us far more than the client. TLS 1.3 has its own."""
+
+_CURVE = "prime256v1"
+"""The one group that every client knows. OpenSSL 3 also takes finite fields by default, up to
+ffdhe8192, which costs us a hundred times the work, before the client has done any. Python cannot
+name several groups before 3.15. A browser that first offers another one is asked again, which is
+one more round trip. OpenSSL 1.1.1 knows no finite fields in TLS 1.3 and keeps its own list, with
+X25519."""
+
+SLOW = 0.03
+"""Seconds of processor time for a handshake from which on the certificate's owner is told."""
+
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL calls a key of another certificate; the last if they are of different kinds."""
+
+_MOST_HELLOS = 2
+"""A client says hello once more if it is asked for another group."""
 
 _PARTIAL_CHAIN = ssl.VerifyFlags(0x80000)  # ssl.VERIFY_X509_PARTIAL_CHAIN since Python 3.10
 _DATES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_… in <openssl/x509_vfy.h>
@@ -49,6 +66,9 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Renewing the handshake has no use here, and lets a client cause work without end.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    context.set_ciphers(_CIPHERS)
+    if ssl.OPENSSL_VERSION_INFO >= (3,):
+        context.set_ecdh_curve(_CURVE)
     _read("certificate", certificate)
     _read("key", key)
     try:
@@ -81,13 +101,8 @@ def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
     client.check_hostname = False
     client.verify_flags |= _PARTIAL_CHAIN  # It is to be believed, whoever has signed it.
     client.load_verify_locations(certificate)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours, its = Session(context), client.wrap_bio(incoming, outgoing)
     try:
-        with suppress(ssl.SSLWantReadError):
-            its.do_handshake()
-        incoming.write(ours.feed(outgoing.read()))
-        its.do_handshake()
+        _shake_hands(context, client)
     except ssl.SSLCertVerificationError as error:
         return _DATES.get(error.verify_code)
     except ssl.SSLError:
@@ -95,19 +110,48 @@ def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
     return None
 
 
+def handshake_seconds(context: ssl.SSLContext) -> float:
+    """Return how much processor time a client can make us spend on one handshake.
+
+    Most of it is for the certificate's key: a long RSA key takes far more than others.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE  # It is our own.
+    with suppress(ssl.SSLError):
+        return _shake_hands(context, client)
+    return 0.0
+
+
+def _shake_hands(context: ssl.SSLContext, client: ssl.SSLContext) -> float:
+    """Do the handshake of a client; return the processor time of our part. Raises SSLError."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours, its = Session(context), client.wrap_bio(incoming, outgoing)
+    seconds = 0.0
+    for _ in range(_MOST_HELLOS):
+        with suppress(ssl.SSLWantReadError):
+            its.do_handshake()
+        begin = time.thread_time()
+        incoming.write(ours.feed(outgoing.read()))
+        seconds += time.thread_time() - begin
+    its.do_handshake()
+    return seconds
+
+
 class Session:
     """One connection's TLS, on the server's side. Nothing here waits, or touches a socket.
 
     ``plain`` is what the client has said so far and nobody has taken yet. ``ended`` tells that
-    nothing more can come: the client has said so, or it does not speak TLS.
+    nothing more can come: the client has said so, or it does not speak TLS. ``ready`` tells that
+    the handshake is done.
     """
 
-    __slots__ = ("_fed", "_incoming", "_outgoing", "_ready", "_tls", "ended", "plain")
+    __slots__ = ("_fed", "_incoming", "_outgoing", "_tls", "ended", "plain", "ready")
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._ready = False
+        self.ready = False
         self._fed = 0
         self.plain = bytearray()
         self.ended = False
@@ -125,17 +169,17 @@ class Session:
         self._incoming.write(data)
         self._fed += len(data)
         try:
-            if not self._ready:
+            if not self.ready:
                 self._tls.do_handshake()
-                self._ready = True
-            while self._ready and len(self.plain) < most:
+                self.ready = True
+            while self.ready and len(self.plain) < most:
                 some = self._tls.read(most)
                 self.plain += some
                 if not some:
                     self.ended = True
                     break
         except ssl.SSLWantReadError:
-            self.ended = self._fed > (_MAX_SEALED if self._ready else _MAX_HANDSHAKE)
+            self.ended = self._fed > (_MAX_SEALED if self.ready else _MAX_HANDSHAKE)
         except ssl.SSLError:  # no TLS, or the end
             self.ended = True
         return self._outgoing.read()
@@ -161,7 +205,7 @@ class Session:
 
     def farewell(self) -> bytes:
         """Return what tells the client that nothing more will come."""
-        if self._ready:
+        if self.ready:
             with suppress(ssl.SSLError):  # It does not wait for the client's own.
                 self._tls.unwrap()
         return self._outgoing.read()

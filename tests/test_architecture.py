@@ -47,8 +47,9 @@ IMPORTS = {
     "doorbelld.exchange": "connection embedding framing gate headers httpd",
     "doorbelld.gate": "access advice forwarded",
     "doorbelld.access": "interfaces",
-    "doorbelld.accept": "access connection framing loop seldom waiting",
-    "doorbelld.connection": "tls",
+    "doorbelld.accept": "access connection framing handshakes loop seldom waiting",
+    "doorbelld.connection": "framing tls",
+    "doorbelld.handshakes": "connection",
     "doorbelld.waiting": "connection",
     "doorbelld.framing": "",
     # The way of a frame. Nothing here knows of HTTP, or of the one who asks.
