@@ -333,6 +333,7 @@ class AcceptLoop(Loop):
             if connection.phase is Phase.REQUEST and connection.has_begun():
                 self._answer_and_close(connection, 408)
             else:
+                connection.discard_input()  # Or it would be reset, and lose the answer before.
                 self._drop(connection)
 
     def _close(self) -> None:

@@ -129,6 +129,8 @@ class Connection:
                     break
         except BlockingIOError:
             return False
+        except OSError:
+            return True  # It is gone.
         return True
 
     def has_begun(self) -> bool:

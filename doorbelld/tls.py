@@ -36,7 +36,7 @@ name several groups before 3.15. A browser that first offers another one is aske
 one more round trip. OpenSSL 1.1.1 knows no finite fields in TLS 1.3 and keeps its own list, with
 X25519."""
 
-SLOW = 0.03
+SLOW = 0.02
 """Seconds of processor time for a handshake from which on the certificate's owner is told."""
 
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")

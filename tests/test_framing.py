@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, flaw, head_size, values
+from doorbelld.framing import (
+    MAX_BODY,
+    MAX_HEAD,
+    body_size,
+    flaw,
+    head_size,
+    values,
+    without_empty_line,
+)
+from tests.support.cost import assert_cheap
 
 POST = b"POST /login HTTP/1.1\r\n"
 
@@ -126,3 +135,46 @@ def test_no_control_byte_is_let_pass(byte: int) -> None:
 def test_values_are_those_of_every_line_with_that_name() -> None:
     head = POST + b"X-Names: a, b\r\nOther: x-names: c\nx-nAMES:d\r\nX-Names : e\r\n\r\n"
     assert values(head, b"x-names") == [b"a, b", b"d"]
+
+
+@pytest.mark.parametrize(
+    "run", [b" ", b"\t", b" \t", b":", b",", b"a:", b"a:\r\n", b"\n", b"\r", b"\xff"]
+)
+@pytest.mark.parametrize("end", [b"", b"\0", b"\x7f", b"\r"])
+@pytest.mark.parametrize("start", [b"", b"a:", b"a: b"])
+def test_no_head_takes_long_to_read(start: bytes, run: bytes, end: bytes) -> None:
+    line = start + run * (MAX_HEAD // len(run)) + end
+    for first in (b"GET / HTTP/1.1\r\n", POST):
+        head = first + line + b"\r\n\r\n"
+        assert_cheap(lambda: flaw(head))  # noqa: B023
+        assert_cheap(lambda: body_size(head))  # noqa: B023
+        assert_cheap(lambda: values(head, b"a"))  # noqa: B023
+
+
+@pytest.mark.parametrize("end", [b"\r\n\r\n", b"\n\n", b"\n\r\n", b"\r\n\n"])
+@pytest.mark.parametrize("empty_line", [b"", b"\r\n", b"\n"])
+def test_end_of_a_head_is_found_wherever_it_was_cut(empty_line: bytes, end: bytes) -> None:
+    head = empty_line + b"GET / HTTP/1.1\r\nA: b" + end
+    for searched in range(len(head)):
+        assert head_size(head[:searched]) == 0
+        assert head_size(head + b"GET / HTTP/1.1\r\n\r\n", searched) == len(head)
+
+
+def test_what_was_searched_is_not_searched_again() -> None:
+    head = b"GET / HTTP/1.1\r\n" + b"a:\r\n" * (MAX_HEAD // 4)
+
+    def drip() -> None:
+        for size in range(1, MAX_HEAD):
+            assert not head_size(head[: size + 1], size)
+
+    assert_cheap(drip, MAX_HEAD)
+
+
+@pytest.mark.parametrize("empty_line", [b"\r\n", b"\n"])
+def test_one_empty_line_may_come_before_a_request(empty_line: bytes) -> None:
+    head = POST + b"Content-Length: 7\r\n\r\n"
+    assert head_size(empty_line + head) == len(empty_line + head)
+    assert body_size(empty_line + head) == 7
+    assert without_empty_line(empty_line + head) == head
+    assert body_size(empty_line * 2 + head) == 0
+    assert without_empty_line(empty_line * 2 + head) == empty_line + head

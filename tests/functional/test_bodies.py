@@ -108,3 +108,52 @@ def test_who_waits_with_its_body_costs_no_thread(daemon: Daemon) -> None:
         for sock in clients:
             sock.sendall(b"4")
             assert read_answer(sock).status == 405
+
+
+EMPTY_LINES = (b"\r\n", b"\n")
+HEALTH = b"GET /healthz HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize("empty_line", EMPTY_LINES)
+def test_an_empty_line_before_a_post_is_ignored_as_before_a_get(
+    client: socket.socket, empty_line: bytes
+) -> None:
+    client.sendall((empty_line + post(POISON) + empty_line + HEALTH) * 5)
+    client.shutdown(socket.SHUT_WR)
+    data = read_to_end(client)
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", data) == [b"405", b"200"] * 5
+
+
+@pytest.mark.parametrize("empty_line", EMPTY_LINES)
+def test_an_empty_line_before_a_post_may_come_byte_by_byte(
+    client: socket.socket, empty_line: bytes
+) -> None:
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in empty_line + post(POISON):
+        client.sendall(bytes([byte]))
+    refused(read_answer(client), 405)
+    lives_on(client)
+
+
+@pytest.mark.parametrize("request_", [post(POISON), HEALTH])
+def test_400_after_more_than_one_empty_line(doorbell: Daemon, request_: bytes) -> None:
+    for empty_line in EMPTY_LINES:
+        refusal(doorbell, empty_line * 2 + request_, 400)
+
+
+@pytest.mark.parametrize("empty_line", EMPTY_LINES)
+def test_an_empty_line_alone_is_no_request_that_is_late(daemon: Daemon, empty_line: bytes) -> None:
+    daemon.start({"server.header_timeout": 1})
+    with daemon.connect() as sock:
+        sock.sendall(post(POISON) + empty_line)
+        refused(read_answer(sock), 405)
+        assert read_to_end(sock) == b""
+
+
+def test_who_drips_empty_lines_is_ended(daemon: Daemon) -> None:
+    daemon.start({"server.header_timeout": 1})
+    with daemon.connect() as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in b"\r\n\r\n":
+            sock.sendall(bytes([byte]))
+        refused(only_answer(read_to_end(sock)), 400)

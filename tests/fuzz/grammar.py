@@ -39,6 +39,9 @@ _VALUES = [
     *(b"10.0.0.1", b"1.2.3.4, unknown", b"::ffff:1.2.3.4", b"fe80::1%eth0", b",", b"1.2.3.4:5"),
     *(b"websocket", b"multipart/form-data", b"application/x-www-form-urlencoded", b"x" * 9000),
 ]
+_RUNS = [b" ", b"\t", b",", b";", b":", b"=", b"&", b"%", b"/", b'"', b"\\", b"1", b"a ", b'";']
+_BEFORE = [b"", b"multipart/x; a=", b"doorbelld=", b"Basic ", b"http://", b"[::1%"]
+
 _VERSIONS = [
     *(b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/1.10", b"HTTP/01.1", b"HTTP/1", b"HTTP/1.1.1"),
     *(b"http/1.1", b"HTTP/\xb2.1", b"HTTP/1.1 ", b"HTTP/-1.1", b"HTTP/9999999999.1", b"RTSP/1.0"),
@@ -60,6 +63,15 @@ def _mostly(usual: bytes, others: list[bytes], junk: int = 20) -> SearchStrategy
     )
 
 
+@st.composite
+def _runs(draw: DrawFn) -> bytes:
+    """A value of what separates, again and again, and something at its end that ends no match."""
+    run = draw(st.sampled_from(_RUNS))
+    length = draw(st.sampled_from([100, 3_000, 15_000]))
+    start, end = draw(st.sampled_from(_BEFORE)), draw(st.sampled_from([b"", b"\0", b"x", b'"']))
+    return start + draw(st.sampled_from([b"", b'"'])) + run * (length // len(run)) + end
+
+
 _END = st.sampled_from([b"\r\n"] * 8 + [b"\n", b"\r", b"\r\r\n", b"\n\r"])
 _GAP = st.sampled_from([b" "] * 8 + [b"", b"  ", b"\t", b"\x0b", b"\xa0"])
 _COLON = st.sampled_from([b": "] * 6 + [b":", b" : ", b":\t", b"", b": \r\n ", b":\r\n\t"])
@@ -75,7 +87,7 @@ def _targets(draw: DrawFn) -> bytes:
 @st.composite
 def _fields(draw: DrawFn) -> bytes:
     name = draw(_mostly(b"Accept", _NAMES))
-    value = draw(st.one_of(st.sampled_from(_VALUES), st.binary(max_size=30)))
+    value = draw(st.one_of(st.sampled_from(_VALUES), st.binary(max_size=30), _runs()))
     return name + draw(_COLON) + value + draw(_END)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from doorbelld import access, gate
 from doorbelld.access import Access
 from doorbelld.cookies import Cookies
+from tests.support.cost import assert_cheap
 from tests.support.fuzzing import examples
 
 LAN = [ipaddress.ip_network(each) for each in access.LAN]
@@ -98,6 +99,32 @@ def test_any_headers_are_let_in_or_refused(headers: list[tuple[str, str]], targe
         client = gate.client(proxies, message.items(), "HTTP/1.1", "127.0.0.1")
         assert gate.let_in(proxies, message, target, client, "127.0.0.1") == ""
         assert proxies.admits(client)
+
+
+RUNS = st.builds(
+    lambda start, run, end: start + run * (16_000 // len(run)) + end,
+    st.sampled_from(["", "a", "http://", "[", "doorbelld=", ";", "[::1%", "doorbelld=1."]),
+    st.sampled_from([*" \t,;:=.%[]/@1aé", "::1,", "127.0.0.1, ", ";doorbelld=", "a.", "1:"]),
+    st.sampled_from(["", "x", "]", ":", "\0"]),
+)
+
+
+@given(RUNS)
+@examples(60)
+def test_no_header_takes_long_to_judge(text: str) -> None:
+    message = Message()
+    for name in ("Host", "Origin", "Referer", "Accept", "X-Forwarded-For"):
+        message[name] = text
+    proxies = lan(trusted_proxies=["127.0.0.1", "::1"])
+
+    def judge() -> None:
+        with suppress(gate.BadRequestError):
+            gate.client(proxies, message, "127.0.0.1")
+        with suppress(gate.StrangerError, gate.BadRequestError):
+            gate.let_in(proxies, message, text, "127.0.0.1")
+        Cookies(b"key").seconds_left(text)
+
+    assert_cheap(judge)
 
 
 @given(st.text(), st.integers(0, 200), st.text(max_size=3))

@@ -16,6 +16,7 @@ from hypothesis.strategies import SearchStrategy
 from doorbelld import config
 from doorbelld.config import ConfigError
 from doorbelld.settings import SECTIONS
+from tests.support.cost import assert_cheap
 from tests.support.fuzzing import examples
 
 SECRET = "s3cr3t"
@@ -119,6 +120,26 @@ def test_any_setting_is_taken_or_explained(text: str) -> None:
     for setting in (text, f"camera.{text}", f"camera.source={text}", f"access.networks={text}"):
         _, found = load(None, setting)
         assert all(problem.startswith("--set ") for problem in found)
+
+
+RUNS = st.builds(
+    lambda start, run, end: start + run * (15_000 // len(run)) + end,
+    st.sampled_from(
+        ["", "[", "key", "source=", "source = http://", "name:", "listen=", "embed = "]
+    ),
+    st.sampled_from(
+        [*" \t=:;#[].,/@%-1aä", "a ", "a=", "x://", "a@", "\n ", "x,", "\u0301", "[a]"]
+    ),
+    st.sampled_from(["", "x", "=", "]", "\x1f", "@", "://", "\u0327" * 3000]),
+)
+
+
+@given(RUNS)
+@examples(60)
+def test_no_line_takes_long_to_read(text: str) -> None:
+    data = f"[camera]\n{text}\n[access]\n{text}".encode()
+    assert_cheap(lambda: problems(data), len(data))
+    assert_cheap(lambda: load(None, text, f"camera.{text}", f"camera.source={text}"), 3 * len(text))
 
 
 @given(st.fixed_dictionaries({}, optional=VALUES))

@@ -16,6 +16,7 @@ from tests.fuzz.answers import Answer, ask
 from tests.fuzz.conftest import HASTE
 from tests.fuzz.corpus import CORPUS, Kept
 from tests.fuzz.grammar import conversations
+from tests.support.cost import assert_cheap_for
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.fuzzing import examples
 
@@ -83,7 +84,7 @@ def test_any_request_is_answered_properly_or_the_connection_closed(
     hasty_doorbell: Daemon, chunks: list[bytes], hang_up: bool
 ) -> None:
     log_before = len(hasty_doorbell.log())
-    with kept_if_it_fails(chunks):
+    with kept_if_it_fails(chunks), assert_cheap_for(hasty_doorbell.pid, sum(map(len, chunks))):
         ask(hasty_doorbell, chunks, hang_up=hang_up)
         is_well(hasty_doorbell, log_before)
 

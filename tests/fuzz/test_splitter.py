@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from doorbelld import jpeg
 from tests.support import pictures
-from tests.support.cpu import cpu_bound
+from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples
 
 SMALL, OTHER = pictures.jpeg(1), pictures.jpeg(2)
@@ -57,6 +57,13 @@ def test_it_holds_no_more_than_its_limit(stream: bytes, chunk: int) -> None:
     for start in range(0, len(stream), chunk):
         splitter.cut(stream[start : start + chunk])
         assert len(splitter._buffer) <= LIMIT
+
+
+@given(PIECES, PIECES)
+@examples(60)
+def test_no_stream_takes_long_to_cut(start: bytes, run: bytes) -> None:
+    stream = start + run * (1 + 60_000 // max(1, len(run)))
+    assert_cheap(lambda: cut(stream, list(range(0, len(stream), 4096))), len(stream))
 
 
 @given(STREAMS)
