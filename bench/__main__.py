@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import age, load, material, memory, servers, slow_viewer, startup, weak_link
+from bench import age, attack, load, material, memory, servers, slow_viewer, startup, weak_link
 from bench.report import Target, heading, table, verdict
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def main() -> int:
         *freshness(bench),
         *weak(bench),
         *slow(bench),
+        *attacked(bench),
         *start(),
         *resident(bench, options.soak),
     ]
@@ -230,6 +231,25 @@ def slow(bench: Bench) -> list[Target]:
     return [
         Target("a dead-slow viewer: loss of the others", loss, 0.5, " fps"),
         Target("a dead-slow viewer: others' age p50 grows by", delay, 1.0, " ms"),
+    ]
+
+
+def attacked(bench: Bench) -> list[Target]:
+    """What viewers get while attackers send what once stopped everything."""
+    heading(f"{attack.VIEWERS} viewers while attackers do their worst")
+    found = {each.name: attack.measure(bench.doorbelld, each) for each in attack.attacks()}
+    table(
+        ("", "mean fps", "least fps", "longest gap, ms"),
+        [
+            (name, f"{effect.mean_fps:.1f}", f"{effect.least_fps:.1f}", f"{effect.gap_ms:.0f}")
+            for name, effect in found.items()
+        ],
+    )
+    least = min(effect.least_fps for effect in found.values())
+    gap = max(effect.gap_ms for effect in found.values())
+    return [
+        Target("under attack, every viewer", least, 29, " fps", at_least=True),
+        Target("under attack, longest gap", gap, 200, " ms"),
     ]
 
 
