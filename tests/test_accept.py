@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from doorbelld import waiting
+from doorbelld import accept, waiting
 from doorbelld.accept import AcceptLoop
 from doorbelld.connection import Connection
 from tests.support.daemon import GUARD, eventually
@@ -120,3 +120,51 @@ def test_who_has_asked_is_answered_however_many_come_at_once(
         clients = [stack.enter_context(door.connect(REQUEST)) for _ in range(120)]
         door.go_on.set()
         assert [read_to_end(client) for client in clients] == [bytes(10)] * len(clients)
+
+
+@pytest.fixture
+def searches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Return how often something of the one who drips was searched: its head, its body's length."""
+    found = {"head_size": 0, "body_size": 0}
+
+    def count(name: str) -> None:
+        original = getattr(accept, name)
+
+        def counted(seen: bytes, *others: int) -> int:
+            found[name] += seen.startswith(b"POST /drip")
+            return int(original(seen, *others))
+
+        monkeypatch.setattr(accept, name, counted)
+
+    for name in found:
+        count(name)
+    return found
+
+
+def drip(door: Door, sock: socket.socket, data: bytes) -> None:
+    """Send it byte by byte, and let the loop look at each before the next."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for start in range(len(data)):
+        sock.sendall(data[start : start + 1])
+        with door.ask() as another:
+            assert read_to_end(another) == bytes(10)
+
+
+def test_who_drips_its_head_is_not_looked_at_for_every_byte(
+    door: Door, searches: dict[str, int]
+) -> None:
+    door.loop.header_timeout = GUARD
+    with door.connect(b"POST /drip HTTP/1.1\r\nA: ") as sock:
+        drip(door, sock, b"b" * 400)
+        assert 10 < searches["head_size"] < 200
+        sock.sendall(b"\r\n\r\n")
+        assert read_to_end(sock) == bytes(10)
+
+
+def test_head_is_read_once_however_its_body_drips(door: Door, searches: dict[str, int]) -> None:
+    door.loop.header_timeout = GUARD
+    with door.connect(b"POST /drip HTTP/1.1\r\nContent-Length: 100\r\n\r\n") as sock:
+        drip(door, sock, b"b" * 99)
+        assert searches["body_size"] == 1
+        sock.sendall(b"b")
+        assert read_to_end(sock) == bytes(10)

@@ -14,7 +14,7 @@ from doorbelld import password, tls
 from doorbelld.daemon import tls_context
 from doorbelld.settings import AccessSection
 from tests.support.cost import UNIT, assert_cheap_for
-from tests.support.daemon import GUARD, Daemon
+from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.raw import read_answer, read_to_end
 from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 
@@ -78,8 +78,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     }
     with Daemon(folder) as found:
         found.start(settings)
-        found.wait_for_log("open http")
-        found.request("/healthz")
+        eventually(lambda: found.request("/healthz")[0].status == 200, "a picture")
         yield found
 
 
