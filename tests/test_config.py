@@ -155,6 +155,7 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
         ("server.header_timeout", "0.1 10", "0 inf"),
         ("server.stall_timeout", "0.5 10", "0.1 -inf"),
         ("access.password_file", "none /etc/doorbelld/password", "password ~/x"),
+        ("access.embed_key_file", "none /etc/doorbelld/embed_key", "embed_key ~/x"),
         ("access.networks", "lan any 10.0.0.0/8,lan ::1 fe80::/10", "LAN none 10.0.0.1/8 x , lan,"),
         (
             "access.trusted_proxies",

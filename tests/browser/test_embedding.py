@@ -16,7 +16,7 @@ from tests.support.dashboard import Dashboard
 from tests.support.secure import SecureDaemon, make_pair
 
 WORD = "correct horse"
-NAME = "door.example"
+NAME = "door.local"
 NO_REFERRER = {"Referrer-Policy": "no-referrer"}
 """What Home Assistant and OctoPrint send with every page."""
 
@@ -142,8 +142,8 @@ def test_frame_in_a_page_of_the_same_site_keeps_the_login(
     daemon: Daemon, dashboard: Dashboard, page: Page
 ) -> None:
     # Another port of the same name is the same site for cookies.
-    set_up(daemon, dashboard, password=True, name="dashboard.example")
-    frame = open_frame(page, dashboard, daemon, "dashboard.example")
+    set_up(daemon, dashboard, password=True, name="dashboard.local")
+    frame = open_frame(page, dashboard, daemon, "dashboard.local")
     expect(frame.locator("#password")).to_be_visible()
     expect(frame.locator("#framed")).to_be_hidden()
     log_in(frame)

@@ -114,7 +114,7 @@ def test_named_site_shows_and_reads_us(
 def test_sites_that_are_not_named_stay_out_though_another_is(
     daemon: Daemon, visit: Callable[[Daemon], Page]
 ) -> None:
-    daemon.start({**TEST_CARD, "access.embed": "http://dashboard.example"})
+    daemon.start({**TEST_CARD, "access.embed": "http://dashboard.local"})
     daemon.wait_for_state("streaming")
     page = visit(daemon)
     assert width(page, daemon, STREAM) == 0

@@ -19,6 +19,9 @@ from tests.support.raw import read_answer, read_to_end
 from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 
 TIMES = 4
+CLIENT = b"X-Forwarded-For: 127.0.0.1\r\n"
+"""What the daemon wants to hear, as it takes whoever asks for a proxy."""
+
 ROOM = UNIT - 200
 """Bytes that a line may have beside the others of a head."""
 
@@ -78,7 +81,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     }
     with Daemon(folder) as found:
         found.start(settings)
-        eventually(lambda: found.request("/healthz")[0].status == 200, "a picture")
+        own = {"X-Forwarded-For": "127.0.0.1"}
+        eventually(lambda: found.request("/healthz", headers=own)[0].status == 200, "a picture")
         yield found
 
 
@@ -94,8 +98,9 @@ def say(daemon: Daemon, request: bytes) -> None:
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_no_head_costs_much(door: Daemon, run: bytes, start: bytes) -> None:
     line = start + run * ((ROOM - len(start)) // len(run))
+    client = b"" if start.startswith(b"X-Forwarded-For") else CLIENT
     heads = [
-        first + line + end + b"\r\n\r\n"
+        first + client + line + end + b"\r\n\r\n"
         for first in (b"GET / HTTP/1.1\r\n", b"POST /login HTTP/1.1\r\n")
         for end in (b"", b"\0")
     ]
@@ -108,14 +113,14 @@ def test_no_head_costs_much(door: Daemon, run: bytes, start: bytes) -> None:
 def test_no_target_and_no_form_costs_much(door: Daemon, run: bytes) -> None:
     target, form = run * (8000 // len(run)), b"password=" + run * (4000 // len(run))
     requests = [
-        b"GET /?" + target + b" HTTP/1.1\r\n\r\n",
-        b"GET /" + target + b" HTTP/1.1\r\n\r\n",
-        b"GET http://" + target + b" HTTP/1.1\r\n\r\n",
+        b"GET /?" + target + b" HTTP/1.1\r\n" + CLIENT + b"\r\n",
+        b"GET /" + target + b" HTTP/1.1\r\n" + CLIENT + b"\r\n",
+        b"GET http://" + target + b" HTTP/1.1\r\n" + CLIENT + b"\r\n",
     ]
     with assert_cheap_for(door.pid, UNIT, times=len(requests)):
         for request in requests:
             say(door, request)
-    head = b"POST /logout HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    head = b"POST /logout HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n" + CLIENT
     with assert_cheap_for(door.pid, UNIT):
         say(door, head + b"Content-Length: %d\r\n\r\n" % len(form) + form)
 
@@ -127,7 +132,7 @@ def drip(sock: socket.socket, data: bytes) -> None:
 
 
 def test_a_head_that_drips_costs_no_more(door: Daemon) -> None:
-    start, end = b"GET /healthz HTTP/1.1\r\n", b"\r\n\r\n"
+    start, end = b"GET /healthz HTTP/1.1\r\n" + CLIENT, b"\r\n\r\n"
     head = start + b"a:\r\n" * ((UNIT - len(start) - len(end)) // 4 // 50) + b"a:"
     head += b"b" * (UNIT - len(head) - len(end)) + end
     with assert_cheap_for(door.pid, UNIT), door.connect() as sock:
@@ -136,7 +141,7 @@ def test_a_head_that_drips_costs_no_more(door: Daemon) -> None:
 
 
 def test_a_body_that_drips_costs_no_more(door: Daemon) -> None:
-    start = b"POST /logout HTTP/1.1\r\nContent-Length: 4096\r\n"
+    start = b"POST /logout HTTP/1.1\r\nContent-Length: 4096\r\n" + CLIENT
     head = start + b"a:b\r\n" * ((UNIT - len(start) - 2) // 5) + b"\r\n"
     with assert_cheap_for(door.pid, UNIT), door.connect() as sock:
         sock.sendall(head)

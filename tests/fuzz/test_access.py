@@ -118,10 +118,11 @@ def test_no_header_takes_long_to_judge(text: str) -> None:
     proxies = lan(trusted_proxies=["127.0.0.1", "::1"])
 
     def judge() -> None:
-        with suppress(gate.BadRequestError):
-            gate.client(proxies, message, "127.0.0.1")
-        with suppress(gate.StrangerError, gate.BadRequestError):
-            gate.let_in(proxies, message, text, "127.0.0.1")
+        for peer in ("127.0.0.1", "192.168.1.2"):
+            with suppress(gate.StrangerError, gate.BadRequestError):
+                gate.client(proxies, message.items(), "HTTP/1.1", peer)
+            with suppress(gate.StrangerError, gate.BadRequestError):
+                gate.let_in(proxies, message, text, "127.0.0.1", peer)
         Cookies(b"key").seconds_left(text)
 
     assert_cheap(judge)

@@ -22,7 +22,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--remote-debugging-port=0",
-    "--host-resolver-rules=MAP *.example 127.0.0.1",
+    "--host-resolver-rules=MAP *.local 127.0.0.1",
 )
 
 

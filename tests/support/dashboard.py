@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Dashboard:
-    """Serves one page with ``body`` at ``http://dashboard.example``, which Chromium finds here.
+    """Serves one page with ``body`` at ``http://dashboard.local``, which Chromium finds here.
 
     ``headers`` are sent with it.
     """
@@ -44,7 +44,7 @@ class Dashboard:
     @property
     def origin(self) -> str:
         """Its origin."""
-        return f"http://dashboard.example:{self.port}"
+        return f"http://dashboard.local:{self.port}"
 
     def __enter__(self) -> Dashboard:
         self._thread.start()
