@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import configparser
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from doorbelld import files
 from doorbelld.settings import SECTIONS, Config, Kind
 
 DEFAULT_PATH = Path("/etc/doorbelld/doorbelld.conf")
@@ -78,10 +80,9 @@ def load(path: Path | None = None, settings: Iterable[str] = ()) -> Config:
     """
     reader = _Reader()
     main = path or DEFAULT_PATH
-    if path or main.exists():
+    if path or os.path.lexists(main):
         reader.read(main)
-    for extra in sorted(main.parent.glob("conf.d/*.conf")):
-        reader.read(extra)
+    reader.read_folder(main.parent / "conf.d")
     for setting in settings:
         reader.set(setting)
     if reader.problems:
@@ -104,7 +105,7 @@ class _Reader:
 
     def read(self, path: Path) -> None:
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = files.read(path).decode("utf-8-sig")
         except OSError as error:
             self.problems.append(f"{path}: cannot be read: {error.strerror}")
             return
@@ -112,7 +113,27 @@ class _Reader:
             line = error.object.count(b"\n", 0, error.start) + 1
             self.problems.append(f"{path}:{line}: this line is not UTF-8 text")
             return
-        self._take(path, text)
+        self._take(path, text.replace("\r\n", "\n").replace("\r", "\n"))
+
+    def read_folder(self, folder: Path) -> None:
+        """Read the files ``*.conf`` of a folder, which may be missing, in name order.
+
+        Hidden files are skipped: editors and other systems leave them behind (``.#x.conf``,
+        ``._x.conf``). So is what is not a file, such as a named pipe or a folder. A symbolic
+        link to a file that does not exist is somebody's mistake, and is reported.
+        """
+        try:
+            paths = sorted(folder.iterdir())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self.problems.append(f"{folder}: cannot be read: {error.strerror}")
+            return
+        for path in paths:
+            # Path's own methods raise an error where a folder on the way cannot be searched.
+            is_file = os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113
+            if path.suffix == ".conf" and not path.name.startswith(".") and is_file:
+                self.read(path)
 
     def _take(self, path: Path, text: str) -> None:
         parser = _Parser(

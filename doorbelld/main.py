@@ -34,6 +34,15 @@ from doorbelld.status import status, urls
 
 _log = logging.getLogger(__name__)
 
+_NO_COMMAND = None
+_OPTIONS_OF: dict[str, tuple[str | None, ...]] = {
+    "check": (_NO_COMMAND,),
+    "json": ("status", "cameras"),
+    "force": ("make-certificate",),
+    "remove": ("passwd",),
+}
+"""Options that go with some commands and would mean nothing with the others."""
+
 _EX_CONFIG = 78
 """What a bad configuration is called under systemd, see systemd.exec(5)."""
 
@@ -42,8 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ``doorbelld`` command; return its exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.json and not options.command:
-        parser.error("--json goes with status or cameras")
+    _refuse_misplaced_options(parser, options)
     log.set_up(verbose=options.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # No name is too strange for a terminal.
@@ -130,6 +138,14 @@ def _certificate_paths(section: AccessSection, main_file: Path | None) -> tuple[
         folder / "tls.crt" if certificate == "none" else Path(certificate),
         folder / "tls.key" if key == "none" else Path(key),
     )
+
+
+def _refuse_misplaced_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a usage error where an option was given that its command does not have."""
+    for name, commands in _OPTIONS_OF.items():
+        if getattr(options, name) and options.command not in commands:
+            named = " or ".join(each for each in commands if each)
+            parser.error(f"--{name} goes with {named or 'no command'}")
 
 
 def _parser() -> argparse.ArgumentParser:

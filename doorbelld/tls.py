@@ -12,6 +12,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from doorbelld import files
+
 _HANDSHAKE = b"\x16"
 """The first byte of every TLS connection, and of no HTTP request."""
 
@@ -90,7 +92,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 def _read(of: str, path: Path) -> None:
     try:
-        path.read_bytes()
+        files.read(path)
     except OSError as error:
         raise CertificateError(of, f"cannot be read: {error.strerror}") from None
 

@@ -25,7 +25,7 @@ IMPORTS = {
         " interfaces listeners login room settings systemd tls wakeup"
     ),
     # The commands.
-    "doorbelld.certificate": "access interfaces mdns owner",
+    "doorbelld.certificate": "access interfaces mdns owner tls",
     "doorbelld.passwd": "secretfile password",
     "doorbelld.embed_url": "embedding secretfile",
     "doorbelld.check": "camera config fault jpeg settings",
@@ -33,7 +33,7 @@ IMPORTS = {
     "doorbelld.status": "access mdns qr reach",
     "doorbelld.reach": "access interfaces",
     "doorbelld.qr": "jpeg",
-    "doorbelld.config": "settings",
+    "doorbelld.config": "files settings",
     # The way of a request.
     "doorbelld.httpd": (
         "accept access assets broadcast connection embedding framing gate handler headers login"
@@ -68,6 +68,7 @@ IMPORTS = {
     "doorbelld.cookies": "",
     "doorbelld.owner": "",
     "doorbelld.password": "",
+    "doorbelld.files": "",
     "doorbelld.forwarded": "",
     "doorbelld.frame": "",
     "doorbelld.headers": "",
@@ -88,7 +89,7 @@ IMPORTS = {
     "doorbelld.settings": "",
     "doorbelld.splitter": "markers",
     "doorbelld.systemd": "",
-    "doorbelld.tls": "",
+    "doorbelld.tls": "files",
     "doorbelld.wakeup": "",
     # Cameras know JPEGs and what they share, and nothing of the daemon around them.
     "doorbelld.camera": (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld import config
+from doorbelld import config, files
 from doorbelld.config import ConfigError
 from doorbelld.settings import SECTIONS, Config, Listen, Resolution
 
@@ -133,6 +135,100 @@ def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
     assert problems(path) == [f"{path}: cannot be read: No such file or directory"]
     path.write_bytes(b"[camera]\nname = T\xfcr\n")
     assert problems(path) == [f"{path}:2: this line is not UTF-8 text"]
+
+
+@pytest.fixture
+def drop_ins(tmp_path: Path) -> Path:
+    """Return a conf.d with one good file in it."""
+    return write(tmp_path / "conf.d" / "good.conf", "[camera]\nquality = 7\n").parent
+
+
+@pytest.mark.parametrize(
+    "name", [".x.conf", "._x.conf", ".x.conf.swp", "x.conf~", "x.conf.dpkg-old", "x.CONF", "conf"]
+)
+def test_files_that_editors_and_other_systems_leave_are_skipped(drop_ins: Path, name: str) -> None:
+    (drop_ins / name).write_bytes(b"\0\5\xff no configuration")
+    assert config.load(drop_ins.parent / "conf.d" / "good.conf").camera.quality == 7
+    assert config.load(write(drop_ins.parent / "main.conf", "")).camera.quality == 7
+
+
+def test_lock_of_an_editor_is_skipped(drop_ins: Path) -> None:
+    (drop_ins / ".#good.conf").symlink_to("me@here.1234:1700000000")
+    assert config.load(write(drop_ins.parent / "main.conf", "")).camera.quality == 7
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "socket", "device", "link to a pipe"])
+def test_what_is_not_a_file_is_skipped_in_conf_d(drop_ins: Path, kind: str) -> None:
+    path = drop_ins / "x.conf"
+    with socket.socket(socket.AF_UNIX) as sock:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "folder":
+            path.mkdir()
+        elif kind == "socket":
+            sock.bind(str(path))
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        else:
+            os.mkfifo(drop_ins / "pipe")
+            path.symlink_to("pipe")
+        assert config.load(write(drop_ins.parent / "main.conf", "")).camera.quality == 7
+
+
+def test_link_to_a_file_that_is_missing_is_named(drop_ins: Path) -> None:
+    path = drop_ins / "x.conf"
+    path.symlink_to("nowhere")
+    main = write(drop_ins.parent / "main.conf", "")
+    assert problems(main) == [f"{path}: cannot be read: No such file or directory"]
+    path.unlink()
+    path.symlink_to(path)
+    assert problems(main) == [f"{path}: cannot be read: Too many levels of symbolic links"]
+
+
+def test_the_systems_own_file_may_be_missing_but_not_a_link_to_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "doorbelld.conf"
+    monkeypatch.setattr(config, "DEFAULT_PATH", path)
+    assert config.load() == Config()
+    path.symlink_to("nowhere")
+    assert problems() == [f"{path}: cannot be read: No such file or directory"]
+
+
+def test_conf_d_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    main = write(tmp_path / "x.conf", "")
+    write(tmp_path / "conf.d", "")
+    assert problems(main) == [f"{tmp_path}/conf.d: cannot be read: Not a directory"]
+
+
+def test_main_file_that_is_not_a_file_is_named_and_never_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    os.mkfifo(path)
+    assert problems(path) == [f"{path}: cannot be read: it is a named pipe"]
+    assert problems(Path("/dev/zero")) == ["/dev/zero: cannot be read: it is a device"]
+    assert problems(tmp_path) == [f"{tmp_path}: cannot be read: Is a directory"]
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "socket"))
+        (problem,) = problems(tmp_path / "socket")
+    assert problem.endswith("cannot be read: it is a socket")
+    assert config.load(Path(os.devnull)) == Config()
+
+
+def test_file_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    assert problems(path) == [f"{path}: cannot be read: it is larger than 1 MB"]
+    with path.open("wb") as file:
+        file.write(b"# \n" * (files.MOST // 3))
+    assert config.load(path) == Config()
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "x.conf"
+    path.write_bytes(end.join(["\ufeff[camera]", "quality = 7", "hflip = maybe", ""]).encode())
+    assert problems(path) == [f"{path}:3: [camera] hflip = maybe: must be yes or no"]
 
 
 @pytest.mark.parametrize(

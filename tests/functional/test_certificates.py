@@ -144,7 +144,8 @@ def test_it_writes_where_the_configuration_says(tmp_path: Path) -> None:
 def test_it_says_what_it_lacks(tmp_path: Path) -> None:
     done = command(tmp_path, f"--set=access.tls_key={tmp_path}/nowhere/tls.key")
     assert done.returncode == 1
-    assert re.fullmatch(rf"ERROR: {tmp_path}/nowhere/\S+ is missing\n", done.stderr)
+    missing = f"the folder {tmp_path}/nowhere is missing; make it first"
+    assert done.stderr == f"ERROR: {tmp_path}/nowhere/tls.key: {missing}\n"
     python = Path(sys.executable).parent
     done = subprocess.run(
         [sys.executable, "-m", "doorbelld", f"--config={os.devnull}", "make-certificate"]
@@ -156,8 +157,163 @@ def test_it_says_what_it_lacks(tmp_path: Path) -> None:
         check=False,
         timeout=GUARD,
     )
-    assert (done.returncode, done.stderr) == (1, "ERROR: the openssl command is missing\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    helps = "the openssl command is missing; install it: apt install openssl"
+    assert done.stderr == f"ERROR: {helps}\n"
     assert not list(tmp_path.glob("*tls*"))
+
+
+# What is there stays as it is where the command fails.
+
+
+class There:
+    """A pair that is there already, in a folder each, and what becomes of it."""
+
+    def __init__(self, folder: Path, pair: Pair) -> None:
+        self.folder = folder
+        self.pair = Pair(folder / "certs" / "door.crt", folder / "keys" / "door.key")
+        for path in self.pair:
+            path.parent.mkdir(parents=True)
+        install(pair, self.pair)
+        self._before = self._state()
+
+    def command(self, *prefix: str, **settings: Path) -> str:
+        """Run the command with --force, which must fail; return what it says."""
+        values = dict(zip(("tls_certificate", "tls_key"), self.pair))
+        pairs = [f"--set=access.{key}={path}" for key, path in {**values, **settings}.items()]
+        done = subprocess.run(
+            [*prefix, sys.executable, "-m", "doorbelld", "make-certificate", "--force", *pairs],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=GUARD,
+        )
+        assert (done.returncode, done.stdout) == (1, ""), done.stderr
+        assert done.stderr.startswith("ERROR: ")
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+        assert self._state() == self._before
+        return done.stderr[7:-1]
+
+    def _state(self) -> dict[str, tuple[int, bytes]]:
+        """Return all that is in the folders, with owner, mode and time of the pair's files."""
+        return {
+            str(path): (path.stat().st_mtime_ns, path.read_bytes())
+            for parent in (self.pair.certificate.parent, self.pair.key.parent)
+            for path in parent.iterdir()
+            if path.is_file()
+        }
+
+
+@pytest.fixture
+def there(tmp_path: Path, pair: Pair) -> There:
+    return There(tmp_path / "there", pair)
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key"])
+def test_a_folder_that_is_missing_changes_nothing(there: There, setting: str) -> None:
+    folder = there.folder / "nowhere"
+    said = there.command(**{setting: folder / "x"})
+    assert said == f"{folder}/x: the folder {folder} is missing; make it first"
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key"])
+def test_a_directory_for_a_file_changes_nothing(there: There, setting: str) -> None:
+    said = there.command(**{setting: there.folder})
+    assert said == f"{there.folder} is a directory; name a file in the configuration"
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key"])
+def test_one_file_for_both_changes_nothing(there: There, setting: str) -> None:
+    other = there.pair.key if setting == "tls_certificate" else there.pair.certificate
+    for path in (other, other.parent / ".." / other.parent.name / other.name):
+        said = there.command(**{setting: path})
+        assert "tls_certificate and tls_key name the same file; give the key a file" in said
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key"])
+@pytest.mark.parametrize("is_dangling", [False, True])
+def test_a_link_changes_nothing(
+    there: There, other: Pair, tmp_path: Path, setting: str, is_dangling: bool
+) -> None:
+    path, target = there.folder / "link", tmp_path / "target"
+    path.symlink_to(target)
+    if not is_dangling:
+        shutil.copy(other.key, target)
+    said = there.command(**{setting: path})
+    assert said.startswith(f"{path} is a symbolic link to {target}; remove the link")
+    assert is_dangling or target.read_bytes() == other.key.read_bytes()
+    assert path.is_symlink()
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key"])
+def test_a_pipe_changes_nothing(there: There, setting: str) -> None:
+    path = there.folder / "pipe"
+    os.mkfifo(path)
+    said = there.command(**{setting: path})
+    assert said == f"{path} is not a regular file; name another in the configuration"
+
+
+OPENSSL = {
+    "fails": "echo one >&2; echo 'no entropy today' >&2; exit 3",
+    "says nothing": "exit 3",
+    "is killed": "kill -9 $$",
+    "makes nothing": "exit 0",
+    "makes half": 'while [ "$1" != -keyout ]; do shift; done; echo x >"$2"; echo x >"$4"; exit 0',
+}
+
+
+@pytest.mark.parametrize("how", OPENSSL)
+def test_openssl_that_fails_changes_nothing(there: There, tmp_path: Path, how: str) -> None:
+    script = tmp_path / "bin" / "openssl"
+    script.parent.mkdir()
+    script.write_text(f"#!/bin/sh\n{OPENSSL[how]}\n")
+    script.chmod(0o755)
+    said = there.command("env", f"PATH={script.parent}:{os.environ['PATH']}")
+    assert "no file was changed" in said
+    assert how != "fails" or said.endswith(": no entropy today")
+
+
+@pytest.mark.parametrize("setting", ["certificate", "key"])
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ("ro", "Read-only file system; make that file system writable first"),
+        # Less than one file takes.
+        ("rw,nr_blocks=1", "No space left on device; make room there first"),
+    ],
+)
+def test_a_disk_that_takes_nothing_changes_nothing(
+    there: There, setting: str, options: str, why: str
+) -> None:
+    folder: Path = getattr(there.pair, setting).parent
+    script = f"mount --bind {folder} {folder} && mount -o remount,bind,ro {folder}"
+    if options != "ro":
+        script = f"mount -t tmpfs -o {options} none {folder} && echo full >{folder}/old"
+    said = there.command(*in_a_mount_namespace(script))
+    assert said == f"{folder}: {why}" or (options != "ro" and "no file was changed" in said)
+
+
+def test_if_the_second_file_cannot_be_replaced_the_first_is_as_it_was(there: There) -> None:
+    # What is mounted over cannot be renamed over: EBUSY.
+    certificate = there.pair.certificate
+    said = there.command(*in_a_mount_namespace(f"mount --bind {certificate} {certificate}"))
+    assert said == f"{certificate.parent}: Device or resource busy; no file was changed"
+
+
+def test_if_there_was_no_first_file_there_is_none_after_a_failure(
+    tmp_path: Path, there: There
+) -> None:
+    certificate, new = there.pair.certificate, tmp_path / "new.key"
+    mount = f"mount --bind {certificate} {certificate}"
+    there.command(*in_a_mount_namespace(mount), tls_key=new)
+    assert not new.exists()
+
+
+def in_a_mount_namespace(script: str) -> list[str]:
+    """Return a command that changes mounts for nobody but the command after it."""
+    as_user = ["--map-root-user"] if os.geteuid() else []
+    return ["unshare", "--mount", *as_user, "sh", "-c", f'{script} && exec "$@"', "sh"]
 
 
 # Files that cannot be used.
@@ -217,10 +373,17 @@ def too_weak(pair: Pair, _: Pair) -> str:
     return f"tls_certificate = {pair.certificate}: cannot be used: ee key too small"
 
 
+def a_pipe(pair: Pair, _: Pair) -> str:
+    pair.key.unlink()
+    os.mkfifo(pair.key)
+    return f"tls_key = {pair.key}: cannot be read: it is a named pipe"
+
+
 BREAK: list[Callable[[Pair, Pair], str]] = [
     missing,
     key_missing,
     a_directory,
+    a_pipe,
     no_pem,
     empty,
     no_key,

@@ -26,11 +26,15 @@ Result = subprocess.CompletedProcess[str]
 
 
 def run(
-    *arguments: str, command: Sequence[str] = MODULE, environ: Mapping[str, str] = {}
+    *arguments: str,
+    command: Sequence[str] = MODULE,
+    environ: Mapping[str, str] = {},
+    stdin: str = "",
 ) -> Result:
     return subprocess.run(
         [*command, *arguments],
         cwd=ROOT,
+        input=stdin,
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
@@ -80,6 +84,42 @@ def test_unknown_words_are_refused(command: Sequence[str], arguments: list[str],
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: doorbelld ")
     assert why in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--check", "passwd"], "--check goes with no command"),
+        (["--check", "make-certificate"], "--check goes with no command"),
+        (["status", "--check"], "--check goes with no command"),
+        (["cameras", "--che"], "--check goes with no command"),
+        (["--json"], "--json goes with status or cameras"),
+        (["--json", "passwd"], "--json goes with status or cameras"),
+        (["--check", "--json"], "--json goes with status or cameras"),
+        (["--force"], "--force goes with make-certificate"),
+        (["status", "--force"], "--force goes with make-certificate"),
+        (["passwd", "--force"], "--force goes with make-certificate"),
+        (["--remove"], "--remove goes with passwd"),
+        (["make-certificate", "--remove"], "--remove goes with passwd"),
+    ],
+)
+def test_option_of_another_command_is_refused_and_nothing_done(
+    tmp_path: Path, arguments: list[str], why: str
+) -> None:
+    files = [f"--set=access.{key}={tmp_path}/{key}" for key in ("tls_certificate", "tls_key")]
+    files.append(f"--set=access.password_file={tmp_path}/password")
+    done = run(*arguments, *files, stdin="correct horse\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f"doorbelld: error: {why}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "x.conf"
+    os.mkfifo(path)
+    done = run("--config", str(path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"ERROR: {path}: cannot be read: it is a named pipe\n"
 
 
 def test_script_runs_the_daemon_as_the_module_does(daemon: Daemon) -> None:

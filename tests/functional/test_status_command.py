@@ -275,16 +275,3 @@ def test_is_not_deceived_by_another_server(body: bytes) -> None:
     assert done.returncode == 3
     assert "doorbelld is not running" in done.stdout
     assert done.stderr == ""
-
-
-def test_json_needs_a_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "doorbelld", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=GUARD,
-    )
-    assert done.returncode == 2
-    assert "--json goes with status or cameras" in done.stderr
