@@ -100,6 +100,13 @@ class AcceptLoop(Loop):
             self._epoll.register(fd, select.EPOLLIN)
         super().start()
 
+    def listen(self, listener: socket.socket) -> None:
+        """Accept on one more listener, while the loop runs. Raises OSError."""
+        listener.setblocking(False)
+        # In this order, and in a new dict: the loop's thread looks at all that are in it.
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+        self._listeners = {**self._listeners, listener.fileno(): listener}
+
     def give_back(self, connection: Connection) -> None:
         """Wait for a served connection again: to take the rest of its answer, or to ask."""
         self._returned.append(connection)

@@ -36,6 +36,7 @@ from doorbelld.embedding import Embedding
 from doorbelld.handover import Handover
 from doorbelld.httpd import Server
 from doorbelld.login import Login
+from doorbelld.ports import Ports
 from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection, Config
 from doorbelld.tls import CertificateError
 from doorbelld.wakeup import Wakeup
@@ -59,15 +60,15 @@ class Daemon:
     def __init__(
         self,
         settings: Config,
-        sockets: Sequence[socket.socket],
+        ports: Ports,
         load: Callable[[], Config],
         context: ssl.SSLContext | None,
         login: Login,
         handover: Handover,
     ) -> None:
         self._settings = settings
-        self._listen = settings.server.listen
-        self._sockets = sockets
+        self._ports = ports
+        self._sockets = ports.take()
         self._load = load
         self._notifier = systemd.Notifier()
         handover.seal(login.seal)
@@ -78,7 +79,7 @@ class Daemon:
         )
         self._capture = CaptureThread(_capture_settings(settings.camera), self._broadcaster.publish)
         self._server = Server(
-            sockets,
+            self._sockets,
             broadcaster=self._broadcaster,
             camera_status=self._capture.status,
             access=access_rules(settings.access),
@@ -119,12 +120,26 @@ class Daemon:
         except RuntimeError as error:  # This is how threading puts it.
             _log.critical("the system is out of threads (%s): stopping, to be started anew", error)
             return False
-        host = interfaces.outward_address() or socket.gethostname()
-        secure = self._server.tls
-        for url in sorted({listeners.url(each, host, secure=secure) for each in self._sockets}):
-            _log.info("doorbelld %s: open %s", __version__, url)
+        self._tell_urls(self._sockets)
+        self._ports.look()
+        # Also while a port is waited for, which may take days: nobody's boot has to wait as well.
         self._notifier.ready()
         return True
+
+    def _tell_urls(self, sockets: Sequence[socket.socket]) -> None:
+        host = interfaces.outward_address() or socket.gethostname()
+        secure = self._server.tls
+        for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
+            _log.info("doorbelld %s: open %s", __version__, url)
+
+    def _look_at_ports(self) -> None:
+        """Serve at the addresses that have become free."""
+        self._ports.look()
+        fresh = self._ports.take()
+        for listener in fresh:
+            self._server.listen(listener)
+        self._tell_urls(fresh)
+        self._sockets += fresh
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
@@ -143,6 +158,7 @@ class Daemon:
             if not all(thread.alive for thread in threads):
                 _log.critical("a thread has failed: stopping, to be started anew")
                 return 1
+            self._look_at_ports()
             self._capture.look()
             if self._server.login.refresh():
                 self._let_in_anew()
@@ -155,11 +171,15 @@ class Daemon:
                 self._notifier.watchdog()
 
     def _status(self) -> str:
+        waiting = self._ports.waiting
+        if not self._sockets:
+            return waiting
         camera = self._capture.status()
         text = f"{camera['state'].capitalize()}: {camera['detail']}"
         if camera["state"] == "streaming":
             text += f" at {camera['fps']:.0f} fps"
-        return f"{text}; {self._broadcaster.watching} watching"
+        text += f"; {self._broadcaster.watching} watching"
+        return f"{waiting}; {text}" if waiting else text
 
     def _reload(self) -> None:
         self._notifier.reloading()
@@ -205,7 +225,7 @@ class Daemon:
         self._server.assets = page
         if settings.camera != before.camera:
             self._capture.reconfigure(_capture_settings(settings.camera))
-        if settings.server.listen != self._listen:
+        if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")
 
     def _let_in_anew(self) -> None:

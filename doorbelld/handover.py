@@ -20,6 +20,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from doorbelld import ledger, listeners
 from doorbelld.ledger import Ledger, Record
+from doorbelld.listeners import ListenError
 from doorbelld.systemd import DescriptorStore
 from doorbelld.viewer import Viewer
 
@@ -73,20 +74,22 @@ class Handover:
         """Whether there will be somebody to hand over to."""
         return self._capacity > 0
 
-    def listen(self, addresses: Sequence[tuple[str, int]]) -> list[socket.socket]:
+    def listen(
+        self, addresses: Sequence[tuple[str, int]]
+    ) -> tuple[list[socket.socket], list[ListenError]]:
         """Return the listeners: those of a socket unit, else those for the (host, port) given.
 
-        Those of before serve on where they are still wanted; raises OSError as
-        :func:`listeners.open_listeners`.
+        Those of before serve on where they are still wanted. Returns what failed as well, as
+        :func:`listeners.open_listeners` does; those addresses may be tried again later.
         """
         before, self._listeners = self._listeners, []
         if self._passed:
             listeners.end(before)
-            return self._passed
-        found = listeners.open_listeners(addresses, before)
+            return self._passed, []
+        found, failed = listeners.open_listeners(addresses, before)
         if self.active:
             self._store.keep(_LISTENER, [each.fileno() for each in found], _PATIENCE)
-        return found
+        return found, failed
 
     def seal(self, seal: bytes) -> None:
         """Set what stands for the password by which viewers were let in, b"" for none.

@@ -99,6 +99,10 @@ class Server:
         self.dismiss_strangers()  # Those of the process before may have come by other rules.
         self._loop.start()
 
+    def listen(self, listener: socket) -> None:
+        """Answer on one more listener, while it runs. Raises OSError."""
+        self._loop.listen(listener)
+
     def stop(self, timeout: float = 1.0) -> bool:
         """Stop both; return whether the accept loop ended within ``timeout`` seconds."""
         ended = self._loop.stop(timeout)

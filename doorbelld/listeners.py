@@ -4,48 +4,100 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from doorbelld import holder
+from doorbelld.holder import Holder
+
 _log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
+_FIRST_UNPRIVILEGED = 1024
+_ANY = ("", "::", "0.0.0.0")  # compared, not bound
 _Choice = Sequence[tuple[int, Any]]
 _Kept = dict[Any, socket.socket]
 _FREEBIND = (socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND in ip(7), which Python does not name
 _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
+class ListenError(OSError):
+    """There can be no listening at ``place``, a (host, port).
+
+    ``strerror`` is the whole sentence with what helps, the text a short form of it, and ``kind``
+    what is the same as long as the same is in the way.
+    """
+
+    def __init__(self, place: tuple[str, int], why: str, number: int = 0) -> None:
+        host, port = self.place = place
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._short = f"{where}: {why}"
+        self.kind = why
+        helps = ""
+        if number in (errno.EADDRINUSE, errno.EACCES):
+            self._short = f"port {port}: {why}"
+        if number == errno.EADDRINUSE:
+            found = holder.find(host, port) or Holder()
+            self._short = f"port {port}: in use by {found}"
+            self.kind = f"{why} {found.name}"
+            why += f" by {found}"
+            other = 8080 if port != 8080 else 8081
+            helps = f"; stop that program, or choose another port, such as listen = :{other}"
+        elif number == errno.EACCES and port < _FIRST_UNPRIVILEGED:
+            helps = "; for a port below 1024 enable doorbelld.socket, see man doorbelld"
+        super().__init__(number, f"cannot listen on {where}: {why}{helps}")
+
+    def __str__(self) -> str:
+        """Return the short form."""
+        return self._short
+
+
 def open_listeners(
     addresses: Sequence[tuple[str, int]], before: Sequence[socket.socket] = ()
-) -> list[socket.socket]:
+) -> tuple[list[socket.socket], list[ListenError]]:
     """Listen on every (host, port); an empty host means all addresses of the machine.
 
-    Those of ``before`` that are at one of the addresses serve on; the others are ended.
-    Raises OSError, whose strerror names the address, and then leaves nothing open.
+    Those of ``before`` that are at one of the addresses serve on; the others are ended. Returns
+    the listeners, and for each address that cannot be had the reason.
     """
     found: list[socket.socket] = []
+    failed: list[ListenError] = []
     kept: _Kept = {each.getsockname()[:2]: each for each in before}
-    place = ("", 0)
-    try:
-        choices: list[_Choice] = []
-        for place in addresses:
-            choices += [_resolve(*place)]
-        # Before anything new is opened, which may be at the same port.
-        _end_all_but(kept, [address[:2] for choice in choices for _, address in choice])
-        for place, choice in zip(addresses, choices):
+    choices: list[tuple[tuple[str, int], _Choice]] = []
+    # What stands for all addresses first: it may stand for others of the list as well.
+    for place in sorted(dict.fromkeys(addresses), key=_narrowness):
+        try:
+            choices.append((place, _resolve(*place)))
+        except OSError as error:
+            failed.append(_failure(place, error))
+    # Before anything new is opened, which may be at the same port.
+    _end_all_but(kept, [address[:2] for _, choice in choices for _, address in choice])
+    for place, choice in choices:
+        try:
             found += _listen(choice, kept) if place[0] else [_listen_anywhere(choice, kept)]
-    except OSError as error:
-        for listener in (*found, *kept.values()):
-            listener.close()
-        host, port = place
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        why = f"cannot listen on {where}: {error.strerror}"
-        raise OSError(error.errno, why) from error
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_covered(place):
+                failed.append(_failure(place, error))
     _end_all_but(kept, [])
-    return found
+    return found, failed
+
+
+def _narrowness(place: tuple[str, int]) -> int:
+    return _ANY.index(place[0]) if place[0] in _ANY else len(_ANY)
+
+
+def _is_covered(place: tuple[str, int]) -> bool:
+    """Tell whether we listen there ourselves, at all addresses or by another name of it."""
+    found = holder.find(*place) if place[0] not in ("", "::") else None
+    return found is not None and found.pid == os.getpid()
+
+
+def _failure(place: tuple[str, int], error: OSError) -> ListenError:
+    number = 0 if isinstance(error, socket.gaierror) else error.errno or 0
+    return ListenError(place, error.strerror or str(error), number)
 
 
 def end(listeners: Iterable[socket.socket]) -> None:
@@ -97,8 +149,7 @@ def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
             found.append(_bind(family, address, kept))
         except OSError as error:
             if error.errno not in _NO_IPV6:
-                for listener in found:
-                    listener.close()
+                end(found)  # also copies that the service manager has
                 raise
             missing = error
     if missing and not found:

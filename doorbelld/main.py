@@ -6,8 +6,9 @@ import argparse
 import io
 import logging
 import os
+import ssl
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,8 +28,9 @@ from doorbelld.daemon import (
 )
 from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
-from doorbelld.login import cookie_of, seal_of
+from doorbelld.login import Login, cookie_of, seal_of
 from doorbelld.passwd import passwd
+from doorbelld.ports import Ports
 from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
 from doorbelld.status import status, urls
 
@@ -40,6 +42,7 @@ _OPTIONS_OF: dict[str, tuple[str | None, ...]] = {
     "json": ("status", "cameras"),
     "force": ("make-certificate",),
     "remove": ("passwd",),
+    "renew": ("embed-url",),
 }
 """Options that go with some commands and would mean nothing with the others."""
 
@@ -67,18 +70,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
             hosts = [each.host for each in settings.server.listen]
             doubts = reach.doubts(access_rules(settings.access), hosts)
             return check(settings, camera_settings(settings.camera), doubts)
-        raise_descriptor_limit(settings.server.max_viewers)
-        handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
-        sockets = handover.listen(settings.server.listen)
-        daemon = Daemon(settings, sockets, load, context, login, handover)
+        daemon = _daemon(settings, load, context, login)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("%s", problem)
-        return _EX_CONFIG if "NOTIFY_SOCKET" in os.environ else 2
+        return _EX_CONFIG if _is_service() else 2
     except OSError as error:
         _log.error("%s", error.strerror)
         return 1
-    return daemon.run()
+    return daemon.run() if daemon else 1
+
+
+def _is_service() -> bool:
+    return "NOTIFY_SOCKET" in os.environ
+
+
+def _daemon(
+    settings: Config, load: Callable[[], Config], context: ssl.SSLContext | None, login: Login
+) -> Daemon | None:
+    """Return the daemon; None at a terminal if it cannot listen, which is logged then.
+
+    A person at a terminal does not want to wait for a port.
+    """
+    raise_descriptor_limit(settings.server.max_viewers)
+    handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
+    ports = Ports(handover.listen, settings.server.listen)
+    if ports.failed and not _is_service():
+        for failure in ports.failed:
+            _log.error("%s", failure.strerror)
+        return None
+    return Daemon(settings, ports, load, context, login, handover)
 
 
 def _command(options: argparse.Namespace, settings: Config) -> int:

@@ -105,6 +105,10 @@ def _listen(text: str) -> tuple[Listen, ...]:
         match = re.fullmatch(r"\s*(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:\[\]]*)):(\d{1,5})\s*", item)
         if not match or int(match[3]) > 65535:
             raise ValueError
+        if match[2] and not match[2].isprintable():
+            raise ValueError
+        if match[2]:
+            match[2].encode("idna")  # as getaddrinfo() will; a ValueError for what is no name
         found.append(Listen(match[1] or match[2] or "", int(match[3])))
     return tuple(found)
 

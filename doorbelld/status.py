@@ -13,7 +13,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from doorbelld import mdns, qr, reach
+from doorbelld import holder, mdns, qr, reach
 from doorbelld.access import Access
 
 _PATIENCE = 5.0
@@ -96,9 +96,9 @@ def _ask(
             found = json.loads(body)
             if "camera" in found:
                 return (host, port), found
-            why = why or f"something else answers at port {port}"
+            why = why or _holder(host, port) or f"something else answers at port {port}"
         except (OSError, HTTPException, ValueError, TypeError) as error:
-            why = why or f"nothing answers at port {port} ({error})"
+            why = why or _holder(host, port) or f"nothing answers at port {port} ({error})"
         finally:
             connection.close()
     return why, None
@@ -109,6 +109,18 @@ def _get(connection: HTTPConnection, headers: Mapping[str, str]) -> tuple[int, b
     connection.request("GET", "/status", headers=headers)
     answer = connection.getresponse()
     return answer.status, "doorbelld" in answer.headers.get("Server", ""), answer.read()
+
+
+def _holder(host: str, port: int) -> str:
+    """Return a sentence if another program has the port, and "" if not."""
+    found = holder.find(host, port)
+    if found is None or found.is_ours:
+        return ""
+    other = 8080 if port != 8080 else 8081
+    return (
+        f"port {port} is in use by {found};"
+        f" stop that program, or choose another port, such as listen = :{other}"
+    )
 
 
 def urls(host: str, scheme: str, port: int, access: Access) -> Iterator[str]:

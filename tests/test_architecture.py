@@ -18,11 +18,11 @@ IMPORTS = {
     "doorbelld.__main__": "main",
     "doorbelld.main": (
         "doorbelld cameras certificate check config daemon embed_url handover log login passwd"
-        " reach settings status systemd"
+        " ports reach settings status systemd"
     ),
     "doorbelld.daemon": (
         "doorbelld access assets broadcast camera capture config embedding handover httpd"
-        " interfaces listeners login room settings systemd tls wakeup"
+        " interfaces listeners login ports room settings systemd tls wakeup"
     ),
     # The commands.
     "doorbelld.certificate": "access interfaces mdns owner tls",
@@ -30,7 +30,7 @@ IMPORTS = {
     "doorbelld.embed_url": "embedding secretfile",
     "doorbelld.check": "camera config fault jpeg settings",
     "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
-    "doorbelld.status": "access mdns qr reach",
+    "doorbelld.status": "access holder mdns qr reach",
     "doorbelld.reach": "access interfaces",
     "doorbelld.qr": "jpeg",
     "doorbelld.config": "files settings",
@@ -57,6 +57,7 @@ IMPORTS = {
     "doorbelld.fault": "jpeg",
     "doorbelld.broadcast": "frame handover ledger loop multipart reporter tls viewer",
     "doorbelld.handover": "ledger listeners systemd viewer",
+    "doorbelld.ports": "listeners",
     "doorbelld.viewer": "clock frame multipart tls",
     # These know nothing of ours.
     "doorbelld": "",
@@ -72,10 +73,11 @@ IMPORTS = {
     "doorbelld.forwarded": "",
     "doorbelld.frame": "",
     "doorbelld.headers": "",
+    "doorbelld.holder": "",
     "doorbelld.interfaces": "",
     "doorbelld.jpeg": "markers room splitter",
     "doorbelld.ledger": "",
-    "doorbelld.listeners": "",
+    "doorbelld.listeners": "holder",
     "doorbelld.log": "",
     "doorbelld.loop": "wakeup",
     "doorbelld.markers": "",

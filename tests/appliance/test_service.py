@@ -146,6 +146,51 @@ def test_a_bad_configuration_says_why_and_a_good_one_starts_again(machine: Conta
     wait_for_picture(machine)
 
 
+def lines_of_journal(machine: Container) -> int:
+    return len(machine.journal(UNIT).splitlines())
+
+
+def test_port_that_another_program_has_is_waited_for_without_noise(machine: Container) -> None:
+    machine.run("systemctl", "stop", UNIT)
+    thief = ["systemd-run", "--unit=thief", "python3", "-m", "http.server", "5000"]
+    machine.run(*thief)
+    eventually(lambda: fetch(machine, "/")[0] == 200, "the port is taken")
+    before = lines_of_journal(machine)
+    machine.run("systemctl", "start", UNIT)  # It returns.
+    started_at = int(machine.show(UNIT, "ActiveEnterTimestampMonotonic"))
+    waiting = "Waiting for port 5000: in use by another program"
+    eventually(lambda: machine.show(UNIT, "StatusText") == waiting, "it says what it waits for")
+    pid = machine.show("thief.service", "MainPID")
+    said = machine.run("doorbelld", "status", check=False)
+    assert f": port 5000 is in use by python3 (pid {pid}); stop that program" in said
+    eventually(
+        lambda: int(machine.show(UNIT, "WatchdogTimestampMonotonic")) > started_at + 10e6,
+        "ten seconds, in which it tries again and again",
+    )
+    # One is the daemon's, and three are systemd's: starting, started, and of systemd-run's start.
+    assert lines_of_journal(machine) - before <= 4, machine.journal(UNIT)
+    machine.run("systemctl", "stop", "thief")
+    wait_for_picture(machine)
+    assert machine.show(UNIT, "NRestarts") == "0"
+    assert lines_of_journal(machine) - before <= 6, machine.journal(UNIT)
+
+
+def test_service_that_fails_at_every_start_does_not_fill_the_journal(machine: Container) -> None:
+    drop_in = "/etc/systemd/system/doorbelld.service.d/fails.conf"
+    machine.write(drop_in, "[Service]\nExecStart=\nExecStart=/bin/false\n")
+    machine.run("systemctl", "daemon-reload")
+    before, began_at = lines_of_journal(machine), time.monotonic()
+    machine.run("systemctl", "restart", UNIT, check=False)
+    eventually(lambda: int(machine.show(UNIT, "NRestarts")) >= 3, "it was started three times")
+    rate = (lines_of_journal(machine) - before) / (time.monotonic() - began_at) * 60
+    print(f"\na service that fails at every start logs {rate:.0f} lines a minute")
+    assert rate < 100
+    (machine.root / drop_in[1:]).unlink()
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", UNIT)
+    wait_for_picture(machine)
+
+
 def test_it_is_up_again_after_a_reboot(machine: Container) -> None:
     machine.reboot()
     wait_for_picture(machine)

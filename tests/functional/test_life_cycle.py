@@ -284,8 +284,21 @@ def test_many_reloads_leave_nothing_behind(daemon: Daemon, tmp_path: Path) -> No
 # Listening.
 
 
+def program(pid: int) -> str:
+    """Return what a process is called where it is in the way."""
+    name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+    return f"{name} (pid {pid})"
+
+
+def in_use(place: str, by: str) -> str:
+    return (
+        f"ERROR: cannot listen on {place}: Address already in use by {by};"
+        " stop that program, or choose another port, such as listen = :8080\n"
+    )
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", ""])
-def test_address_in_use_is_told_in_one_line(daemon: Daemon, host: str) -> None:
+def test_address_in_use_is_told_in_one_line_with_the_program(daemon: Daemon, host: str) -> None:
     family = socket.AF_INET if host == "127.0.0.1" else socket.AF_INET6
     with socket.socket(family) as other:
         other.bind((host.strip("[]") or "::", 0))
@@ -293,7 +306,63 @@ def test_address_in_use_is_told_in_one_line(daemon: Daemon, host: str) -> None:
         place = f"{host}:{other.getsockname()[1]}"
         daemon.start({"server.listen": f"127.0.0.1:0,{place}"}, wait=False)
         assert daemon.wait() == 1
-    assert daemon.log() == f"ERROR: cannot listen on {place}: Address already in use\n"
+    assert daemon.log() == in_use(place, program(os.getpid()))
+
+
+def test_every_address_in_use_is_told(daemon: Daemon) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as other:
+        ports = [each.getsockname()[1] for each in (one, other)]
+        daemon.start({"server.listen": ",".join(f"127.0.0.1:{p}" for p in ports)}, wait=False)
+        assert daemon.wait() == 1
+    by = program(os.getpid())
+    assert daemon.log() == "".join(in_use(f"127.0.0.1:{port}", by) for port in ports)
+
+
+def test_port_that_is_bound_by_who_does_not_listen_is_in_use_all_the_same(daemon: Daemon) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{other.getsockname()[1]}"
+        daemon.start({"server.listen": place}, wait=False)
+        assert daemon.wait() == 1
+    assert daemon.log() == in_use(place, "another program")
+
+
+def test_name_that_nobody_knows_is_told_in_one_line(daemon: Daemon) -> None:
+    daemon.start({"server.listen": "no.such.host.invalid:0"}, wait=False)
+    assert daemon.wait() == 1
+    assert re.fullmatch(
+        r"ERROR: cannot listen on no\.such\.host\.invalid:0: [\w ]+\n", daemon.log()
+    )
+
+
+def test_port_of_the_system_is_told_with_what_helps(daemon: Daemon) -> None:
+    as_somebody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    # Where anybody may have every port, nobody is refused one.
+    prefix = without_ipv6("sysctl -q -w net.ipv4.ip_unprivileged_port_start=1024")
+    daemon.start({"server.listen": ":80"}, prefix=[*prefix, *as_somebody], wait=False)
+    assert daemon.wait() == 1
+    assert daemon.log() == (
+        "ERROR: cannot listen on :80: Permission denied;"
+        " for a port below 1024 enable doorbelld.socket, see man doorbelld\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ":{0}, :{0}",
+        "127.0.0.1:{0}, :{0}",
+        "0.0.0.0:{0}, [::]:{0}",
+        "[::]:{0}, 0.0.0.0:{0}, 127.0.0.1:{0}",
+        "localhost:{0}, 127.0.0.1:{0}",
+    ],
+)
+def test_address_that_another_one_covers_is_no_conflict(daemon: Daemon, places: str) -> None:
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+    daemon.start({"server.listen": places.format(port)})
+    assert ask("127.0.0.1", port)
+    assert "cannot listen" not in daemon.log()
 
 
 def test_one_listener_serves_both_kinds_of_addresses(daemon: Daemon) -> None:

@@ -273,5 +273,29 @@ def test_is_not_deceived_by_another_server(body: bytes) -> None:
         done = status(f"127.0.0.1:{server.server_port}")
         thread.join()
     assert done.returncode == 3
-    assert "doorbelld is not running" in done.stdout
+    name = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    assert done.stdout == (
+        f"doorbelld is not running: port {server.server_port} is in use by {name}"
+        f" (pid {os.getpid()}); stop that program, or choose another port, such as listen = :8080\n"
+    )
     assert done.stderr == ""
+
+
+def test_says_who_has_the_port_as_far_as_it_may_know() -> None:
+    with socket.create_server(("127.0.0.1", 8080)) as other:  # It says nothing at all.
+        other.listen()
+        listen, *options = f"127.0.0.1:{other.getsockname()[1]}", "--json"
+        assert status(listen, *options).stdout == "null\n"
+        if os.geteuid() == 0:
+            command = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-m"]
+            done = subprocess.run(
+                [*command, "doorbelld", f"--set=server.listen={listen}", "status"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=GUARD,
+            )
+            assert done.returncode == 3
+            assert " is in use by another program; stop that program" in done.stdout
+            assert done.stdout.endswith("such as listen = :8081\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.daemon import Daemon, eventually
 from tests.support.raw import read_answer
+from tests.support.service_manager import LISTENER, ServiceManager
 from tests.support.stream import Stream
 from tests.support.systemd import Systemd, service, socket_unit
 
@@ -95,14 +97,6 @@ def test_is_ready_when_it_listens_and_before_there_is_a_camera(
     flag.unlink()
 
 
-def test_is_never_ready_when_it_cannot_listen(daemon: Daemon, systemd: Systemd) -> None:
-    with listener() as other:
-        where = {"server.listen": f"127.0.0.1:{port_of(other)}"}
-        daemon.start(where, environ=systemd.environ, wait=False)
-        assert daemon.wait() == 1
-    assert systemd.rest() == []
-
-
 def test_status_line_tells_camera_rate_and_viewers(daemon: Daemon, systemd: Systemd) -> None:
     daemon.start({"camera.resolution": "160x120", "camera.framerate": 10}, environ=systemd.environ)
     told = re.compile(r"STATUS=Streaming: Test pattern, 160x120 at \d+ fps; (\d+) watching")
@@ -148,6 +142,106 @@ def test_reload_that_fails_ends_as_well(daemon: Daemon, systemd: Systemd, tmp_pa
     daemon.send(signal.SIGHUP)
     systemd.wait_for("RELOADING=1")
     assert systemd.next() == "READY=1"
+
+
+# A port that another program has.
+
+
+def in_use(port: int) -> str:
+    name = Path("/proc/self/comm").read_text(encoding="utf-8").strip()
+    return f"{port}: in use by {name} (pid {os.getpid()})"
+
+
+def test_port_that_is_taken_is_waited_for_and_told_once(daemon: Daemon, systemd: Systemd) -> None:
+    with listener() as other:
+        port = port_of(other)
+        where = {"server.listen": f"127.0.0.1:{port}"}
+        daemon.start(where, environ={**systemd.environ, **WATCHDOG}, wait=False)
+        assert systemd.next() == "READY=1", "nobody's boot waits for it"
+        assert systemd.wait_for("STATUS=") == f"STATUS=Waiting for port {in_use(port)}"
+        for _ in range(12):  # Several attempts fail meanwhile.
+            systemd.wait_for("WATCHDOG=1")
+    daemon.port = port
+    daemon.wait_for_log(rf"open http://127\.0\.0\.1:{port}/")
+    assert healthz(port) in (200, 503)
+    systemd.wait_for("STATUS=Streaming")
+    assert systemd.heard.count("READY=1") == 1
+    log = [line for line in daemon.log().splitlines() if str(port) in line]
+    assert len(log) == 2, log
+    assert log[0].startswith(f"WARNING: cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert log[0].endswith("; waiting for it")
+
+
+def test_daemon_that_waits_for_a_port_ends_at_once(daemon: Daemon, systemd: Systemd) -> None:
+    with listener() as other:
+        where = {"server.listen": f"127.0.0.1:{port_of(other)}"}
+        daemon.start(where, environ=systemd.environ, wait=False)
+        systemd.wait_for("STATUS=Waiting")
+        assert daemon.stop() == 0
+        systemd.wait_for("STOPPING=1")
+
+
+def test_reload_tries_another_port_at_once(
+    daemon: Daemon, systemd: Systemd, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.conf"
+    with listener() as one, listener() as two, listener() as free:
+        path.write_text(f"[server]\nlisten = 127.0.0.1:{port_of(one)}\n")
+        arguments = ["--config", str(path)]
+        daemon.start(
+            {"server.listen": None}, arguments=arguments, environ=systemd.environ, wait=False
+        )
+        systemd.wait_for(f"STATUS=Waiting for port {in_use(port_of(one))}")
+        path.write_text("[server]\nlisten = no port\n")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for_log("the configuration stays as it was")
+        path.write_text(f"[server]\nlisten = 127.0.0.1:{port_of(two)}\n")
+        daemon.send(signal.SIGHUP)
+        systemd.wait_for(f"STATUS=Waiting for port {in_use(port_of(two))}")
+        port = port_of(free)
+        free.close()
+        path.write_text(f"[server]\nlisten = 127.0.0.1:{port}\n")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for_log(rf"open http://127\.0\.0\.1:{port}/")
+        assert healthz(port) in (200, 503)
+    assert "takes a restart" not in daemon.log()
+
+
+@pytest.mark.parametrize("name", ["taken", "unknown"])
+def test_address_that_can_be_had_is_served_while_another_is_waited_for(
+    daemon: Daemon, systemd: Systemd, name: str
+) -> None:
+    with listener() as other:
+        place = f"127.0.0.1:{port_of(other)}" if name == "taken" else "no.such.host.invalid:80"
+        where = {"server.listen": f"{place},127.0.0.1:0"}
+        daemon.start(where, environ={**systemd.environ, **WATCHDOG})
+        daemon.wait_for_state("streaming")
+        waited = f"port {in_use(port_of(other))}" if name == "taken" else f"{place}: "
+        systemd.wait_for(f"STATUS=Waiting for {waited}")
+        for _ in range(6):  # It fails again meanwhile.
+            systemd.wait_for("WATCHDOG=1")
+        with Stream(daemon) as stream:
+            stream.part()
+            if name == "taken":
+                other.close()
+                daemon.wait_for_log(rf"open http://{place}/")
+                assert healthz(int(place.rpartition(":")[2])) == 200
+            stream.part()
+    assert daemon.log().count("cannot listen") == 1
+
+
+def test_listener_that_was_waited_for_is_left_to_the_next_process(
+    daemon: Daemon, manager: ServiceManager
+) -> None:
+    with listener() as other:
+        daemon.port = port_of(other)
+        manager.start(daemon)
+    daemon.wait_for_log("open http")
+    manager.wait_for(LISTENER, 1)
+    manager.restart(daemon)
+    assert healthz(daemon.port) in (200, 503)
+    assert daemon.log().count("cannot listen") == 1
+    assert manager.stored(LISTENER) == 1
 
 
 # The watchdog.
