@@ -28,6 +28,7 @@ from typing import NoReturn
 
 from doorbelld import __version__, assets, config, interfaces, listeners, room, systemd, tls
 from doorbelld.access import Access
+from doorbelld.announce import Announcement
 from doorbelld.broadcast import Broadcaster
 from doorbelld.camera import CameraSettings, open_camera, time_to_start
 from doorbelld.capture import CaptureSettings, CaptureThread
@@ -71,6 +72,7 @@ class Daemon:
         self._sockets = ports.take()
         self._load = load
         self._notifier = systemd.Notifier()
+        self._announcement = Announcement()
         handover.seal(login.seal)
         self._broadcaster = Broadcaster(
             max_viewers=settings.server.max_viewers,
@@ -121,6 +123,7 @@ class Daemon:
             _log.critical("the system is out of threads (%s): stopping, to be started anew", error)
             return False
         self._tell_urls(self._sockets)
+        self._announce()
         self._ports.look()
         # Also while a port is waited for, which may take days: nobody's boot has to wait as well.
         self._notifier.ready()
@@ -132,6 +135,12 @@ class Daemon:
         for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
             _log.info("doorbelld %s: open %s", __version__, url)
 
+    def _announce(self) -> None:
+        """Show the page in the network's list of services, as it is now."""
+        self._announcement.update(
+            self._settings.camera.name, self._sockets, secure=self._server.tls
+        )
+
     def _look_at_ports(self) -> None:
         """Serve at the addresses that have become free."""
         self._ports.look()
@@ -140,6 +149,9 @@ class Daemon:
             self._server.listen(listener)
         self._tell_urls(fresh)
         self._sockets += fresh
+        if fresh:
+            self._announce()
+        self._announcement.look()
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
@@ -225,6 +237,7 @@ class Daemon:
         self._server.assets = page
         if settings.camera != before.camera:
             self._capture.reconfigure(_capture_settings(settings.camera))
+        self._announce()
         if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")
 
@@ -234,6 +247,7 @@ class Daemon:
 
     def _stop(self) -> None:
         self._notifier.stopping()
+        self._announcement.stop()
         ended = {
             "accept": self._server.stop(),
             "capture": self._capture.stop(),

@@ -21,7 +21,7 @@ IMPORTS = {
         " ports reach settings status systemd"
     ),
     "doorbelld.daemon": (
-        "doorbelld access assets broadcast camera capture config embedding handover httpd"
+        "doorbelld access announce assets broadcast camera capture config embedding handover httpd"
         " interfaces listeners login ports room settings systemd tls wakeup"
     ),
     # The commands.
@@ -62,6 +62,7 @@ IMPORTS = {
     # These know nothing of ours.
     "doorbelld": "",
     "doorbelld.advice": "",
+    "doorbelld.announce": "",
     "doorbelld.assets": "",
     "doorbelld.backoff": "budget",
     "doorbelld.budget": "",

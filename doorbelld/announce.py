@@ -1,0 +1,143 @@
+"""Announce: shows the page in the network's list of services (mDNS), for as long as this runs.
+
+avahi-publish of avahi-utils does it, as a child process: so the daemon needs no library for it,
+and Avahi takes back what was announced as soon as the child has ended, however that came about.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+from socket import gethostname, socket
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+_PROGRAM = "avahi-publish"
+_PAUSE = 60.0
+"""Seconds until a child that has ended is replaced. Avahi itself may come and go: --no-fail."""
+
+_PATIENCE = 0.5
+"""Seconds that the child may take to end."""
+
+_LONGEST_NAME = 63
+"""Bytes of a service's name: RFC 6763, 4.1.1."""
+
+_USUAL_PORTS = {"_http._tcp": 80, "_https._tcp": 443}
+
+
+class Announcement:
+    """One entry in the list. To be used by the main thread alone; nothing here waits but stop()."""
+
+    def __init__(self) -> None:
+        self._wanted: list[str] = []
+        self._child = 0
+        self._next_at = 0.0
+        self._told = False
+
+    def update(self, name: str, listeners: Sequence[socket], *, secure: bool) -> None:
+        """Announce this camera at the best port of the listeners, in the place of another."""
+        wanted = _arguments(name, listeners, secure=secure)
+        if wanted != self._wanted:
+            self._end()
+            self._wanted = wanted
+            self._next_at = 0.0
+            self.look()
+
+    def look(self) -> None:
+        """Once a turn: see whether the child has ended, and start one when it is time."""
+        if self._child and self._has_ended():
+            self._tell("it ended")
+            self._next_at = time.monotonic() + _PAUSE
+        if self._wanted and not self._child and time.monotonic() >= self._next_at:
+            self._next_at = time.monotonic() + _PAUSE
+            self._start()
+
+    def stop(self) -> None:
+        """Take the entry back."""
+        self._wanted = []
+        self._end()
+
+    def _start(self) -> None:
+        if not _is_there(_PROGRAM):
+            return
+        command = [_PROGRAM, *self._wanted]
+        if "NOTIFY_SOCKET" not in os.environ:
+            # If we are killed, systemd ends all of the service; elsewhere the kernel must.
+            command = ["setpriv", "--pdeathsig=TERM", *command]
+        try:
+            self._child = os.posix_spawnp(
+                command[0],
+                command,
+                # Nothing that is meant for this process alone, as $NOTIFY_SOCKET is.
+                {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
+                file_actions=_file_actions(),
+                setsigdef=[signal.SIGPIPE],  # which Python ignores
+            )
+        except OSError as error:
+            self._tell(error.strerror or str(error))
+
+    def _tell(self, why: str) -> None:
+        if not self._told:
+            self._told = True
+            _log.warning("%s: %s; trying it every %d s", _PROGRAM, why, _PAUSE)
+
+    def _has_ended(self) -> bool:
+        try:
+            ended, _ = os.waitpid(self._child, os.WNOHANG)
+        except ChildProcessError:
+            ended = self._child
+        if ended:
+            self._child = 0
+        return bool(ended)
+
+    def _end(self) -> None:
+        if not self._child:
+            return
+        give_up_at = time.monotonic() + _PATIENCE
+        os.kill(self._child, signal.SIGTERM)
+        while not self._has_ended():
+            if time.monotonic() > give_up_at:
+                os.kill(self._child, signal.SIGKILL)
+            time.sleep(0.005)
+
+
+_ENVIRONMENT = ("PATH", "DBUS_SYSTEM_BUS_ADDRESS")
+
+
+def _arguments(name: str, listeners: Sequence[socket], *, secure: bool) -> list[str]:
+    """Return what avahi-publish is to be told; [] if no phone could come by."""
+    kind = "_https._tcp" if secure else "_http._tcp"
+    places = [each.getsockname()[:2] for each in listeners]
+    ports = [port for host, port in places if not ip_address(host.partition("%")[0]).is_loopback]
+    if not ports:
+        return []
+    # One entry, for one camera: the port that a browser leaves out, else the first.
+    port = _USUAL_PORTS[kind] if _USUAL_PORTS[kind] in ports else ports[0]
+    ending = f" on {gethostname().partition('.')[0]}".encode()
+    short = name.encode()[: _LONGEST_NAME - len(ending)].decode(errors="ignore").rstrip()
+    whole = (short.encode() + ending)[:_LONGEST_NAME].decode(errors="ignore")
+    return ["--no-fail", "--service", "--", whole, kind, str(port), "path=/"]
+
+
+def _is_there(program: str) -> bool:
+    return any(os.access(Path(each, program), os.X_OK) for each in os.get_exec_path())
+
+
+def _file_actions() -> list[tuple[Any, ...]]:
+    """Leave the child none of our files: OpenCV opens cameras in a way that lets it have them."""
+    actions: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)
+    ]
+    for entry in Path("/proc/self/fd").iterdir():
+        fd = int(entry.name)
+        with suppress(OSError):  # It was the one that listed them.
+            if fd > 2 and os.get_inheritable(fd):
+                actions.append((os.POSIX_SPAWN_CLOSE, fd))
+    return actions
