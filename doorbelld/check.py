@@ -17,6 +17,7 @@ from doorbelld.camera import (
     time_to_start,
 )
 from doorbelld.fault import Fault
+from doorbelld.owner import hidden_folder
 from doorbelld.settings import Config
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,24 @@ def check(settings: Config, camera: CameraSettings, doubts: Iterable[str]) -> in
     _say(why)
     _say("doorbelld would start, show that in the picture's place, and keep trying.")
     return 1
+
+
+def unseen(settings: Config) -> list[str]:
+    """Return a sentence for each file that is configured where the service sees nothing."""
+    access = settings.access
+    kind, _, path = settings.camera.source.partition(":")
+    files = [
+        ("[camera] source", path if kind == "file" else "none", "/var/lib/doorbelld"),
+        ("[access] tls_certificate", access.tls_certificate, "/etc/doorbelld"),
+        ("[access] tls_key", access.tls_key, "/etc/doorbelld"),
+        ("[access] password_file", access.password_file, "/etc/doorbelld"),
+    ]
+    return [
+        f"{key} = {path}: the service sees nothing in {hidden};"
+        f" move the file, for example to {better}"
+        for key, path, better in files
+        if (hidden := hidden_folder(path))
+    ]
 
 
 def _look_at(camera: Camera, timeout: float) -> int:

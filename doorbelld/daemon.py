@@ -11,10 +11,8 @@ Only this module and the command know the configuration; everything else takes p
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
-import resource
 import select
 import signal
 import socket
@@ -36,8 +34,10 @@ from doorbelld.config import ConfigError
 from doorbelld.embedding import Embedding
 from doorbelld.handover import Handover
 from doorbelld.httpd import Server
+from doorbelld.keptpair import KeptPair
 from doorbelld.login import Login
 from doorbelld.ports import Ports
+from doorbelld.process import catch_signals
 from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection, Config
 from doorbelld.tls import CertificateError
 from doorbelld.wakeup import Wakeup
@@ -46,9 +46,6 @@ _log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 1.0
 """Seconds between looks at the threads, and between STATUS lines."""
-
-_LEAST_FILES = 32
-"""Open files that a daemon takes with a camera and a few viewers."""
 
 _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep the interpreter from another that wants it. Python's own 5 ms
@@ -66,11 +63,13 @@ class Daemon:
         context: ssl.SSLContext | None,
         login: Login,
         handover: Handover,
+        kept: KeptPair,
     ) -> None:
         self._settings = settings
         self._ports = ports
         self._sockets = ports.take()
         self._load = load
+        self._kept = kept
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
         handover.seal(login.seal)
@@ -105,7 +104,7 @@ class Daemon:
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
         room.use_sparingly()
-        wakeup = _catch_signals()
+        wakeup = catch_signals()
         code = self._wait(wakeup) if self._start() else 1
         signal.set_wakeup_fd(-1)  # From here on signals change nothing.
         wakeup.close()
@@ -191,13 +190,16 @@ class Daemon:
         if camera["state"] == "streaming":
             text += f" at {camera['fps']:.0f} fps"
         text += f"; {self._broadcaster.watching} watching"
+        if self._kept.in_use:
+            text += "; TLS with the last pair that worked, see the log"
         return f"{waiting}; {text}" if waiting else text
 
     def _reload(self) -> None:
         self._notifier.reloading()
         try:
             settings = self._load()
-            self._apply(settings, tls_context(settings.access), self._login(settings.access))
+            context = tls_context(settings.access, self._kept)
+            self._apply(settings, context, self._login(settings.access))
             _log.info("the configuration was read again")
         except ConfigError as error:
             for problem in error.problems:
@@ -323,14 +325,19 @@ def open_login(section: AccessSection) -> Login:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
 
 
-def tls_context(section: AccessSection) -> ssl.SSLContext | None:
+def tls_context(
+    section: AccessSection, kept: KeptPair | None = None, *, at_start: bool = False
+) -> ssl.SSLContext | None:
     """Return what TLS begins with, None where there is to be none.
 
-    Raises ConfigError where the certificate or its key cannot be used. Wrong dates are only
-    logged: a door that nobody can look at is worse, and at boot the clock may be what is wrong.
+    What works is kept, if it can be. Raises ConfigError where the certificate or its key cannot
+    be used; ``at_start``, when the door would be dark, what was kept is used then. Wrong dates are
+    only logged: a door that nobody can look at is worse, and at boot the clock may be wrong.
     """
+    kept = kept or KeptPair(None)
     paths = (section.tls_certificate, section.tls_key)
     if paths == ("none", "none"):
+        kept.forget()
         return None
     if "none" in paths:
         raise ConfigError(["[access] tls_certificate and tls_key: one is of no use alone"])
@@ -339,7 +346,14 @@ def tls_context(section: AccessSection) -> ssl.SSLContext | None:
         context = tls.server_context(certificate, key)
     except CertificateError as error:
         path = certificate if error.of == "certificate" else key
-        raise ConfigError([f"[access] tls_{error.of} = {path}: {error}"]) from None
+        problem = f"[access] tls_{error.of} = {path}: {error}"
+        before = kept.context(certificate, key) if at_start else None
+        if before is None:
+            raise ConfigError([problem]) from None
+        _log.error("%s; serving with the last pair that worked until a reload finds both", problem)
+        context, certificate = before, kept.path or certificate
+    else:
+        kept.keep(certificate, key)
     wrong = tls.doubt(context, certificate)
     if wrong:
         _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
@@ -352,28 +366,3 @@ def tls_context(section: AccessSection) -> ssl.SSLContext | None:
             seconds * 1000,
         )
     return context
-
-
-def _catch_signals() -> Wakeup:
-    """Return what wakes when a signal comes; its bytes are the signals' numbers."""
-    wakeup = Wakeup()
-    signal.set_wakeup_fd(wakeup.writer.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: None)
-    return wakeup
-
-
-def raise_descriptor_limit(max_viewers: int) -> None:
-    """Allow as many open sockets as the system lets us have: every viewer is one.
-
-    Raises OSError if they are too few to start.
-    """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if most == resource.RLIM_INFINITY:
-        return
-    if most < _LEAST_FILES:
-        text = f"only {most} files may be open (ulimit -n), and at least {_LEAST_FILES} are needed"
-        raise OSError(errno.EMFILE, text)
-    if most < max_viewers + 2000:
-        _log.warning("only %d files may be open: too few for %d viewers", most, max_viewers)

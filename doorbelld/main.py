@@ -6,7 +6,6 @@ import argparse
 import io
 import logging
 import os
-import ssl
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 from doorbelld import __version__, config, log, reach, systemd
 from doorbelld.cameras import cameras
 from doorbelld.certificate import make_certificate
-from doorbelld.check import check
+from doorbelld.check import check, unseen
 from doorbelld.config import ConfigError
 from doorbelld.daemon import (
     Daemon,
@@ -23,14 +22,16 @@ from doorbelld.daemon import (
     camera_settings,
     open_login,
     password_path,
-    raise_descriptor_limit,
     tls_context,
 )
 from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
-from doorbelld.login import Login, cookie_of, seal_of
+from doorbelld.keptpair import KeptPair
+from doorbelld.login import cookie_of, seal_of
+from doorbelld.owner import become_the_service
 from doorbelld.passwd import passwd
 from doorbelld.ports import Ports
+from doorbelld.process import raise_descriptor_limit
 from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
 from doorbelld.status import status, urls
 
@@ -61,16 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     load = partial(config.load, options.config, options.set)
     if options.command == "cameras":
         return cameras(as_json=options.json)
+    as_service = bool(options.check) and become_the_service()
+    if as_service:
+        _log.info("checking as the user that the service runs as")
     try:
         settings = load()
         if options.command:
             return _command(options, settings)
-        context, login = tls_context(settings.access), open_login(settings.access)
         if options.check:
-            hosts = [each.host for each in settings.server.listen]
-            doubts = reach.doubts(access_rules(settings.access), hosts)
-            return check(settings, camera_settings(settings.camera), doubts)
-        daemon = _daemon(settings, load, context, login)
+            return _check(settings, as_service=as_service)
+        daemon = _daemon(settings, load)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("%s", problem)
@@ -85,21 +86,40 @@ def _is_service() -> bool:
     return "NOTIFY_SOCKET" in os.environ
 
 
-def _daemon(
-    settings: Config, load: Callable[[], Config], context: ssl.SSLContext | None, login: Login
-) -> Daemon | None:
+def _daemon(settings: Config, load: Callable[[], Config]) -> Daemon | None:
     """Return the daemon; None at a terminal if it cannot listen, which is logged then.
 
-    A person at a terminal does not want to wait for a port.
+    A person at a terminal does not want to wait for a port. Raises ConfigError and OSError.
     """
     raise_descriptor_limit(settings.server.max_viewers)
+    kept = KeptPair(_state_folder())
+    context = tls_context(settings.access, kept, at_start=True)
+    login = open_login(settings.access)
     handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
     ports = Ports(handover.listen, settings.server.listen)
     if ports.failed and not _is_service():
         for failure in ports.failed:
             _log.error("%s", failure.strerror)
         return None
-    return Daemon(settings, ports, load, context, login, handover)
+    return Daemon(settings, ports, load, context, login, handover, kept)
+
+
+def _check(settings: Config, *, as_service: bool) -> int:
+    """Try all that the daemon would use; return the exit code. Raises ConfigError."""
+    problems = unseen(settings) if as_service else []
+    if problems:
+        raise ConfigError(problems)
+    tls_context(settings.access)
+    open_login(settings.access)
+    hosts = [each.host for each in settings.server.listen]
+    doubts = reach.doubts(access_rules(settings.access), hosts)
+    return check(settings, camera_settings(settings.camera), doubts)
+
+
+def _state_folder() -> Path | None:
+    """Return where systemd lets the service keep something: StateDirectory= in systemd.exec(5)."""
+    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else None
 
 
 def _command(options: argparse.Namespace, settings: Config) -> int:

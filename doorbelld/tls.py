@@ -7,6 +7,9 @@ to in one way, encrypted or not, in the accept loop and in the broadcaster alike
 
 from __future__ import annotations
 
+import errno
+import os
+import pwd
 import ssl
 import time
 from contextlib import suppress
@@ -94,7 +97,17 @@ def _read(of: str, path: Path) -> None:
     try:
         files.read(path)
     except OSError as error:
-        raise CertificateError(of, f"cannot be read: {error.strerror}") from None
+        why = f"cannot be read: {error.strerror}"
+        if error.errno == errno.EACCES:
+            why += f" for the user {_user()}; man doorbelld.conf tells how to copy it"
+        raise CertificateError(of, why) from None
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # It has no name.
+        return str(os.geteuid())
 
 
 def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:

@@ -17,18 +17,18 @@ IMPORTS = {
     # What starts everything may know everything.
     "doorbelld.__main__": "main",
     "doorbelld.main": (
-        "doorbelld cameras certificate check config daemon embed_url handover log login passwd"
-        " ports reach settings status systemd"
+        "doorbelld cameras certificate check config daemon embed_url handover keptpair log login"
+        " owner passwd ports process reach settings status systemd"
     ),
     "doorbelld.daemon": (
         "doorbelld access announce assets broadcast camera capture config embedding handover httpd"
-        " interfaces listeners login ports room settings systemd tls wakeup"
+        " interfaces keptpair listeners login ports process room settings systemd tls wakeup"
     ),
     # The commands.
     "doorbelld.certificate": "access interfaces mdns owner tls",
     "doorbelld.passwd": "secretfile password",
     "doorbelld.embed_url": "embedding secretfile",
-    "doorbelld.check": "camera config fault jpeg settings",
+    "doorbelld.check": "camera config fault jpeg owner settings",
     "doorbelld.cameras": "camera camera.devices camera.formats camera.picamera camera.picamera2",
     "doorbelld.status": "access holder mdns qr reach",
     "doorbelld.reach": "access interfaces",
@@ -78,6 +78,7 @@ IMPORTS = {
     "doorbelld.interfaces": "",
     "doorbelld.jpeg": "markers room splitter",
     "doorbelld.ledger": "",
+    "doorbelld.keptpair": "files tls",
     "doorbelld.listeners": "holder",
     "doorbelld.log": "",
     "doorbelld.loop": "wakeup",
@@ -87,6 +88,7 @@ IMPORTS = {
     "doorbelld.refusals": "",
     "doorbelld.room": "",
     "doorbelld.seldom": "",
+    "doorbelld.process": "wakeup",
     "doorbelld.reporter": "",
     "doorbelld.secretfile": "owner",
     "doorbelld.settings": "",

@@ -29,6 +29,7 @@ from tests.support.secure import (
     openssl,
 )
 from tests.support.stream import Stream
+from tests.support.systemd import Systemd
 
 
 @pytest.fixture(scope="module")
@@ -461,6 +462,158 @@ def test_those_who_signed_it_are_shown_with_it(secure: SecureDaemon, other: Pair
     command = ["openssl", "s_client", "-showcerts", "-connect", f"127.0.0.1:{secure.port}"]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.stdout.count(b"-----BEGIN CERTIFICATE-----") >= 2
+
+
+# The last pair that worked.
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    with Systemd(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """Return what systemd makes for the service to keep things in."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    return folder
+
+
+def start_as_service(secure: SecureDaemon, systemd: Systemd, state: Path, **more: object) -> None:
+    environ = {**systemd.environ, "STATE_DIRECTORY": f"{state}:/nowhere"}
+    secure.start(dict(more), environ=environ, wait=False)
+    eventually(
+        lambda: secure.process.poll() is not None or systemd.rest().count("READY=1"), "ready"
+    )
+
+
+def restart(secure: SecureDaemon, systemd: Systemd, state: Path, **more: object) -> None:
+    assert secure.stop() == 0, secure.log()
+    Path(secure.folder, "log").unlink()
+    start_as_service(secure, systemd, state, **more)
+
+
+@pytest.fixture
+def served(secure: SecureDaemon, systemd: Systemd, state: Path) -> SecureDaemon:
+    """Return a service that has a certificate, and has run with it."""
+    start_as_service(secure, systemd, state)
+    secure.port = int(secure.wait_for_log(r"open https://\S+:(\d+)/")[1])
+    return secure
+
+
+@pytest.mark.parametrize("break_", BREAK)
+def test_pair_that_worked_serves_after_a_restart_and_it_is_told(
+    served: SecureDaemon,
+    systemd: Systemd,
+    state: Path,
+    other: Pair,
+    break_: Callable[[Pair, Pair], str],
+) -> None:
+    before = served.pair.der()
+    problem = break_(served.pair, other)
+    restart(served, systemd, state)
+    assert shown(served) == before
+    said = "serving with the last pair that worked until a reload finds both"
+    assert served.log().count("ERROR") == 1
+    assert f"ERROR: [access] {problem}; {said}\n" in served.log()
+    assert systemd.wait_for("STATUS=").endswith("; TLS with the last pair that worked, see the log")
+    served.send(signal.SIGHUP)
+    served.wait_for_log("the configuration stays as it was")
+    assert shown(served) == before
+    for path in served.pair:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    install(other, served.pair)
+    served.send(signal.SIGHUP)
+    served.wait_for_log("the configuration was read again")
+    assert shown(served) == other.der()
+    while systemd.wait_for("STATUS=").endswith("see the log"):
+        pass
+    served.pair.key.unlink()
+    restart(served, systemd, state)
+    assert shown(served) == other.der(), "what the reload has found is the last that worked"
+
+
+def test_copy_of_the_pair_is_the_services_alone(served: SecureDaemon, state: Path) -> None:
+    (kept,) = (path for path in state.rglob("*") if path.is_file())
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
+    written = kept.stat()
+    served.send(signal.SIGHUP)
+    served.wait_for_log("the configuration was read again")
+    assert kept.stat() == written, "not written again while it is the same"
+
+
+@pytest.mark.parametrize("how", ["nothing kept", "damaged", "other paths"])
+def test_without_a_pair_that_worked_it_does_not_start(
+    served: SecureDaemon, systemd: Systemd, state: Path, how: str
+) -> None:
+    more: dict[str, object] = {}
+    served.pair.key.unlink()
+    if how == "nothing kept":
+        shutil.rmtree(state)
+    elif how == "damaged":
+        (kept,) = (path for path in state.rglob("*") if path.is_file())
+        kept.write_bytes(kept.read_bytes()[:300])
+    else:
+        more["access.tls_key"] = served.pair.key.with_name("another.key")
+    restart(served, systemd, state, **more)
+    assert served.wait() == 78
+    assert "cannot be read: No such file or directory\n" in served.log()
+
+
+def test_copy_goes_when_tls_is_turned_off(
+    served: SecureDaemon, systemd: Systemd, state: Path
+) -> None:
+    off = {"access.tls_certificate": "none", "access.tls_key": "none"}
+    restart(served, systemd, state, **off)
+    served.wait_for_log("open http://")
+    assert not [path for path in state.rglob("*") if path.is_file()]
+
+
+def test_pair_that_has_expired_is_better_than_a_dark_door(
+    secure: SecureDaemon, systemd: Systemd, state: Path, tmp_path: Path
+) -> None:
+    install(make_pair_of(tmp_path, "20200101000000Z", "20200201000000Z"), secure.pair)
+    start_as_service(secure, systemd, state)
+    secure.port = int(secure.wait_for_log(r"open https://\S+:(\d+)/")[1])
+    expected = secure.pair.der()
+    secure.pair.certificate.unlink()
+    restart(secure, systemd, state)
+    assert shown(secure) == expected
+    assert "has expired: browsers will warn" in secure.log()
+
+
+def test_file_with_key_and_chain_is_kept_as_it_is_shown(
+    secure: SecureDaemon, systemd: Systemd, state: Path, other: Pair
+) -> None:
+    both = b"".join(path.read_bytes() for path in (*secure.pair, other.certificate))
+    for path in secure.pair:
+        path.write_bytes(b"Text before.\r\n" + both.replace(b"\n", b"\r\n"))
+    start_as_service(secure, systemd, state)
+    (kept,) = (path for path in state.rglob("*") if path.is_file())
+    assert [line for line in kept.read_text(encoding="ascii").splitlines() if "BEGIN" in line] == [
+        "-----BEGIN PRIVATE KEY-----",
+        *["-----BEGIN CERTIFICATE-----"] * 2,
+    ]
+
+
+def test_pair_that_cannot_be_kept_is_told_once_and_served(
+    secure: SecureDaemon, systemd: Systemd, tmp_path: Path
+) -> None:
+    (tmp_path / "full").touch()
+    start_as_service(secure, systemd, tmp_path / "full")
+    for count in (1, 2):
+        secure.send(signal.SIGHUP)
+        eventually(lambda: secure.log().count("read again") == count, "read again")  # noqa: B023
+    assert secure.log().count("cannot keep a copy of the TLS key there: Not a directory") == 1
+
+
+def test_nothing_is_kept_by_who_is_no_service(secure: SecureDaemon, tmp_path: Path) -> None:
+    before = set(tmp_path.rglob("*"))
+    secure.start()
+    assert set(tmp_path.rglob("*")) - before <= {tmp_path / "log"}
 
 
 # While it runs.
