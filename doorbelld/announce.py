@@ -101,10 +101,11 @@ class Announcement:
         if not self._child:
             return
         give_up_at = time.monotonic() + _PATIENCE
-        os.kill(self._child, signal.SIGTERM)
+        number = signal.SIGTERM
         while not self._has_ended():
-            if time.monotonic() > give_up_at:
-                os.kill(self._child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # Who started us may have asked to know of no child.
+                os.kill(self._child, number)
+            number = signal.SIGKILL if time.monotonic() > give_up_at else signal.SIGTERM
             time.sleep(0.005)
 
 

@@ -64,8 +64,11 @@ class Container:
 
     # Booted.
 
-    def boot(self) -> None:
-        """Switch it on, and wait until all that starts at boot has started."""
+    def boot(self, *options: str) -> None:
+        """Switch it on, and wait until all that starts at boot has started.
+
+        ``options`` are more of systemd-nspawn's.
+        """
         self.write("/etc/systemd/network/10-host0.network", _NETWORK.format(address=self.address))
         wants = self.root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
         if not wants.is_symlink():
@@ -73,6 +76,7 @@ class Container:
         self._console = (self.root.parent / f"{self.root.name}.console").open("ab")
         command = ["systemd-nspawn", "--boot", "--quiet", "--register=no", "--keep-unit"]
         command += ["--network-veth", f"--machine={self._name}", f"--directory={self.root}"]
+        command += options
         self._process = subprocess.Popen(
             command,
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},

@@ -7,6 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+AVAHI_FILE = "/etc/avahi/services/doorbelld.service"
+
 
 @dataclass(frozen=True)
 class Package:
@@ -24,7 +26,7 @@ class Package:
         return tuple(re.split(r"[\s|(:]", choice.strip())[0] for choice in choices)
 
     def older(self, folder: Path) -> Package:
-        """Return the same as a build of an earlier version."""
+        """Return the same as a build of an earlier version, with the file for Avahi that had."""
         tree = folder / "older"
         _output("dpkg-deb", "--raw-extract", str(self.path), str(tree))
         control = tree / "DEBIAN" / "control"
@@ -32,6 +34,11 @@ class Package:
         text = control.read_text()
         assert version in text
         control.write_text(text.replace(version, f"{version}~older"))
+        announced = tree / AVAHI_FILE[1:]
+        announced.parent.mkdir(parents=True)
+        announced.write_text("<service-group/>\n")
+        with (tree / "DEBIAN" / "conffiles").open("a") as conffiles:
+            conffiles.write(f"{AVAHI_FILE}\n")
         older = folder / "older.deb"
         _output("dpkg-deb", "--build", "--root-owner-group", "-Zgzip", "-z1", str(tree), str(older))
         return Package(older)

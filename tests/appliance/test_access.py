@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -73,6 +74,70 @@ def test_a_name_that_somebody_points_here_is_not_ours(machine: Container) -> Non
     command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", "Host: evil.example"]
     done = subprocess.run([*command, machine.url("/")], check=True, capture_output=True, text=True)
     assert done.stdout == "421"
+
+
+def test_key_that_only_root_can_read_never_makes_the_door_dark(machine: Container) -> None:
+    def secure() -> str:
+        command = ["curl", "-s", "-k", "-o", "/dev/null", "-w", "%{http_code}"]
+        url = machine.url("/").replace("http:", "https:")
+        return subprocess.run([*command, url], check=False, capture_output=True, text=True).stdout
+
+    def journal() -> str:
+        return machine.journal("doorbelld")
+
+    key, conf = "/etc/letsencrypt/live/door/privkey.pem", "/etc/doorbelld/conf.d/tls.conf"
+    folder = machine.root / "etc/letsencrypt"
+    paths = f"tls_certificate = {key[:-11]}cert.pem\ntls_key = {key}\n"
+    machine.write(conf, f"[access]\n{paths}")
+    (machine.root / key[1:]).parent.mkdir(parents=True)
+    try:
+        machine.run("doorbelld", "make-certificate")
+        # As certbot leaves it.
+        machine.run("chown", "--recursive", "root:", "/etc/letsencrypt")
+        machine.run("chmod", "700", "/etc/letsencrypt/live")
+        problem = "cannot be read: Permission denied for the user doorbelld; man doorbelld.conf"
+        assert problem in machine.run("doorbelld", "--check", check=False)
+        machine.run("systemctl", "reload", "doorbelld")
+        eventually(lambda: f"{problem}" in journal(), "the log says so")
+        assert status(machine.address.rpartition(".")[0] + ".1", machine.url("/")) == "200"
+        machine.run("chmod", "755", "/etc/letsencrypt/live")
+        machine.run("chown", "doorbelld:", key)
+        machine.run("systemctl", "reload", "doorbelld")
+        eventually(lambda: secure() == "200", "now it can be read")
+        machine.run("chmod", "700", "/etc/letsencrypt/live")
+        machine.run("systemctl", "restart", "doorbelld")
+        eventually(lambda: secure() == "200", "the last pair that worked")
+        assert "serving with the last pair that worked" in journal()
+        kept = machine.run("find", "/var/lib/doorbelld/tls", "-printf", "%u %m\n")
+        assert kept == "doorbelld 700\ndoorbelld 600\n"
+        # As the manual says.
+        for name in ("cert.pem", "privkey.pem"):
+            source = f"{key[:-11]}{name}"
+            options = ["-o", "doorbelld", "-m", "600"]
+            machine.run("install", *options, source, "/etc/doorbelld/")
+        machine.write(conf, f"[access]\n{paths.replace(key[:-11], '/etc/doorbelld/')}")
+        assert "tls_key = /etc/doorbelld/" in machine.run("doorbelld", "--check", check=False)
+        machine.run("systemctl", "restart", "doorbelld")
+        eventually(lambda: secure() == "200", "the copies")
+    finally:
+        for path in (conf, "/etc/doorbelld/cert.pem", "/etc/doorbelld/privkey.pem"):
+            (machine.root / path[1:]).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+        machine.run("systemctl", "restart", "doorbelld")
+
+
+def test_check_tells_what_the_service_cannot_see(machine: Container) -> None:
+    machine.run("sh", "-c", "mkdir -p /home/pi && chmod 755 /home/pi && touch /home/pi/x /tmp/x")
+    for setting, folder in (
+        ("camera.source=file:/home/pi/x", "/home"),
+        ("access.tls_key=/root/x", "/root"),
+        ("access.password_file=/tmp/x", "/tmp"),  # noqa: S108  # in the machine
+    ):
+        said = machine.run("doorbelld", "--check", f"--set={setting}", check=False)
+        assert f": the service sees nothing in {folder}; move the file" in said
+    machine.run("sh", "-c", "echo '[camera' >/root/x.conf")
+    said = machine.run("doorbelld", "--check", "--config", "/root/x.conf", check=False)
+    assert "/root/x.conf: cannot be read: Permission denied" in said
 
 
 def test_password_of_the_installed_service(machine: Container) -> None:

@@ -10,7 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.appliance.test_service import UNIT, fetch, main_pid, wait_for_picture
+from tests.appliance.package import AVAHI_FILE
+from tests.appliance.test_service import UNIT, announced, fetch, main_pid, wait_for_picture
 from tests.support.daemon import ROOT, eventually
 
 if TYPE_CHECKING:
@@ -140,8 +141,10 @@ def test_an_upgrade_keeps_the_configuration_and_restarts_it(
     new_machine.run("systemctl", "restart", "doorbelld")
     wait_for_picture(new_machine)
     before = main_pid(new_machine)
+    assert (new_machine.root / AVAHI_FILE[1:]).exists()
     install(new_machine, package)
     wait_for_picture(new_machine)
+    assert not list((new_machine.root / AVAHI_FILE[1:]).parent.glob("doorbelld*"))
     assert main_pid(new_machine) not in ("0", before)
     assert new_machine.read(CONFIGURATION) == edited
     assert b"Mine" in fetch(new_machine, "/")[1]
@@ -168,8 +171,10 @@ def test_removed_it_stops_and_purged_it_leaves_nothing(
     install(new_machine, package)
     eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page")
     assert tree(new_machine.root) > before, "this test sees what a package brings"
+    eventually(lambda: announced(new_machine) == {("_http._tcp", 5000)}, "it is announced")
     new_machine.run("apt-get", "remove", "--yes", "doorbelld")
     assert fetch(new_machine, "/")[0] == 0
+    eventually(lambda: not announced(new_machine), "no longer announced")
     running = new_machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     assert "doorbelld" not in running
     assert (new_machine.root / CONFIGURATION[1:]).exists()

@@ -36,8 +36,24 @@ def main_pid(machine: Container) -> str:
     return machine.show(UNIT, "MainPID")
 
 
+def entries(machine: Container) -> set[tuple[str, str, int]]:
+    """Return name, type and port of all web pages that are announced in the network."""
+    found = set()
+    for kind in ("_http._tcp", "_https._tcp"):
+        listing = machine.run("avahi-browse", "-rpkt", kind, check=False)
+        rows = [line.split(";") for line in listing.splitlines()]
+        for row in [row for row in rows if row[0] == "=" and row[1] == "host0"]:
+            found.add((row[3].replace("\\032", " "), kind, int(row[8])))
+    return found
+
+
+def announced(machine: Container) -> set[tuple[str, int]]:
+    """Return type and port of what our page is announced as."""
+    return {(kind, port) for name, kind, port in entries(machine) if name.startswith("Front door")}
+
+
 def resident(machine: Container) -> float:
-    """Return the megabytes of its process, which is the unit's only one.
+    """Return the megabytes of its main process.
 
     The cgroup's own account is missing where the kernel keeps it in the old hierarchy.
     """
@@ -102,6 +118,37 @@ def test_doorbelld_status_tells_where_a_phone_finds_it(machine: Container) -> No
     text = machine.run("doorbelld", "status")
     assert text.startswith("Front door: live, ")
     assert f"http://{machine.address}:5000/\n" in text
+
+
+def test_page_is_announced_while_it_is_served_and_not_longer(machine: Container) -> None:
+    wait_for_picture(machine)
+    ours = {("_http._tcp", 5000)}
+    eventually(lambda: announced(machine) == ours, "it is announced")
+    machine.run("systemctl", "stop", UNIT)
+    eventually(lambda: not announced(machine), "stopped, and not announced")
+    host = machine.run("hostname").strip()
+    rival = ["avahi-publish", "-s", f"Front door on {host}", "_http._tcp", "99"]
+    machine.run("systemd-run", "--unit=rival", *rival)
+    eventually(lambda: announced(machine) == {("_http._tcp", 99)}, "another with the same name")
+    conf = "/etc/doorbelld/conf.d/port.conf"
+    machine.write(conf, "[server]\nlisten = :5000, :8080\n")
+    machine.run("systemctl", "start", UNIT)
+    eventually(lambda: ours < announced(machine), "it has another name beside that one")
+    assert machine.show(UNIT, "ActiveState") == "active"
+    machine.run("systemctl", "stop", "rival")
+    machine.write(conf, "[server]\nlisten = :8080\n")
+    machine.run("systemctl", "restart", UNIT)
+    eventually(lambda: announced(machine) == {("_http._tcp", 8080)}, "its other port")
+    (machine.root / conf[1:]).unlink()
+    machine.run("systemctl", "restart", UNIT)
+    eventually(lambda: announced(machine) == ours, "as before")
+    before = main_pid(machine)
+    machine.run("kill", "-KILL", before)
+    eventually(lambda: main_pid(machine) not in ("0", before), "another process")
+    eventually(lambda: announced(machine) == ours, "announced by the next")
+    machine.run("systemctl", "restart", "avahi-daemon")
+    eventually(lambda: announced(machine) == ours, "announced by the next Avahi")
+    assert "avahi" not in machine.run("journalctl", "--no-pager", "_SYSTEMD_UNIT=doorbelld.service")
 
 
 def test_after_kill_9_it_is_back_within_seconds(machine: Container) -> None:
