@@ -17,8 +17,8 @@ from doorbelld.listeners import ListenError
 
 _log = logging.getLogger(__name__)
 
-_LONGEST = 60.0
-"""Seconds between two attempts."""
+_SHORTEST, _LONGEST = 1.0, 60.0
+"""Seconds between two attempts: they double."""
 
 _UNTRIED = "not tried yet"
 
@@ -39,8 +39,8 @@ class Ports:
         self._served = {place for place in places if place not in self._failed}
         self._fresh = found
         self._told: dict[Place, str] = {}
-        self._delay = 1.0
-        self._next_at = time.monotonic() + self._delay
+        self._next_at = time.monotonic() + _SHORTEST
+        self._delay = 2 * _SHORTEST  # after the next attempt
         self._attempt: threading.Thread | None = None
         self._results: list[tuple[Place, list[socket], list[ListenError]]] = []
 
@@ -68,7 +68,7 @@ class Ports:
             wanted = [place for place in places if place not in self._served]
             untried = {place: ListenError(place, _UNTRIED) for place in wanted}
             self._failed = {place: self._failed.get(place, untried[place]) for place in wanted}
-            self._delay, self._next_at = 1.0, 0.0
+            self._delay, self._next_at = _SHORTEST, 0.0
             return not self._served.issubset(places)
         return self._served != set(places)
 
