@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import doorbelld
 from doorbelld.settings import Config
@@ -38,11 +37,18 @@ def test_its_opencv_is_the_pinned_one() -> None:
     assert f" {version[0]} " in (DEBIAN / "copyright").read_text(encoding="utf-8")
 
 
-def test_announces_the_port_it_listens_on() -> None:
-    announced = ET.parse(ROOT / "etc/avahi/services/doorbelld.service")  # noqa: S314  # ours
-    ports = [int(port.text or "") for port in announced.iter("port")]
-    assert ports == [listen.port for listen in Config().server.listen]
-    assert str(ports[0]) in unit("doorbelld.socket")["ListenStream"]
+def test_socket_unit_keeps_the_port_that_the_configuration_has() -> None:
+    for listen in Config().server.listen:
+        assert str(listen.port) in unit("doorbelld.socket")["ListenStream"]
+
+
+def test_state_folder_is_made_by_the_installation_as_systemd_would_make_it() -> None:
+    folder = f"/var/lib/{unit('doorbelld.service')['StateDirectory'][0]}"
+    user = unit("doorbelld.service")["User"][0]
+    lines = (DEBIAN / "doorbelld.tmpfiles").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        f"d {folder} 0755 {user} {user}"
+    ]
 
 
 def test_the_service_never_gives_up_but_on_a_bad_configuration() -> None:
