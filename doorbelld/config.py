@@ -122,10 +122,10 @@ class _Reader:
         ``._x.conf``). So is what is not a file, such as a named pipe or a folder. A symbolic
         link to a file that does not exist is somebody's mistake, and is reported.
         """
+        if not os.path.lexists(folder):  # asked without a descriptor, of which there may be none
+            return
         try:
             paths = sorted(folder.iterdir())
-        except FileNotFoundError:
-            return
         except OSError as error:
             self.problems.append(f"{folder}: cannot be read: {error.strerror}")
             return

@@ -40,9 +40,9 @@ class ListenError(OSError):
         if number in (errno.EADDRINUSE, errno.EACCES):
             self._short = f"port {port}: {why}"
         if number == errno.EADDRINUSE:
+            # It may have gone since, or may not be known: the kind stays the same.
             found = holder.find(host, port) or Holder()
             self._short = f"port {port}: in use by {found}"
-            self.kind = f"{why} {found.name}"
             why += f" by {found}"
             other = 8080 if port != 8080 else 8081
             helps = f"; stop that program, or choose another port, such as listen = :{other}"
