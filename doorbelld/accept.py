@@ -21,11 +21,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from doorbelld.access import to_address
 from doorbelld.connection import Connection, Phase
 from doorbelld.framing import MAX_BODY, MAX_HEAD, body_size, head_size
 from doorbelld.handshakes import Handshakes
 from doorbelld.loop import Loop
+from doorbelld.names import to_address
 from doorbelld.seldom import Seldom
 from doorbelld.waiting import Waiting
 

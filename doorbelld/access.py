@@ -11,19 +11,24 @@ Three questions, asked of every request once its head is read:
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from functools import lru_cache
-from pathlib import Path
 from typing import Union
-from urllib.parse import urlsplit
 
 from doorbelld import interfaces
+from doorbelld.names import (
+    Address,
+    address_in,
+    bare_host,
+    bare_name,
+    forwarded_address,
+    is_address,
+    is_private,
+    own_names,
+    to_address,
+)
 
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 LAN = (
@@ -42,20 +47,6 @@ _FRESH = 5.0
 _GRACE = 6.0
 """Seconds for which a network still counts after its address is gone. DHCP may take an address
 away and give the same one back a moment later; nobody should lose the stream for that."""
-
-_PRIVATE_ZONES = (
-    *(".local", ".localhost", ".lan", ".home", ".home.arpa"),
-    *(".internal", ".intranet", ".localdomain"),
-)
-"""Domains that only a local network can answer for: reserved by RFC 6762 and RFC 8375, or kept
-out of the public DNS. So no web site can be there, and none can point such a name at this
-machine. Not «fritz.box», for example: .box is a public domain, and anyone can register there."""
-
-_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))?")
-_LONGEST_NAME = 253
-_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
-_RESOLVER = Path("/etc/resolv.conf")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Access:
@@ -105,10 +96,7 @@ class Access:
         if not self.trusts(peer):
             return peer
         for text in reversed(forwarded.split(",")):
-            match = _HOST.fullmatch(text.strip())
-            # An IPv6 address may come without the brackets, and then with no port.
-            bare = (match[1] or match[2]) if match else text.strip()
-            client = to_address(bare)
+            client = forwarded_address(text)
             if not self._is_proxy(client):
                 break
         return str(client)
@@ -123,7 +111,7 @@ class Access:
         return bool(name) and (
             is_address(name)  # An address is never somebody else's name.
             or self._is_configured(name)
-            or _is_private(name)
+            or is_private(name)
             or name in own_names()  # which takes the longest
         )
 
@@ -139,7 +127,7 @@ class Access:
         its client's Host, or a router that forwards a port under an address of its own.
         """
         name, address = bare_name(host), to_address(peer)
-        asked = _address_in(name)
+        asked = address_in(name)
         if not self.is_own(peer):
             return asked is None or str(asked) in self._hosts or self._may_be_here(asked, address)
         if asked is not None:  # A client on this machine connects from the address it asks for.
@@ -162,7 +150,7 @@ class Access:
         short = socket.gethostname().partition(".")[0].lower()
         if self._is_configured(name) or name in own_names() or name == f"{short}.local":
             return True
-        asked = _address_in(name)
+        asked = address_in(name)
         return asked is not None and not asked.is_loopback and asked in self._find_own_addresses()
 
     def reaches(self, interface: interfaces.Interface) -> bool:
@@ -230,82 +218,6 @@ class Access:
         return self._own_addresses
 
 
-def bare_name(host: str) -> str:
-    """Return the name or address in a Host header, without its port; "" if it is neither."""
-    match = _HOST.fullmatch(host)
-    if not match:
-        return ""
-    if match[1]:
-        return match[1] if _address_in(match[1]) else ""
-    return match[2].lower().removesuffix(".")
-
-
-def is_address(text: str) -> bool:
-    """Tell whether a text is an address."""
-    return _address_in(text) is not None
-
-
-def is_name(text: str) -> bool:
-    """Tell whether a text could be the name of a machine."""
-    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
-
-
-def own_names() -> set[str]:
-    """Return the names of this machine: its host name, and that in the LAN's own domains.
-
-    Asked each time, for a host name may be changed at any time.
-    """
-    full = socket.gethostname().lower()
-    short = full.partition(".")[0]
-    return {full, short, *(f"{short}.{domain}" for domain in _search_domains())}
-
-
-def origin(url: str) -> str:
-    """Return the origin of a URL as browsers write it; "null" for what has none."""
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        return "null"
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        return "null"
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
-    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
-
-
-def bare_host(text: str) -> str:
-    """Return the host of a Host header or of an origin: no scheme, no port, lower case.
-
-    It is empty where there is none.
-    """
-    with suppress(ValueError):
-        return (urlsplit(f"//{text.rpartition('://')[2]}").hostname or "").removesuffix(".")
-    return ""
-
-
-def is_same_place(page: str, host: str) -> bool:
-    """Tell whether an origin is that of the request's own Host.
-
-    The scheme does not count: a proxy in front may speak HTTPS where we do not.
-    """
-    scheme = page.partition("://")[0]
-    return page != "null" and origin(f"{scheme}://{host}") == page
-
-
-def _search_domains() -> list[str]:
-    """Return the domains that the LAN told this machine, such as fritz.box: resolv.conf(5)."""
-    try:
-        lines = _RESOLVER.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return []
-    found = []
-    for keyword, *domains in filter(None, map(str.split, lines)):
-        if keyword in ("search", "domain"):
-            found += [domain.lower().rstrip(".") for domain in domains]
-    return found
-
-
 def _is_in_any(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks)
 
@@ -317,36 +229,9 @@ def _networks(texts: Iterable[str]) -> list[Network]:
     return [ipaddress.ip_network(text) for text in found]
 
 
-def to_address(text: str) -> Address:
-    """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
-    return _parsed(text.partition("%")[0])
-
-
-@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
-def _parsed(text: str) -> Address:
-    found = ipaddress.ip_address(text)
-    mapped = getattr(found, "ipv4_mapped", None)
-    return mapped or found
-
-
 _LAN_NETWORKS = _networks(LAN)
-
-
-def _is_private(name: str) -> bool:
-    """Tell whether a name is one that nobody can have on the internet.
-
-    A name without a dot is looked up in the local network, whose members may watch anyway.
-    """
-    zone = f".{name.partition('.')[2]}"
-    return is_name(name) if zone == "." else zone.endswith(_PRIVATE_ZONES)
 
 
 def is_lan(network: Network) -> bool:
     """Tell whether the network of an interface can be a LAN, and not half the internet."""
     return network.prefixlen >= _LEAST_PREFIX[network.version]
-
-
-def _address_in(name: str) -> Address | None:
-    with suppress(ValueError):
-        return None if "%" in name else to_address(name)
-    return None

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from doorbelld import interfaces, mdns, tls
-from doorbelld.access import is_address, own_names
+from doorbelld.names import is_address, own_names
 from doorbelld.owner import give_to_the_service
 
 _log = logging.getLogger(__name__)

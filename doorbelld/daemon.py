@@ -6,7 +6,8 @@
                                                    │
     clients ──▶ AcceptLoop ──requests──▶ handler threads ──▶ page, snapshot, status
 
-Only this module and the command know the configuration; everything else takes plain arguments.
+Only this module, wiring and the command know the configuration; everything else takes plain
+arguments.
 """
 
 from __future__ import annotations
@@ -20,16 +21,12 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import cache, partial
-from pathlib import Path
 from typing import NoReturn
 
-from doorbelld import __version__, assets, config, interfaces, listeners, room, systemd, tls
-from doorbelld.access import Access
+from doorbelld import __version__, assets, interfaces, listeners, room, systemd, wiring
 from doorbelld.announce import Announcement
 from doorbelld.broadcast import Broadcaster
-from doorbelld.camera import CameraSettings, open_camera, time_to_start
-from doorbelld.capture import CaptureSettings, CaptureThread
+from doorbelld.capture import CaptureThread
 from doorbelld.config import ConfigError
 from doorbelld.embedding import Embedding
 from doorbelld.handover import Handover
@@ -38,8 +35,7 @@ from doorbelld.keptpair import KeptPair
 from doorbelld.login import Login
 from doorbelld.ports import Ports
 from doorbelld.process import catch_signals
-from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection, Config
-from doorbelld.tls import CertificateError
+from doorbelld.settings import AccessSection, Config
 from doorbelld.wakeup import Wakeup
 
 _log = logging.getLogger(__name__)
@@ -78,14 +74,16 @@ class Daemon:
             stall_timeout=settings.server.stall_timeout,
             handover=handover,
         )
-        self._capture = CaptureThread(_capture_settings(settings.camera), self._broadcaster.publish)
+        self._capture = CaptureThread(
+            wiring.capture_settings(settings.camera), self._broadcaster.publish
+        )
         self._server = Server(
             self._sockets,
             broadcaster=self._broadcaster,
             camera_status=self._capture.status,
-            access=access_rules(settings.access),
+            access=wiring.access_rules(settings.access),
             login=login,
-            embedding=Embedding(_embed_key_path(settings.access)),
+            embedding=Embedding(wiring.embed_key_path(settings.access)),
             assets=assets.load(settings.camera.name),
             max_requests=settings.server.max_requests,
             header_timeout=settings.server.header_timeout,
@@ -198,7 +196,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             settings = self._load()
-            context = tls_context(settings.access, self._kept)
+            context = wiring.tls_context(settings.access, self._kept)
             self._apply(settings, context, self._login(settings.access))
             _log.info("the configuration was read again")
         except ConfigError as error:
@@ -212,7 +210,7 @@ class Daemon:
     def _login(self, section: AccessSection) -> Login:
         """Return the one there is, which knows who has failed, unless the file is another."""
         there = self._server.login
-        return there if there.path == password_path(section) else open_login(section)
+        return there if there.path == wiring.password_path(section) else wiring.open_login(section)
 
     def _apply(self, settings: Config, context: ssl.SSLContext | None, login: Login) -> None:
         """Change over to other settings; viewers whom these let in keep watching.
@@ -228,17 +226,17 @@ class Daemon:
             header_timeout=settings.server.header_timeout,
             stall_timeout=settings.server.stall_timeout,
         )
-        self._server.access = access_rules(settings.access)
+        self._server.access = wiring.access_rules(settings.access)
         self._server.set_tls(context, hsts=settings.access.hsts)
-        if self._server.embedding.path != _embed_key_path(settings.access):
-            self._server.embedding = Embedding(_embed_key_path(settings.access))
+        if self._server.embedding.path != wiring.embed_key_path(settings.access):
+            self._server.embedding = Embedding(wiring.embed_key_path(settings.access))
         self._server.dismiss_strangers()
         if login is not self._server.login:
             self._server.login = login
             self._let_in_anew()
         self._server.assets = page
         if settings.camera != before.camera:
-            self._capture.reconfigure(_capture_settings(settings.camera))
+            self._capture.reconfigure(wiring.capture_settings(settings.camera))
         self._announce()
         if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")
@@ -258,111 +256,3 @@ class Daemon:
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:
             _log.warning("left behind, still at work: %s", ", ".join(survivors))
-
-
-def camera_settings(section: CameraSection) -> CameraSettings:
-    """Return what a camera needs to know of the configuration."""
-    return CameraSettings(
-        width=section.resolution.width,
-        height=section.resolution.height,
-        framerate=section.framerate,
-        quality=section.quality,
-        rotation=section.rotation,
-        hflip=section.hflip,
-        vflip=section.vflip,
-        stall_timeout=section.stall_timeout,
-    )
-
-
-def _capture_settings(section: CameraSection) -> CaptureSettings:
-    return CaptureSettings(
-        open_camera=partial(open_camera, section.source, camera_settings(section)),
-        name=section.name,
-        source=config.without_password(section.source),
-        width=section.resolution.width,
-        height=section.resolution.height,
-        stall_timeout=section.stall_timeout,
-        time_to_start=time_to_start(section.source, section.stall_timeout),
-    )
-
-
-def access_rules(section: AccessSection) -> Access:
-    """Return who may watch."""
-    return Access(
-        networks=section.networks,
-        trusted_proxies=section.trusted_proxies,
-        hosts=section.hosts,
-        embed=section.embed,
-    )
-
-
-@cache
-def _credential() -> Path | None:
-    """Return the password that systemd gave this process; looked for once, at the start.
-
-    Were it gone some day, no other file may take its place, nor none at all.
-    """
-    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
-    return given if given.exists() else None
-
-
-def password_path(section: AccessSection) -> Path | None:
-    """Return the file that keeps the password: a credential of systemd's before any other."""
-    configured = None if section.password_file == "none" else Path(section.password_file)
-    return _credential() or configured
-
-
-def _embed_key_path(section: AccessSection) -> Path | None:
-    return None if section.embed_key_file == "none" else Path(section.embed_key_file)
-
-
-def open_login(section: AccessSection) -> Login:
-    """Return what knows the password. Raises ConfigError where its file cannot be used."""
-    path = password_path(section)
-    try:
-        return Login(path, is_required=path != Path(PASSWORD_FILE))
-    except ValueError as error:
-        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
-
-
-def tls_context(
-    section: AccessSection, kept: KeptPair | None = None, *, at_start: bool = False
-) -> ssl.SSLContext | None:
-    """Return what TLS begins with, None where there is to be none.
-
-    What works is kept, if it can be. Raises ConfigError where the certificate or its key cannot
-    be used; ``at_start``, when the door would be dark, what was kept is used then. Wrong dates are
-    only logged: a door that nobody can look at is worse, and at boot the clock may be wrong.
-    """
-    kept = kept or KeptPair(None)
-    paths = (section.tls_certificate, section.tls_key)
-    if paths == ("none", "none"):
-        kept.forget()
-        return None
-    if "none" in paths:
-        raise ConfigError(["[access] tls_certificate and tls_key: one is of no use alone"])
-    certificate, key = map(Path, paths)
-    try:
-        context = tls.server_context(certificate, key)
-    except CertificateError as error:
-        path = certificate if error.of == "certificate" else key
-        problem = f"[access] tls_{error.of} = {path}: {error}"
-        before = kept.context(certificate, key) if at_start else None
-        if before is None:
-            raise ConfigError([problem]) from None
-        _log.error("%s; serving with the last pair that worked until a reload finds both", problem)
-        context, certificate = before, kept.path or certificate
-    else:
-        kept.keep(certificate, key)
-    wrong = tls.doubt(context, certificate)
-    if wrong:
-        _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
-    seconds = tls.handshake_seconds(context)
-    if seconds > tls.SLOW:
-        _log.warning(
-            "[access] tls_key = %s: each new connection takes %.0f ms of this processor;"
-            " a P-256 key, as doorbelld make-certificate makes it, takes much less",
-            key,
-            seconds * 1000,
-        )
-    return context

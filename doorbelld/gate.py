@@ -8,17 +8,10 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from doorbelld import forwarded
-from doorbelld.access import (
-    Access,
-    bare_host,
-    bare_name,
-    is_name,
-    is_same_place,
-    origin,
-    to_address,
-)
+from doorbelld.access import Access
 from doorbelld.advice import Advice, quoted
 from doorbelld.forwarded import Fields
+from doorbelld.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 

@@ -16,14 +16,7 @@ from doorbelld.cameras import cameras
 from doorbelld.certificate import make_certificate
 from doorbelld.check import check, unseen
 from doorbelld.config import ConfigError
-from doorbelld.daemon import (
-    Daemon,
-    access_rules,
-    camera_settings,
-    open_login,
-    password_path,
-    tls_context,
-)
+from doorbelld.daemon import Daemon
 from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
 from doorbelld.keptpair import KeptPair
@@ -34,6 +27,13 @@ from doorbelld.ports import Ports
 from doorbelld.process import raise_descriptor_limit
 from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
 from doorbelld.status import status, urls
+from doorbelld.wiring import (
+    access_rules,
+    camera_settings,
+    open_login,
+    password_path,
+    tls_context,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -219,6 +219,14 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="print the effective configuration, look for the camera, and exit",
     )
+    _add_options_of_commands(parser)
+    parser.add_argument("--version", action="version", version=f"doorbelld {__version__}")
+    parser.add_argument("-v", dest="verbose", action="store_true", help="log every request as well")
+    return parser
+
+
+def _add_options_of_commands(parser: argparse.ArgumentParser) -> None:
+    """Add what goes with some commands alone, see _OPTIONS_OF."""
     parser.add_argument(
         "--json", action="store_true", help="let status and cameras speak to programs"
     )
@@ -229,6 +237,3 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--renew", action="store_true", help="let embed-url make all it has printed worthless"
     )
-    parser.add_argument("--version", action="version", version=f"doorbelld {__version__}")
-    parser.add_argument("-v", dest="verbose", action="store_true", help="log every request as well")
-    return parser

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld import access
-from doorbelld.access import Access, is_same_place, origin
+from doorbelld import names
+from doorbelld.access import Access
 from doorbelld.interfaces import Interface
+from doorbelld.names import is_same_place, origin
 
 OURS = ["198.51.100.7/24", "2001:db8:1:2::7/64", "fe80::7/64", "203.0.113.9/32", "16.1.2.3/7"]
 
@@ -169,7 +170,7 @@ def _doorbell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     resolver.write_text(
         "# router\n\nnameserver 192.168.1.1\nsearch Fritz.box. home.arpa\ndomain x\n"
     )
-    monkeypatch.setattr(access, "_RESOLVER", resolver)
+    monkeypatch.setattr(names, "_RESOLVER", resolver)
 
 
 @pytest.mark.usefixtures("_doorbell")
@@ -298,8 +299,8 @@ def test_a_host_name_that_is_whole_answers_in_short_as_well(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "door.example.org")
-    monkeypatch.setattr(access, "_RESOLVER", tmp_path / "missing")
-    assert access.own_names() == {"door.example.org", "door"}
+    monkeypatch.setattr(names, "_RESOLVER", tmp_path / "missing")
+    assert names.own_names() == {"door.example.org", "door"}
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from doorbelld import password, tls
-from doorbelld.daemon import tls_context
 from doorbelld.settings import AccessSection
+from doorbelld.wiring import tls_context
 from tests.support.cost import UNIT, assert_cheap_for
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.raw import read_answer, read_to_end

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld import access, gate
+from doorbelld import access, gate, names
 from doorbelld.access import Access
 from doorbelld.cookies import Cookies
 from tests.support.cost import assert_cheap
@@ -75,11 +75,11 @@ def test_a_foreign_name_is_never_ours(host: str) -> None:
 @given(st.one_of(URLS, st.text()))
 @examples(150)
 def test_the_origin_of_an_origin_is_itself(url: str) -> None:
-    found = access.origin(url)
-    assert access.origin(found) == found
+    found = names.origin(url)
+    assert names.origin(found) == found
     if found != "null":
         assert urlsplit(found).hostname
-        assert access.is_same_place(found, found.partition("://")[2])
+        assert names.is_same_place(found, found.partition("://")[2])
 
 
 NAMES = ["Host", "Origin", "Referer", "Accept", "X-Forwarded-For", "Sec-Fetch-Site"]

@@ -1,0 +1,139 @@
+"""Names: what machines, sites and addresses are called in a request, and which are our own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Union
+from urllib.parse import urlsplit
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+_PRIVATE_ZONES = (
+    *(".local", ".localhost", ".lan", ".home", ".home.arpa"),
+    *(".internal", ".intranet", ".localdomain"),
+)
+"""Domains that only a local network can answer for: reserved by RFC 6762 and RFC 8375, or kept
+out of the public DNS. So no web site can be there, and none can point such a name at this
+machine. Not «fritz.box», for example: .box is a public domain, and anyone can register there."""
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))?")
+_LONGEST_NAME = 253
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_RESOLVER = Path("/etc/resolv.conf")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def bare_name(host: str) -> str:
+    """Return the name or address in a Host header, without its port; "" if it is neither."""
+    match = _HOST.fullmatch(host)
+    if not match:
+        return ""
+    if match[1]:
+        return match[1] if address_in(match[1]) else ""
+    return match[2].lower().removesuffix(".")
+
+
+def forwarded_address(text: str) -> Address:
+    """Return the address in an element of X-Forwarded-For. Raises ValueError if there is none."""
+    match = _HOST.fullmatch(text.strip())
+    # An IPv6 address may come without the brackets, and then with no port.
+    return to_address((match[1] or match[2]) if match else text.strip())
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is an address."""
+    return address_in(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text could be the name of a machine."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def own_names() -> set[str]:
+    """Return the names of this machine: its host name, and that in the LAN's own domains.
+
+    Asked each time, for a host name may be changed at any time.
+    """
+    full = socket.gethostname().lower()
+    short = full.partition(".")[0]
+    return {full, short, *(f"{short}.{domain}" for domain in _search_domains())}
+
+
+def origin(url: str) -> str:
+    """Return the origin of a URL as browsers write it; "null" for what has none."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return "null"
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        return "null"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
+    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
+
+
+def bare_host(text: str) -> str:
+    """Return the host of a Host header or of an origin: no scheme, no port, lower case.
+
+    It is empty where there is none.
+    """
+    with suppress(ValueError):
+        return (urlsplit(f"//{text.rpartition('://')[2]}").hostname or "").removesuffix(".")
+    return ""
+
+
+def is_same_place(page: str, host: str) -> bool:
+    """Tell whether an origin is that of the request's own Host.
+
+    The scheme does not count: a proxy in front may speak HTTPS where we do not.
+    """
+    scheme = page.partition("://")[0]
+    return page != "null" and origin(f"{scheme}://{host}") == page
+
+
+def _search_domains() -> list[str]:
+    """Return the domains that the LAN told this machine, such as fritz.box: resolv.conf(5)."""
+    try:
+        lines = _RESOLVER.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for keyword, *domains in filter(None, map(str.split, lines)):
+        if keyword in ("search", "domain"):
+            found += [domain.lower().rstrip(".") for domain in domains]
+    return found
+
+
+def is_private(name: str) -> bool:
+    """Tell whether a name is one that nobody can have on the internet.
+
+    A name without a dot is looked up in the local network, whose members may watch anyway.
+    """
+    zone = f".{name.partition('.')[2]}"
+    return is_name(name) if zone == "." else zone.endswith(_PRIVATE_ZONES)
+
+
+def to_address(text: str) -> Address:
+    """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
+    return _parsed(text.partition("%")[0])
+
+
+@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
+def _parsed(text: str) -> Address:
+    found = ipaddress.ip_address(text)
+    mapped = getattr(found, "ipv4_mapped", None)
+    return mapped or found
+
+
+def address_in(name: str) -> Address | None:
+    """Return the address that a text is, without a zone; None if it is none."""
+    with suppress(ValueError):
+        return None if "%" in name else to_address(name)
+    return None

@@ -1,0 +1,136 @@
+"""Wiring: from the configuration to the arguments of the parts, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from functools import cache, partial
+from pathlib import Path
+
+from doorbelld import config, tls
+from doorbelld.access import Access
+from doorbelld.camera import CameraSettings, open_camera, time_to_start
+from doorbelld.capture import CaptureSettings
+from doorbelld.config import ConfigError
+from doorbelld.keptpair import KeptPair
+from doorbelld.login import Login
+from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection
+from doorbelld.tls import CertificateError
+
+_log = logging.getLogger(__name__)
+
+
+def camera_settings(section: CameraSection) -> CameraSettings:
+    """Return what a camera needs to know of the configuration."""
+    return CameraSettings(
+        width=section.resolution.width,
+        height=section.resolution.height,
+        framerate=section.framerate,
+        quality=section.quality,
+        rotation=section.rotation,
+        hflip=section.hflip,
+        vflip=section.vflip,
+        stall_timeout=section.stall_timeout,
+    )
+
+
+def capture_settings(section: CameraSection) -> CaptureSettings:
+    """Return what the capture thread needs to know of it."""
+    return CaptureSettings(
+        open_camera=partial(open_camera, section.source, camera_settings(section)),
+        name=section.name,
+        source=config.without_password(section.source),
+        width=section.resolution.width,
+        height=section.resolution.height,
+        stall_timeout=section.stall_timeout,
+        time_to_start=time_to_start(section.source, section.stall_timeout),
+    )
+
+
+def access_rules(section: AccessSection) -> Access:
+    """Return who may watch."""
+    return Access(
+        networks=section.networks,
+        trusted_proxies=section.trusted_proxies,
+        hosts=section.hosts,
+        embed=section.embed,
+    )
+
+
+@cache
+def _credential() -> Path | None:
+    """Return the password that systemd gave this process; looked for once, at the start.
+
+    Were it gone some day, no other file may take its place, nor none at all.
+    """
+    given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
+    return given if given.exists() else None
+
+
+def password_path(section: AccessSection) -> Path | None:
+    """Return the file that keeps the password: a credential of systemd's before any other."""
+    configured = None if section.password_file == "none" else Path(section.password_file)
+    return _credential() or configured
+
+
+def embed_key_path(section: AccessSection) -> Path | None:
+    """Return the file that keeps the key of embed URLs."""
+    return None if section.embed_key_file == "none" else Path(section.embed_key_file)
+
+
+def open_login(section: AccessSection) -> Login:
+    """Return what knows the password. Raises ConfigError where its file cannot be used."""
+    path = password_path(section)
+    try:
+        return Login(path, is_required=path != Path(PASSWORD_FILE))
+    except ValueError as error:
+        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
+
+
+def tls_context(
+    section: AccessSection, kept: KeptPair | None = None, *, at_start: bool = False
+) -> ssl.SSLContext | None:
+    """Return what TLS begins with, None where there is to be none.
+
+    What works is kept, if it can be. Raises ConfigError where the certificate or its key cannot
+    be used; ``at_start``, when the door would be dark, what was kept is used then. Wrong dates are
+    only logged: a door that nobody can look at is worse, and at boot the clock may be wrong.
+    """
+    kept = kept or KeptPair(None)
+    paths = (section.tls_certificate, section.tls_key)
+    if paths == ("none", "none"):
+        kept.forget()
+        return None
+    if "none" in paths:
+        raise ConfigError(["[access] tls_certificate and tls_key: one is of no use alone"])
+    certificate, key = map(Path, paths)
+    try:
+        context = tls.server_context(certificate, key)
+    except CertificateError as error:
+        path = certificate if error.of == "certificate" else key
+        problem = f"[access] tls_{error.of} = {path}: {error}"
+        before = kept.context(certificate, key) if at_start else None
+        if before is None:
+            raise ConfigError([problem]) from None
+        _log.error("%s; serving with the last pair that worked until a reload finds both", problem)
+        context, certificate = before, kept.path or certificate
+    else:
+        kept.keep(certificate, key)
+    _warn_of(context, certificate, key)
+    return context
+
+
+def _warn_of(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Log what is wrong with a pair that can be used all the same."""
+    wrong = tls.doubt(context, certificate)
+    if wrong:
+        _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
+    seconds = tls.handshake_seconds(context)
+    if seconds > tls.SLOW:
+        _log.warning(
+            "[access] tls_key = %s: each new connection takes %.0f ms of this processor;"
+            " a P-256 key, as doorbelld make-certificate makes it, takes much less",
+            key,
+            seconds * 1000,
+        )
