@@ -53,7 +53,7 @@ class _Tls:
         self.session = Session(ours)
         self._incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._client = its.wrap_bio(self._incoming, outgoing, server_hostname="127.0.0.1")
-        for _ in range(2):
+        while not self.session.ready:
             with suppress(ssl.SSLWantReadError):
                 self._client.do_handshake()
             self._incoming.write(self.session.feed(outgoing.read()))
