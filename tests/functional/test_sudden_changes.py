@@ -82,13 +82,14 @@ def make_it_point_to_itself(path: Path) -> None:
         (with_bytes(b"[server]\nmax_viewers = 1\nlisten = :70000\n"), ":3: "),
         (with_bytes(b"[server]\nmax_viewers = 1\nlisten = \xff\xfe\n"), ":3: "),
         (with_bytes(b"[server]\nmax_viewers = 1\n\0\n"), ":3: "),
-        (with_bytes(b"[server]\nmax_viewers = 1\n" + b"x" * (1 << 20)), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\n" + b"x" * 1_000_000), ":3: "),
+        (with_bytes(b"[server]\nmax_viewers = 1\n" + b"#" * (1 << 20)), ": "),
         (make_it_a_folder, ": "),
         (make_it_point_to_itself, ": "),
         (Path.unlink, ": "),
     ],
     ids=[
-        *("bracket", "section", "twice", "none", "value", "text", "nul", "long"),
+        *("bracket", "section", "twice", "none", "value", "text", "nul", "long", "large"),
         *("folder", "loop", "gone"),
     ],
 )
