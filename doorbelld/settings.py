@@ -189,6 +189,7 @@ class CameraSection:
     """``[camera]``: which camera, and how its picture is taken."""
 
     source: str = _key("auto", _SOURCE, "Which camera: auto takes the first that is found.")
+    verify: bool = _key(True, _YES_NO, "Checks the certificate of a camera with an https:// URL.")
     resolution: Resolution = _key(  # noqa: RUF009  # a NamedTuple never changes
         Resolution(640, 480),
         Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels"),

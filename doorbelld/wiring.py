@@ -32,6 +32,7 @@ def camera_settings(section: CameraSection) -> CameraSettings:
         hflip=section.hflip,
         vflip=section.vflip,
         stall_timeout=section.stall_timeout,
+        verify=section.verify,
     )
 
 

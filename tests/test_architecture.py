@@ -107,7 +107,7 @@ IMPORTS = {
     "doorbelld.camera.closing": "camera",
     "doorbelld.camera.devices": "camera",
     "doorbelld.camera.formats": "",
-    "doorbelld.camera.http": "camera camera.mailbox jpeg",
+    "doorbelld.camera.http": "camera camera.mailbox jpeg seldom",
     "doorbelld.camera.mailbox": "",
     "doorbelld.camera.mjpeg": "camera camera.pace jpeg",
     "doorbelld.camera.opencv": "camera camera.devices camera.mailbox camera.pace jpeg",

@@ -244,6 +244,7 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("camera.quality", "1 100", "0 101 80.5 x"),
         ("camera.rotation", "0 90 180 270", "-90 360 45 x"),
         ("camera.hflip", "yes no on off 1 0 True", "2 maybe y"),
+        ("camera.verify", "yes no", "off-and-on"),
         ("camera.stall_timeout", "0.5 5 3600", "0.4 nan 3601"),
         ("server.listen", ":0 :65535 0.0.0.0:1 [::]:5000 h:1,h:2", ":65536 5000 ::1:5000 : h:x ,"),
         ("server.max_viewers", "1 100000", "0 1.5 -1"),

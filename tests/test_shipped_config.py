@@ -85,6 +85,7 @@ def test_can_be_read_with_every_key_uncommented(tmp_path: Path) -> None:
 def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
     others = {
         "source": "pattern",
+        "verify": "no",
         "resolution": "320x240",
         "rotation": "90",
         "hflip": "yes",

@@ -71,7 +71,8 @@ class CameraSettings:
 
     ``framerate`` is in frames a second, ``quality`` is the JPEG quality 1..100, ``rotation``
     is in degrees clockwise (0, 90, 180 or 270), applied after the flips. ``stall_timeout``
-    is how long, in seconds, a driver may be silent before that counts as a fault.
+    is how long, in seconds, a driver may be silent before that counts as a fault. ``verify``
+    is whether the certificate of a camera that speaks TLS is checked.
     """
 
     width: int = 640
@@ -82,6 +83,7 @@ class CameraSettings:
     hflip: bool = False
     vflip: bool = False
     stall_timeout: float = 5.0
+    verify: bool = True
 
 
 class Camera(Protocol):

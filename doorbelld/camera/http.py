@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from doorbelld import jpeg
 from doorbelld.camera import CameraError, CameraSettings, Shot, describe, without_secrets
 from doorbelld.camera.mailbox import Mailbox
+from doorbelld.seldom import Seldom
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ValueError, "its URL, or what it answers, makes no sense"),
 )
 
+_may_warn = Seldom()
+"""For the process: a camera that is lost every second is opened again as often."""
+
 
 class HttpCamera:
     """Reads MJPEG streams and still pictures. Its name has scheme, host and port alone.
@@ -78,8 +82,7 @@ class HttpCamera:
     def __init__(self, url: str, settings: CameraSettings) -> None:
         self.name = without_secrets(url)
         self._url = url
-        self._patience = settings.stall_timeout
-        self._interval = 1 / min(settings.framerate, _FASTEST_STILLS)
+        self._settings = settings
         self._authorization: Callable[[str], str] | None = None
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -100,6 +103,9 @@ class HttpCamera:
 
         Raises CameraError if it fails in that time, otherwise read() does.
         """
+        is_unverified = self._url.startswith("https:") and not self._settings.verify
+        if is_unverified and _may_warn.is_time():
+            logger.warning("%s: its certificate is not checked ([camera] verify = no)", self.name)
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -129,12 +135,13 @@ class HttpCamera:
     # The thread.
 
     def _receive(self) -> None:
+        interval = 1 / min(self._settings.framerate, _FASTEST_STILLS)
         try:
             while not self._closing.is_set():
                 asked_at = time.monotonic()
                 with self._ask() as answer:
                     self._take(answer)
-                self._closing.wait(max(asked_at + self._interval - time.monotonic(), 0))
+                self._closing.wait(max(asked_at + interval - time.monotonic(), 0))
         except CameraError as error:
             self._mailbox.fail(error)
         except Exception as error:  # noqa: BLE001  # whatever it is, read() has to know
@@ -185,10 +192,10 @@ class HttpCamera:
 
     def _connect(self, parts: SplitResult) -> HTTPConnection:
         host, port = parts.hostname or "", _port(parts)
-        sock = self._keep(socket.create_connection((host, port), self._patience))
+        sock = self._keep(socket.create_connection((host, port), self._settings.stall_timeout))
         connection = HTTPConnection(host, port)
         if parts.scheme == "https":
-            context = ssl.create_default_context()
+            context = self._tls_context()
             connection = HTTPSConnection(host, port, context=context)
             # The handshake comes later, when close() knows the socket.
             secured = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -198,6 +205,13 @@ class HttpCamera:
         connection.sock = sock
         connection.auto_open = 0  # A new connection is made here alone.
         return connection
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context()
+        if not self._settings.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
     def _keep(self, sock: socket.socket) -> socket.socket:
         """Let close() cut this one."""
@@ -321,7 +335,8 @@ def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
 def _explain(error: Exception) -> str:
     """Say in a few words why there is no connection, or no answer."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({error.verify_message.rstrip('.')})"
+        why = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted ({why}); verify = no plays it unchecked"
     for kind, text in _REASONS:
         if isinstance(error, kind):
             return text

@@ -4,7 +4,6 @@ import base64
 import itertools
 import re
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +18,7 @@ import pytest
 from doorbelld import jpeg
 from doorbelld.camera import CameraError, CameraSettings, Shot, open_camera
 from doorbelld.camera.http import HttpCamera
+from doorbelld.seldom import Seldom
 from tests.support import pictures, secure
 from tests.support.daemon import GUARD, eventually
 from tests.support.raw_camera import Asked, RawCamera, Script, answer
@@ -523,14 +523,30 @@ def test_camera_is_trusted_by_its_certificate_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = secure.make_pair(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(pair.certificate, pair.key)
-    with RawCamera(once(answer(PICTURE)), context) as server:
+    with RawCamera(once(answer(PICTURE)), secure.server_context(pair)) as server:
         url = f"https://{server.address}/"
-        with pytest.raises(CameraError, match=r"its certificate is not trusted \(self"):
+        why = r"its certificate is not trusted \(self.*\); verify = no plays it unchecked$"
+        with pytest.raises(CameraError, match=why):
             open_camera(url, CameraSettings())
         monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
         camera = HttpCamera(url, CameraSettings())
         camera.open()
         assert read(camera).data == PICTURE
         camera.close()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_certificate_is_not_checked_if_verify_is_no_which_the_log_says(
+    scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("doorbelld.camera.http._may_warn", Seldom())
+    secured = secure.server_context(secure.make_pair(tmp_path)) if scheme == "https" else None
+    with RawCamera(once(answer(PICTURE)), secured) as server:
+        name = f"{scheme}://{server.address}"
+        for _ in range(2):
+            camera = HttpCamera(f"{name}/", CameraSettings(verify=False))
+            camera.open()
+            assert read(camera).data == PICTURE
+            camera.close()
+    expected = [f"{name}: its certificate is not checked ([camera] verify = no)"]
+    assert [each.getMessage() for each in caplog.records] == expected * (scheme == "https")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import cv2
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 
 from doorbelld import jpeg as product
+from tests.support import secure
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.pictures import big_jpeg, jpeg
 from tests.support.pipe_camera import PipeCamera
+from tests.support.raw_camera import RawCamera, answer
 from tests.support.stream import Part, Stream
 
 SHIPPED_CARD = Path(product.__file__).with_name("placeholder.jpg").read_bytes()
@@ -295,3 +298,23 @@ def test_size_in_the_status_is_that_of_the_pictures(daemon: Daemon, rotation: in
     size = (camera["width"], camera["height"])
     assert size == picture_size(daemon.request("/snapshot.jpg")[1])
     assert size == ((160, 320) if rotation else (320, 160))
+
+
+def test_camera_that_has_signed_its_own_certificate_plays_if_verify_is_no(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "camera.conf"
+    context = secure.server_context(secure.make_pair(tmp_path))
+    with RawCamera(lambda _: [answer(jpeg(3))], context) as camera:
+        source = f"[camera]\nsource = https://{camera.address}/\n"
+        configuration.write_text(source)
+        daemon.start({"camera.source": None}, arguments=["--config", str(configuration)])
+        detail = daemon.wait_for_state("offline")["detail"]
+        assert "its certificate is not trusted (self" in detail
+        assert "; verify = no plays it unchecked" in detail
+        configuration.write_text(f"{source}verify = no\n")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_for_state("streaming")
+        camera_says = f"https://{camera.address}: its certificate is not checked"
+        assert daemon.log().count(camera_says) == 1
+        daemon.stop()

@@ -39,6 +39,7 @@ VALUES: dict[str, SearchStrategy[str]] = {
     "camera.resolution": st.builds("{}x{}".format, st.integers(16, 9999), st.integers(16, 9999)),
     "camera.framerate": NUMBERS,
     "camera.rotation": st.sampled_from(["0", "90", "180", "270"]),
+    "camera.verify": st.sampled_from(["yes", "no", "Off", "1"]),
     "camera.hflip": st.sampled_from(["yes", "no", "On", "0"]),
     "camera.name": PRINTABLE,
     "server.listen": st.lists(

@@ -53,6 +53,13 @@ def make_pair(folder: Path) -> Pair:
     return Pair(folder / "tls.crt", folder / "tls.key")
 
 
+def server_context(pair: Pair) -> ssl.SSLContext:
+    """Return what lets a server show this certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
 def client_context(pair: Pair) -> ssl.SSLContext:
     """Return what lets a client trust this certificate, for the names that it has."""
     context = ssl.create_default_context(cafile=str(pair.certificate))
