@@ -202,6 +202,26 @@ def test_what_traefik_sends_is_answered(daemon: Behind) -> None:
     assert daemon.ask("/status", **{**told, "X_Forwarded_For": STRANGER})[0] == 403
 
 
+def test_once_it_is_trusted_the_machine_itself_has_to_use_another_address(
+    daemon: Behind,
+) -> None:
+    daemon.start_as_the_manual_says()
+    status, body = daemon.ask("/status", Host="127.0.0.1")
+    assert (status, b"make it send X-Forwarded-For" in body) == (403, True)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "doorbelld", "status"),
+            *("--config", str(daemon.folder / "doorbelld.conf")),
+            f"--set=server.listen=127.0.0.1:{daemon.port}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Front door: " in done.stdout, done
+
+
 def test_manual_speaks_of_settings_that_there_are() -> None:
     keys = set(re.findall(r"^(\w+) = ", block("ini"), re.MULTILINE))
     assert keys <= set(Access.__init__.__annotations__)

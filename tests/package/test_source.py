@@ -37,6 +37,15 @@ def test_its_opencv_is_the_pinned_one() -> None:
     assert f" {version[0]} " in (DEBIAN / "copyright").read_text(encoding="utf-8")
 
 
+def test_document_that_the_manual_names_is_installed_under_that_name() -> None:
+    manual = (ROOT / "docs" / "man" / "doorbelld.conf.5").read_text(encoding="utf-8")
+    (named,) = re.findall(r"^\.Pa /(usr/share/doc/doorbelld)/(\S+)$", manual, re.MULTILINE)
+    installed = (DEBIAN / "doorbelld.install").read_text(encoding="utf-8")
+    assert f"docs/{named[1]} {named[0]}\n" in installed
+    rules = (DEBIAN / "rules").read_text(encoding="utf-8")
+    assert f" -X {named[1]}" in rules, "else it has .gz at its end, if it is long"
+
+
 def test_socket_unit_keeps_the_port_that_the_configuration_has() -> None:
     for listen in Config().server.listen:
         assert str(listen.port) in unit("doorbelld.socket")["ListenStream"]
