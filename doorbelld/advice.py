@@ -20,6 +20,9 @@ _PAGE = """\
 </html>
 """
 _HOW = "If this is your doorbell, put this into /etc/doorbelld/conf.d/access.conf and reload:"
+_HOW_TO_ADD = "If this is your doorbell, add this to what is set there (the dots) and reload:"
+MORE = "..., "
+"""Stands for what a list of the configuration already has, which is not for strangers."""
 
 
 class Advice(NamedTuple):
@@ -30,14 +33,16 @@ class Advice(NamedTuple):
 
     def __str__(self) -> str:
         """Return it in one line, for the log and for programs."""
-        lines = ", ".join(f"[access] {key} = {value}" for key, value in self.settings.items())
-        return f"{self.why}; to allow it set {lines}" if lines else self.why
+        lines = " and ".join(f"[access] {key} = {value}" for key, value in self.settings.items())
+        return f"{self.why}; to allow it, set {lines}" if lines else self.why
 
     def as_page(self) -> str:
         """Return it for a browser."""
         pairs = (f"{key} = {value}" for key, value in self.settings.items())
         lines = html.escape("\n".join(["[access]", *pairs]))
-        return _PAGE.format(why=html.escape(self.why), how=_HOW, lines=lines)
+        adds = any(value.startswith(MORE) for value in self.settings.values())
+        how = _HOW_TO_ADD if adds else _HOW
+        return _PAGE.format(why=html.escape(self.why), how=how, lines=lines)
 
 
 def quoted(text: str) -> str:

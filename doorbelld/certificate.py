@@ -111,7 +111,7 @@ def _explain(error: OSError, folder: Path) -> str:
         errno.EROFS: "make that file system writable first",
     }.get(error.errno or 0, "no file was changed")
     path = Path(error.filename or folder)
-    # The name of a temporary file would tell nobody anything.
+    # The name of a temporary file would not help.
     where = next((each.parent for each in (path, *path.parents) if _TEMPORARY in each.name), path)
     return f"{where}: {error.strerror}; {helps}"
 
@@ -147,7 +147,7 @@ def _make(key: Path, certificate: Path, places: list[str]) -> None:
         tls.server_context(certificate, key)
     except tls.CertificateError as error:
         raise ValueError(
-            f"{key.parent.parent}: openssl made a pair that is of no use, and no file was changed:"
+            f"{key.parent.parent}: openssl made a pair that cannot be used, so no file was changed;"
             f" the {error.of} {error}"
         ) from None
     key.chmod(0o600)

@@ -65,7 +65,7 @@ class Doorstep(Exchange):
         challenge = {"WWW-Authenticate": _FORM if of_a_page else _BASIC}
         why = "the password is needed"
         if f"{embedding.PARAMETER}=" in self.path:
-            why += ": the embed URL is not good here, or not any more (see doorbelld embed-url)"
+            why += ": the embed URL is wrong or has ended (doorbelld embed-url prints a new one)"
         self._refuse(HTTPStatus.UNAUTHORIZED, why, challenge)
 
     def login_page(self) -> None:

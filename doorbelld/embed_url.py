@@ -28,11 +28,8 @@ def embed_url(path: Path, seal: bytes, page: str, *, renew: bool) -> int:
     except ValueError as error:
         _log.error("%s: %s", path, error)  # a sentence for a person
         return 1
-    except PermissionError:
-        _log.error("%s: only root may do that: sudo doorbelld embed-url", path)
-        return 1
     except OSError as error:
-        _log.error("%s: %s", path, error.strerror)  # as above
+        _log.error("%s", secretfile.explain(error, path))  # as above
         return 1
     token = embedding.make_token(key, seal).decode()
     lines = [f"{page}{name}?{embedding.PARAMETER}={token}" for name in _PICTURES]

@@ -29,8 +29,8 @@ TOO_MANY_PIXELS = Fault(
     f"has sent only pictures of more than {_PIXELS}", f"a picture had more than {_PIXELS}, and"
 )
 TOO_MANY_TO_TURN = Fault(
-    f"has sent only pictures of more than {_PIXELS_TURNED}, which are not turned,",
-    f"a picture had more than {_PIXELS_TURNED}, is not turned, and",
+    f"has sent only pictures of more than {_PIXELS_TURNED}, which are too large to turn,",
+    f"a picture had more than {_PIXELS_TURNED}, was too large to turn, and",
 )
 NO_MEMORY = Fault(
     "has had too little memory for its pictures", "there was too little memory for a picture, which"

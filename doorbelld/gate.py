@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from doorbelld import forwarded
 from doorbelld.access import Access
-from doorbelld.advice import Advice, quoted
+from doorbelld.advice import MORE, Advice, quoted
 from doorbelld.forwarded import Fields
 from doorbelld.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 
@@ -30,7 +30,7 @@ class StrangerError(Exception):
 
 
 def client(access: Access, fields: Fields, version: str, peer: str) -> str:
-    """Return the address of who asks over a connection from the address ``peer``.
+    """Return the address of the client that asks over a connection from ``peer``, an address.
 
     ``fields`` are the lines of the head, ``version`` is like HTTP/1.1. Raises StrangerError where
     a proxy hides the client, and BadRequestError where what it says cannot be understood.
@@ -46,7 +46,7 @@ def client(access: Access, fields: Fields, version: str, peer: str) -> str:
     if not named or nginx_adds_nothing:
         raise StrangerError(
             HTTPStatus.FORBIDDEN,
-            f"the trusted proxy {peer} does not say who asks: make it send X-Forwarded-For",
+            f"the trusted proxy {peer} does not name its client: make it send X-Forwarded-For",
         )
     try:
         clients = {access.client(peer, each) for each in named}
@@ -112,14 +112,14 @@ def _hidden_client(access: Access, host: str, peer: str) -> StrangerError:
     if access.is_own(peer):
         return _untrusted_proxy(access, f"the name {quoted(host)}", peer, host)
     name = bare_name(host)
-    why = f"{name} is no address of this machine or its network: a router hides who asks"
+    why = f"{name} is no address of this machine or its network: a router hides the client"
     settings = {"hosts": _added(name, there=access.has_hosts)}
     return StrangerError(HTTPStatus.FORBIDDEN, why, **settings)
 
 
 def _added(text: str, *, there: bool) -> str:
     """Return the value of a list in the configuration with this text added to it."""
-    return f"..., {text}" if there else text
+    return f"{MORE}{text}" if there else text
 
 
 def _host(headers: Message, target: str) -> str | None:

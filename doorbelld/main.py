@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=("status", "cameras", "passwd", "embed-url", "make-certificate"),
         help="status: what the running daemon does, and its URLs; cameras: what this machine has;"
         " passwd: sets the password; embed-url: prints addresses for pages of other sites;"
-        " make-certificate: one for HTTPS, signed by itself",
+        " make-certificate: makes a self-signed one for HTTPS",
     )
     parser.add_argument(
         "--config",
@@ -235,5 +235,7 @@ def _add_options_of_commands(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--remove", action="store_true", help="let passwd take it away")
     parser.add_argument(
-        "--renew", action="store_true", help="let embed-url make all it has printed worthless"
+        "--renew",
+        action="store_true",
+        help="let embed-url make a new key, which ends all earlier URLs",
     )

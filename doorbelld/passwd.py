@@ -30,7 +30,7 @@ def passwd(path: Path, *, remove: bool) -> int:
         _log.error("%s", error)  # a sentence for a person
         return 1
     except OSError as error:
-        _log.error("%s: %s", path, error.strerror)  # as above
+        _log.error("%s", secretfile.explain(error, path))  # as above
         return 1
     sys.stdout.write(
         "From now on the page asks for this password, and who watches now has to show it.\n"

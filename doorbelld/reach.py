@@ -41,16 +41,18 @@ def doubts(access: Access, listen: Collection[str]) -> Iterator[str]:
     everywhere = not _ANYWHERE.isdisjoint(listen)
     for name, each in _candidates():
         if (everywhere or str(each.ip) in listen) and not access.reaches(each):
-            yield f"Address {each.ip} ({name}): phones there are not in networks; {_remedy(each)}"
+            missing = _missing(each)
+            yield f"Address {each.ip} ({name}): phones there get 403; add {missing} to networks"
 
 
-def _remedy(interface: Interface) -> str:
+def _missing(interface: Interface) -> str:
+    """Return what ``networks`` lacks."""
     network = interface.network
     if interface.version == 4 and interface.ip in _SHARED:
-        return f"add {_SHARED}"
+        return str(_SHARED)
     if network.num_addresses == 1 or not is_lan(network):
-        return "add the addresses they have there"
-    return f"add {network}"
+        return "the addresses of the phones"
+    return str(network)
 
 
 def _candidates() -> list[tuple[str, Interface]]:

@@ -36,6 +36,15 @@ def stamp(path: Path | None) -> tuple[int, ...]:
     return (found.st_ino, found.st_mtime_ns, found.st_size, found.st_mode, found.st_uid)
 
 
+def explain(error: OSError, path: Path) -> str:
+    """Return in a sentence why the file could not be written, and what helps."""
+    if isinstance(error, FileNotFoundError):
+        return f"{path}: the folder {path.parent} is missing; make it first"
+    if isinstance(error, PermissionError):
+        return f"{path}: only root may do that; try it with sudo"
+    return f"{path}: {error.strerror}"
+
+
 def write(path: Path, text: str) -> None:
     """Replace the file at once, so that the daemon never sees half of it. Raises OSError."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600

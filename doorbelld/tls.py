@@ -99,7 +99,7 @@ def _read(of: str, path: Path) -> None:
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
         if error.errno == errno.EACCES:
-            why += f" for the user {_user()}; man doorbelld.conf tells how to copy it"
+            why += f" for the user {_user()}; man doorbelld.conf says how to copy it"
         raise CertificateError(of, why) from None
 
 

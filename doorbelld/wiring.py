@@ -114,7 +114,9 @@ def tls_context(
         before = kept.context(certificate, key) if at_start else None
         if before is None:
             raise ConfigError([problem]) from None
-        _log.error("%s; serving with the last pair that worked until a reload finds both", problem)
+        _log.error(
+            "%s; serving with the last pair that worked until a reload can use this one", problem
+        )
         context, certificate = before, kept.path or certificate
     else:
         kept.keep(certificate, key)

@@ -173,7 +173,7 @@ def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.Mon
         (jpeg(1) + bytes(1 << 24), "a picture was larger than 16 MB, and was left out"),
         (
             product.TooLargeError(),
-            "a picture had more than 12.6 million pixels, is not turned, and was left out",
+            "a picture had more than 12.6 million pixels, was too large to turn, and was left out",
         ),
     ],
 )

@@ -168,7 +168,7 @@ class HttpCamera:
                     said = _FAULTS.get(answer.status, f"answers with the status {answer.status}")
                     raise CameraError(f"{self.name} {said}")
             self._hang_up()  # What else it says to this is of no interest.
-        raise CameraError(f"{self.name} sends us from one path to the next, without an end")
+        raise CameraError(f"{self.name} redirects from one path to the next without end")
 
     def _request(self, url: str) -> HTTPResponse:
         """Ask once, on the connection that there is if it still works."""
@@ -234,11 +234,11 @@ class HttpCamera:
             if _place(target) == _place(url):
                 return target
         except ValueError as error:
-            raise CameraError(f"{self.name} sends us to something that is no URL") from error
+            raise CameraError(f"{self.name} redirects to something that is not a URL") from error
         place = re.sub(r"[^\w.:/\[\]-]", "?", without_secrets(target), flags=re.ASCII)[:100]
         raise CameraError(
-            f"{self.name} sends us to {place}, which is not followed;"
-            " if that is the camera, name it as the source"
+            f"{self.name} redirects to {place}, which is not followed;"
+            " if that is the camera, set it as the source"
         )
 
     def _authorize(self, challenges: list[str]) -> None:
@@ -275,7 +275,7 @@ class HttpCamera:
                 raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")
             data = self._more(answer)
         if taken == 0 and not kind.startswith("multipart/"):
-            raise CameraError(f"{self.name} has sent no whole JPEG picture")
+            raise CameraError(f"{self.name} has sent no complete JPEG picture")
         if taken != 1 or kind.startswith("multipart/"):
             raise CameraError(f"{self.name} has stopped sending pictures")
 

@@ -492,8 +492,8 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
     script = once(answer(b"", "", "302 Found", f"Location: {location}\r\n"))
     said = fault(script)
     assert said == (
-        f"http://CAMERA sends us to {place}, which is not followed;"
-        " if that is the camera, name it as the source"
+        f"http://CAMERA redirects to {place}, which is not followed;"
+        " if that is the camera, set it as the source"
     )
 
 
@@ -510,9 +510,9 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("video/mp4", b"\0\0\0 ftyp", "sends video/mp4; only JPEG pictures are taken"),
         ("image/png", b"\x89PNG", "sends image/png; only JPEG pictures are taken"),
         ("x\x1b[2J/y", b"", "sends something else; only JPEG pictures are taken"),
-        ("image/jpeg", b"", "has sent no whole JPEG picture"),
-        ("image/jpeg", PICTURE[:-2], "has sent no whole JPEG picture"),
-        ("", b"ffconcat version 1.0\nfile x", "has sent no whole JPEG picture"),
+        ("image/jpeg", b"", "has sent no complete JPEG picture"),
+        ("image/jpeg", PICTURE[:-2], "has sent no complete JPEG picture"),
+        ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),
     ],
 )
 def test_what_is_no_camera_is_told_and_not_followed(kind: str, body: bytes, said: str) -> None:

@@ -102,13 +102,13 @@ def test_403_for_what_came_through_a_proxy_that_is_not_trusted(doorbell: Daemon,
         assert answer.status == 403
         name = next(iter(headers)).replace("_", "-")
         told = f"this came through a proxy, as the header {name} shows, and 127.0.0.1 is not in"
-        how = "trusted_proxies; to allow it set [access] trusted_proxies = 127.0.0.1"
+        how = "trusted_proxies; to allow it, set [access] trusted_proxies = 127.0.0.1"
         assert body in (b"", f"{told} {how}\n".encode())
 
 
 def test_name_that_the_proxy_is_asked_by_is_told_too(doorbell: Daemon) -> None:
     _, body = ask(doorbell, Host="door.example.org", Via="1.1 x")
-    settings = "[access] trusted_proxies = 127.0.0.1, [access] hosts = door.example.org\n"
+    settings = "[access] trusted_proxies = 127.0.0.1 and [access] hosts = door.example.org\n"
     assert body.decode().endswith(settings)
 
 
@@ -123,7 +123,9 @@ def test_body_from_a_proxy_that_names_nobody_is_not_waited_for(proxied: Daemon) 
     head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
     answer = only_answer(exchange(proxied, head.encode()))
     assert answer.status == 403
-    expected = b"the trusted proxy 127.0.0.1 does not say who asks: make it send X-Forwarded-For\n"
+    expected = (
+        b"the trusted proxy 127.0.0.1 does not name its client: make it send X-Forwarded-For\n"
+    )
     assert answer.body == expected
 
 
@@ -323,7 +325,7 @@ def test_421_at_a_name_that_somebody_points_here(doorbell: Daemon, path: str) ->
     host = f"rebound.example:{doorbell.port}"
     answer, body = ask(doorbell, path, Host=host)
     assert answer.status == 421
-    told = f"'{host}' is not a name that doorbelld answers to; to allow it set"
+    told = f"'{host}' is not a name that doorbelld answers to; to allow it, set"
     assert body in (b"", f"{told} [access] hosts = rebound.example\n".encode())
 
 
@@ -337,7 +339,7 @@ def test_browser_gets_a_page_that_says_which_name_and_what_to_set(daemon: Daemon
     assert_strict(answer.headers)
     assert "&#x27;Door.Fritz.box:5000&#x27; is not a name that doorbelld answers to." in page
     assert "<pre>[access]\nhosts = door.fritz.box</pre>" in page
-    said = "'Door.Fritz.box:5000' is not a name that doorbelld answers to; to allow it set"
+    said = "'Door.Fritz.box:5000' is not a name that doorbelld answers to; to allow it, set"
     assert f"127.0.0.1: refused: {said} [access] hosts = door.fritz.box\n" in daemon.log()
 
 
@@ -355,6 +357,9 @@ def test_line_that_is_told_is_enough(daemon: Daemon, tmp_path: Path) -> None:
     assert answer.status == 200
     _, body = ask(daemon, Host="other.example.org", X_Forwarded_For=LOCAL)
     assert body.endswith(b"[access] hosts = ..., other.example.org\n")
+    browser = {"Accept": "text/html", "X_Forwarded_For": LOCAL}
+    _, body = ask(daemon, Host="other.example.org", **browser)
+    assert b"add this to what is set there (the dots) and reload" in body
 
 
 @pytest.mark.parametrize(

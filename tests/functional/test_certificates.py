@@ -515,7 +515,7 @@ def test_pair_that_worked_serves_after_a_restart_and_it_is_told(
     problem = break_(served.pair, other)
     restart(served, systemd, state)
     assert shown(served) == before
-    said = "serving with the last pair that worked until a reload finds both"
+    said = "serving with the last pair that worked until a reload can use this one"
     assert served.log().count("ERROR") == 1
     assert f"ERROR: [access] {problem}; {said}\n" in served.log()
     assert systemd.wait_for("STATUS=").endswith("; TLS with the last pair that worked, see the log")

@@ -192,7 +192,11 @@ def test_check_of_a_camera_that_is_silent(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rotation", "data", "why"),
     [
-        (90, claiming(8000, 8000), "more than 12.6 million pixels, which are not turned,"),
+        (
+            90,
+            claiming(8000, 8000),
+            "more than 12.6 million pixels, which are too large to turn,",
+        ),
         (0, claiming(8000, 8000), "more than 50 million pixels"),
         (0, claiming(0, 0), "damaged pictures"),
     ],

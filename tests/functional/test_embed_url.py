@@ -151,7 +151,7 @@ def test_wrong_token_is_explained(daemon: Daemon, tmp_path: Path) -> None:
     daemon.start(Door(tmp_path, WORD).settings)
     answer, body = daemon.request("/snapshot.jpg?embed=old")
     assert answer.status == 401
-    assert b"see doorbelld embed-url" in body
+    assert b"doorbelld embed-url prints a new one" in body
 
 
 # How long it is good
@@ -282,7 +282,11 @@ def test_addresses_are_those_of_the_picture(tmp_path: Path) -> None:
     ("setting", "code", "why"),
     [
         ("embed_key_file=none", 2, "[access] embed_key_file = none: there is no place for the key"),
-        ("embed_key_file=/missing/key", 1, "/missing/key: No such file or directory"),
+        (
+            "embed_key_file=/missing/key",
+            1,
+            "/missing/key: the folder /missing is missing; make it first",
+        ),
         ("embed_key_file=/dev/null", 1, "/dev/null: is no file"),
         ("embed_key_file=/etc/hostname", 1, "/etc/hostname: holds no key: make one with"),
         ("password_file=/etc/hostname", 2, "[access] password_file = /etc/hostname: holds no"),

@@ -145,7 +145,7 @@ def test_no_stranger_is_let_in_through_a_proxy_that_is_not_trusted(
     assert ask(net, PUBLIC, PORT) == 403, "nor without a proxy"
     assert ask(net, LAN, PORT) == 200, "but the LAN is"
     refused = daemon.log()
-    assert "127.0.0.1 is not in trusted_proxies; to allow it set" in refused
+    assert "127.0.0.1 is not in trusted_proxies; to allow it, set" in refused
     assert "[access] trusted_proxies = 127.0.0.1" in refused
 
 
@@ -171,7 +171,7 @@ def test_a_trusted_proxy_that_names_nobody_lets_nobody_in(daemon: DaemonThere, n
         for header in ("X_Forwarded_For", "Forwarded"):
             forged = {"X_Forwarded_For": LOCAL_PHONE, "Forwarded": f"for={LOCAL_PHONE}"}[header]
             assert ask(net, PUBLIC, port, Host=NAME, **{header: forged}) == 403, port
-    assert "does not say who asks: make it send X-Forwarded-For" in daemon.log()
+    assert "does not name its client: make it send X-Forwarded-For" in daemon.log()
 
 
 @pytest.mark.usefixtures("_proxies")

@@ -33,7 +33,9 @@ CPU = 20
 
 MULTIPART = "multipart/x-mixed-replace; boundary=part"
 TURNED = {**SIZE, "camera.rotation": 90}
-NOT_TURNED = r"a picture had more than 12\.6 million pixels, is not turned, and was left out"
+NOT_TURNED = (
+    r"a picture had more than 12\.6 million pixels, was too large to turn, and was left out"
+)
 
 
 @functools.cache
@@ -100,7 +102,7 @@ def test_picture_that_is_too_large_in_a_folder_is_left_out(daemon: Daemon, tmp_p
     daemon.start({**TURNED, "camera.source": f"file:{folder}", "camera.stall_timeout": 2})
     daemon.wait_for_log(NOT_TURNED)
     assert (
-        "12.6 million pixels, which are not turned, for 2 s"
+        "12.6 million pixels, which are too large to turn, for 2 s"
         in daemon.wait_for_state("offline")["detail"]
     )
     sees_no_harm(daemon)

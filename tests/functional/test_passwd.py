@@ -55,7 +55,7 @@ def test_command_says_where_it_cannot_write(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "password"
     done = passwd(path, f"{WORD}\n")
     assert done.returncode == 1
-    assert done.stderr == f"ERROR: {path}: No such file or directory\n"
+    assert done.stderr == f"ERROR: {path}: the folder {path.parent} is missing; make it first\n"
 
 
 def test_command_does_not_remove_what_the_configuration_asks_for(tmp_path: Path) -> None:

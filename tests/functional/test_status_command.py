@@ -131,7 +131,7 @@ def test_says_that_this_machine_is_not_let_in(daemon: Daemon) -> None:
 
 
 TAILSCALE = "100.101.102.103"
-ALONE = "add the addresses they have there"
+ALONE = "add the addresses of the phones to networks"
 
 
 @pytest.fixture
@@ -184,13 +184,13 @@ def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: Place) -
     lines = there(vpn, "--check", "--set=camera.source=pattern").stdout.splitlines()
     told = [line for line in lines if line.startswith("Address")]
     assert sorted(told) == [
-        f"Address {TAILSCALE} (tailscale0): phones there are not in networks; add 100.64.0.0/10",
-        f"Address 203.0.113.7 (eth0): phones there are not in networks; {ALONE}",
+        f"Address {TAILSCALE} (tailscale0): phones there get 403; add 100.64.0.0/10 to networks",
+        f"Address 203.0.113.7 (eth0): phones there get 403; {ALONE}",
     ]
     done = there(vpn, "--check", "--set=camera.source=pattern", "--set=access.networks=any")
     assert "Address" not in done.stdout
     done = there(vpn, "--check", "--set=camera.source=pattern", "--set=access.networks=10.0.0.0/8")
-    other = "Address 192.168.7.7 (eth0): phones there are not in networks; add 192.168.7.0/24\n"
+    other = "Address 192.168.7.7 (eth0): phones there get 403; add 192.168.7.0/24 to networks\n"
     assert other in done.stdout
 
 
