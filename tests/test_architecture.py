@@ -107,10 +107,12 @@ IMPORTS = {
     "doorbelld.camera.closing": "camera",
     "doorbelld.camera.devices": "camera",
     "doorbelld.camera.formats": "",
-    "doorbelld.camera.http": "camera camera.mailbox jpeg seldom",
+    "doorbelld.camera.http": "camera camera.closing camera.mailbox jpeg seldom",
     "doorbelld.camera.mailbox": "",
     "doorbelld.camera.mjpeg": "camera camera.pace jpeg",
-    "doorbelld.camera.opencv": "camera camera.devices camera.mailbox camera.pace jpeg",
+    "doorbelld.camera.opencv": (
+        "camera camera.closing camera.devices camera.mailbox camera.pace jpeg"
+    ),
     "doorbelld.camera.pace": "",
     "doorbelld.camera.pattern": "camera camera.pace jpeg",
     "doorbelld.camera.picamera": "camera camera.closing camera.mailbox jpeg",

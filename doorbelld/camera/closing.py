@@ -40,6 +40,14 @@ def close_in_time(name: str, close: Callable[[], None]) -> None:
         logger.error("%s: its library hangs while it is closed", name)
 
 
+def join_receiver(name: str, thread: threading.Thread) -> None:
+    """Wait a second for the thread that reads from the network, if it was started."""
+    if thread.ident is not None:
+        thread.join(1)
+        if thread.is_alive():
+            logger.info("%s: waiting for the network to give up", name)
+
+
 def refuse_if_stuck(name: str) -> None:
     """Raise CameraStuckError if a library that was to close its camera still hangs."""
     _hanging[:] = [thread for thread in _hanging if thread.is_alive()]

@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from doorbelld import jpeg
 from doorbelld.camera import CameraError, CameraSettings, Shot, describe, without_secrets
+from doorbelld.camera.closing import join_receiver
 from doorbelld.camera.mailbox import Mailbox
 from doorbelld.seldom import Seldom
 
@@ -127,10 +128,7 @@ class HttpCamera:
             # Not SSLSocket's own, which would pull the rug from under the thread that reads.
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        if self._thread.ident is not None:
-            self._thread.join(1)
-            if self._thread.is_alive():
-                logger.info("%s: waiting for the network to give up", self.name)
+        join_receiver(self.name, self._thread)
 
     # The thread.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from doorbelld import jpeg
 from doorbelld.camera import CameraError, CameraSettings, Shot, devices, without_secrets
+from doorbelld.camera.closing import join_receiver
 from doorbelld.camera.mailbox import Mailbox
 from doorbelld.camera.pace import Pace
 
@@ -271,10 +272,7 @@ class NetworkCamera:
     def close(self) -> None:
         """Let go of the connection; its thread ends when OpenCV comes back to it."""
         self._closing.set()
-        if self._thread.ident is not None:
-            self._thread.join(1)
-            if self._thread.is_alive():
-                logger.info("%s: waiting for the network to give up", self.name)
+        join_receiver(self.name, self._thread)
 
     def _receive(self) -> None:
         try:

@@ -22,9 +22,7 @@ the process's descriptors, threads and memory. ::
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 
 import pytest
 
@@ -54,26 +52,6 @@ def start_with(daemon: Daemon, camera: PipeCamera, settings: Mapping[str, object
     camera.show(jpeg(0))
     daemon.wait_for_state("streaming")
     return Witness(daemon)
-
-
-@contextmanager
-def flooded(camera: PipeCamera) -> Iterator[None]:
-    """Let the camera send nonsense as fast as it can, until it is closed."""
-    end = threading.Event()
-
-    def flood() -> None:
-        with suppress(BrokenPipeError):  # the daemon has had enough
-            while not end.is_set():
-                camera.show(bytes(1 << 20))
-        camera.disconnect()
-
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        thread.join()
 
 
 @pytest.mark.parametrize(
@@ -187,7 +165,7 @@ def test_picture_that_drips_in_is_shown_whole(daemon: Daemon, pipe_camera: PipeC
 
 def test_garbage_without_end_keeps_nobody_waiting(daemon: Daemon, pipe_camera: PipeCamera) -> None:
     witness = start_with(daemon, pipe_camera, {"camera.stall_timeout": 3})
-    with Stream(daemon) as stream, flooded(pipe_camera):
+    with Stream(daemon) as stream, pipe_camera.flooding(bytes(1 << 20)):
         witness.sees_camera_offline("has sent no picture for 3 s")
         see_card(stream)
         assert stream.part()
@@ -203,7 +181,7 @@ def test_garbage_without_end_does_not_delay_the_stop(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     start_with(daemon, pipe_camera, PATIENT)
-    with flooded(pipe_camera):
+    with pipe_camera.flooding(bytes(1 << 20)):
         eventually(lambda: daemon.status()["camera"]["age_ms"] > 500, "no more pictures")
         assert daemon.stop() == 0
     assert "left behind" not in daemon.log()

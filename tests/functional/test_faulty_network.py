@@ -34,10 +34,7 @@ def door() -> Iterator[Place]:
 @pytest.fixture
 def phone(door: Place) -> Iterator[Place]:
     with Place(within=door) as found:
-        ends = ("type", "veth", "peer", "name", "phone0", "netns", str(found.pid))
-        door.ip("link", "add", "door0", *ends)
-        door.ip("link", "set", "door0", "up")
-        found.ip("link", "set", "phone0", "up")
+        door.link(found, "door0", "phone0")
         for address in (PHONE, PHONE_V6):
             found.ip("address", "add", *_with_prefix(address), "dev", "phone0")
         yield found

@@ -56,15 +56,13 @@ class Net(NamedTuple):
 @pytest.fixture(scope="module")
 def net() -> Iterator[Net]:
     with Place() as door, Place(within=door) as client:
-        ends = ("type", "veth", "peer", "name", "phone0", "netns", str(client.pid))
-        door.ip("link", "add", "door0", *ends)
+        door.link(client, "door0", "phone0")
         for place, link, local, public, other in (
             (door, "door0", LAN, PUBLIC, STRANGER),
             (client, "phone0", LOCAL_PHONE, STRANGER, PUBLIC),
         ):
             place.ip("address", "add", f"{local}/24", "dev", link)
             place.ip("address", "add", f"{public}/32", "dev", link)
-            place.ip("link", "set", link, "up")
             place.ip("route", "add", other, "dev", link, "src", public)
         yield Net(door, client)
 

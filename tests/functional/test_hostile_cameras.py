@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
@@ -188,26 +187,6 @@ def test_network_camera_that_drips_does_not_delay_the_stop(daemon: Daemon) -> No
     assert "left behind" not in daemon.log()
 
 
-@contextmanager
-def flooding(camera: PipeCamera, data: bytes) -> Iterator[None]:
-    """Write the same into the pipe, over and over."""
-    end = threading.Event()
-
-    def flood() -> None:
-        with suppress(BrokenPipeError):
-            while not end.is_set():
-                camera.show(data)
-        camera.disconnect()
-
-    thread = threading.Thread(target=flood)
-    thread.start()
-    try:
-        yield
-    finally:
-        end.set()
-        thread.join()
-
-
 @pytest.mark.parametrize(
     "data",
     [b"\xff" * (1 << 20), b"\xff\xd8" + b"\xff" * (1 << 20), b"\xff\xe0\0\2" * (1 << 18)],
@@ -215,7 +194,7 @@ def flooding(camera: PipeCamera, data: bytes) -> Iterator[None]:
 )
 def test_pipe_that_is_flooded(daemon: Daemon, pipe_camera: PipeCamera, data: bytes) -> None:
     daemon.start({**TURNED, "camera.source": pipe_camera.source, "camera.stall_timeout": 2})
-    with flooding(pipe_camera, data):
+    with pipe_camera.flooding(data):
         daemon.wait_for_state("offline")
         sees_no_harm(daemon)
     pipe_camera.show(jpeg(2))

@@ -28,15 +28,12 @@ def door() -> Iterator[Place]:
 @pytest.fixture
 def phone(door: Place) -> Iterator[Place]:
     with Place(within=door) as found:
-        ends = ("type", "veth", "peer", "name", "phone0", "netns", str(found.pid))
-        door.ip("link", "add", "door0", *ends)
+        door.link(found, "door0", "phone0")
         # By this one packets find their way back without the network that is taken away.
         door.ip("address", "add", "192.168.77.1/24", "dev", "door0")
         door.ip("address", "add", f"{DOOR}/24", "dev", "door0")
-        door.ip("link", "set", "door0", "up")
         door.ip("route", "add", f"{PHONE}/32", "dev", "door0", "src", "192.168.77.1")
         found.ip("address", "add", f"{PHONE}/32", "dev", "phone0")
-        found.ip("link", "set", "phone0", "up")
         found.ip("route", "add", "192.168.77.1", "dev", "phone0", "src", PHONE)
         found.ip("route", "add", DOOR, "dev", "phone0", "src", PHONE)
         yield found

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -45,6 +48,25 @@ class PipeCamera:
         assert self._fd is not None
         while data:
             data = data[os.write(self._fd, data) :]
+
+    @contextmanager
+    def flooding(self, data: bytes) -> Iterator[None]:
+        """Send the same over and over, as fast as the daemon takes it."""
+        end = threading.Event()
+
+        def flood() -> None:
+            with suppress(BrokenPipeError):  # the daemon has had enough
+                while not end.is_set():
+                    self.show(data)
+            self.disconnect()
+
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
 
     def disconnect(self) -> None:
         """Unplug it."""

@@ -69,6 +69,13 @@ class Place:
         """Run ip(8) there."""
         subprocess.run([*self.prefix, "ip", *arguments], check=True)
 
+    def link(self, other: Place, here: str, there: str) -> None:
+        """Connect to a place within this one by a veth pair; its ends are up, without addresses."""
+        peer = ("peer", "name", there, "netns", str(other.pid))
+        self.ip("link", "add", here, "type", "veth", *peer)
+        self.ip("link", "set", here, "up")
+        other.ip("link", "set", there, "up")
+
     def connect(self, address: str, port: int) -> socket.socket:
         """Return a connection from there. Raises OSError if there is none to be had."""
         self._control.send(f"{address} {port}".encode())
