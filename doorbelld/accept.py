@@ -46,7 +46,7 @@ _BATCH = 64
 
 _EAGER_LOOKS = 32
 """How often an unfinished request is looked at as soon as more of it comes. After that only with
-each sweep: else who sends byte by byte makes us work for every byte."""
+each sweep: else a client that sends byte by byte makes us work for every byte."""
 
 _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -62,7 +62,7 @@ class AcceptLoop(Loop):
 
     With ``tls`` every new connection may begin a session. Its handshake is done here, of all
     threads: one processor at most is then busy with a flood of them, and it is not the one
-    that serves those who watch. Whoever needs no handshake is served first, and handshakes take
+    that serves viewers. Clients that need no handshake are served first, and handshakes take
     half of the thread's time at most.
     """
 

@@ -46,7 +46,7 @@ _FRESH = 5.0
 
 _GRACE = 6.0
 """Seconds for which a network still counts after its address is gone. DHCP may take an address
-away and give the same one back a moment later; nobody should lose the stream for that."""
+away and give the same one back a moment later; no viewer should lose the stream for that."""
 
 
 class Access:
@@ -109,7 +109,7 @@ class Access:
         """Tell whether the name in a Host header (or URL) is one of ours, at whatever port."""
         name = bare_name(host)
         return bool(name) and (
-            is_address(name)  # An address is never somebody else's name.
+            is_address(name)  # An address cannot be the name of another site.
             or self._is_configured(name)
             or is_private(name)
             or name in own_names()  # which takes the longest
@@ -154,7 +154,7 @@ class Access:
         return asked is not None and not asked.is_loopback and asked in self._find_own_addresses()
 
     def reaches(self, interface: interfaces.Interface) -> bool:
-        """Tell whether anyone who could ask at that address of this machine would be let in."""
+        """Return whether clients in the network of this interface would be answered."""
         network = interface.network
         same = (each for each in self._networks if each.version == network.version)
         if any(each.overlaps(network) for each in same):
@@ -163,7 +163,7 @@ class Access:
         return self._with_own and is_lan(network) and not is_alone
 
     def has_lost_a_network(self) -> bool:
-        """Ask the kernel for the interfaces' networks; tell whether one has gone since then."""
+        """Ask the kernel for the interfaces' networks; return whether one has gone since then."""
         self._look()
         has_lost, self._has_lost = self._has_lost, False
         return has_lost
@@ -180,7 +180,7 @@ class Access:
             kept = dict.fromkeys(before, now)
         self._own_networks = {**kept, **seen}
         self._has_lost |= not before.keys() <= self._own_networks.keys()
-        # Last, for other threads look meanwhile: better asked twice than told of none.
+        # Last, for other threads look meanwhile: better asked twice than none found.
         self._own_known_until = now + _FRESH
 
     def _is_configured(self, name: str) -> bool:

@@ -75,7 +75,7 @@ class Announcement:
             self._child = os.posix_spawnp(
                 command[0],
                 command,
-                # Nothing that is meant for this process alone, as $NOTIFY_SOCKET is.
+                # Nothing that is meant for this process alone, such as $NOTIFY_SOCKET.
                 {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
                 file_actions=_file_actions(),
                 setsigdef=[signal.SIGPIPE],  # which Python ignores
@@ -103,7 +103,7 @@ class Announcement:
         give_up_at = time.monotonic() + _PATIENCE
         number = signal.SIGTERM
         while not self._has_ended():
-            with suppress(ProcessLookupError):  # Who started us may have asked to know of no child.
+            with suppress(ProcessLookupError):  # Our parent may ignore SIGCHLD.
                 os.kill(self._child, number)
             number = signal.SIGKILL if time.monotonic() > give_up_at else signal.SIGTERM
             time.sleep(0.005)
@@ -113,7 +113,7 @@ _ENVIRONMENT = ("PATH", "DBUS_SYSTEM_BUS_ADDRESS")
 
 
 def _arguments(name: str, listeners: Sequence[socket], *, secure: bool) -> list[str]:
-    """Return what avahi-publish is to be told; [] if no phone could come by."""
+    """Return the arguments of avahi-publish; [] if no phone could open the page."""
     kind = "_https._tcp" if secure else "_http._tcp"
     places = [each.getsockname()[:2] for each in listeners]
     ports = [port for host, port in places if not ip_address(host.partition("%")[0]).is_loopback]

@@ -1,4 +1,4 @@
-"""Backoff: who guesses wrong has to wait, longer each time.
+"""Backoff: after wrong guesses an address has to wait, longer each time.
 
 An address that has shown the password before waits only for its own wrong guesses. All others
 also share a budget, for the sake of a guesser who has many addresses: see budget.py.
@@ -88,7 +88,7 @@ class Backoff:
     def forgive(self) -> None:
         """Forget every address's own failures: there is another password.
 
-        What was spent of the budget stays spent, and who has proved itself stays proven.
+        What was spent of the budget stays spent, and proven addresses stay proven.
         """
         with self._lock:
             self._failures.clear()

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from typing import NamedTuple
 
 BURST = 128
-"""Wrong guesses that cost nobody a wait."""
+"""Wrong guesses that cause no wait."""
 
 INTERVAL = 6.0
 """Seconds after which one more guess is allowed."""
@@ -72,7 +72,7 @@ class Budget:
             self._level -= 1
 
     def refund(self, count: int) -> None:
-        """Take back so many wrong guesses: they were slips of somebody who knows the password."""
+        """Take back so many wrong guesses: they were typing errors before a right one."""
         self._level = min(float(BURST), self._level + count)
 
     def _is_crowded(self, address: str) -> bool:

@@ -260,7 +260,7 @@ class CaptureThread:
                 self._publish_card(self._card, now)  # still nothing better to show
 
     def _shoot(self, camera: Camera) -> bool:
-        """Read once; show the picture, and tell whether there was one that can be shown."""
+        """Read once; show the picture, and return whether there was one that can be shown."""
         damaged = camera.invalid
         try:
             shot = camera.read(min(_READ, self._settings.stall_timeout))
@@ -283,7 +283,7 @@ class CaptureThread:
         return True
 
     def _leave_out(self, camera: Camera, trouble: Fault, count: int = 1) -> None:
-        """Count a picture, and tell why it is missing: once, until the camera is reopened."""
+        """Count a picture, and log why it is missing: once, until the camera is reopened."""
         self._invalid += count
         self._trouble = trouble
         if trouble not in self._complaints:

@@ -173,7 +173,7 @@ def _replace(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _keep(path: Path, copy: Path) -> None:
-    """Let ``copy`` be the same file, or the same in another where there are no hard links."""
+    """Make ``copy`` a hard link to the file, or a copy of it where there are no hard links."""
     try:
         os.link(path, copy)
     except OSError:

@@ -122,7 +122,7 @@ class Connection:
         return self.session.take(size)
 
     def discard_input(self) -> bool:
-        """Read away what the client says; return whether it has said its last, or too much."""
+        """Drop what the client sends; return whether it has ended, or sent too much."""
         try:
             for _ in range(64):
                 if not self.sock.recv(_DISCARDED):

@@ -122,7 +122,7 @@ class Daemon:
         self._tell_urls(self._sockets)
         self._announce()
         self._ports.look()
-        # Also while a port is waited for, which may take days: nobody's boot has to wait as well.
+        # Also while a port is waited for, which may take days: the boot must not wait for it.
         self._notifier.ready()
         return True
 

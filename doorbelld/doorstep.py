@@ -112,12 +112,12 @@ class Doorstep(Exchange):
     def _is_secure(self) -> bool:
         """Tell whether the browser speaks HTTPS, if not with us, then with a proxy in front.
 
-        Only for forms: it is their own page's origin that tells.
+        Only for forms: the origin of their own page shows it.
         """
         return self.connection_.secure or self.headers.get("Origin", "").startswith("https://")
 
     def _is_framed(self) -> bool:
-        """Tell whether the form is in a frame of a page that may be of another site."""
+        """Return whether the form is in a frame of another site's page."""
         is_in_a_frame = self.headers.get("Sec-Fetch-Dest", "") in _IN_A_FRAME
         return is_in_a_frame and bool(self._embed) and self._is_secure()
 

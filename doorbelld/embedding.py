@@ -1,11 +1,11 @@
 """Embedding: signed URLs by which pages of other sites show the picture.
 
-A page with ``Referrer-Policy: no-referrer`` does not let the browser tell who asks for an image,
-so no list of sites can open the picture to it. Instead its URL carries a token, and who has that
-URL may show the picture, whatever page it is on.
+A page with ``Referrer-Policy: no-referrer`` does not let the browser name it when it asks for an
+image, so no list of sites can open the picture to it. Instead the URL carries a token, and any page
+with that URL may show the picture.
 
 The token is an HMAC. Its key is in a file, and what it signs is the password's own key: a new
-password or a new file makes every URL of before worthless.
+password or a new file ends every earlier URL.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PAIR = re.compile(r"(?<=[?&;])([^=&;\s]*)=[^&;\s]+")
 
 
 class Embedding:
-    """Knows the key that ``path`` keeps; without that file there are no such URLs.
+    """Knows the key that ``path`` keeps; without that file there are no embed URLs.
 
     A file that holds no key opens nothing. Trouble with the file is logged once.
     """
@@ -53,7 +53,7 @@ class Embedding:
         except ValueError as error:
             self._key = b""
             self._complain(f"{error}; embed URLs do not work")
-        except OSError as error:  # What ails may be the system, so look again.
+        except OSError as error:  # It may be the system that fails, so look again.
             self._complain(f"cannot be read: {error.strerror}; embed URLs stay as they were")
             return False
         else:
@@ -92,7 +92,7 @@ def new_key() -> str:
 
 
 def read_key(path: Path) -> bytes:
-    """Return the key, b"" if there is no such file.
+    """Return the key, b"" if there is no file.
 
     Raises ValueError, which says why, where the file is of no use, and OSError.
     """

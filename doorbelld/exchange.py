@@ -48,7 +48,7 @@ class _Headers(HTTPMessage):
     """A request's headers, none of which tells how a body is divided into parts."""
 
     def get_boundary(self, failobj: _T | None = None) -> _T | None:  # type: ignore[override]
-        """Find none: the parser always asks, and to look for one may take quadratic time."""
+        """Return None: the parser always asks, and looking for one may take quadratic time."""
         return failobj
 
 

@@ -1,4 +1,4 @@
-"""Files: reads a file whose name somebody else has chosen, whatever is really there."""
+"""Files: reads a file named by the configuration, which may be something else than a file."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Forwarded: what shows that a request came through a proxy, and whom the proxy names.
+"""Forwarded: what shows that a request came through a proxy, and which client the proxy names.
 
-A proxy that is not trusted must be noticed: all who ask through it have the proxy's address, and
-seem to be in the LAN. Nearly every proxy adds a header that says so. nginx adds none unless it is
-told to, but what it always changes gives it away.
+A proxy that is not trusted must be noticed: all its clients have the proxy's address, and seem to
+be in the LAN. Nearly every proxy adds a header that says so. nginx adds none by default, but what
+it always changes gives it away.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_PROXIES = re.compile(
     r"|x-nf|x-sucuri|x-akamai|akamai|cdn|cf|cloudfront|fastly|fly|ngrok|proxy|tailscale)-.*"
 )
 """Headers of proxies, tunnels and content delivery networks; no browser and no camera program
-sends any of them by itself."""
+sends any of them."""
 
 
 def sign_of_proxy(fields: Fields) -> str:

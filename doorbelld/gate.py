@@ -38,7 +38,7 @@ def client(access: Access, fields: Fields, version: str, peer: str) -> str:
     nginx_adds_nothing = forwarded.is_bare_nginx(fields, version)
     if not access.trusts(peer):
         sign = "the form of its head" if nginx_adds_nothing else forwarded.sign_of_proxy(fields)
-        if sign and access.admits(peer):  # Strangers are told nothing but that.
+        if sign and access.admits(peer):  # Strangers learn only that they are refused.
             hosts = [value for name, value in fields if name.lower() == "host"]
             raise _untrusted_proxy(access, sign, peer, hosts[0] if hosts else "")
         return peer
@@ -68,8 +68,7 @@ def let_in(
 ) -> str:
     """Return the origin of the page elsewhere that makes ``client`` ask for ``target``.
 
-    ``is_proxied`` says that the request came through a trusted proxy, ``is_shared`` that any page
-    may show what is at this URL.
+    ``is_shared`` says that any page may show what is at this URL.
 
     It is empty where our own page asks, or a program. Raises StrangerError unless this client
     may ask for it, by this name, over this connection, and on this page, and BadRequestError

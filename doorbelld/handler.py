@@ -37,7 +37,7 @@ class Handler(Doorstep):
         try:
             path, query = self._split_url()
         except BadRequestError:
-            return b""  # This is told in its own place.
+            return b""  # The request itself is refused later, with the reason.
         if path == "/":
             path = f"/?action={query.get('action')}"
         token = query.get(embedding.PARAMETER, "") if path in _PICTURES else ""

@@ -42,7 +42,7 @@ class Handshakes:
     def turn(self) -> Iterator[Connection]:
         """Give the next ones, one address after the other, for a short while.
 
-        After that there is none for as long as these took: that time belongs to everybody else.
+        After that there is none for as long as these took: that time belongs to all other work.
         """
         begin = now = time.monotonic()
         if begin < self._pause_ends:

@@ -21,8 +21,8 @@ def security(
 
     Except those of the origins in ``embed``, which may frame the page. ``visitor`` is the
     origin of such a page that asks now: it may show the picture, and read the answer. With
-    ``shared`` every page may show this answer, and none may read it. With ``hsts`` browsers are
-    told to come by HTTPS alone from now on.
+    ``shared`` every page may show this answer, and none may read it. With ``hsts`` browsers use
+    only HTTPS from now on.
     """
     ancestors = " ".join(embed) or "'none'"
     headers = {

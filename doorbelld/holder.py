@@ -31,9 +31,10 @@ class Holder(NamedTuple):
 
 
 def find(host: str, port: int) -> Holder | None:
-    """Return who listens where somebody could not who wants this address; None if nobody does.
+    """Return the program that keeps others from listening there; None if there is none.
 
-    Of several that share the port doorbelld comes first, then the oldest.
+    ``host`` may be empty for all addresses. Of several that share the port doorbelld comes first,
+    then the oldest.
     """
     sockets = {f"socket:[{inode}]" for inode in _inodes(_numeric(host), port)}
     if not sockets:
@@ -72,7 +73,7 @@ def _address(text: str) -> _Address:
 
 def _programs(sockets: set[str]) -> Iterator[Holder]:
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # It has ended, or belongs to somebody else.
+        with suppress(OSError):  # It has ended, or belongs to another user.
             links = (str(each.readlink()) for each in (process / "fd").iterdir())
             if any(link in sockets for link in links):
                 name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()

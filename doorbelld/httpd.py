@@ -165,13 +165,13 @@ class Server:
         old.shutdown(wait=False)
 
     def _hears(self, address: str, head: bytes) -> bool:
-        """Tell whether who sends this head is one who is let in."""
+        """Return whether the client that sends this head may watch."""
         fields = framing.fields(head)
         line = framing.without_empty_line(head).partition(b"\n")[0]
         version = line.strip()[-8:].decode("latin-1")
         try:
             return self.access.admits(gate.client(self.access, fields, version, address))
-        except (BadRequestError, StrangerError):  # It will be told why.
+        except (BadRequestError, StrangerError):  # The answer will say why.
             return False
 
     def _serve(self, connection: Connection, request: bytes) -> None:

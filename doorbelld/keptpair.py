@@ -53,7 +53,7 @@ class KeptPair:
                 _log.warning("%s: cannot keep a copy of the TLS key there: %s", self._path, why)
 
     def context(self, certificate: Path, key: Path) -> ssl.SSLContext | None:
-        """Return what TLS begins with, by the pair that was kept of these paths; None: no such."""
+        """Return a TLS context with the pair kept for these paths; None if there is none."""
         if self._path is None:
             return None
         with suppress(OSError, CertificateError):
@@ -92,7 +92,7 @@ class KeptPair:
 
 
 def _origin(certificate: Path, key: Path) -> bytes:
-    """Return the first line of the file: what it was made of, in a form that is always one line."""
+    """Return the first line of the file: the hash of the paths that the pair was read from."""
     paths = f"{certificate}\0{key}".encode(errors="surrogateescape")
     return b"# doorbelld %s\n" % hashlib.sha256(paths).hexdigest().encode()
 

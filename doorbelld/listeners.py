@@ -25,10 +25,10 @@ _NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
 
 
 class ListenError(OSError):
-    """There can be no listening at ``place``, a (host, port).
+    """It is not possible to listen at ``place``, a (host, port).
 
-    ``strerror`` is the whole sentence with what helps, the text a short form of it, and ``kind``
-    what is the same as long as the same is in the way.
+    ``strerror`` is the whole sentence with the remedy, the text a short form of it, and ``kind``
+    stays the same as long as the same obstacle is there.
     """
 
     def __init__(self, place: tuple[str, int], why: str, number: int = 0) -> None:

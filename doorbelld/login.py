@@ -1,15 +1,15 @@
-"""Login: whether somebody has shown the password, by a cookie, by HTTP Basic or by the form.
+"""Login: whether a client has logged in, by a cookie, by HTTP Basic or by the form.
 
 A guess is looked at in this order:
 
 1. The same wrong guess from the same address counts once: the answer is no, and costs nothing.
-   A program that repeats an old password can do so for ever and locks nobody out.
+   A program that repeats an old password can do so for ever and locks no one out.
 2. What a program has shown before, from this address and with this user name, is right at once,
    also while the address has to wait or others stand in line. This could be used to guess
    without a wait. So of the guesses that are compared here and then not counted (because the
    address waits or the line is full) only a few are compared for each one that is counted;
-   beyond that, the right password has to wait as well. Somebody with another address or
-   another user name can not use that up.
+   beyond that, the right password has to wait as well. A client with another address or
+   another user name cannot use that up.
 3. The back-off: the address may have to wait.
 4. The line: scrypt takes 16 MiB and a while, so it is done one at a time. Equal guesses from one
    address are looked at once, whatever their number.
@@ -142,7 +142,7 @@ class Login:
         return opened is not None
 
     def cookie_for(self, guess: str, address: str, *, framed: bool = False) -> str | None:
-        """Return a cookie if this is the password, None if not, which the address has to bear.
+        """Return a cookie if this is the password, None if not, which counts against the address.
 
         ``framed`` is what :class:`Cookies` says. Raises WaitError.
         """

@@ -117,7 +117,7 @@ def _check(settings: Config, *, as_service: bool) -> int:
 
 
 def _state_folder() -> Path | None:
-    """Return where systemd lets the service keep something: StateDirectory= in systemd.exec(5)."""
+    """Return the folder for files that outlive the service: StateDirectory= in systemd.exec(5)."""
     first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else None
 

@@ -56,7 +56,7 @@ def is_name(text: str) -> bool:
 
 
 def own_names() -> set[str]:
-    """Return the names of this machine: its host name, and that in the LAN's own domains.
+    """Return the names of this machine: its host name, also within the domains of the LAN.
 
     Asked each time, for a host name may be changed at any time.
     """
@@ -99,7 +99,7 @@ def is_same_place(page: str, host: str) -> bool:
 
 
 def _search_domains() -> list[str]:
-    """Return the domains that the LAN told this machine, such as fritz.box: resolv.conf(5)."""
+    """Return the domains of the LAN, such as fritz.box, from resolv.conf(5)."""
     try:
         lines = _RESOLVER.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
@@ -112,7 +112,7 @@ def _search_domains() -> list[str]:
 
 
 def is_private(name: str) -> bool:
-    """Tell whether a name is one that nobody can have on the internet.
+    """Return whether a name cannot exist on the internet.
 
     A name without a dot is looked up in the local network, whose members may watch anyway.
     """
@@ -121,7 +121,7 @@ def is_private(name: str) -> bool:
 
 
 def to_address(text: str) -> Address:
-    """Return an address; an IPv4 address in IPv6's clothes as what it is. Raises ValueError."""
+    """Return an address; an IPv4-mapped one as IPv4. Raises ValueError."""
     return _parsed(text.partition("%")[0])
 
 

@@ -25,7 +25,7 @@ def give_to_the_service(path: Path) -> None:
 def become_the_service() -> bool:
     """Give up root's rights for those of the service, for good; return whether that was done.
 
-    It is not where somebody else calls it, or there is no such user.
+    It is not if another user than root calls it, or the service's user does not exist.
     """
     if os.geteuid() != 0:
         return False

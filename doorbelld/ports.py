@@ -1,7 +1,7 @@
 """Ports: listens where the configuration says, and waits for an address that cannot be had yet.
 
-Another program may have the port, a name may not be known before the network is there. Whoever
-is waited for is told of once, and asked again after one second, two, four, ... sixty.
+Another program may have the port, or a name may not be known before the network is there. Each
+address that is waited for is logged once, and tried again after one second, two, four, ... sixty.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ Listen = Callable[[Sequence[Place]], tuple[list[socket], list[ListenError]]]
 
 
 class Ports:
-    """``listen`` opens listeners for some (host, port) at once, and returns what failed as well.
+    """Keeps trying the addresses that failed. To be used by the main thread alone.
 
+    ``listen`` opens listeners for some (host, port) at once, and returns what failed as well.
     Nothing here waits: later attempts are made in a thread, for a name server may take its time.
     """
 

@@ -23,7 +23,7 @@ def addresses(access: Access) -> list[str]:
 
 
 def is_answered(host: str, access: Access) -> bool:
-    """Tell whether anyone could ask at this name or address, where it is listened at."""
+    """Return whether any client would be answered at this name or address of ours."""
     if not access.answers_to(f"[{host}]" if ":" in host else host):
         return False
     at = [each for _, each in interfaces.named_addresses() if str(each.ip) == host]
@@ -31,7 +31,7 @@ def is_answered(host: str, access: Access) -> bool:
 
 
 def doubts(access: Access, listen: Collection[str]) -> Iterator[str]:
-    """Give a sentence for each place at which nobody but this machine would be answered.
+    """Yield a sentence for each address at which only this machine would be answered.
 
     ``listen`` are the names and addresses that are listened at.
     """

@@ -35,7 +35,7 @@ def use_sparingly() -> None:
     """
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         return
-    import ctypes  # It takes memory, and hardly anybody sets such a limit.
+    import ctypes  # It takes memory, and such limits are rare.
 
     with suppress(OSError, AttributeError):  # Another C library may not have it.
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

@@ -102,7 +102,7 @@ class Secret:
         self._note(self._wrong, guess, address, _MOST_WRONG)
 
     def is_known_right(self, guess: Guess, address: str) -> bool:
-        """Tell whether this was right a moment ago: for those who waited in line behind it."""
+        """Return whether this was right a moment ago: for requests that waited behind it."""
         with self._lock:
             return self._proof(address, *guess.encoded()) in self._right
 

@@ -12,7 +12,7 @@ _MOST_READ = 1024
 
 
 def read(path: Path) -> str | None:
-    """Return what the file holds, its beginning at least; None if there is no such file.
+    """Return what the file holds, its beginning at least; None if it does not exist.
 
     Raises ValueError if it is something else than a file, and OSError.
     """

@@ -36,10 +36,10 @@ def status(
 ) -> int:
     """Ask the daemon on this machine, and print what it says and its URLs.
 
-    ``listen`` is where it is configured to listen, ``access`` who is let in, ``secure`` whether
-    over TLS; ``cookie`` stands for the password, if there is one.
+    ``listen`` is where it is configured to listen, ``access`` the rules for clients, ``secure``
+    whether over TLS; ``cookie`` stands for the password, if there is one.
     Returns 0 while there is a live picture, 1 while there is none, 3 when no daemon answers,
-    and 4 when it wants the password or does not let this machine in.
+    and 4 when it wants the password or refuses this machine.
     """
     connect = _connect_securely if secure else HTTPConnection
     headers = {"Host": "localhost", **({"Cookie": cookie} if cookie else {})}
@@ -76,7 +76,7 @@ def _ask(
     """Return (host, port) and the answer of the first that answers, or why and None.
 
     The answer is empty where it wants a password, and has only ``refused``, which says why,
-    where it lets nobody of this machine in.
+    where it refuses this machine.
     """
     why = ""
     for host, port in [*listen, ("", _HTTP)]:

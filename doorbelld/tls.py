@@ -42,7 +42,7 @@ one more round trip. OpenSSL 1.1.1 knows no finite fields in TLS 1.3 and keeps i
 X25519."""
 
 SLOW = 0.02
-"""Seconds of processor time for a handshake from which on the certificate's owner is told."""
+"""Seconds of processor time for a handshake from which on the log warns of the key."""
 
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL calls a key of another certificate; the last if they are of different kinds."""

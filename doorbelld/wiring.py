@@ -63,7 +63,7 @@ def access_rules(section: AccessSection) -> Access:
 def _credential() -> Path | None:
     """Return the password that systemd gave this process; looked for once, at the start.
 
-    Were it gone some day, no other file may take its place, nor none at all.
+    If it disappears later, neither another file nor no password may take its place.
     """
     given = Path(os.environ.get("CREDENTIALS_DIRECTORY", "/nonexistent"), "password")
     return given if given.exists() else None
@@ -92,11 +92,11 @@ def open_login(section: AccessSection) -> Login:
 def tls_context(
     section: AccessSection, kept: KeptPair | None = None, *, at_start: bool = False
 ) -> ssl.SSLContext | None:
-    """Return what TLS begins with, None where there is to be none.
+    """Return the TLS context of the configuration, None if it names no certificate.
 
     What works is kept, if it can be. Raises ConfigError where the certificate or its key cannot
     be used; ``at_start``, when the door would be dark, what was kept is used then. Wrong dates are
-    only logged: a door that nobody can look at is worse, and at boot the clock may be wrong.
+    only logged: a page that does not open is worse, and at boot the clock may be wrong.
     """
     kept = kept or KeptPair(None)
     paths = (section.tls_certificate, section.tls_key)

@@ -125,7 +125,7 @@ class HttpCamera:
         """Cut the connection; the thread ends with it."""
         self._closing.set()
         if self._socket is not None:
-            # Not SSLSocket's own, which would pull the rug from under the thread that reads.
+            # Not SSLSocket's own, which drops its TLS state while the other thread still reads.
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
         join_receiver(self.name, self._thread)
@@ -165,7 +165,7 @@ class HttpCamera:
                 else:
                     said = _FAULTS.get(answer.status, f"answers with the status {answer.status}")
                     raise CameraError(f"{self.name} {said}")
-            self._hang_up()  # What else it says to this is of no interest.
+            self._hang_up()  # The body of this answer is of no interest.
         raise CameraError(f"{self.name} redirects from one path to the next without end")
 
     def _request(self, url: str) -> HTTPResponse:
@@ -278,7 +278,7 @@ class HttpCamera:
             raise CameraError(f"{self.name} has stopped sending pictures")
 
     def _more(self, answer: HTTPResponse) -> bytes:
-        """Return the next bytes of an answer, none at its end, however it came about."""
+        """Return the next bytes of an answer; b"" when it has ended, or broken off."""
         try:
             return answer.read1(_CHUNK)
         except (OSError, HTTPException, ValueError):
@@ -287,7 +287,7 @@ class HttpCamera:
     def _check(self, kind: str, data: bytes) -> None:
         """Raise CameraError if this is no camera; ``data`` is how the answer begins."""
         if data.startswith(b"\xff\xd8\xff"):
-            return  # Whatever it says that it is.
+            return  # Whatever its Content-Type is.
         if _PLAYLIST.fullmatch(kind) or data.startswith(b"#EXTM3U"):
             raise CameraError(f"{self.name} {_NO_PLAYLISTS}")
         if kind == "text/html":
@@ -316,7 +316,7 @@ def _place(url: str) -> tuple[str, str | None, int]:
 
 
 def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
-    """Return what answers a Digest challenge, for each URL anew."""
+    """Return a function from a URL to its Authorization header for this Digest challenge."""
     from urllib import request  # Few cameras need it.
 
     passwords = request.HTTPPasswordMgrWithDefaultRealm()

@@ -7,14 +7,14 @@ fetch("/status", { cache: "no-store", headers: { Accept: "application/json" } })
   .catch(() => { /* Then there is the form. */ });
 
 // In a frame of another site a browser does not keep our usual cookie. Over HTTPS there is one
-// that it does keep. Whether that is so here is found out with a cookie of the same kind.
+// that it does keep. A cookie of the same kind shows whether this browser keeps ours.
 function keepsCookies() {
   try {
     document.cookie = "doorbelld_probe=1; Max-Age=60; Path=/login; SameSite=Strict";
     const kept = document.cookie.includes("doorbelld_probe=1");
     document.cookie = "doorbelld_probe=; Max-Age=0; Path=/login; SameSite=Strict";
     return kept;
-  } catch { // A sandboxed frame may not even ask.
+  } catch { // A sandboxed frame has no cookies.
     return false;
   }
 }
