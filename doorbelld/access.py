@@ -83,7 +83,7 @@ class Access:
         self._has_lost = False
 
     def trusts(self, peer: str) -> bool:
-        """Tell whether the peer of a connection is a trusted proxy."""
+        """Return whether the peer of a connection is a trusted proxy."""
         return self._is_proxy(to_address(peer))
 
     def client(self, peer: str, forwarded: str) -> str:
@@ -116,12 +116,12 @@ class Access:
         )
 
     def is_own(self, peer: str) -> bool:
-        """Tell whether the peer of a connection is on this machine."""
+        """Return whether the peer of a connection is on this machine."""
         address = to_address(peer)
         return address.is_loopback or address in self._find_own_addresses()
 
     def is_direct(self, host: str, peer: str) -> bool:
-        """Tell whether ``host`` may be what a client asks for that is itself the ``peer``.
+        """Return whether ``host`` may be what a client asks for that is itself the ``peer``.
 
         Otherwise something in between hides the client: a proxy on this machine that passes on
         its client's Host, or a router that forwards a port under an address of its own.
@@ -141,7 +141,7 @@ class Access:
         return origin in self.embed
 
     def is_named(self, host: str) -> bool:
-        """Tell whether a host is one of ``hosts``, or a name or address of this machine.
+        """Return whether a host is one of ``hosts``, or a name or address of this machine.
 
         Unlike :meth:`answers_to` this takes no name or address that may belong to another device.
         The port does not count.
@@ -187,10 +187,10 @@ class Access:
         return name in self._hosts or name.endswith(self._domains)
 
     def _may_be_here(self, asked: Address, peer: Address) -> bool:
-        """Tell whether an address that ``peer`` asks for may lead here without hiding clients.
+        """Return whether an address that ``peer`` asks for may lead here without hiding clients.
 
         A client of the LAN asks for an address of the LAN. One with a public address of its own
-        was hidden by nobody.
+        was not hidden.
         """
         return (
             _is_in_any(asked, _LAN_NETWORKS)
@@ -233,5 +233,5 @@ _LAN_NETWORKS = _networks(LAN)
 
 
 def is_lan(network: Network) -> bool:
-    """Tell whether the network of an interface can be a LAN, and not half the internet."""
+    """Return whether the network of an interface can be a LAN, and not half the internet."""
     return network.prefixlen >= _LEAST_PREFIX[network.version]

@@ -6,7 +6,7 @@ then one guess each few seconds.
 
 When the bucket is empty, an address gets a turn: a time at which its guess will be looked at,
 whatever others do until then. The number of turns is bounded, so the longest wait is bounded
-too, and nobody can shorten the line by asking more often.
+too, and no client can shorten the line by asking more often.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class _Reader:
 
         Hidden files are skipped: editors and other systems leave them behind (``.#x.conf``,
         ``._x.conf``). So is what is not a file, such as a named pipe or a folder. A symbolic
-        link to a file that does not exist is somebody's mistake, and is reported.
+        link to a file that does not exist is a mistake, and is reported.
         """
         if not os.path.lexists(folder):  # asked without a descriptor, of which there may be none
             return

@@ -75,7 +75,7 @@ class Connection:
         return self.session is not None and self.session.ended
 
     def wants_handshake(self, context: ssl.SSLContext | None) -> bool:
-        """Tell whether a TLS handshake has to be made, or finished.
+        """Return whether a TLS handshake has to be made, or finished.
 
         With a ``context`` a client may begin with one. Raises OSError when it is gone.
         """
@@ -134,7 +134,7 @@ class Connection:
         return True
 
     def has_begun(self) -> bool:
-        """Tell whether it has said the beginning of a request, and not just an empty line."""
+        """Return whether it has said the beginning of a request, and not just an empty line."""
         if self.session is not None:
             return bool(without_empty_line(bytes(self.session.plain[: _EMPTY_LINE + 1])))
         try:

@@ -110,7 +110,7 @@ class Doorstep(Exchange):
             raise StrangerError(HTTPStatus.FORBIDDEN, "another web site asks for this")
 
     def _is_secure(self) -> bool:
-        """Tell whether the browser speaks HTTPS, if not with us, then with a proxy in front.
+        """Return whether the browser speaks HTTPS, if not with us, then with a proxy in front.
 
         Only for forms: the origin of their own page shows it.
         """

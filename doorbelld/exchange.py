@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 
 class _Headers(HTTPMessage):
-    """A request's headers, none of which tells how a body is divided into parts."""
+    """A request's headers, none of which says how a body is divided into parts."""
 
     def get_boundary(self, failobj: _T | None = None) -> _T | None:  # type: ignore[override]
         """Return None: the parser always asks, and looking for one may take quadratic time."""

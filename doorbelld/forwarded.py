@@ -40,7 +40,7 @@ def sign_of_proxy(fields: Fields) -> str:
 
 
 def is_bare_nginx(fields: Fields, version: str) -> bool:
-    """Tell whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
+    """Return whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
 
     nginx begins with the headers that it sets itself: Host, and Connection if nothing else was
     configured; what the client has sent comes after these. With HTTP/1.1 small programs begin

@@ -42,7 +42,7 @@ def head_size(seen: bytes, searched: int = 0) -> int:
 
 
 def is_proxy_protocol(request: bytes) -> bool:
-    """Tell whether this is no request, but what the PROXY protocol of haproxy begins with.
+    """Return whether this is no request, but what the PROXY protocol of haproxy begins with.
 
     An empty line at its start may have been taken away.
     """

@@ -72,7 +72,7 @@ def let_in(
 
     It is empty where our own page asks, or a program. Raises StrangerError unless this client
     may ask for it, by this name, over this connection, and on this page, and BadRequestError
-    where that cannot be told.
+    where that is not clear.
     """
     if not access.admits(client):
         raise StrangerError(HTTPStatus.FORBIDDEN, "this address is not in the networks let in")
@@ -157,7 +157,7 @@ def _embedder(access: Access, headers: Message, host: str, *, is_proxied: bool) 
 
 
 def _is_ours(access: Access, headers: Message, page: str, host: str, *, is_proxied: bool) -> bool:
-    """Tell whether this page, an origin, is one of ours.
+    """Return whether this page, an origin, is one of ours.
 
     A browser that says Sec-Fetch-Site knows best, and no page can write that header. Others tell
     only the origin. A trusted proxy may listen at another port, and ask us without the port or by

@@ -124,7 +124,7 @@ class Server:
         self.hsts = hsts
 
     def welcomes(self, address: str, *, secure: bool, ticket: bytes = b"") -> bool:
-        """Tell whether a viewer at this address may watch, over TLS or not.
+        """Return whether a viewer at this address may watch, over TLS or not.
 
         ``ticket`` is that of the embed URL by which it was opened.
         """

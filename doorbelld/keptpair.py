@@ -29,7 +29,7 @@ class KeptPair:
     """Keeps the pair in one file below ``folder``, so that both always belong together.
 
     Without a folder nothing is kept. It is used for the very paths that it was read from.
-    ``in_use`` tells that it is what is served with.
+    ``in_use`` says that it is what is served with.
     """
 
     def __init__(self, folder: Path | None) -> None:

@@ -90,7 +90,7 @@ def _narrowness(place: tuple[str, int]) -> int:
 
 
 def _is_covered(place: tuple[str, int]) -> bool:
-    """Tell whether we listen there ourselves, at all addresses or by another name of it."""
+    """Return whether we listen there ourselves, at all addresses or by another name of it."""
     found = holder.find(*place) if place[0] not in ("", "::") else None
     return found is not None and found.pid == os.getpid()
 

@@ -46,12 +46,12 @@ def forwarded_address(text: str) -> Address:
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an address."""
+    """Return whether a text is an address."""
     return address_in(text) is not None
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text could be the name of a machine."""
+    """Return whether a text could be the name of a machine."""
     return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
@@ -90,7 +90,7 @@ def bare_host(text: str) -> str:
 
 
 def is_same_place(page: str, host: str) -> bool:
-    """Tell whether an origin is that of the request's own Host.
+    """Return whether an origin is that of the request's own Host.
 
     The scheme does not count: a proxy in front may speak HTTPS where we do not.
     """

@@ -58,7 +58,7 @@ class Secret:
         self._right: OrderedDict[bytes, None] = OrderedDict()
 
     def remembers(self, name: bytes, guess: Guess, address: str) -> bool:
-        """Tell whether a program has shown this before, if that may still be compared."""
+        """Return whether a program has shown this before, if that may still be compared."""
         who, proof = self._proof(address, name), self._proof(address, *guess.encoded())
         with self._lock:
             program = self._programs.get(who)
@@ -89,7 +89,7 @@ class Secret:
                 self._programs.popitem(last=False)
 
     def is_known_wrong(self, guess: Guess, address: str) -> bool:
-        """Tell whether this guess has been counted as a wrong one of this address."""
+        """Return whether this guess has been counted as a wrong one of this address."""
         proof = self._proof(address, *guess.encoded())
         with self._lock:
             if proof not in self._wrong:

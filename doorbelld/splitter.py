@@ -82,7 +82,7 @@ class Splitter:
         del self._buffer[:length]
 
     def _find_start(self) -> bool:
-        """Drop what comes before the next SOI; tell whether there is one."""
+        """Drop what comes before the next SOI; return whether there is one."""
         found = _START.search(self._buffer)
         if found is None:
             self._skip(max(len(self._buffer) - 3, 0))  # half of the mark may be there already
@@ -107,7 +107,7 @@ class Splitter:
         return _Walk.UNFINISHED
 
     def _skip_scan(self) -> bool:
-        """Go to the end of the entropy-coded data, if in it; tell whether it has come."""
+        """Go to the end of the entropy-coded data, if in it; return whether it has come."""
         if not self._in_scan:
             return True
         found = markers.AFTER_SCAN.search(self._buffer, self._at)
@@ -120,7 +120,7 @@ class Splitter:
         return True
 
     def _skip_fill(self) -> bool:
-        """Go to the last of the FF bytes before a marker; tell whether what follows has come."""
+        """Go to the last of the FF bytes before a marker; return whether what follows has come."""
         if not self._buffer.startswith(b"\xff\xff", self._at):
             return True
         found = markers.NOT_FILL.search(self._buffer, self._at)
@@ -129,11 +129,11 @@ class Splitter:
         return found is not None
 
     def _marker_is_here(self) -> bool:
-        """Tell whether the next marker has come, with its length unless it is the last."""
+        """Return whether the next marker has come, with its length unless it is the last."""
         return self._at + 4 <= len(self._buffer) or self._buffer.startswith(_EOI, self._at)
 
     def _step_over(self, marker: int) -> bool:
-        """Go behind the marker and its segment; tell whether a picture can go on like this."""
+        """Go behind the marker and its segment; return whether a picture can go on like this."""
         self._segments += 1
         if marker in markers.STANDALONE:
             self._at += 2
