@@ -15,6 +15,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
@@ -193,7 +194,7 @@ class HttpCamera:
         sock = self._keep(socket.create_connection((host, port), self._settings.stall_timeout))
         connection = HTTPConnection(host, port)
         if parts.scheme == "https":
-            context = self._tls_context()
+            context = self._tls_context
             connection = HTTPSConnection(host, port, context=context)
             # The handshake comes later, when close() knows the socket.
             secured = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
@@ -204,7 +205,9 @@ class HttpCamera:
         connection.auto_open = 0  # A new connection is made here alone.
         return connection
 
+    @cached_property
     def _tls_context(self) -> ssl.SSLContext:
+        # Once, for it takes 20 ms, and a camera may want a new connection for each picture.
         context = ssl.create_default_context()
         if not self._settings.verify:
             context.check_hostname = False

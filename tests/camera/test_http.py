@@ -4,6 +4,7 @@ import base64
 import itertools
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import urlsplit
 
 import pytest
@@ -533,6 +535,22 @@ def test_camera_is_trusted_by_its_certificate_alone(
         camera.open()
         assert read(camera).data == PICTURE
         camera.close()
+
+
+def test_trusted_certificates_are_read_once_however_often_it_connects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Mock(wraps=ssl.create_default_context)
+    monkeypatch.setattr(ssl, "create_default_context", make)
+    server_context = secure.server_context(secure.make_pair(tmp_path))
+    with RawCamera(once(answer(PICTURE)), server_context) as server:
+        camera = HttpCamera(f"https://{server.address}/", CameraSettings(verify=False))
+        camera.open()
+        for _ in range(3):
+            read(camera)
+        camera.close()
+        assert len(server.asked) >= 3
+    make.assert_called_once_with()
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
