@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.support.daemon import GUARD, eventually
@@ -33,10 +34,11 @@ _CADDY = "{\n    admin off\n    auto_https off\n}\n"
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens at."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port that is free, and that the kernel gives to no outgoing connection."""
+    while True:
+        port = random.randrange(10_000, 32_000)  # noqa: S311  # below ip_local_port_range
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextmanager
