@@ -49,6 +49,8 @@ RUNS = {
     "cookies": b"doorbelld=1;",
     "addresses": b"::1,",
     "high": b"\xe9",
+    "questions": b"?",
+    "parameters": b"?a",
 }
 STARTS = {
     "line": b"",
