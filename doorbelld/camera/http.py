@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from doorbelld import jpeg
@@ -34,6 +35,10 @@ _MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REQUESTS = 5
 """For one answer: the first, three redirects, and one more with the password."""
+
+_MOST_HEAD = 8 * 1024
+"""Bytes before the body, in one answer and whatever 1xx answers come before it. The standard
+library takes 6 MB, and looks through a Content-Type in quadratic time."""
 
 _FASTEST_STILLS = 5.0
 """A second. Cameras that send one picture at a time are slow."""
@@ -72,6 +77,37 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 
 _may_warn = Seldom()
 """For the process: a camera that is lost every second is opened again as often."""
+
+
+class _Head:
+    """Reads an answer's lines as far as its head may go."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self._left = _MOST_HEAD
+        self.close = file.close
+
+    def readline(self, size: int) -> bytes:
+        """Return the next line. Raises HTTPException where it ends too late."""
+        line = self._file.readline(min(size, self._left + 1))
+        self._left -= len(line)
+        if self._left < 0:
+            raise HTTPException
+        return line
+
+
+class _Answer(HTTPResponse):
+    """An answer with a head of bounded length."""
+
+    def begin(self) -> None:
+        """Read the head. Raises HTTPException and OSError."""
+        file = self.fp
+        self.fp = _Head(file)  # type: ignore[assignment]  # nothing else is read meanwhile
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:  # It may have been closed.
+                self.fp = file
 
 
 class HttpCamera:
@@ -201,6 +237,7 @@ class HttpCamera:
             sock = self._keep(secured)
             secured.do_handshake()
         sock.settimeout(None)
+        connection.response_class = _Answer
         connection.sock = sock
         connection.auto_open = 0  # A new connection is made here alone.
         return connection

@@ -22,6 +22,7 @@ from doorbelld.camera import CameraError, CameraSettings, Shot, open_camera
 from doorbelld.camera.http import HttpCamera
 from doorbelld.seldom import Seldom
 from tests.support import pictures, secure
+from tests.support.cost import cpu_bound
 from tests.support.daemon import GUARD, eventually
 from tests.support.raw_camera import Asked, RawCamera, Script, answer
 from tests.support.web_camera import WebCamera
@@ -467,6 +468,41 @@ class TestBounds:
                 play_until_fault(camera)
             camera.close()
             assert camera.invalid == 1
+
+
+LINE = b"X-Filler: " + b"y" * 60_000 + b"\r\n"
+LONG_HEADS = {
+    "one line": b"HTTP/1.1 200 " + b"y" * 9000,
+    "a status line without an end": b"HTTP/1.1 200 " + b"y" * 200_000,
+    "many lines": b"HTTP/1.1 200 OK\r\n" + LINE * 50 + b"\r\n",
+    "a kind that is folded": b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x"
+    + (b";" * 60_000 + b"\r\n ") * 50
+    + b"\r\n\r\n",
+    "answers before the answer": b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
+    "long answers before it": (b"HTTP/1.1 100 Continue\r\n" + LINE * 50 + b"\r\n") * 9,
+}
+
+
+@pytest.mark.parametrize("head", LONG_HEADS.values(), ids=LONG_HEADS)
+def test_head_is_read_as_far_as_a_camera_needs(head: bytes) -> None:
+    with cpu_bound(len(head)):
+        said = fault(once(head + PICTURE))
+    assert said == "Cannot get pictures from http://CAMERA: it does not speak HTTP"
+
+
+def test_usual_heads_are_not_too_long() -> None:
+    more = "".join(f"X-{number}: {'y' * 60}\r\n" for number in range(80))
+    before = b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"
+    with watching(once(before + answer(PICTURE, more=more))) as (_, camera):
+        assert read(camera).data == PICTURE
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", MULTIPART])
+def test_chunks_of_a_byte_cost_no_more_than_others(kind: str) -> None:
+    film = b"".join(f"1\r\n{chr(byte)}\r\n".encode("latin-1") for byte in PICTURE) * 20
+    head = answer(b"", kind, more="Transfer-Encoding: chunked\r\n")
+    with cpu_bound(len(film)):
+        assert "has stopped sending" in fault(once(head + film + b"0\r\n\r\n"))
 
 
 def test_is_turned_if_asked_for() -> None:
