@@ -27,6 +27,9 @@ _OF_PROXIES = re.compile(
 """Headers of proxies, tunnels and content delivery networks; no browser and no camera program
 sends any of them."""
 
+_NOT_BEFORE = frozenset(["user-agent", "accept", "x-forwarded-for", "forwarded"])
+"""What does not come before ``Connection: close`` where nginx adds nothing of use."""
+
 
 def sign_of_proxy(fields: Fields) -> str:
     """Return what shows that a proxy has passed a request on; "" if nothing does."""
@@ -36,21 +39,44 @@ def sign_of_proxy(fields: Fields) -> str:
     options = [value.lower() for name, value in fields if name.lower() == "connection"]
     if "upgrade" in ",".join(options) and not any(name.lower() == "upgrade" for name, _ in fields):
         return "a Connection header without the Upgrade it speaks of"
+    # A client that would rather speak HTTP/2 or TLS says more than that in this header.
+    if [option.strip() for option in options] == ["upgrade"]:
+        return "a Connection header that asks for an upgrade alone"
     return ""
 
 
 def is_bare_nginx(fields: Fields, version: str) -> bool:
     """Return whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
 
-    nginx begins with the headers that it sets itself: Host, and Connection if nothing else was
-    configured; what the client has sent comes after these. With HTTP/1.1 small programs begin
-    like this too, but hardly with a port in the Host and further headers.
+    nginx begins with the headers that it sets itself: what is configured, then Host and
+    Connection unless they were; what the client has sent comes after these. Of other programs few
+    speak of the Connection in HTTP/1.0, and these say first who they are. With HTTP/1.1 small
+    programs begin with both like nginx, but hardly with a port in the Host and further headers.
     """
-    if len(fields) < 2 or [name for name, _ in fields[:2]] != ["Host", "Connection"]:
+    if ("Connection", "close") not in fields:
         return False
-    (_, host), (_, option) = fields[:2]
-    names_port = ":" in host.rpartition("]")[2] and len(fields) > 2
-    return option.strip().lower() == "close" and (version == "HTTP/1.0" or names_port)
+    before = [name.lower() for name, _ in fields[: fields.index(("Connection", "close"))]]
+    if version == "HTTP/1.0":
+        return "host" in before and not _NOT_BEFORE.intersection(before)
+    return before == ["host"] and _names_port(fields[0][1]) and len(fields) > 2
+
+
+def is_like_nginx(fields: Fields, *, here: bool) -> bool:
+    """Tell whether a request is one of those that nginx sends, and hardly any other program.
+
+    Where Connection was configured, as for web sockets, it comes before the Host that was not.
+    With ``here`` it comes from this machine. Then a head of Host and Connection alone counts as
+    well: any client can make nginx send it.
+    """
+    first = [(name, value if name == "Connection" else "") for name, value in fields[:2]]
+    if first == [("Connection", "close"), ("Host", "")]:
+        return True
+    is_least = len(fields) == 2 and first == [("Host", ""), ("Connection", "close")]
+    return here and is_least and _names_port(fields[0][1])
+
+
+def _names_port(host: str) -> bool:
+    return ":" in host.rpartition("]")[2]
 
 
 def named_clients(fields: Fields) -> list[str]:

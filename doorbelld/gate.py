@@ -37,7 +37,8 @@ def client(access: Access, fields: Fields, version: str, peer: str) -> str:
     """
     nginx_adds_nothing = forwarded.is_bare_nginx(fields, version)
     if not access.trusts(peer):
-        sign = "the form of its head" if nginx_adds_nothing else forwarded.sign_of_proxy(fields)
+        is_nginx = nginx_adds_nothing or forwarded.is_like_nginx(fields, here=access.is_own(peer))
+        sign = "the form of its head" if is_nginx else forwarded.sign_of_proxy(fields)
         if sign and access.admits(peer):  # Strangers learn only that they are refused.
             hosts = [value for name, value in fields if name.lower() == "host"]
             raise _untrusted_proxy(access, sign, peer, hosts[0] if hosts else "")

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.forwarded import Fields, is_bare_nginx, named_clients, sign_of_proxy
+from doorbelld.forwarded import (
+    Fields,
+    is_bare_nginx,
+    is_like_nginx,
+    named_clients,
+    sign_of_proxy,
+)
 
 HOST = ("Host", "door.local")
 
@@ -56,6 +62,25 @@ def test_connection_that_speaks_of_an_upgrade_that_is_not_there_is_a_sign() -> N
     assert sign_of_proxy([HOST, ("Connection", "Upgrade"), ("X", "y")])
 
 
+def test_connection_that_asks_for_an_upgrade_alone_is_a_sign() -> None:
+    """With such a recipe the client chooses the Upgrade, and no program needs one here."""
+    assert sign_of_proxy([HOST, ("Upgrade", "x"), ("Connection", "upgrade")])
+    assert sign_of_proxy([("Upgrade", "h2c"), ("Connection", "Upgrade"), HOST, AGENT])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        # curl --http2, and Java's HttpClient
+        [HOST, ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c")],
+        # Apache's HttpClient 5.4
+        [("Connection", "keep-alive"), ("Upgrade", "TLS/1.2"), ("Connection", "Upgrade")],
+    ],
+)
+def test_clients_that_would_rather_speak_something_else_are_no_proxies(fields: Fields) -> None:
+    assert sign_of_proxy(fields) == ""
+
+
 CLOSE, AGENT = ("Connection", "close"), ("User-Agent", "x")
 
 
@@ -73,12 +98,36 @@ CLOSE, AGENT = ("Connection", "close"), ("User-Agent", "x")
         ("HTTP/1.0", [CLOSE, HOST, AGENT], False),
         ("HTTP/1.0", [HOST, ("Connection", "keep-alive"), AGENT], False),
         ("HTTP/1.0", [HOST, ("X-Forwarded-For", "8.8.8.8"), CLOSE, AGENT], False),
+        ("HTTP/1.0", [("X-Scheme", "https"), HOST, CLOSE], True),
+        ("HTTP/1.0", [HOST, ("Authorization", "Basic eDp5"), CLOSE, AGENT], True),
+        ("HTTP/1.0", [HOST, ("X-Real-IP", "8.8.8.8"), CLOSE, ("X-Forwarded-For", "")], True),
+        ("HTTP/1.0", [HOST, ("Accept", "*/*"), CLOSE], False),
+        ("HTTP/1.0", [("forwarded", "for=8.8.8.8"), HOST, CLOSE, AGENT], False),
         ("HTTP/1.0", [HOST], False),
         ("HTTP/1.0", [], False),
     ],
 )
 def test_bare_nginx_is_known_by_the_head(version: str, fields: Fields, expected: bool) -> None:
     assert is_bare_nginx(fields, version) is expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ([("Connection", "close"), HOST], {True, False}),
+        ([("Connection", "close"), HOST, AGENT], {True, False}),
+        ([("Host", "127.0.0.1:5000"), CLOSE], {True}),
+        ([HOST, CLOSE], set()),
+        ([("Host", "127.0.0.1:5000"), CLOSE, AGENT], set()),
+        ([("Connection", "keep-alive"), HOST], set()),
+        ([("Connection", "TE, close"), HOST, AGENT], set()),
+        ([HOST], set()),
+        ([], set()),
+    ],
+)
+def test_heads_that_nginx_sends_are_known(fields: Fields, expected: set[bool]) -> None:
+    """``expected`` says whether that goes for what comes from this machine, and for the rest."""
+    assert {here for here in (True, False) if is_like_nginx(fields, here=here)} == expected
 
 
 def xff(*values: str) -> Fields:

@@ -32,8 +32,12 @@ NGINX = {
     8005: "proxy_set_header X-Real-IP $remote_addr;",
     8006: "proxy_set_header X-Forwarded-For $remote_addr;",
     8007: "proxy_set_header Forwarded for=$remote_addr;",
+    8008: "proxy_set_header Authorization 'Basic eDp5';",
+    8009: "proxy_set_header Host $host; proxy_set_header X-Scheme $scheme;",
+    8010: "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;"
+    " proxy_set_header Connection $connection_upgrade;",
 }
-SILENT = (8001, 8002, 8003, 8004, 8005)
+SILENT = (8001, 8002, 8003, 8004, 8005, 8008, 8009, 8010)
 """Those that do not say who asks, so that it is no use to trust them."""
 
 HAPROXY = {
@@ -71,7 +75,8 @@ def net() -> Iterator[Net]:
 def _proxies(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Run all the proxies, in front of a daemon that is still to come."""
     to = f"127.0.0.1:{PORT}"
-    servers = "".join(
+    servers = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }\n"
+    servers += "".join(
         f"server {{ listen {port}; location / {{ proxy_pass http://{to}; {lines} }} }}\n"
         for port, lines in NGINX.items()
     )
@@ -147,6 +152,26 @@ def test_no_stranger_is_let_in_through_a_proxy_that_is_not_trusted(
     assert "[access] trusted_proxies = 127.0.0.1" in refused
 
 
+def ask_in_few_words(net: Net, port: int, *lines: str) -> int:
+    """Return the status for a request with no lines in its head but these."""
+    with net.client.connect(PUBLIC, port) as sock:
+        sock.sendall("\r\n".join(["GET /status HTTP/1.1", *lines, "", ""]).encode())
+        return int(sock.recv(12)[9:])
+
+
+@pytest.mark.usefixtures("_proxies")
+def test_no_stranger_is_let_in_through_nginx_whatever_it_says(
+    daemon: DaemonThere, net: Net
+) -> None:
+    start(daemon, net)
+    for port in NGINX:
+        for host in ("localhost", "127.0.0.1:5000", PUBLIC):
+            for more in ((), ("Upgrade: x",), ("Upgrade: h2c", "Connection: Upgrade")):
+                for agent in ((), ("User-Agent: x",)):
+                    found = ask_in_few_words(net, port, f"Host: {host}", *more, *agent)
+                    assert found == 403, (port, host, more, agent)
+
+
 @pytest.mark.usefixtures("_proxies")
 def test_proxy_on_this_machine_that_adds_nothing_is_known_by_the_name_it_passes_on(
     daemon: DaemonThere, net: Net
@@ -165,7 +190,7 @@ def test_a_trusted_proxy_that_names_nobody_lets_nobody_in(daemon: DaemonThere, n
             assert ask(net, PUBLIC, port, path, Host=NAME) == 403, port
             assert ask(net, LAN, port, path, Host=NAME) == 403, port
     # nginx passes on what it was not told to set.
-    for port in (8001, 8002, 8003):
+    for port in (8001, 8002, 8003, 8005, 8008, 8009):
         for header in ("X_Forwarded_For", "Forwarded"):
             forged = {"X_Forwarded_For": LOCAL_PHONE, "Forwarded": f"for={LOCAL_PHONE}"}[header]
             assert ask(net, PUBLIC, port, Host=NAME, **{header: forged}) == 403, port
