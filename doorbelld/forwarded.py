@@ -64,15 +64,16 @@ def is_bare_nginx(fields: Fields, version: str) -> bool:
 def is_like_nginx(fields: Fields, *, here: bool) -> bool:
     """Tell whether a request is one of those that nginx sends, and hardly any other program.
 
-    Where Connection was configured, as for web sockets, it comes before the Host that was not.
-    With ``here`` it comes from this machine. Then a head of Host and Connection alone counts as
-    well: any client can make nginx send it.
+    Where Connection was configured, as for web sockets, it comes before the Host that was not,
+    which then has a port. ``here`` says that it comes from this machine. Then a head of Host and
+    Connection alone counts as well: any client can make nginx send it.
     """
-    first = [(name, value if name == "Connection" else "") for name, value in fields[:2]]
-    if first == [("Connection", "close"), ("Host", "")]:
-        return True
-    is_least = len(fields) == 2 and first == [("Host", ""), ("Connection", "close")]
-    return here and is_least and _names_port(fields[0][1])
+    if len(fields) < 2 or ("Connection", "close") not in fields[:2]:
+        return False
+    (first, value), (second, host) = fields[:2]
+    if first == "Connection":
+        return second == "Host" and _names_port(host)
+    return here and len(fields) == 2 and first == "Host" and _names_port(value)
 
 
 def _names_port(host: str) -> bool:

@@ -114,8 +114,9 @@ def test_bare_nginx_is_known_by_the_head(version: str, fields: Fields, expected:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ([("Connection", "close"), HOST], {True, False}),
-        ([("Connection", "close"), HOST, AGENT], {True, False}),
+        ([CLOSE, ("Host", "127.0.0.1:5000")], {True, False}),
+        ([CLOSE, ("Host", "127.0.0.1:5000"), AGENT], {True, False}),
+        ([CLOSE, HOST, AGENT], set()),
         ([("Host", "127.0.0.1:5000"), CLOSE], {True}),
         ([HOST, CLOSE], set()),
         ([("Host", "127.0.0.1:5000"), CLOSE, AGENT], set()),
