@@ -356,16 +356,25 @@ def _place(url: str) -> tuple[str, str | None, int]:
 
 
 def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
-    """Return a function from a URL to its Authorization header for this Digest challenge."""
-    from urllib import request  # Few cameras need it.
+    """Return a function from a URL to its Authorization header for this Digest challenge.
+
+    Both raise ValueError where the challenge cannot be answered.
+    """
+    from urllib import error, request  # Few cameras need it.
 
     passwords = request.HTTPPasswordMgrWithDefaultRealm()
     handler = request.AbstractDigestAuthHandler(passwords)
-    asked = request.parse_keqv_list(list(filter(None, request.parse_http_list(challenge))))
+    try:
+        asked = request.parse_keqv_list(list(filter(None, request.parse_http_list(challenge))))
+    except IndexError as fault:
+        raise ValueError("a Digest challenge with an empty value") from fault
 
     def authorization(url: str) -> str:
         passwords.add_password(None, url, user, password)
-        return f"Digest {handler.get_authorization(request.Request(url), asked)}"  # noqa: S310
+        try:
+            return f"Digest {handler.get_authorization(request.Request(url), asked)}"  # noqa: S310
+        except error.URLError as fault:
+            raise ValueError("a Digest challenge of an unknown kind") from fault
 
     return authorization
 

@@ -290,6 +290,18 @@ class TestPasswords:
         assert fault(guarded("right")).startswith(missing)
 
     @pytest.mark.parametrize(
+        "challenge",
+        ["realm=", 'realm="a", nonce="b", qop="auth-int"', 'realm="a\0"', "algorithm=X"],
+    )
+    def test_digest_that_cannot_be_answered_is_told_in_a_sentence(self, challenge: str) -> None:
+        more = f"WWW-Authenticate: Digest {challenge}\r\n"
+        said = fault(once(answer(b"", "", "401 Unauthorized", more)), user="anton:sesame@")
+        assert said in (
+            "http://CAMERA refuses the user name or the password",
+            "Cannot get pictures from http://CAMERA: its URL, or what it answers, makes no sense",
+        )
+
+    @pytest.mark.parametrize(
         "challenge", ["Digest", "Digest x", 'Digest realm="a', "Digest " + "," * 60_000, "", "X y"]
     )
     def test_a_challenge_of_any_kind_is_survived(self, challenge: str) -> None:
