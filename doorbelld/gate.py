@@ -35,14 +35,16 @@ def client(access: Access, fields: Fields, version: str, peer: str) -> str:
     ``fields`` are the lines of the head, ``version`` is like HTTP/1.1. Raises StrangerError where
     a proxy hides the client, and BadRequestError where what it says cannot be understood.
     """
+    hosts = [value for name, value in fields if name.lower() == "host"]
     nginx_adds_nothing = forwarded.is_bare_nginx(fields, version)
     if not access.trusts(peer):
         is_nginx = nginx_adds_nothing or forwarded.is_like_nginx(fields, here=access.is_own(peer))
         sign = "the form of its head" if is_nginx else forwarded.sign_of_proxy(fields)
         if sign and access.admits(peer):  # Strangers learn only that they are refused.
-            hosts = [value for name, value in fields if name.lower() == "host"]
             raise _untrusted_proxy(access, sign, peer, hosts[0] if hosts else "")
         return peer
+    if version != "HTTP/1.0" and not access.is_direct(hosts[0] if hosts else "", peer):
+        nginx_adds_nothing = False  # It was told the name, and may have been told more.
     named = forwarded.named_clients(fields)
     if not named or nginx_adds_nothing:
         raise StrangerError(

@@ -36,6 +36,9 @@ NGINX = {
     8009: "proxy_set_header Host $host; proxy_set_header X-Scheme $scheme;",
     8010: "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;"
     " proxy_set_header Connection $connection_upgrade;",
+    8011: "proxy_http_version 1.1; proxy_set_header Host $http_host;"
+    " proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;"
+    " proxy_set_header X-Forwarded-For $remote_addr;",
 }
 SILENT = (8001, 8002, 8003, 8004, 8005, 8008, 8009, 8010)
 """Those that do not say who asks, so that it is no use to trust them."""
@@ -202,10 +205,11 @@ def test_a_trusted_proxy_that_says_who_asks_lets_in_the_lan_and_nobody_else(
     daemon: DaemonThere, net: Net
 ) -> None:
     start(daemon, net, trusted_proxies="127.0.0.1", hosts=NAME)
-    for port in (8006, 8007, 8102, 8201):
+    for port in (8006, 8007, 8011, 8102, 8201):
         for path in PATHS:
-            assert ask(net, LAN, port, path, Host=NAME) == 200, port
-            assert ask(net, PUBLIC, port, path, Host=NAME) == 403, port
+            for host in (NAME, f"{NAME}:{port}", f"{LAN}:{port}"):
+                assert ask(net, LAN, port, path, Host=host) == 200, (port, host)
+                assert ask(net, PUBLIC, port, path, Host=host) == 403, (port, host)
         for forged in (LOCAL_PHONE, "127.0.0.1", f"{LOCAL_PHONE}, 127.0.0.1", "unknown", ""):
             assert ask(net, PUBLIC, port, Host=NAME, X_Forwarded_For=forged) in (400, 403), port
             told = f'for="{forged}'  # It might swallow what the proxy adds.
