@@ -119,7 +119,7 @@ def test_a_camera_that_appears_long_after_boot_is_picked_up(
     vivid()
     found = wait_for(vm, "streaming", "vivid")
     assert (found["width"], found["height"]) == (640, 480)
-    assert "/dev/video0" in vm.run("ls -l /proc/$(pgrep -u doorbelld)/fd")
+    assert "/dev/video0" in vm.run(f"ls -l /proc/{before.strip()}/fd")
     see(page, vm)
     wait_for_motion(page)
     assert vm.run("systemctl show --value --property=MainPID doorbelld") == before
