@@ -12,12 +12,13 @@ from typing import Any
 class WebCamera:
     """Serves the pictures it is given, over and over, until it is told to hang up.
 
-    ``requests`` are the header blocks of those who came. ``credentials``, USER:PASSWORD, are
-    asked of everybody.
+    ``requests`` are the header blocks of those who came, ``sent`` counts the pictures sent.
+    ``credentials``, USER:PASSWORD, are asked of everybody.
     """
 
     def __init__(self, pictures: list[bytes], framerate: float = 30, credentials: str = "") -> None:
         self.requests: list[str] = []
+        self.sent = 0
         encoded = base64.b64encode(credentials.encode()).decode()
         self._password = f"Basic {encoded}" if credentials else ""
         self._hang_up = threading.Event()
@@ -61,6 +62,7 @@ class WebCamera:
 
     def _make_handler(self, pictures: list[bytes], framerate: float) -> Any:
         hang_up, cut, requests, password = self._hang_up, self._cut, self.requests, self._password
+        camera = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
@@ -81,6 +83,7 @@ class WebCamera:
                         self.wfile.write(part[: len(part) // 2] if cut.is_set() else part)
                     except OSError:
                         return
+                    camera.sent += 1
                     if cut.is_set() or hang_up.wait(1 / framerate):
                         return
 
