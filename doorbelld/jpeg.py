@@ -14,7 +14,7 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from doorbelld import markers, room
@@ -43,7 +43,7 @@ _log = logging.getLogger(__name__)
 _SOI = b"\xff\xd8"
 _EOI = b"\xff\xd9"
 
-_READY_CARD = resources.files("doorbelld").joinpath("placeholder.jpg").read_bytes()
+_READY_CARD = Path(__file__).with_name("placeholder.jpg").read_bytes()
 """Read at once: when it is needed, there may be neither memory nor a file descriptor."""
 
 _ROOM_FOR_OPENCV = 250 * 2**20

@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import ssl
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,6 +76,8 @@ class KeptPair:
 
     def _write(self, path: Path, text: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
+        import tempfile  # It brings much along, and is seldom needed.
+
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".pair-")  # mode 0600
         new = Path(name)
         try:

@@ -11,29 +11,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from doorbelld import __version__, config, log, reach, systemd
-from doorbelld.cameras import cameras
-from doorbelld.certificate import make_certificate
-from doorbelld.check import check, unseen
+from doorbelld import __version__, config, log, systemd
 from doorbelld.config import ConfigError
 from doorbelld.daemon import Daemon
-from doorbelld.embed_url import embed_url
 from doorbelld.handover import Handover
 from doorbelld.keptpair import KeptPair
-from doorbelld.login import cookie_of, seal_of
-from doorbelld.owner import become_the_service
-from doorbelld.passwd import passwd
 from doorbelld.ports import Ports
 from doorbelld.process import raise_descriptor_limit
-from doorbelld.settings import PASSWORD_FILE, AccessSection, Config
-from doorbelld.status import status, urls
-from doorbelld.wiring import (
-    access_rules,
-    camera_settings,
-    open_login,
-    password_path,
-    tls_context,
-)
+from doorbelld.settings import Config
+from doorbelld.wiring import open_login, tls_context
 
 _log = logging.getLogger(__name__)
 
@@ -60,18 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # No name is too strange for a terminal.
     load = partial(config.load, options.config, options.set)
-    if options.command == "cameras":
-        return cameras(as_json=options.json)
-    as_service = bool(options.check) and become_the_service()
-    if as_service:
-        _log.info("checking as the user that the service runs as")
     try:
-        settings = load()
-        if options.command:
-            return _command(options, settings)
-        if options.check:
-            return _check(settings, as_service=as_service)
-        daemon = _daemon(settings, load)
+        if options.command or options.check:
+            from doorbelld import commands  # The daemon has no use for what they import.
+
+            return commands.run(options, load)
+        daemon = _daemon(load(), load)
     except ConfigError as error:
         for problem in error.problems:
             _log.error("%s", problem)
@@ -104,81 +84,10 @@ def _daemon(settings: Config, load: Callable[[], Config]) -> Daemon | None:
     return Daemon(settings, ports, load, context, login, handover, kept)
 
 
-def _check(settings: Config, *, as_service: bool) -> int:
-    """Try all that the daemon would use; return the exit code. Raises ConfigError."""
-    problems = unseen(settings) if as_service else []
-    if problems:
-        raise ConfigError(problems)
-    tls_context(settings.access)
-    open_login(settings.access)
-    hosts = [each.host for each in settings.server.listen]
-    doubts = reach.doubts(access_rules(settings.access), hosts)
-    return check(settings, camera_settings(settings.camera), doubts)
-
-
 def _state_folder() -> Path | None:
     """Return the folder for files that outlive the service: StateDirectory= in systemd.exec(5)."""
     first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return Path(first) if first else None
-
-
-def _command(options: argparse.Namespace, settings: Config) -> int:
-    """Do what does not run the daemon, but needs its configuration; return the exit code."""
-    access = settings.access
-    if options.command == "make-certificate":
-        paths = _certificate_paths(access, options.config)
-        return make_certificate(*paths, access.hosts, force=options.force)
-    if options.command == "passwd":
-        if access.password_file == "none":
-            raise ConfigError(["[access] password_file = none: there is no place for a password"])
-        if options.remove and access.password_file != PASSWORD_FILE:
-            raise ConfigError(["[access] password_file must be taken out of the configuration"])
-        return passwd(Path(access.password_file), remove=options.remove)
-    if options.command == "embed-url":
-        return _embed_url(settings, renew=options.renew)
-    secure = access.tls_certificate != "none"
-    cookie = _own_cookie(access)
-    return status(
-        settings.server.listen,
-        access_rules(access),
-        secure=secure,
-        cookie=cookie,
-        as_json=options.json,
-    )
-
-
-def _embed_url(settings: Config, *, renew: bool) -> int:
-    access, path = settings.access, password_path(settings.access)
-    if access.embed_key_file == "none":
-        raise ConfigError(["[access] embed_key_file = none: there is no place for the key"])
-    try:
-        seal = seal_of(path) if path else b""
-    except ValueError as error:
-        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
-    scheme = "https" if access.tls_certificate != "none" else "http"
-    host, port = settings.server.listen[0]
-    places = urls(host, scheme, port, access_rules(access))
-    page = next(places, f"{scheme}://localhost:{port}/")
-    return embed_url(Path(access.embed_key_file), seal, page, renew=renew)
-
-
-def _own_cookie(section: AccessSection) -> str | None:
-    """Return what opens the daemon to who may read the password's file."""
-    path = password_path(section)
-    try:
-        return cookie_of(path) if path else None
-    except ValueError:
-        return None
-
-
-def _certificate_paths(section: AccessSection, main_file: Path | None) -> tuple[Path, Path]:
-    """Return where certificate and key are configured to be, or belong beside the main file."""
-    folder = (main_file or config.DEFAULT_PATH).absolute().parent
-    certificate, key = section.tls_certificate, section.tls_key
-    return (
-        folder / "tls.crt" if certificate == "none" else Path(certificate),
-        folder / "tls.key" if key == "none" else Path(key),
-    )
 
 
 def _refuse_misplaced_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from doorbelld.owner import give_to_the_service
@@ -47,6 +46,8 @@ def explain(error: OSError, path: Path) -> str:
 
 def write(path: Path, text: str) -> None:
     """Replace the file at once, so that the daemon never sees half of it. Raises OSError."""
+    import tempfile  # It brings much along, and is seldom needed.
+
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     new = Path(name)
     try:

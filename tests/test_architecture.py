@@ -18,8 +18,11 @@ IMPORTS = {
     # What starts everything may know everything.
     "doorbelld.__main__": "main",
     "doorbelld.main": (
-        "doorbelld cameras certificate check config daemon embed_url handover keptpair log login"
-        " owner passwd ports process reach settings status systemd wiring"
+        "doorbelld commands config daemon handover keptpair log ports process settings systemd"
+        " wiring"
+    ),
+    "doorbelld.commands": (
+        "cameras certificate check config embed_url login owner passwd reach settings status wiring"
     ),
     "doorbelld.daemon": (
         "doorbelld announce assets broadcast capture config embedding handover httpd interfaces"
@@ -200,6 +203,7 @@ def test_only_daemon_and_command_know_the_configuration() -> None:
     knowing = {name for name in MODULES if of_the_configuration & set(imported(tree_of(name)))}
     assert knowing - {"doorbelld.config"} == {
         "doorbelld.main",
+        "doorbelld.commands",
         "doorbelld.daemon",
         "doorbelld.wiring",
         "doorbelld.check",
