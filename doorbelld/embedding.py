@@ -28,7 +28,7 @@ _KEY = re.compile(r"[0-9a-f]{64}\n?", re.ASCII)
 _NAME = "".join(f"(?:{letter}|(?i:%{ord(letter):02x}))" for letter in PARAMETER)
 _TOKEN = re.compile(rf"(?<=[?&;])({_NAME})=[^&;\s]+")
 """The name may be percent-encoded. The pattern has a fixed length up to the token: a name of any
-length would be searched anew from each of thousands of question marks, in quadratic time."""
+length would be searched again from each of thousands of question marks, in quadratic time."""
 
 
 class Embedding:

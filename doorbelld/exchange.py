@@ -56,7 +56,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One request: its head parsed, its answer written into memory.
 
     ``body`` is that of a small form, b"" where none has come with the request: whatever else
-    the head announces is never read. ``client`` is the address of who asks. ``new_cookies`` are
+    the head announces is never read. ``client`` is the address of the client. ``new_cookies`` are
     set by the answer, whichever it is.
     """
 

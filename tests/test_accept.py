@@ -124,7 +124,7 @@ def test_who_has_asked_is_answered_however_many_come_at_once(
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Return how often something of the one who drips was searched: its head, its body's length."""
+    """Return how often the head of a dripping client was searched, or its body's length read."""
     found = {"head_size": 0, "body_size": 0}
 
     def count(name: str) -> None:

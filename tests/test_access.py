@@ -249,7 +249,7 @@ def test_a_domain_in_hosts_stands_for_all_names_in_it() -> None:
         ("192.168.1.2", "8.8.8.8", False),
         ("192.168.1.2", "[2600::1]", False),
         ("192.168.1.2", "100.64.0.1", False),
-        ("8.8.4.4", "8.8.8.8", True),  # nobody hides it
+        ("8.8.4.4", "8.8.8.8", True),  # it is not hidden
     ],
 )
 def test_is_direct(peer: str, host: str, direct: bool) -> None:

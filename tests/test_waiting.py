@@ -1,4 +1,4 @@
-"""Who has to make room: the bounds on those who wait, and on the answers that nobody takes."""
+"""Which connection makes room: the bounds on those waiting, and on answers not taken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets in on a booted machine, and by which names it is known."""
+"""Access to a booted machine: from which addresses, and by which names."""
 
 from __future__ import annotations
 

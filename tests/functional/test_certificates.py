@@ -312,7 +312,7 @@ def test_if_there_was_no_first_file_there_is_none_after_a_failure(
 
 
 def in_a_mount_namespace(script: str) -> list[str]:
-    """Return a command that changes mounts for nobody but the command after it."""
+    """Return a command that changes mounts for the command after it alone."""
     as_user = ["--map-root-user"] if os.geteuid() else []
     return ["unshare", "--mount", *as_user, "sh", "-c", f'{script} && exec "$@"', "sh"]
 

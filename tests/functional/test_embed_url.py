@@ -1,4 +1,4 @@
-"""``doorbelld embed-url``: what its addresses open, to whom, and for how long."""
+"""``doorbelld embed-url``: what its addresses open, to which clients, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strangers behind real proxies that nobody has told doorbelld of, seen from a public address."""
+"""Clients on a public address behind real proxies that doorbelld was not told of."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def secure(tmp_path: Path) -> Iterator[SecureDaemon]:
 def counts(daemon: Daemon) -> tuple[int, int]:
     """Return how many pictures there were, and the fewest that any of the viewers was sent."""
     status = daemon.status(f"?key={KEY}")
-    assert len(status["viewers"]) == VIEWERS, "somebody was cut off"
+    assert len(status["viewers"]) == VIEWERS, "a viewer was cut off"
     return status["camera"]["frames"], min(row["sent"] for row in status["viewers"])
 
 

@@ -337,7 +337,7 @@ def test_name_that_nobody_knows_is_told_in_one_line(daemon: Daemon) -> None:
 
 def test_port_of_the_system_is_told_with_what_helps(daemon: Daemon) -> None:
     as_somebody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-    # Where anybody may have every port, nobody is refused one.
+    # On some systems every user may have every port.
     prefix = without_ipv6("sysctl -q -w net.ipv4.ip_unprivileged_port_start=1024")
     daemon.start({"server.listen": ":80"}, prefix=[*prefix, *as_somebody], wait=False)
     assert daemon.wait() == 1

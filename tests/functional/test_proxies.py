@@ -145,7 +145,7 @@ def test_strangers_behind_it_are_strangers(door: Behind) -> None:
     for forged in (STRANGER, f"192.168.1.2, {STRANGER}"):
         expected = 403 if "caddy" not in (door.folder / "proxy.log").read_text() else 200
         status, body = door.ask("/status", X_Forwarded_For=forged)
-        assert status == expected, "Caddy takes nobody's word for it"
+        assert status == expected, "Caddy believes no client"
         assert status == 200 or body == b"this address is not in the networks let in\n"
 
 

@@ -157,7 +157,7 @@ def test_port_that_is_taken_is_waited_for_and_told_once(daemon: Daemon, systemd:
         port = port_of(other)
         where = {"server.listen": f"127.0.0.1:{port}"}
         daemon.start(where, environ={**systemd.environ, **WATCHDOG}, wait=False)
-        assert systemd.next() == "READY=1", "nobody's boot waits for it"
+        assert systemd.next() == "READY=1", "no boot waits for it"
         assert systemd.wait_for("STATUS=") == f"STATUS=Waiting for port {in_use(port)}"
         for _ in range(12):  # Several attempts fail meanwhile.
             systemd.wait_for("WATCHDOG=1")
