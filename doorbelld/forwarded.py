@@ -36,12 +36,15 @@ def sign_of_proxy(fields: Fields) -> str:
     for name, _ in fields:
         if _is_of_proxies(name[:_LONG]):
             return f"the header {name[:_LONG]}"
-    options = [value.lower() for name, value in fields if name.lower() == "connection"]
-    if "upgrade" in ",".join(options) and not any(name.lower() == "upgrade" for name, _ in fields):
+    names = [name.lower() for name, _ in fields]
+    options = [value.strip() for name, value in fields if name.lower() == "connection"]
+    if "upgrade" in ",".join(options).lower() and "upgrade" not in names:
         return "a Connection header without the Upgrade it speaks of"
-    # A client that would rather speak HTTP/2 or TLS says more than that in this header.
-    if [option.strip() for option in options] == ["upgrade"]:
-        return "a Connection header that asks for an upgrade alone"
+    if options in (["upgrade"], ["Upgrade"]):
+        # Clients write it with a capital, and Host comes first.
+        is_early = "host" in names and names.index("connection") < names.index("host")
+        if is_early or options == ["upgrade"]:
+            return "a Connection header as nginx has it for web sockets"
     return ""
 
 

@@ -73,6 +73,12 @@ def test_connection_that_asks_for_an_upgrade_alone_is_a_sign() -> None:
     [
         # curl --http2, and Java's HttpClient
         [HOST, ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c")],
+        [
+            HOST,
+            ("Connection", "Upgrade"),
+            ("Upgrade", "websocket"),
+            ("Sec-WebSocket-Version", "13"),
+        ],
         # Apache's HttpClient 5.4
         [("Connection", "keep-alive"), ("Upgrade", "TLS/1.2"), ("Connection", "Upgrade")],
     ],
