@@ -97,7 +97,7 @@ def _embed_url(settings: Config, *, renew: bool) -> int:
 
 
 def _own_cookie(section: AccessSection) -> str | None:
-    """Return what opens the daemon to who may read the password's file."""
+    """Return a cookie that opens the daemon, if this user may read the password's file."""
     path = password_path(section)
     try:
         return cookie_of(path) if path else None

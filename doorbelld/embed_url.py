@@ -23,7 +23,7 @@ def embed_url(path: Path, seal: bytes, page: str, *, renew: bool) -> int:
         key = b"" if renew else embedding.read_key(path)
         if not key:
             text = embedding.new_key()
-            secretfile.write(path, text)
+            secretfile.write(path, text.encode("ascii"))
             key = bytes.fromhex(text)
     except ValueError as error:
         _log.error("%s: %s", path, error)  # a sentence for a person

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from doorbelld import files, tls
+from doorbelld import files, secretfile, tls
 from doorbelld.tls import CertificateError
 
 _log = logging.getLogger(__name__)
@@ -76,20 +75,8 @@ class KeptPair:
 
     def _write(self, path: Path, text: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        import tempfile  # It brings much along, and is seldom needed.
-
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".pair-")  # mode 0600
-        new = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            tls.server_context(new, new)  # The files may have changed since they were found good.
-            new.replace(path)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
+        # The files may have changed since they were found good.
+        secretfile.write(path, text, check=lambda new: tls.server_context(new, new))
 
 
 def _origin(certificate: Path, key: Path) -> bytes:

@@ -25,7 +25,7 @@ def passwd(path: Path, *, remove: bool) -> int:
             sys.stdout.write("Nobody is asked for a password any more.\n")
             return 0
         password = _ask()
-        secretfile.write(path, f"{hashed(password)}\n")
+        secretfile.write(path, f"{hashed(password)}\n".encode("ascii"))
     except ValueError as error:
         _log.error("%s", error)  # a sentence for a person
         return 1

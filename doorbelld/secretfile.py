@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from doorbelld.owner import give_to_the_service
@@ -44,18 +45,24 @@ def explain(error: OSError, path: Path) -> str:
     return f"{path}: {error.strerror}"
 
 
-def write(path: Path, text: str) -> None:
-    """Replace the file at once, so that the daemon never sees half of it. Raises OSError."""
+def write(path: Path, data: bytes, check: Callable[[Path], object] | None = None) -> None:
+    """Replace the file at once, so that the daemon never sees half of it. Raises OSError.
+
+    ``check`` is called with the new file before it takes the place of the old one, which stays
+    if it raises.
+    """
     import tempfile  # It brings much along, and is seldom needed.
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     new = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(text)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         give_to_the_service(new)
+        if check is not None:
+            check(new)
         new.replace(path)
     except BaseException:
         new.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ IMPORTS = {
     "doorbelld.interfaces": "",
     "doorbelld.jpeg": "markers room splitter",
     "doorbelld.ledger": "",
-    "doorbelld.keptpair": "files tls",
+    "doorbelld.keptpair": "files secretfile tls",
     "doorbelld.listeners": "holder",
     "doorbelld.log": "",
     "doorbelld.loop": "wakeup",
