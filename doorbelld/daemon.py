@@ -34,7 +34,7 @@ from doorbelld.httpd import Server
 from doorbelld.keptpair import KeptPair
 from doorbelld.login import Login
 from doorbelld.ports import Ports
-from doorbelld.process import catch_signals
+from doorbelld.process import catch_signals, ignore_signals
 from doorbelld.settings import AccessSection, Config
 from doorbelld.wakeup import Wakeup
 
@@ -104,7 +104,7 @@ class Daemon:
         room.use_sparingly()
         wakeup = catch_signals()
         code = self._wait(wakeup) if self._start() else 1
-        signal.set_wakeup_fd(-1)  # From here on signals change nothing.
+        ignore_signals()
         wakeup.close()
         self._stop()
         logging.shutdown()

@@ -15,13 +15,27 @@ _LEAST_FILES = 32
 """Open files that a daemon takes with a camera and a few viewers."""
 
 
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
 def catch_signals() -> Wakeup:
-    """Return what wakes when a signal comes; its bytes are the signals' numbers."""
+    """Return a wakeup that is set when a signal arrives; its bytes are the signals' numbers."""
     wakeup = Wakeup()
     signal.set_wakeup_fd(wakeup.writer.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, lambda _number, _frame: None)
     return wakeup
+
+
+def ignore_signals() -> None:
+    """Drop every further signal in the kernel, so that none interrupts the shutdown.
+
+    A handler in Python, even an empty one, runs between any two lines, and may wait for a lock
+    that the interrupted line holds.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
 
 
 def raise_descriptor_limit(max_viewers: int) -> None:
