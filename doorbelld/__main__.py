@@ -2,6 +2,6 @@
 
 import sys
 
-from doorbelld.main import main
+from doorbelld.cli import main
 
 sys.exit(main())

@@ -23,20 +23,24 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from doorbelld import __version__, assets, interfaces, listeners, room, systemd, wiring
-from doorbelld.announce import Announcement
-from doorbelld.broadcast import Broadcaster
-from doorbelld.capture import CaptureThread
-from doorbelld.config import ConfigError
-from doorbelld.embedding import Embedding
-from doorbelld.handover import Handover
-from doorbelld.httpd import Server
-from doorbelld.keptpair import KeptPair
-from doorbelld.login import Login
-from doorbelld.ports import Ports
-from doorbelld.process import catch_signals, ignore_signals
-from doorbelld.settings import AccessSection, Config
-from doorbelld.wakeup import Wakeup
+from doorbelld import __version__, wiring
+from doorbelld.access.authenticator import Login
+from doorbelld.access.embedding import Embedding
+from doorbelld.config.load import ConfigError
+from doorbelld.config.schema import AccessSection, Config
+from doorbelld.handover.handover import Handover
+from doorbelld.media import room
+from doorbelld.net import interfaces, listeners
+from doorbelld.net.announce import Announcement
+from doorbelld.net.keptpair import KeptPair
+from doorbelld.net.ports import Ports
+from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.capture import CaptureThread
+from doorbelld.system import systemd
+from doorbelld.system.process import catch_signals, ignore_signals
+from doorbelld.system.wakeup import Wakeup
+from doorbelld.web import assets
+from doorbelld.web.httpd import Server
 
 _log = logging.getLogger(__name__)
 

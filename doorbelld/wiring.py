@@ -8,15 +8,16 @@ import ssl
 from functools import cache, partial
 from pathlib import Path
 
-from doorbelld import config, tls
-from doorbelld.access import Access
-from doorbelld.camera import CameraSettings, open_camera, time_to_start
-from doorbelld.capture import CaptureSettings
-from doorbelld.config import ConfigError
-from doorbelld.keptpair import KeptPair
-from doorbelld.login import Login
-from doorbelld.settings import PASSWORD_FILE, AccessSection, CameraSection
-from doorbelld.tls import CertificateError
+from doorbelld.access.authenticator import Login
+from doorbelld.access.policy import Access
+from doorbelld.camera.base import CameraSettings
+from doorbelld.camera.factory import open_camera, time_to_start
+from doorbelld.config.load import ConfigError, without_password
+from doorbelld.config.schema import PASSWORD_FILE, AccessSection, CameraSection
+from doorbelld.net import tls
+from doorbelld.net.keptpair import KeptPair
+from doorbelld.net.tls import CertificateError
+from doorbelld.stream.capture import CaptureSettings
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def capture_settings(section: CameraSection) -> CaptureSettings:
     return CaptureSettings(
         open_camera=partial(open_camera, section.source, camera_settings(section)),
         name=section.name,
-        source=config.without_password(section.source),
+        source=without_password(section.source),
         width=section.resolution.width,
         height=section.resolution.height,
         stall_timeout=section.stall_timeout,

@@ -9,8 +9,8 @@ from dataclasses import fields
 
 import pytest
 
-from doorbelld import config
-from doorbelld.settings import SECTIONS
+from doorbelld.config import load as config
+from doorbelld.config.schema import SECTIONS
 from tests.support.daemon import ROOT
 
 MANUAL = ROOT / "docs" / "man"

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-from doorbelld import config
-from doorbelld.settings import SECTIONS, Config
+from doorbelld.config import load as config
+from doorbelld.config.schema import SECTIONS, Config
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "doorbelld" / "doorbelld.conf"
 _KEY = re.compile(r"#(\w+) = (.*)")

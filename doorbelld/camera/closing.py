@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from doorbelld.camera import CameraStuckError, describe
+from doorbelld.camera.base import CameraStuckError, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from doorbelld.camera import CameraError
+from doorbelld.camera.base import CameraError
 
 _CAPABILITIES = struct.Struct("16s 32s 32s I I I 12x")  # struct v4l2_capability
 _VIDIOC_QUERYCAP = 0x80685600

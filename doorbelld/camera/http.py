@@ -20,11 +20,11 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot, describe, without_secrets
+from doorbelld.camera.base import CameraError, CameraSettings, Shot, describe, without_secrets
 from doorbelld.camera.closing import join_receiver
-from doorbelld.camera.mailbox import Mailbox
-from doorbelld.seldom import Seldom
+from doorbelld.media import jpeg
+from doorbelld.system.latest import Mailbox
+from doorbelld.system.limited_log import OncePerMinute
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (ValueError, "its URL, or what it answers, makes no sense"),
 )
 
-_may_warn = Seldom()
+_may_warn = OncePerMinute()
 """For the process: a camera that is lost every second is opened again as often."""
 
 
@@ -142,7 +142,7 @@ class HttpCamera:
         Raises CameraError if it fails in that time, otherwise read() does.
         """
         is_unverified = self._url.startswith("https:") and not self._settings.verify
-        if is_unverified and _may_warn.is_time():
+        if is_unverified and _may_warn.is_due():
             logger.warning("%s: its certificate is not checked ([camera] verify = no)", self.name)
         try:
             self._thread.start()

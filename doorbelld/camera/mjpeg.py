@@ -14,9 +14,9 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot
-from doorbelld.camera.pace import Pace
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.media import jpeg
+from doorbelld.system.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

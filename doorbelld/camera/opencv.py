@@ -8,11 +8,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot, devices, without_secrets
+from doorbelld.camera import devices
+from doorbelld.camera.base import CameraError, CameraSettings, Shot, without_secrets
 from doorbelld.camera.closing import join_receiver
-from doorbelld.camera.mailbox import Mailbox
-from doorbelld.camera.pace import Pace
+from doorbelld.media import jpeg
+from doorbelld.system.latest import Mailbox
+from doorbelld.system.pace import Pace
 
 if TYPE_CHECKING:
     from pathlib import Path

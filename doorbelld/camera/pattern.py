@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot
-from doorbelld.camera.pace import Pace
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.media import jpeg
+from doorbelld.system.pace import Pace
 
 _BARS = (
     (191, 191, 191),

@@ -11,10 +11,10 @@ import time
 from functools import partial
 from typing import Any
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
-from doorbelld.camera.mailbox import Mailbox
+from doorbelld.media import jpeg
+from doorbelld.system.latest import Mailbox
 
 _BITS_PER_PIXEL = 1.5
 """Of the best quality; the encoder is steered by its bit rate, not by a JPEG quality."""

@@ -6,10 +6,10 @@ import importlib
 import time
 from typing import Any
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
-from doorbelld.camera.mailbox import Mailbox
+from doorbelld.media import jpeg
+from doorbelld.system.latest import Mailbox
 
 _BITS_PER_PIXEL = 1.5
 """Of the best quality; the hardware encoder is steered by its bit rate."""

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
-from doorbelld.embedding import make_token, new_key
-from doorbelld.password import Password, hashed
+from doorbelld.access.embedding import make_token, new_key
+from doorbelld.access.password import Password, hashed
 from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
 from tests.support.dashboard import Dashboard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from doorbelld.password import hashed
+from doorbelld.access.password import hashed
 from tests.browser.conftest import TEST_CARD, Phones
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import PORTRAIT, SMALL, Phone

@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from doorbelld.camera import CameraError, CameraStuckError, closing
+from doorbelld.camera import closing
+from doorbelld.camera.base import CameraError, CameraStuckError
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from tests.support.daemon import GUARD
 

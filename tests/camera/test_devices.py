@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.camera import CameraError, devices
+from doorbelld.camera import devices
+from doorbelld.camera.base import CameraError
 from doorbelld.camera.devices import Device
 
 CAPTURE = 0x04200001

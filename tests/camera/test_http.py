@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, Shot, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.factory import open_camera
 from doorbelld.camera.http import HttpCamera
-from doorbelld.seldom import Seldom
+from doorbelld.media import jpeg
+from doorbelld.system.limited_log import OncePerMinute
 from tests.support import pictures, secure
 from tests.support.cost import cpu_bound
 from tests.support.daemon import GUARD, eventually
@@ -607,7 +608,7 @@ def test_trusted_certificates_are_read_once_however_often_it_connects(
 def test_certificate_is_not_checked_if_verify_is_no_which_the_log_says(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("doorbelld.camera.http._may_warn", Seldom())
+    monkeypatch.setattr("doorbelld.camera.http._may_warn", OncePerMinute())
     secured = secure.server_context(secure.make_pair(tmp_path)) if scheme == "https" else None
     with RawCamera(once(answer(PICTURE)), secured) as server:
         name = f"{scheme}://{server.address}"

@@ -12,13 +12,15 @@ from unittest import mock
 
 import pytest
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, mjpeg, open_camera
+from doorbelld.camera import mjpeg
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
+from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
 
 if TYPE_CHECKING:
-    from doorbelld.camera import Camera, Shot
+    from doorbelld.camera.base import Camera, Shot
 
 FOUR = [pictures.jpeg(number) for number in range(4)]
 FAST = CameraSettings(framerate=200)
@@ -164,7 +166,8 @@ def test_a_large_file_is_not_kept_in_memory(tmp_path: Path) -> None:
 def test_loads_no_opencv(file: Path) -> None:
     script = f"""
 import sys
-from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.camera.base import CameraSettings
+from doorbelld.camera.factory import open_camera
 camera = open_camera("file:{file}", CameraSettings())
 camera.read(1)
 camera.close()

@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
 from doorbelld.camera.opencv import NetworkCamera, V4l2Camera, VideoCamera
+from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
 from tests.support.v4l2 import DEVICE, V4l2Device, Watcher
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from doorbelld.camera import Camera, Shot
+    from doorbelld.camera.base import Camera, Shot
 
 SOURCE = f"v4l2:{DEVICE}"
 
@@ -407,7 +408,8 @@ class TestNetwork:
     def test_a_secret_of_the_url_is_never_told(self) -> None:
         script = """
 import sys
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
 for scheme in ("http", "https", "rtsp"):
     try:
         url = scheme + "://user:hunter2@127.0.0.1:1/password=hunter4?key=hunter3"

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraSettings, open_camera
+from doorbelld.camera.base import CameraSettings
+from doorbelld.camera.factory import open_camera
 from doorbelld.camera.pattern import PatternCamera
+from doorbelld.media import jpeg
 from tests.support.daemon import GUARD, ROOT
 
 
@@ -100,7 +101,8 @@ def test_says_that_it_needs_opencv() -> None:
     script = """
 import sys
 sys.modules["cv2"] = None
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
 try:
     open_camera("pattern", CameraSettings())
 except CameraError as error:

@@ -10,15 +10,16 @@ from unittest import mock
 
 import pytest
 
-from doorbelld.camera import CameraError, CameraSettings, CameraStuckError, open_camera
 from doorbelld.camera import picamera as ours
+from doorbelld.camera.base import CameraError, CameraSettings, CameraStuckError
+from doorbelld.camera.factory import open_camera
 from tests.support import picamera_library, pictures
 from tests.support.daemon import GUARD, ROOT, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from doorbelld.camera import Camera
+    from doorbelld.camera.base import Camera
 
 
 def mmal(name: str) -> int:
@@ -186,7 +187,8 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
 
 def test_says_that_it_works_on_a_raspberry_pi_only() -> None:
     script = """
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
 try:
     open_camera("picamera", CameraSettings())
 except CameraError as error:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from doorbelld import jpeg
-from doorbelld.camera import CameraError, CameraSettings, CameraStuckError, open_camera
 from doorbelld.camera import picamera2 as ours
+from doorbelld.camera.base import CameraError, CameraSettings, CameraStuckError
+from doorbelld.camera.factory import open_camera
+from doorbelld.media import jpeg
 from tests.support import picamera2_library, pictures
 from tests.support.daemon import GUARD, eventually
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld import jpeg as product
+from doorbelld.media import jpeg as product
 from tests.support import secure
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.pictures import big_jpeg, jpeg

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorbelld.password import hashed
+from doorbelld.access.password import hashed
 from tests.functional.test_password import OTHER, WORD, basic, set_password
 from tests.functional.test_paths import EVERY_PATH
 from tests.support.crowd import Crowd

@@ -26,7 +26,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from doorbelld.jpeg import LARGEST
+from doorbelld.media.jpeg import LARGEST
 from tests.support import v4l2
 from tests.support.cards import SIZE, is_card, see, see_card
 from tests.support.daemon import Daemon, eventually

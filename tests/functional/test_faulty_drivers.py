@@ -47,7 +47,7 @@ def close():
 
 STUCK = """
 import threading
-from doorbelld.camera import CameraError
+from doorbelld.camera.base import CameraError
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.camera.pattern import PatternCamera
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.jpeg import LARGEST
+from doorbelld.media.jpeg import LARGEST
 from tests.support import processes
 from tests.support.cards import READY_CARD, SIZE, see_card
 from tests.support.daemon import Daemon, eventually
@@ -48,7 +48,7 @@ def start(daemon: Daemon, sabotage: Sabotage, **settings: object) -> Witness:
         ("cv2:imencode", "return False, None"),
         ("cv2:imencode", "raise MemoryError"),
         (f"{PATTERN}.read", "raise MemoryError"),
-        ("doorbelld.multipart:exact_part", "raise MemoryError"),
+        ("doorbelld.media.multipart:exact_part", "raise MemoryError"),
     ],
     ids=["encoder raises", "encoder refuses", "encoding", "reading", "building the part"],
 )
@@ -158,10 +158,10 @@ def test_card_that_cannot_be_drawn_is_the_ready_one(
 @pytest.mark.parametrize(
     ("target", "end"),
     [
-        ("doorbelld.connection:Connection.peek", ConnectionResetError),
-        ("doorbelld.httpd:Server._serve", http.client.RemoteDisconnected),
-        ("doorbelld.httpd:Handler", None),
-        ("doorbelld.connection:Connection.write", http.client.RemoteDisconnected),
+        ("doorbelld.server.connection:Connection.peek", ConnectionResetError),
+        ("doorbelld.web.httpd:Server._serve", http.client.RemoteDisconnected),
+        ("doorbelld.web.httpd:Handler", None),
+        ("doorbelld.server.connection:Connection.write", http.client.RemoteDisconnected),
     ],
     ids=["reading the request", "handing it over", "making it", "sending it"],
 )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld import multipart
-from doorbelld.password import hashed
+from doorbelld.access.password import hashed
+from doorbelld.media import multipart
 from tests.support.coded import coded
 from tests.support.crowd import Crowd, Watcher
 from tests.support.daemon import GUARD, Daemon, eventually

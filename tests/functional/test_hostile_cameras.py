@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld.jpeg import MOST_PIXELS
+from doorbelld.media.jpeg import MOST_PIXELS
 from tests.support import processes
 from tests.support.cards import SIZE, see
 from tests.support.daemon import Daemon, eventually

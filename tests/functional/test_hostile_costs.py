@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld import password, tls
-from doorbelld.settings import AccessSection
+from doorbelld.access import password
+from doorbelld.config.schema import AccessSection
+from doorbelld.net import tls
 from doorbelld.wiring import tls_context
 from tests.support.cost import UNIT, assert_cheap_for
 from tests.support.daemon import GUARD, Daemon, eventually

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld import jpeg as product
+from doorbelld.media import jpeg as product
 from tests.support.condition import Condition
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.pictures import jpeg
@@ -188,7 +188,9 @@ def test_stop_leaves_nothing_behind(daemon: Daemon, tmp_path: Path) -> None:
     with Stream(daemon) as stream, daemon.connect():
         stream.part()
         assert daemon.stop() == 0
-    assert not re.search(r"(doorbelld/\w+\.py:\d+|sys:1): \w+Warning", daemon.log()), daemon.log()
+    assert not re.search(r"(doorbelld/[\w/]+\.py:\d+|sys:1): \w+Warning", daemon.log()), (
+        daemon.log()
+    )
     assert list(scratch.iterdir()) == []
     with pytest.raises(ProcessLookupError):  # of all that it might have started
         os.killpg(daemon.pid, 0)

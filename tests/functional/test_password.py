@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.budget import BURST
-from doorbelld.password import hashed
+from doorbelld.access.budget import BURST
+from doorbelld.access.password import hashed
 from tests.functional.test_paths import EVERY_PATH, STREAMS
 from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
@@ -90,7 +90,7 @@ def test_what_is_open_tells_nothing(locked: Daemon, path: str) -> None:
 
 
 def test_no_other_path_is_open(locked: Daemon) -> None:
-    web = Path(__file__).parents[2] / "doorbelld" / "web"
+    web = Path(__file__).parents[2] / "doorbelld" / "web" / "static"
     paths = {"/", *EVERY_PATH, *(f"/{each.name}" for each in web.iterdir())}
     found = {path for path in paths if locked.request(path)[0].status != 401}
     assert found == {"/login.css", "/login.js", "/healthz"}

@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from doorbelld.access import Access
+from doorbelld.access.policy import Access
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.proxy_servers import caddy, free_port, haproxy, nginx, wait_until_it_listens
 from tests.support.stream import Stream

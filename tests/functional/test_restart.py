@@ -16,9 +16,9 @@ from tests.support.systemd import socket_unit
 
 RESTARTS = 5
 PATIENT = """
-from doorbelld.accept import AcceptLoop
-import doorbelld.accept
-doorbelld.accept._FAREWELL = 3
+from doorbelld.server.accept import AcceptLoop
+import doorbelld.server.accept
+doorbelld.server.accept._FAREWELL = 3
 stop = AcceptLoop.stop
 AcceptLoop.stop = lambda self, timeout: stop(self, 30)
 """

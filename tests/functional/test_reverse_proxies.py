@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from doorbelld.password import hashed
+from doorbelld.access.password import hashed
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.reverse_proxies import caddy, haproxy, nginx
 

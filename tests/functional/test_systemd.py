@@ -35,8 +35,8 @@ def hang(*arguments):
 
 THREADS = [
     ("doorbelld.camera.pattern", "PatternCamera", "read"),
-    ("doorbelld.broadcast", "Broadcaster", "_send_newest"),
-    ("doorbelld.accept", "AcceptLoop", "_sweep"),
+    ("doorbelld.stream.broadcaster", "Broadcaster", "_send_newest"),
+    ("doorbelld.server.accept", "AcceptLoop", "_sweep"),
 ]
 
 
@@ -391,7 +391,7 @@ def test_journal_is_told_how_bad_each_line_is(daemon: Daemon, tmp_path: Path) ->
 
 FAILING = """
 import logging
-from doorbelld.broadcast import Broadcaster
+from doorbelld.stream.broadcaster import Broadcaster
 before = Broadcaster.start
 def start(self):
     logging.getLogger("test").error("one line\\nanother")

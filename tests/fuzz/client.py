@@ -13,9 +13,9 @@ from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from doorbelld.broadcast import Broadcaster
-from doorbelld.frame import Frame
-from doorbelld.tls import Session, server_context
+from doorbelld.media.frame import Frame
+from doorbelld.net.tls import Session, server_context
+from doorbelld.stream.broadcaster import Broadcaster
 from tests.support import secure
 from tests.support.ends import connection
 from tests.support.fuzzing import patience

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld import password
+from doorbelld.access import password
 from tests.fuzz.answers import ask
 from tests.support.condition import Condition
 from tests.support.daemon import Daemon, eventually

@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld import access, gate, names
-from doorbelld.access import Access
-from doorbelld.cookies import Cookies
+from doorbelld.access import policy as access
+from doorbelld.access.cookies import Cookies
+from doorbelld.access.policy import Access
+from doorbelld.net import names
+from doorbelld.web import gate
 from tests.support.cost import assert_cheap
 from tests.support.fuzzing import examples
 

@@ -10,9 +10,9 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from doorbelld import broadcast
-from doorbelld.broadcast import Broadcaster
-from doorbelld.frame import Frame
+from doorbelld.media.frame import Frame
+from doorbelld.stream import broadcaster as broadcast
+from doorbelld.stream.broadcaster import Broadcaster
 from tests.fuzz.client import Client, picture
 from tests.support import processes
 from tests.support.daemon import GUARD

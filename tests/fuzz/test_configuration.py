@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from doorbelld import config
-from doorbelld.config import ConfigError
-from doorbelld.settings import SECTIONS
+from doorbelld.config import load as config
+from doorbelld.config.load import ConfigError
+from doorbelld.config.schema import SECTIONS
 from tests.support.cost import assert_cheap
 from tests.support.fuzzing import examples
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld import jpeg
+from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples

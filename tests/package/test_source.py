@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import doorbelld
-from doorbelld.settings import Config
+from doorbelld.config.schema import Config
 from tests.support.daemon import ROOT
 
 DEBIAN = ROOT / "debian"

@@ -6,8 +6,8 @@ import socket
 import time
 from contextlib import closing
 
-from doorbelld import multipart
-from doorbelld.frame import Frame
+from doorbelld.media import multipart
+from doorbelld.media.frame import Frame
 from tests.support.daemon import GUARD
 
 

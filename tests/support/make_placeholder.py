@@ -1,4 +1,4 @@
-"""Draws doorbelld/placeholder.jpg, the card for a machine without OpenCV.
+"""Draws doorbelld/media/placeholder.jpg, the card for a machine without OpenCV.
 
 Run it from the top folder: ``python3 tests/support/make_placeholder.py``.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from doorbelld import jpeg
+from doorbelld.media import jpeg
 
 SHIPPED = Path(jpeg.__file__).with_name("placeholder.jpg")
 

@@ -16,10 +16,11 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from doorbelld.camera import CameraError, CameraSettings, open_camera
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
 
 if TYPE_CHECKING:
-    from doorbelld.camera import Camera
+    from doorbelld.camera.base import Camera
 
 
 def settings_of(pairs: list[str]) -> CameraSettings:

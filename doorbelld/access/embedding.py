@@ -1,0 +1,111 @@
+"""Embedding: signed URLs by which pages of other sites show the picture.
+
+A page with ``Referrer-Policy: no-referrer`` does not let the browser name it when it asks for an
+image, so no list of sites can open the picture to it. Instead the URL carries a token, and any page
+with that URL may show the picture.
+
+The token is an HMAC. Its key is in a file, and what it signs is the password's own key: a new
+password or a new file ends every earlier URL.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import os
+import re
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from doorbelld.system import secretfile
+
+_log = logging.getLogger(__name__)
+
+PARAMETER = "embed"
+"""The name of the token in a URL."""
+
+_KEY = re.compile(r"[0-9a-f]{64}\n?", re.ASCII)
+_NAME = "".join(f"(?:{letter}|(?i:%{ord(letter):02x}))" for letter in PARAMETER)
+_TOKEN = re.compile(rf"(?<=[?&;])({_NAME})=[^&;\s]+")
+"""The name may be percent-encoded. The pattern has a fixed length up to the token: a name of any
+length would be searched again from each of thousands of question marks, in quadratic time."""
+
+
+class Embedding:
+    """Knows the key that ``path`` keeps; without that file there are no embed URLs.
+
+    A file that holds no key opens nothing. Trouble with the file is logged once.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._stamp: tuple[int, ...] | None = None
+        self._complaint = ""
+        self._key = b""
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Look whether the file has changed; return whether the key has."""
+        stamp = secretfile.stamp(self.path)
+        if stamp == self._stamp:
+            return False
+        before = self._key
+        try:
+            self._key = read_key(self.path) if self.path else b""
+        except ValueError as error:
+            self._key = b""
+            self._complain(f"{error}; embed URLs do not work")
+        except OSError as error:  # It may be the system that fails, so look again.
+            self._complain(f"cannot be read: {error.strerror}; embed URLs stay as they were")
+            return False
+        else:
+            self._complaint = ""
+        self._stamp = stamp
+        return before != self._key
+
+    def _complain(self, why: str) -> None:
+        if self._complaint != why:
+            self._complaint = why
+            _log.error("%s: %s", self.path, why)
+
+    def ticket(self, token: str, seal: bytes) -> bytes:
+        """Return what stands for this token; b"" if it is not good.
+
+        ``seal`` stands for the password, b"" for none.
+        """
+        if not self._key or not hmac.compare_digest(token.encode(), make_token(self._key, seal)):
+            return b""
+        return self.current_ticket(seal)
+
+    def current_ticket(self, seal: bytes) -> bytes:
+        """Return what stands for every good token, b"" if there is none; it is no token itself."""
+        return hmac.digest(self._key, b"ticket" + seal, "sha256")[:8] if self._key else b""
+
+
+def make_token(key: bytes, seal: bytes) -> bytes:
+    """Return the token that this key signs for the password that ``seal`` stands for."""
+    digest = hmac.digest(key, b"embed" + seal, "sha256")
+    return urlsafe_b64encode(digest).rstrip(b"=")
+
+
+def new_key() -> str:
+    """Return the content of a new key file."""
+    return os.urandom(32).hex() + "\n"
+
+
+def read_key(path: Path) -> bytes:
+    """Return the key, b"" if there is no file.
+
+    Raises ValueError, which says why, where the file is of no use, and OSError.
+    """
+    text = secretfile.read(path)
+    if text is None:
+        return b""
+    if not _KEY.fullmatch(text):
+        raise ValueError("holds no key: make one with doorbelld embed-url --renew")
+    return bytes.fromhex(text)
+
+
+def without_token(request_line: str) -> str:
+    """Return a request line as it may be logged: whatever could be a token is left out."""
+    return _TOKEN.sub(r"\1=...", request_line)

@@ -1,0 +1,113 @@
+"""Factory: opens the camera that a source names."""
+
+# Each kind of camera is imported where it is opened and not before: the libraries behind
+# them are large, and most are missing on any one machine.
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from doorbelld.camera.base import Camera, CameraError, CameraSettings
+
+_WAKES_UP = 12.0
+"""Seconds. Door cameras that run on a battery were seen to take eight."""
+
+
+def time_to_start(source: str, stall_timeout: float) -> float:
+    """Return how many seconds the first picture may take, once the camera is opened.
+
+    A camera in the network may have to wake up first, or to connect by a slow Wi-Fi.
+    """
+    is_far = source.partition(":")[0] in ("http", "https", "rtsp")
+    return max(stall_timeout, _WAKES_UP if is_far else 0.0)
+
+
+def open_camera(source: str, settings: CameraSettings) -> Camera:
+    """Return the camera that ``source`` names, opened.
+
+    ``source`` is ``auto``, ``picamera2[:N]``, ``picamera[:N]``, ``v4l2:/dev/videoN``,
+    ``file:PATH``, an http, https or rtsp URL, or ``pattern``. Raises CameraError when it
+    cannot be opened, and ValueError when ``source`` is none of these.
+    """
+    camera = _make(source, settings)
+    camera.open()
+    return camera
+
+
+def _make(source: str, settings: CameraSettings) -> Camera:
+    kind, _, rest = source.partition(":")
+    if source == "auto":
+        return _find(settings)
+    if source == "pattern":
+        from doorbelld.camera.pattern import PatternCamera
+
+        return PatternCamera(settings)
+    if kind in ("picamera", "picamera2") and (not rest or rest.isdecimal()):
+        return _make_pi(kind, int(rest or 0), settings)
+    if kind == "v4l2" and rest:
+        from doorbelld.camera.opencv import V4l2Camera
+
+        return V4l2Camera(rest, settings)
+    if kind == "file" and rest:
+        return _make_file(Path(rest), settings)
+    if kind in ("http", "https", "rtsp") and rest:
+        return _make_network(source, settings)
+    raise ValueError(f"{source!r} is no camera source")
+
+
+def _find(settings: CameraSettings) -> Camera:
+    """Return the first camera that is there. To look costs little where there is none."""
+    from doorbelld.camera import devices, picamera, picamera2
+
+    for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
+        numbers = library.connected()
+        if numbers:
+            return _make_pi(kind, min(numbers), settings)
+    found = devices.find()
+    if not found:
+        raise CameraError("No camera found; check that one is plugged in")
+    return _make(f"v4l2:{found[0].path}", settings)
+
+
+def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
+    if kind == "picamera":
+        from doorbelld.camera.picamera import PicameraCamera
+
+        return PicameraCamera(number, settings)
+    from doorbelld.camera.picamera2 import Picamera2Camera
+
+    if settings.rotation in (0, 180):
+        return Picamera2Camera(number, settings)
+    upright = replace(settings, rotation=0, hflip=False, vflip=False)
+    return _turned(Picamera2Camera(number, upright), settings)
+
+
+def _make_network(url: str, settings: CameraSettings) -> Camera:
+    if url.startswith("rtsp:"):
+        from doorbelld.camera.opencv import NetworkCamera
+
+        return NetworkCamera(url, settings)
+    from doorbelld.camera.http import HttpCamera
+
+    return _turned(HttpCamera(url, settings), settings)
+
+
+def _make_file(path: Path, settings: CameraSettings) -> Camera:
+    from doorbelld.camera.mjpeg import mjpeg_camera
+
+    camera = mjpeg_camera(path, settings)
+    if camera is not None:
+        return _turned(camera, settings)
+    from doorbelld.camera.opencv import VideoCamera
+
+    return VideoCamera(path, settings)
+
+
+def _turned(camera: Camera, settings: CameraSettings) -> Camera:
+    """Return a camera that cannot turn its pictures with what turns them, if asked for."""
+    if not (settings.rotation or settings.hflip or settings.vflip):
+        return camera
+    from doorbelld.camera.orientation import ReorientedCamera
+
+    return ReorientedCamera(camera, settings)

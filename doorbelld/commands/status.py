@@ -1,0 +1,177 @@
+"""``doorbelld status``: what the running daemon is doing, and where a phone finds it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from doorbelld.access import reach
+from doorbelld.access.policy import Access
+from doorbelld.commands import qr
+from doorbelld.net import holder, mdns
+
+_PATIENCE = 5.0
+_HTTP = 80
+"""Where doorbelld.socket listens, whatever the configuration says."""
+
+_REFUSED = "doorbelld is running, but does not answer this machine:"
+_CLOSED = "It asks for a password, whose file only root may read: sudo doorbelld status"
+_AVAHI = Path("/run/avahi-daemon/pid")
+"""Is there while avahi answers to this machine's .local name."""
+
+
+def status(
+    listen: Sequence[tuple[str, int]],
+    access: Access,
+    *,
+    secure: bool,
+    cookie: str | None,
+    as_json: bool,
+) -> int:
+    """Ask the daemon on this machine, and print what it says and its URLs.
+
+    ``listen`` is where it is configured to listen, ``access`` the rules for clients, ``secure``
+    whether over TLS; ``cookie`` stands for the password, if there is one.
+    Returns 0 while there is a live picture, 1 while there is none, 3 when no daemon answers,
+    and 4 when it wants the password or refuses this machine.
+    """
+    connect = _connect_securely if secure else HTTPConnection
+    headers = {"Host": "localhost", **({"Cookie": cookie} if cookie else {})}
+    place, answer = _ask(listen, connect, headers)
+    if answer is None:
+        sys.stdout.write("null\n" if as_json else f"doorbelld is not running: {place}\n")
+        return 3
+    if "camera" not in answer:
+        said = f"{_REFUSED} {answer['refused']}" if answer else _CLOSED
+        sys.stdout.write("null\n" if as_json else f"{said}\n")
+        return 4
+    host, port = place
+    links = list(urls(host, "https" if secure else "http", port, access))
+    if as_json:
+        sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_report(answer, links)) + "\n")
+    return 0 if answer["camera"]["state"] == "streaming" else 1
+
+
+def _connect_securely(host: str, port: int, timeout: float) -> HTTPConnection:
+    """Return a connection over TLS that asks for no proof: it ends on this very machine."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return HTTPSConnection(host, port, timeout=timeout, context=context)
+
+
+def _ask(
+    listen: Sequence[tuple[str, int]],
+    connect: Callable[..., HTTPConnection],
+    headers: Mapping[str, str],
+) -> tuple[Any, dict[str, Any] | None]:
+    """Return (host, port) and the answer of the first that answers, or why and None.
+
+    The answer is empty where it wants a password, and has only ``refused``, which says why,
+    where it refuses this machine.
+    """
+    why = ""
+    for host, port in [*listen, ("", _HTTP)]:
+        # By its number: the name localhost is not known on every small system.
+        here = "::1" if host == "::" else "127.0.0.1"
+        own = here if host in ("", "::", "0.0.0.0") else host  # compared, not bound
+        connection = connect(own, port, timeout=_PATIENCE)
+        try:
+            status, is_ours, body = _get(connection, headers)
+            if status == HTTPStatus.FORBIDDEN:  # trusted_proxies may name this machine itself.
+                connection.close()
+                status, is_ours, body = _get(connection, {**headers, "X-Forwarded-For": here})
+            if status == HTTPStatus.UNAUTHORIZED and is_ours:
+                return (host, port), {}
+            if status == HTTPStatus.FORBIDDEN and is_ours:
+                return (host, port), {"refused": body.decode(errors="replace").strip()}
+            found = json.loads(body)
+            if "camera" in found:
+                return (host, port), found
+            why = why or _holder(host, port) or f"something else answers at port {port}"
+        except (OSError, HTTPException, ValueError, TypeError) as error:
+            why = why or _holder(host, port) or f"nothing answers at port {port} ({error})"
+        finally:
+            connection.close()
+    return why, None
+
+
+def _get(connection: HTTPConnection, headers: Mapping[str, str]) -> tuple[int, bool, bytes]:
+    """Return what /status answers: the status, whether it comes from a doorbelld, the body."""
+    connection.request("GET", "/status", headers=headers)
+    answer = connection.getresponse()
+    return answer.status, "doorbelld" in answer.headers.get("Server", ""), answer.read()
+
+
+def _holder(host: str, port: int) -> str:
+    """Return a sentence if another program has the port, and "" if not."""
+    found = holder.find(host, port)
+    if found is None or found.is_ours:
+        return ""
+    other = 8080 if port != 8080 else 8081
+    return (
+        f"port {port} is in use by {found};"
+        f" stop that program, or choose another port, such as listen = :{other}"
+    )
+
+
+def urls(host: str, scheme: str, port: int, access: Access) -> Iterator[str]:
+    """Yield the addresses of the page at which a phone would be answered, the best first."""
+    if host not in ("", "::", "0.0.0.0"):  # compared, not bound
+        if reach.is_answered(host, access):
+            yield _url(host, scheme, port)
+        return
+    found = reach.addresses(access)
+    if found and _AVAHI.exists():
+        yield _url(mdns.local_name(), scheme, port)
+    for address in found:
+        yield _url(address, scheme, port)
+
+
+def _url(host: str, scheme: str, port: int) -> str:
+    place = f"[{host}]" if ":" in host else host
+    is_usual = (scheme, port) in (("http", 80), ("https", 443))
+    return f"{scheme}://{place}/" if is_usual else f"{scheme}://{place}:{port}/"
+
+
+def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:
+    camera = answer["camera"]
+    yield _picture(camera)
+    yield from _watchers(answer)
+    if not links:
+        yield "There is no network that a phone could use; doorbelld --check may say why."
+        return
+    yield "Open on a phone in the same network:"
+    yield from (f"    {link}" for link in links)
+    if sys.stdout.isatty():
+        with suppress(ImportError):
+            yield f"\n{qr.draw(links[0])}"
+
+
+def _picture(camera: dict[str, Any]) -> str:
+    name, detail = camera["name"], camera["detail"]
+    if camera["state"] == "streaming":
+        return f"{name}: live, {camera['fps']:g} frames a second ({detail})"
+    since = time.strftime("%H:%M", time.localtime(camera["since"]))
+    return f"{name}: {camera['state']} since {since}: {detail}"
+
+
+def _watchers(answer: dict[str, Any]) -> Iterator[str]:
+    viewers = answer["viewers"]
+    if not viewers:
+        yield "Nobody is watching."
+        return
+    yield f"{len(viewers)} watching:"
+    for viewer in viewers:
+        since = time.strftime("%H:%M", time.localtime(viewer["since"]))
+        yield f"    {viewer['address']} since {since}, {viewer['fps']:g} frames a second"

@@ -1,0 +1,1 @@
+"""Configuration: its keys, and how they are read."""

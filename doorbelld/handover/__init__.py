@@ -1,0 +1,1 @@
+"""Handover: what outlives the process, so that a restart goes unnoticed."""

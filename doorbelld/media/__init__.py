@@ -1,0 +1,1 @@
+"""Media: the bytes of pictures and of the stream, without I/O."""

@@ -1,0 +1,1 @@
+"""Net: addresses, listening sockets, names and TLS."""

@@ -1,0 +1,189 @@
+"""Listening sockets: every address asked for, IPv6 and IPv4 alike where both exist."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from doorbelld.net import holder
+from doorbelld.net.holder import Holder
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_FIRST_UNPRIVILEGED = 1024
+_ANY = ("", "::", "0.0.0.0")  # compared, not bound
+_Choice = Sequence[tuple[int, Any]]
+_Kept = dict[Any, socket.socket]
+_FREEBIND = (socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND in ip(7), which Python does not name
+_NO_IPV6 = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
+
+
+class ListenError(OSError):
+    """It is not possible to listen at ``place``, a (host, port).
+
+    ``strerror`` is the whole sentence with the remedy, the text a short form of it, and ``kind``
+    stays the same as long as the same obstacle is there.
+    """
+
+    def __init__(self, place: tuple[str, int], why: str, number: int = 0) -> None:
+        host, port = self.place = place
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._short = f"{where}: {why}"
+        self.kind = why
+        helps = ""
+        if number in (errno.EADDRINUSE, errno.EACCES):
+            self._short = f"port {port}: {why}"
+        if number == errno.EADDRINUSE:
+            # It may have gone since, or may not be known: the kind stays the same.
+            found = holder.find(host, port) or Holder()
+            self._short = f"port {port}: in use by {found}"
+            why += f" by {found}"
+            other = 8080 if port != 8080 else 8081
+            helps = f"; stop that program, or choose another port, such as listen = :{other}"
+        elif number == errno.EACCES and port < _FIRST_UNPRIVILEGED:
+            helps = "; for a port below 1024 enable doorbelld.socket, see man doorbelld"
+        super().__init__(number, f"cannot listen on {where}: {why}{helps}")
+
+    def __str__(self) -> str:
+        """Return the short form."""
+        return self._short
+
+
+def open_listeners(
+    addresses: Sequence[tuple[str, int]], before: Sequence[socket.socket] = ()
+) -> tuple[list[socket.socket], list[ListenError]]:
+    """Listen on every (host, port); an empty host means all addresses of the machine.
+
+    Those of ``before`` that are at one of the addresses serve on; the others are ended. Returns
+    the listeners, and for each address that cannot be had the reason.
+    """
+    found: list[socket.socket] = []
+    failed: list[ListenError] = []
+    kept: _Kept = {each.getsockname()[:2]: each for each in before}
+    choices: list[tuple[tuple[str, int], _Choice]] = []
+    # What stands for all addresses first: it may stand for others of the list as well.
+    for place in sorted(dict.fromkeys(addresses), key=_narrowness):
+        try:
+            choices.append((place, _resolve(*place)))
+        except OSError as error:
+            failed.append(_failure(place, error))
+    # Before anything new is opened, which may be at the same port.
+    _end_all_but(kept, [address[:2] for _, choice in choices for _, address in choice])
+    for place, choice in choices:
+        try:
+            found += _listen(choice, kept) if place[0] else [_listen_anywhere(choice, kept)]
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not _is_covered(place):
+                failed.append(_failure(place, error))
+    _end_all_but(kept, [])
+    return found, failed
+
+
+def _narrowness(place: tuple[str, int]) -> int:
+    return _ANY.index(place[0]) if place[0] in _ANY else len(_ANY)
+
+
+def _is_covered(place: tuple[str, int]) -> bool:
+    """Return whether we listen there ourselves, at all addresses or by another name of it."""
+    found = holder.find(*place) if place[0] not in ("", "::") else None
+    return found is not None and found.pid == os.getpid()
+
+
+def _failure(place: tuple[str, int], error: OSError) -> ListenError:
+    number = 0 if isinstance(error, socket.gaierror) else error.errno or 0
+    return ListenError(place, error.strerror or str(error), number)
+
+
+def end(listeners: Iterable[socket.socket]) -> None:
+    """Listen no more, though others may have copies of the sockets."""
+    for listener in listeners:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def url(listener: socket.socket, host: str, *, secure: bool) -> str:
+    """Return the address of the page as served by a listener of every address, or its own."""
+    own, port = listener.getsockname()[:2]
+    if own not in ("::", "0.0.0.0"):  # compared, not bound
+        host = f"[{own}]" if ":" in own else own
+    scheme = "https" if secure else "http"
+    return f"{scheme}://{host}:{port}/"
+
+
+def _resolve(host: str, port: int) -> _Choice:
+    """Return family and address of all that a name stands for, each only once."""
+    if not host:
+        return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
+
+
+def _end_all_but(kept: _Kept, wanted: Sequence[tuple[Any, ...]]) -> None:
+    end([kept.pop(place) for place in list(kept) if place not in wanted])
+
+
+def _listen_anywhere(choice: _Choice, kept: _Kept) -> socket.socket:
+    """Listen on all addresses of the machine: by one socket for IPv6 and IPv4, if it has both."""
+    (family, address), without_ipv6 = sorted(choice, key=lambda each: each[1] not in kept)
+    try:
+        return _bind(family, address, kept)
+    except OSError as error:
+        if error.errno not in _NO_IPV6:
+            raise
+        return _bind(*without_ipv6, kept)
+
+
+def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
+    """Listen on all addresses of a name that this machine has: localhost often names ::1 too."""
+    found: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, address in choice:
+        try:
+            found.append(_bind(family, address, kept))
+        except OSError as error:
+            if error.errno not in _NO_IPV6:
+                end(found)  # also copies that the service manager has
+                raise
+            missing = error
+    if missing and not found:
+        return [_bind_before(missing, family, address) for family, address in choice]
+    return found
+
+
+def _bind_before(missing: OSError, family: int, address: Any) -> socket.socket:
+    """Listen on an address that this machine does not have, for when DHCP or a cable brings it.
+
+    Raises ``missing`` if that is not what is wrong with it.
+    """
+    if missing.errno != errno.EADDRNOTAVAIL:
+        raise missing
+    listener = _bind(family, address, {}, _FREEBIND)
+    _log.warning("this machine does not have the address %s yet: waiting for it", address[0])
+    return listener
+
+
+def _bind(family: int, address: Any, kept: _Kept, *options: tuple[int, int, int]) -> socket.socket:
+    known = kept.pop(address[:2], None)
+    if known:
+        return known
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Only the address of all addresses stands for IPv4 too.
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
+        for option in options:
+            listener.setsockopt(*option)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,122 @@
+"""Ports: listens where the configuration says, and waits for an address that cannot be had yet.
+
+Another program may have the port, or a name may not be known before the network is there. Each
+address that is waited for is logged once, and tried again after one second, two, four, ... sixty.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from socket import socket
+
+from doorbelld.net import listeners
+from doorbelld.net.listeners import ListenError
+
+_log = logging.getLogger(__name__)
+
+_SHORTEST, _LONGEST = 1.0, 60.0
+"""Seconds between two attempts: they double."""
+
+_UNTRIED = "not tried yet"
+
+Place = tuple[str, int]
+Listen = Callable[[Sequence[Place]], tuple[list[socket], list[ListenError]]]
+
+
+class Ports:
+    """Keeps trying the addresses that failed. To be used by the main thread alone.
+
+    ``listen`` opens listeners for some (host, port) at once, and returns what failed as well.
+    Nothing here waits: later attempts are made in a thread, for a name server may take its time.
+    """
+
+    def __init__(self, listen: Listen, places: Sequence[Place]) -> None:
+        self._listen = listen
+        found, failed = listen(places)
+        self._failed = {error.place: error for error in failed}
+        self._served = {place for place in places if place not in self._failed}
+        self._fresh = found
+        self._told: dict[Place, str] = {}
+        self._next_at = time.monotonic() + _SHORTEST
+        self._delay = 2 * _SHORTEST  # after the next attempt
+        self._attempt: threading.Thread | None = None
+        self._results: list[tuple[Place, list[socket], list[ListenError]]] = []
+
+    @property
+    def failed(self) -> list[ListenError]:
+        """Why there is nothing to listen on at some addresses."""
+        return list(self._failed.values())
+
+    @property
+    def waiting(self) -> str:
+        """What is waited for and why, in one line; "" for nothing."""
+        return "Waiting for " + ", ".join(map(str, self.failed)) if self._failed else ""
+
+    def take(self) -> list[socket]:
+        """Return the listeners that have been opened since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
+
+    def change(self, places: Sequence[Place]) -> bool:
+        """Wait for other addresses, and try them at once, if any is waited for.
+
+        Returns whether what is listened on already is another than what is wanted.
+        """
+        if self._failed:
+            wanted = [place for place in places if place not in self._served]
+            untried = {place: ListenError(place, _UNTRIED) for place in wanted}
+            self._failed = {place: self._failed.get(place, untried[place]) for place in wanted}
+            self._delay, self._next_at = _SHORTEST, 0.0
+            return not self._served.issubset(places)
+        return self._served != set(places)
+
+    def look(self) -> None:
+        """Once a turn: say what is waited for, and try again when it is time."""
+        if self._attempt is None:
+            self._tell()
+            if self._failed and time.monotonic() >= self._next_at:
+                self._try()
+        elif not self._attempt.is_alive():
+            self._attempt = None
+            self._collect()
+
+    def _tell(self) -> None:
+        """Log each address once when the wait begins, and again if another is in the way."""
+        for place, error in self._failed.items():
+            if error.kind not in (_UNTRIED, self._told.get(place)):
+                self._told[place] = error.kind
+                _log.warning("%s; waiting for it", error.strerror)
+
+    def _try(self) -> None:
+        self._next_at = time.monotonic() + self._delay
+        self._delay = min(2 * self._delay, _LONGEST)
+        attempt = threading.Thread(
+            target=self._open, args=(list(self._failed),), name="ports", daemon=True
+        )
+        try:
+            attempt.start()
+        except RuntimeError as error:  # out of threads
+            _log.debug("cannot listen: %s", error)
+            return
+        self._attempt = attempt
+
+    def _open(self, places: Sequence[Place]) -> None:
+        """Try each address; in a thread of its own."""
+        for place in places:
+            self._results.append((place, *self._listen([place])))
+
+    def _collect(self) -> None:
+        results, self._results = self._results, []
+        for place, found, failed in results:
+            if place not in self._failed:  # The configuration is another by now.
+                listeners.end(found)
+            elif failed:
+                self._failed[place] = failed[0]
+            else:
+                del self._failed[place]
+                self._told.pop(place, None)
+                self._served.add(place)
+                self._fresh += found

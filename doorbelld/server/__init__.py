@@ -1,0 +1,1 @@
+"""Server: HTTP connections; it knows nothing of cameras or doorbells."""

@@ -1,0 +1,62 @@
+"""Handshakes: the connections whose TLS handshake can go on, and whose turn it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from doorbelld.server.connection import Connection
+
+_SLICE = 0.01
+"""Seconds of handshakes in one turn. A single one may take longer."""
+
+
+class Handshakes:
+    """A queue that is fair to addresses, and that takes half of a thread's time at most.
+
+    A handshake costs us more than the client that asks for it. So one address that asks for
+    thousands waits for itself, and a browser at another address is next.
+    """
+
+    def __init__(self) -> None:
+        self._by_address: dict[str, dict[Connection, None]] = {}  # both keep their order
+        self._pause_ends = 0.0
+
+    def add(self, connection: Connection) -> None:
+        """Let a connection wait for its turn. It may wait already."""
+        self._by_address.setdefault(connection.address, {})[connection] = None
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection, if it waits."""
+        same = self._by_address.get(connection.address, {})
+        same.pop(connection, None)
+        if not same:
+            self._by_address.pop(connection.address, None)
+
+    def timeout(self, most: float) -> float:
+        """Return the seconds to the next turn, ``most`` if nothing waits for one."""
+        if not self._by_address:
+            return most
+        return min(most, max(0.0, self._pause_ends - time.monotonic()))
+
+    def turn(self) -> Iterator[Connection]:
+        """Give the next ones, one address after the other, for a short while.
+
+        After that there is none for as long as these took: that time belongs to all other work.
+        """
+        begin = now = time.monotonic()
+        if begin < self._pause_ends:
+            return
+        while self._by_address and now < begin + _SLICE:
+            yield self._next()
+            now = time.monotonic()
+        self._pause_ends = now + (now - begin)
+
+    def _next(self) -> Connection:
+        address, same = next(iter(self._by_address.items()))
+        connection = next(iter(same))
+        del self._by_address[address]
+        del same[connection]
+        if same:
+            self._by_address[address] = same  # behind all other addresses
+        return connection

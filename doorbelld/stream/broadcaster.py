@@ -1,0 +1,349 @@
+"""Broadcaster: one thread that sends every frame to every viewer.
+
+Handler threads answer ``GET /video_feed`` by handing the socket over (:meth:`join`); from
+then on it belongs to the broadcaster's thread. A new frame becomes a multipart part once,
+and the same bytes go to every viewer that is ready, with one ``send`` each. A viewer that
+is not ready loses the frame and never delays anyone: newest frame wins.
+
+A viewer is ready when nothing of an earlier part is left to write *and* the kernel holds
+next to nothing for it that is still unacknowledged (see :meth:`Viewer.has_room`), which keeps
+pictures fresh on a weak link: the socket's buffer would swallow seconds of video.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from doorbelld.handover.handover import Handover
+from doorbelld.handover.ledger import TORN, WHOLE
+from doorbelld.media import multipart
+from doorbelld.media.frame import Frame
+from doorbelld.media.multipart import Parts
+from doorbelld.net.tls import Session
+from doorbelld.stream.viewer import Viewer
+from doorbelld.system.limited_log import StateLog
+from doorbelld.system.loop import Loop
+
+_log = logging.getLogger(__name__)
+
+_TICK = 1.0
+"""Seconds between looks at frame rates and stalls; the longest the thread sleeps."""
+
+_RETRY = 0.004
+"""Seconds between looks at viewers that missed a frame: there is no event for «the other
+side has acknowledged», and waiting for the next frame would waste a slow link's time."""
+
+_NO_MEMORY = "there was too little memory to send a picture, and it was left out"
+_GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
+
+
+class Broadcaster(Loop):
+    """Sends what is published to all who joined."""
+
+    def __init__(
+        self, *, max_viewers: int, stall_timeout: float, handover: Handover | None = None
+    ) -> None:
+        super().__init__("broadcast")
+        self.max_viewers = max_viewers
+        self.stall_timeout = stall_timeout
+        self._latest: Frame | None = None
+        # What the viewers have been sent; it lags behind the latest for a moment.
+        self._shown: Frame | None = None
+        self._viewers: dict[int, Viewer] = {}
+        self._late: list[Viewer] = []
+        self._joining: deque[tuple[Viewer, bytes]] = deque()
+        self._watching = 0
+        self._state_log = StateLog(_log)
+        self._handover = handover or Handover()
+        self._ledger = self._handover.ledger
+        self._lock = threading.Lock()
+        self._dismissals: deque[tuple[Callable[[Viewer], bool], bytes | None]] = deque()
+
+    # Called from any thread.
+
+    @property
+    def latest(self) -> Frame | None:
+        """The newest frame published, live or placeholder; None before the first."""
+        return self._latest
+
+    @property
+    def watching(self) -> int:
+        """How many viewers there are now, those just joining included."""
+        return self._watching
+
+    def start(self) -> None:
+        """Start the thread. It goes on with the viewers of the process before."""
+        self._joining.extend(self._handover.heirs(self.max_viewers))
+        self._watching = len(self._joining)
+        self._wakeup.set()
+        super().start()
+
+    def publish(self, frame: Frame) -> None:
+        """Make this the newest frame. Costs the caller no more than a wake-up."""
+        self._latest = frame
+        self._wakeup.set()
+
+    def join(
+        self,
+        sock: socket.socket,
+        head: bytes,
+        *,
+        address: str,
+        key: str = "",
+        fps: float | None = None,
+        advance: bool = False,
+        session: Session | None = None,
+        ticket: bytes = b"",
+    ) -> bool:
+        """Take over a socket: send it ``head``, the newest frame at once, then every frame.
+
+        ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
+        ``session`` is the TLS that the connection has begun, None for plain text; ``ticket`` see
+        :class:`Viewer`. Returns False, and leaves the socket alone, when ``max_viewers`` watch.
+        """
+        if advance:
+            head += multipart.ADVANCE_HEAD
+        with self._lock:
+            if self._watching >= self.max_viewers or self._stopping:
+                return False
+            try:
+                viewer = Viewer(sock, address, key=key, fps=fps, advance=advance, session=session)
+                viewer.ticket = ticket
+            except OSError as error:
+                _log.info("%s: gone before watching: %s", address, error.strerror)
+                sock.close()
+                return True
+            self._watching += 1
+            self._joining.append((viewer, head))
+        self._wakeup.set()
+        return True
+
+    def dismiss(self, seal: bytes) -> None:
+        """End every stream there is; who may watch can ask again.
+
+        ``seal`` stands for the password from then on, see :meth:`Handover.seal`.
+        """
+        self._dismissals.append((lambda _viewer: False, seal))
+        self._wakeup.set()
+
+    def keep_only(self, may_stay: Callable[[Viewer], bool]) -> None:
+        """End the streams of all others."""
+        self._dismissals.append((may_stay, None))
+        self._wakeup.set()
+
+    def viewers(self, key: str | None = None) -> list[dict[str, Any]]:
+        """Return a row for every viewer, or for those that named themselves ``key``."""
+        now = time.monotonic()
+        found = list(self._viewers.values())
+        return [viewer.status(now) for viewer in found if key is None or viewer.key == key]
+
+    # The broadcaster's own thread.
+
+    def _loop(self) -> None:
+        ticked = time.monotonic()
+        while not self._stopping:
+            self._wait(_RETRY if self._late else _TICK)
+            self.beat = now = time.monotonic()
+            try:
+                self._send_newest()
+            except MemoryError:  # for the part itself: who has not got it gets the next
+                self._state_log.log(logging.WARNING, _NO_MEMORY)
+            self._let_in_and_out()
+            if now - ticked >= _TICK:
+                self._inspect(now, now - ticked)
+                ticked = now
+        if self._handover.active:  # The next process goes on, with those joining now too.
+            self._let_in_and_out()
+            self._handover.bequeath(list(self._viewers.values()))
+
+    def _let_in_and_out(self) -> None:
+        """Admit those who join, and dismiss whom we are asked to, who join just now too."""
+        while self._joining:
+            self._admit(*self._joining.popleft())
+        while self._dismissals:
+            may_stay, seal = self._dismissals.popleft()
+            why = "is not let in any more" if seal is None else "was let in by another password"
+            for viewer in [each for each in self._viewers.values() if not may_stay(each)]:
+                self._leave(viewer, why)
+            # Not before: were the process killed meanwhile, the next one would go on with them.
+            if seal is not None:
+                self._handover.seal(seal)
+
+    def _send_newest(self) -> None:
+        """Send what was published since the last turn, or give those a chance who missed it."""
+        frame = self._latest
+        if frame is None:
+            return
+        late, self._late = self._late, []
+        if frame is not self._shown:
+            self._shown = frame
+            self._send_to(list(self._viewers.values()), frame)
+        elif late:
+            self._send_to(list(self._second_chance(late, frame)), frame)
+
+    def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
+        """Take back the miss of those who want the frame still; a new one counts again."""
+        for viewer in late:
+            if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
+                viewer.dropped -= 1
+                yield viewer
+
+    def _wait(self, timeout: float) -> None:
+        for fd, events in self._epoll.poll(timeout):
+            viewer = self._viewers.get(fd)
+            if viewer is None:
+                self._wakeup.clear()
+            elif events & _GONE:
+                self._leave(viewer, "left")
+            elif viewer.pending is not None:
+                self._flush(viewer)
+
+    def _admit(self, viewer: Viewer, head: bytes) -> None:
+        """Start a viewer: response head, then the newest frame without waiting for the next."""
+        self._viewers[viewer.fd] = viewer
+        try:
+            # Edge-triggered, so one registration serves for good: the kernel tells of room in
+            # the buffer only after a partial write, and then once.
+            self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
+        except OSError as error:
+            self._leave(viewer, f"cannot be served: {error.strerror}")
+            return
+        _log.info("%s: watching (%d watching)", viewer.address, self._watching)
+        try:
+            viewer.pending = memoryview(self._opening(viewer, head))
+        except (OSError, MemoryError) as error:  # Its TLS may have failed by now.
+            why = getattr(error, "strerror", "too little memory")
+            self._leave(viewer, f"cannot be served: {why}")
+            return
+        self._ledger.torn[viewer.slot] = TORN
+        self._flush(viewer)
+
+    def _opening(self, viewer: Viewer, head: bytes) -> bytes:
+        if self._shown is not None and viewer.is_due(self._shown.captured_at):
+            head += Parts(self._shown)[viewer.advance]
+            viewer.partial = self._shown
+            viewer.advance_due(self._shown.captured_at)
+        return head if viewer.session is None else viewer.session.seal(head)
+
+    def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
+        """Send a frame to all who are ready; the others are late. The hot path."""
+        parts = Parts(frame)
+        captured_at, write, writing = frame.captured_at, os.write, self._ledger.writing
+        for viewer in viewers:
+            if viewer.period and not viewer.is_due(captured_at):
+                continue
+            if viewer.pending is not None:
+                viewer.dropped += 1
+                continue
+            part = parts[viewer.advance]
+            if viewer.session is not None:
+                self._send_sealed(viewer, viewer.session, part, frame)
+                continue
+            writing[0] = viewer.slot
+            try:
+                count = write(viewer.fd, part) if viewer.credit or viewer.has_room() else 0
+            except BlockingIOError:
+                count = 0
+            except OSError as error:
+                self._leave(viewer, f"lost: {error.strerror}")
+                continue
+            if not count:
+                viewer.dropped += 1
+                viewer.credit = 0
+                self._late.append(viewer)
+                continue
+            if viewer.period:
+                viewer.advance_due(captured_at)
+            viewer.credit -= 1
+            if count == len(part):
+                viewer.sent += 1
+                viewer.sequence = frame.sequence
+                viewer.captured_at = captured_at
+            else:
+                self._ledger.torn[viewer.slot] = TORN
+                viewer.credit = 0
+                viewer.pending = memoryview(part)[count:]
+                viewer.partial = frame
+        writing[0] = 0
+
+    def _send_sealed(self, viewer: Viewer, session: Session, part: bytes, frame: Frame) -> None:
+        """Send a frame to a viewer over TLS, if it is ready."""
+        try:
+            if not (viewer.credit or viewer.has_room()):
+                viewer.dropped += 1
+                self._late.append(viewer)
+                return
+            viewer.begin_sealed(session.seal(part), frame)
+        except (OSError, MemoryError) as error:
+            self._leave(viewer, f"lost: {getattr(error, 'strerror', 'too little memory')}")
+            return
+        self._flush(viewer)
+        if viewer.pending is not None:
+            viewer.credit = 0
+
+    def _flush(self, viewer: Viewer) -> None:
+        """Write more of what is pending; once it is through, newer frames may follow."""
+        assert viewer.pending is not None
+        try:
+            count = os.write(viewer.fd, viewer.pending)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._leave(viewer, f"lost: {error.strerror}")
+            return
+        if count < len(viewer.pending):
+            viewer.pending = viewer.pending[count:]
+            return
+        self._ledger.torn[viewer.slot] = WHOLE
+        viewer.finish()
+        if self._shown is not None and self._shown.sequence > viewer.sequence:
+            self._late.append(viewer)
+
+    def _inspect(self, now: float, seconds: float) -> None:
+        """Once a tick: sample every viewer's frame rate, drop those that have stalled."""
+        self._state_log.flush()
+        viewers = list(self._viewers.values())
+        self._handover.look_after(viewers)
+        for viewer in viewers:
+            viewer.sample_rate(seconds)
+            if viewer.seconds_stalled(now) > self.stall_timeout:
+                self._leave(viewer, f"took nothing for {self.stall_timeout:g} s", reset=True)
+
+    def _leave(self, viewer: Viewer, why: str, *, reset: bool = False) -> None:
+        del self._viewers[viewer.fd]
+        viewer.pending = viewer.partial = None
+        if reset:
+            viewer.reset_on_close()
+        with suppress(OSError):  # It could not be registered.
+            # Closing is not enough: while the manager holds the socket, its events would go on
+            # to come, and be taken for those of the next viewer with that number.
+            self._epoll.unregister(viewer.fd)
+        self._handover.release(viewer)
+        viewer.sock.close()
+        with self._lock:
+            self._watching -= 1
+        told = (viewer.address, why, viewer.sent, self._watching)
+        _log.info("%s: %s after %d frames (%d watching)", *told)
+
+    def _close(self) -> None:
+        """End every stream that nobody goes on with, as far as the kernel takes it at once."""
+        with self._lock:
+            for viewer, _ in self._joining:
+                viewer.sock.close()
+            self._joining.clear()
+        for viewer in self._viewers.values():
+            viewer.end()
+        self._viewers.clear()
+        self._late.clear()
+        self._watching = 0
+        self._ledger.close()
+        super()._close()

@@ -1,0 +1,1 @@
+"""System: threads, signals, time, files, the log and systemd."""

@@ -1,0 +1,54 @@
+"""Process: what the whole process asks of the system: signals as bytes, and many open files."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import signal
+
+from doorbelld.system.wakeup import Wakeup
+
+_log = logging.getLogger(__name__)
+
+_LEAST_FILES = 32
+"""Open files that a daemon takes with a camera and a few viewers."""
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def catch_signals() -> Wakeup:
+    """Return a wakeup that is set when a signal arrives; its bytes are the signals' numbers."""
+    wakeup = Wakeup()
+    signal.set_wakeup_fd(wakeup.writer.fileno(), warn_on_full_buffer=False)
+    for number in _SIGNALS:
+        signal.signal(number, lambda _number, _frame: None)
+    return wakeup
+
+
+def ignore_signals() -> None:
+    """Drop every further signal in the kernel, so that none interrupts the shutdown.
+
+    A handler in Python, even an empty one, runs between any two lines, and may wait for a lock
+    that the interrupted line holds.
+    """
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.set_wakeup_fd(-1)
+
+
+def raise_descriptor_limit(max_viewers: int) -> None:
+    """Allow as many open sockets as the system lets us have: every viewer is one.
+
+    Raises OSError if they are too few to start.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if most == resource.RLIM_INFINITY:
+        return
+    if most < _LEAST_FILES:
+        text = f"only {most} files may be open (ulimit -n), and at least {_LEAST_FILES} are needed"
+        raise OSError(errno.EMFILE, text)
+    if most < max_viewers + 2000:
+        _log.warning("only %d files may be open: too few for %d viewers", most, max_viewers)

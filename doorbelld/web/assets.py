@@ -1,0 +1,51 @@
+"""The page's files: read once at the start, served from memory."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+
+
+class Asset(NamedTuple):
+    """A static file: its bytes, its Content-Type and its ETag."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+
+def load(name: str) -> Mapping[str, Asset]:
+    """Read every file of the page, keyed by its path in URLs; the page itself is "/".
+
+    The login form is "/login", and has ``{{message}}`` still to be written.
+
+    ``name`` is what the camera is called; it is written into the page and the manifest.
+    """
+    found = {f"/{path.name}": _asset(path, name) for path in _STATIC.iterdir()}
+    found["/"] = found["/index.html"]
+    found["/login"] = found.pop("/login.html")
+    return found
+
+
+def _asset(path: Path, name: str) -> Asset:
+    body = path.read_bytes()
+    if path.suffix == ".html":
+        body = body.replace(b"{{name}}", html.escape(name).encode())
+    elif path.suffix == ".webmanifest":
+        body = body.replace(b"{{name}}", json.dumps(name)[1:-1].encode())
+    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return Asset(body, _TYPES[path.suffix], etag)

@@ -1,0 +1,90 @@
+"""Opening a camera by its source."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from doorbelld.camera import devices
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.devices import Device
+from doorbelld.camera.factory import open_camera
+from tests.support import picamera2_library, picamera_library
+from tests.support.daemon import ROOT
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "webcam", "v4l2", "v4l2:", "file:", "http:", "picamera:x", "picamera2:-1", "ftp://a/b"],
+)
+def test_what_is_no_source_is_a_value_error(source: str) -> None:
+    with pytest.raises(ValueError, match="is no camera source"):
+        open_camera(source, CameraSettings())
+
+
+class TestAuto:
+    @pytest.fixture(autouse=True)
+    def nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let no camera be there, whatever this machine has."""
+        monkeypatch.setitem(sys.modules, "picamera2", None)
+        picamera_library.load()  # its parts stay imported, whatever becomes of the whole
+        monkeypatch.setitem(sys.modules, "picamera", None)
+        monkeypatch.setattr(devices, "find", list)
+
+    def test_without_a_camera_says_so(self) -> None:
+        with pytest.raises(CameraError, match=r"^No camera found; check that one is plugged in"):
+            open_camera("auto", CameraSettings())
+
+    def test_takes_picamera2_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        picamera2 = picamera2_library.install(monkeypatch)
+        self.connect_picamera(monkeypatch)
+        open_camera("auto", CameraSettings()).close()
+        assert len(picamera2.made) == 1
+
+    def test_takes_picamera_if_picamera2_sees_no_camera(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        picamera2_library.install(monkeypatch).cameras = []
+        picamera = self.connect_picamera(monkeypatch)
+        monkeypatch.setattr(devices, "find", lambda: [Device("/dev/none", "Webcam")])
+        open_camera("auto", CameraSettings()).close()
+        assert len(picamera.made) == 1
+
+    def test_takes_the_first_webcam_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        webcams = [Device("/dev/none1", "First"), Device("/dev/none2", "Second")]
+        monkeypatch.setattr(devices, "find", lambda: webcams)
+        with pytest.raises(CameraError, match=r"^There is no camera at /dev/none1;"):
+            open_camera("auto", CameraSettings())
+
+    def test_a_camera_that_is_there_but_fails_is_not_passed_over(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        picamera2_library.install(monkeypatch).start_error = RuntimeError("busy")
+        self.connect_picamera(monkeypatch)
+        with pytest.raises(CameraError, match="in use by another program"):
+            open_camera("auto", CameraSettings())
+
+    def connect_picamera(self, monkeypatch: pytest.MonkeyPatch) -> Any:
+        library = picamera_library.load()
+        monkeypatch.setitem(sys.modules, "picamera", library)
+        made = picamera_library.camera_class(library)
+        monkeypatch.setattr(library, "PiCamera", made)
+        monkeypatch.setattr("doorbelld.camera.picamera.connected", lambda: {0: "ov5647"})
+        return made
+
+    def test_looking_in_vain_loads_no_opencv(self) -> None:
+        script = """
+import sys
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera import devices
+from doorbelld.camera.factory import open_camera
+devices.find = list
+try:
+    open_camera("auto", CameraSettings())
+except CameraError:
+    sys.exit("cv2" in sys.modules or "numpy" in sys.modules)
+"""
+        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)

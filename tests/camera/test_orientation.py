@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from doorbelld.camera.base import CameraSettings, Shot
+from doorbelld.camera.orientation import ReorientedCamera
+from doorbelld.media import jpeg
+from tests.support import pictures
+from tests.support.daemon import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Script:
+    """A camera that gives what it was told to give."""
+
+    name = "Script"
+    invalid = 3
+
+    def __init__(self, *shots: Shot | None) -> None:
+        self._shots = list(shots)
+        self.calls: list[str] = []
+
+    def open(self) -> None:
+        self.calls.append("open")
+
+    def read(self, timeout: float) -> Shot | None:
+        self.calls.append(f"read {timeout}")
+        return self._shots.pop(0)
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def test_turns_the_picture_and_leaves_the_rest_to_the_camera() -> None:
+    script = Script(Shot(pictures.jpeg(5), 12.5), None)
+    camera = ReorientedCamera(script, CameraSettings(rotation=270))
+    camera.open()
+    shot = camera.read(0.5)
+    nothing = camera.read(1)
+    camera.close()
+    assert shot
+    assert jpeg.size(shot.data) == (48, 64)
+    assert pictures.number_of(shot.data) == 5
+    assert shot.captured_at == 12.5
+    assert nothing is None
+    assert camera.name == "Script"
+    assert script.calls == ["open", "read 0.5", "read 1", "close"]
+
+
+def test_counts_what_cannot_be_decoded() -> None:
+    camera = ReorientedCamera(Script(Shot(b"\xff\xd8\xff\xd9", 1.0)), CameraSettings(hflip=True))
+    assert camera.read(1) is None
+    assert camera.invalid == 4
+
+
+@pytest.mark.parametrize("turn", ["rotation=90", "hflip=True", "vflip=True"])
+def test_says_that_turning_needs_opencv(turn: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(pictures.jpeg())
+    script = f"""
+import sys
+sys.modules["cv2"] = None
+from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.factory import open_camera
+try:
+    open_camera("file:{tmp_path}", CameraSettings({turn}))
+except CameraError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (
+        done.stdout
+        == "Turning this camera's picture needs OpenCV, which is not installed, or does not load\n"
+    )

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from doorbelld.camera import devices, picamera, picamera2
+from doorbelld.camera.base import CameraError
+from doorbelld.camera.devices import Device
+from doorbelld.camera.formats import Format
+from doorbelld.commands import cameras
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BUSY = "The camera {} is in use by another program"
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Format] | str]:
+    """Two webcams; what they offer, or what is wrong with them, may be changed."""
+    first, second = str(tmp_path / "video0"), str(tmp_path / "video2")
+    offers: dict[str, list[Format] | str] = {
+        first: [Format("MJPG", ("640x480", "1280x720")), Format("YUYV", ("640x480",))],
+        second: [Format("GREY", ())],
+    }
+
+    def probe(path: str) -> Device:
+        if isinstance(offers[path], str):
+            raise CameraError(str(offers[path]))
+        return Device(path, "Webcam")
+
+    def formats(path: str) -> list[Format]:
+        offer = offers[path]
+        return [] if isinstance(offer, str) else offer
+
+    for library in (picamera, picamera2):
+        monkeypatch.setattr(library, "connected", dict)
+    monkeypatch.setattr(devices, "find", lambda: [Device(path, "Webcam") for path in offers])
+    monkeypatch.setattr(devices, "probe", probe)
+    monkeypatch.setattr(cameras, "formats", formats)
+    return offers
+
+
+def test_lists_what_there_is_and_what_auto_takes(
+    machine: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = machine
+    assert cameras.cameras(as_json=False) == 0
+    assert capsys.readouterr().out == (
+        f"v4l2:{first}  Webcam  (auto takes this one)\n"
+        "    MJPG  640x480, 1280x720\n"
+        "    YUYV  640x480\n"
+        "\n"
+        f"v4l2:{second}  Webcam\n"
+        "    GREY  \n"
+    )
+
+
+def test_speaks_json(machine: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cameras.cameras(as_json=True) == 0
+    first = json.loads(capsys.readouterr().out)["cameras"][0]
+    assert first == {
+        "source": f"v4l2:{next(iter(machine))}",
+        "name": "Webcam",
+        "problem": None,
+        "used_by": [],
+        "formats": [
+            {"format": "MJPG", "sizes": ["640x480", "1280x720"]},
+            {"format": "YUYV", "sizes": ["640x480"]},
+        ],
+        "auto": True,
+    }
+
+
+def test_tells_what_is_wrong_with_a_camera(
+    machine: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = next(iter(machine))
+    machine[first] = "No permission to use it"
+    cameras.cameras(as_json=False)
+    assert "    No permission to use it\n" in capsys.readouterr().out
+
+
+def test_names_the_program_that_uses_a_camera(
+    machine: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = next(iter(machine))
+    machine[first] = BUSY.format(first)
+    program = tmp_path / "holder"
+    program.symlink_to(sys.executable)
+    script = f"file = open({first!r}, 'w'); print(flush=True); input()"
+    with subprocess.Popen(
+        [program, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.stdout.readline()
+        cameras.cameras(as_json=False)
+        process.communicate(b"\n")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "    In use by holder"
+    assert not any("another program" in line for line in lines)
+
+
+def test_a_camera_of_a_raspberry_pi_comes_first(
+    machine: dict[str, object], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.popitem()
+    monkeypatch.setattr(picamera2, "connected", lambda: {1: "imx708", 0: ""})
+    cameras.cameras(as_json=True)
+    rows = json.loads(capsys.readouterr().out)["cameras"]
+    assert [(row["source"], row["name"]) for row in rows] == [
+        ("picamera2:0", "Raspberry Pi camera 0"),
+        ("picamera2:1", "Raspberry Pi camera 1 imx708"),
+        (f"v4l2:{next(iter(machine))}", "Webcam"),
+    ]
+    assert [row["auto"] for row in rows] == [True, False, False]
+
+
+def test_says_that_there_is_none(
+    machine: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine.clear()
+    assert cameras.cameras(as_json=False) == 1
+    assert capsys.readouterr().out == "No camera found; check that one is plugged in\n"
+    assert cameras.cameras(as_json=True) == 1
+    assert json.loads(capsys.readouterr().out) == {"cameras": []}
+
+
+def test_is_a_command(tmp_path: Path) -> None:
+    """On this very machine, whatever it has: it must not fail, and must not need OpenCV."""
+    (tmp_path / "cv2.py").write_text("raise ImportError\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "doorbelld", "cameras", "--json"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    rows = json.loads(done.stdout)["cameras"]
+    assert done.returncode == (0 if rows else 1)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from doorbelld.media import multipart
+from doorbelld.stream import broadcaster as broadcast
+from doorbelld.stream.broadcaster import Broadcaster
+from tests.support.daemon import GUARD, eventually
+from tests.support.ends import connection, frame, part, read
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+@pytest.fixture
+def broadcaster() -> Iterator[Broadcaster]:
+    found = Broadcaster(max_viewers=3, stall_timeout=60)
+    found.start()
+    yield found
+    assert found.stop(GUARD)
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    with client.makefile("rb") as file:
+        return file.read()
+
+
+def join(broadcaster: Broadcaster, sock: socket.socket, **options: object) -> bool:
+    return broadcaster.join(sock, HEAD, address="10.0.0.9", **options)  # type: ignore[arg-type]
+
+
+def wait_for_count(broadcaster: Broadcaster, count: int) -> None:
+    eventually(lambda: broadcaster.watching == count, f"{count} watching")
+
+
+def test_a_viewer_gets_the_latest_frame_at_once_and_then_every_other(
+    broadcaster: Broadcaster,
+) -> None:
+    server, client = connection()
+    with client:
+        broadcaster.publish(frame(1))
+        broadcaster.publish(frame(2))
+        assert join(broadcaster, server)
+        read(client, HEAD + part(frame(2)))
+        for sequence in (3, 4, 5):
+            broadcaster.publish(frame(sequence))
+            read(client, part(frame(sequence)))
+        broadcaster.stop()
+        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+
+
+def test_a_viewer_who_comes_before_the_first_frame_waits_for_it(broadcaster: Broadcaster) -> None:
+    server, client = connection()
+    with client:
+        join(broadcaster, server)
+        read(client, HEAD)
+        broadcaster.publish(frame(1))
+        read(client, part(frame(1)))
+
+
+def test_a_browser_gets_the_next_headers_in_advance(broadcaster: Broadcaster) -> None:
+    server, client = connection()
+    with client:
+        broadcaster.publish(frame(1))
+        join(broadcaster, server, advance=True)
+        read(client, HEAD + multipart.ADVANCE_HEAD + multipart.advance_part(b"frame 1"))
+        broadcaster.publish(frame(2))
+        read(client, multipart.advance_part(b"frame 2"))
+
+
+def test_who_is_slow_loses_frames_gets_the_newest_and_delays_nobody(
+    broadcaster: Broadcaster,
+) -> None:
+    slow_server, slow = connection(buffer=4096)
+    fast_server, fast = connection()
+    with slow, fast:
+        big = frame(1, b"x" * 3_000_000)
+        join(broadcaster, slow_server, key="slow")
+        read(slow, HEAD)
+        broadcaster.publish(big)
+        join(broadcaster, fast_server, key="fast")
+        read(fast, HEAD + part(big))
+        for sequence in range(2, 7):
+            broadcaster.publish(frame(sequence))
+            read(fast, part(frame(sequence)))
+        (row,) = broadcaster.viewers("slow")
+        assert (row["sent"], row["dropped"]) == (0, 5)
+        # It went on with the part it was in, and then straight to the newest.
+        read(slow, part(big) + part(frame(6)))
+        (row,) = eventually(
+            lambda: [row for row in broadcaster.viewers("slow") if row["sent"] == 2], "both sent"
+        )
+        assert row["dropped"] == 4
+
+
+def test_nothing_new_is_sent_while_the_last_frame_is_not_acknowledged(
+    broadcaster: Broadcaster,
+) -> None:
+    server, client = connection(buffer=4096)
+    # The kernel would take many of these frames; the viewer has read none of them.
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+    first = frame(1, b"x" * 300_000)
+    with client:
+        join(broadcaster, server)
+        broadcaster.publish(first)
+        read(client, HEAD + b"--")
+        for sequence in range(2, 20):
+            broadcaster.publish(frame(sequence))
+            wait_for_dropped(broadcaster, sequence - 1)
+        read(client, part(first)[2:] + part(frame(19)))
+
+
+def test_a_trusted_viewer_who_reads_no_more_is_soon_asked_again(broadcaster: Broadcaster) -> None:
+    server, client = connection(buffer=4096)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
+    with client:
+        join(broadcaster, server)
+        read(client, HEAD)
+        for sequence in range(1, 50):
+            broadcaster.publish(frame(sequence))
+            read(client, part(frame(sequence)))
+        for sequence in range(50, 70):
+            broadcaster.publish(frame(sequence, b"x" * 3000))
+            eventually(lambda: counted(broadcaster) == sequence, f"{sequence} frames counted")  # noqa: B023
+        assert broadcaster.viewers()[0]["dropped"] >= 20 - 5
+
+
+def counted(broadcaster: Broadcaster) -> int:
+    row = broadcaster.viewers()[0]
+    return int(row["sent"] + row["dropped"])
+
+
+def wait_for_dropped(broadcaster: Broadcaster, count: int) -> None:
+    eventually(lambda: broadcaster.viewers()[0]["dropped"] == count, f"{count} dropped")
+
+
+def test_the_rate_cap_spaces_frames_evenly(broadcaster: Broadcaster) -> None:
+    server, client = connection()
+    with client:
+        join(broadcaster, server, fps=10)
+        read(client, HEAD)
+        for sequence in range(1, 31):  # a second of 30 frames
+            broadcaster.publish(frame(sequence, captured_at=1000 + sequence / 30))
+            if sequence % 3 == 1:
+                read(client, part(frame(sequence)))
+        broadcaster.stop()
+        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half-close"])
+def test_who_leaves_is_gone_at_once_though_no_frame_comes(
+    broadcaster: Broadcaster, how: str
+) -> None:
+    server, client = connection()
+    join(broadcaster, server)
+    read(client, HEAD)
+    with client:
+        if how == "reset":
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        if how == "half-close":
+            client.shutdown(socket.SHUT_WR)
+        else:
+            client.close()
+        wait_for_count(broadcaster, 0)
+    assert broadcaster.viewers() == []
+    assert server.fileno() == -1
+
+
+def test_who_takes_nothing_is_dropped_after_the_stall_timeout(broadcaster: Broadcaster) -> None:
+    stalled_server, stalled = connection(buffer=4096)
+    well_server, well = connection()
+    with stalled, well:
+        broadcaster.stall_timeout = 1.5
+        broadcaster.publish(frame(1, b"x" * 1_000_000))
+        join(broadcaster, stalled_server)
+        join(broadcaster, well_server, key="well")
+        read(well, HEAD + part(frame(1, b"x" * 1_000_000)))
+        wait_for_count(broadcaster, 1)
+        assert [row["key"] for row in broadcaster.viewers()] == ["well"]
+        with pytest.raises(ConnectionResetError):
+            read_to_end(stalled)
+
+
+def test_no_more_than_max_viewers_may_watch(broadcaster: Broadcaster) -> None:
+    pairs = [connection() for _ in range(4)]
+    joined = [join(broadcaster, server) for server, _ in pairs]
+    assert joined == [True, True, True, False]
+    assert broadcaster.watching == 3
+    pairs[0][1].close()
+    wait_for_count(broadcaster, 2)
+    assert join(broadcaster, pairs[3][0])
+    for _, client in pairs:
+        client.close()
+
+
+def test_after_the_stop_nobody_can_join(broadcaster: Broadcaster) -> None:
+    broadcaster.stop()
+    server, client = connection()
+    with server, client:
+        assert not join(broadcaster, server)
+    assert broadcaster.stop(GUARD)
+
+
+def test_who_vanishes_while_joining_counts_no_more(broadcaster: Broadcaster) -> None:
+    server, client = connection()
+    client.close()
+    broadcaster.publish(frame(1))
+    join(broadcaster, server)
+    wait_for_count(broadcaster, 0)
+
+
+def test_a_broadcaster_that_never_started_stops_too() -> None:
+    server, client = connection()
+    idle = Broadcaster(max_viewers=1, stall_timeout=1)
+    join(idle, server)
+    assert idle.stop(GUARD)
+    with client:
+        assert read_to_end(client) == b""
+
+
+class Sleeper(Broadcaster):
+    """A broadcaster that tells whether it sleeps until it is woken."""
+
+    sleeps = False
+
+    def _wait(self, timeout: float) -> None:
+        self.sleeps = True
+        super()._wait(timeout)
+        self.sleeps = False
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeper]:
+    """Return a broadcaster that does nothing unless it is woken."""
+    monkeypatch.setattr(broadcast, "_TICK", 24 * 3600)
+    found = Sleeper(max_viewers=3, stall_timeout=1e9)
+    found.start()
+    yield found
+    assert found.stop(GUARD)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda broadcaster: broadcaster.dismiss(b"another password"),
+        lambda broadcaster: broadcaster.keep_only(lambda _viewer: False),
+    ],
+    ids=["dismiss", "keep_only"],
+)
+def test_streams_end_at_once_though_no_frame_comes(
+    idle: Sleeper, end: Callable[[Broadcaster], None]
+) -> None:
+    server, client = connection()
+    with client:
+        join(idle, server)
+        read(client, HEAD)
+        eventually(lambda: idle.sleeps, "it sleeps again")
+        end(idle)
+        assert client.recv(1000) == b""
+
+
+def test_a_frame_and_a_viewer_wake_the_thread(idle: Sleeper) -> None:
+    server, client = connection()
+    with client:
+        join(idle, server)
+        read(client, HEAD)
+        for sequence in range(1, 6):
+            eventually(lambda: idle.sleeps, "it sleeps again")
+            idle.publish(frame(sequence))
+            read(client, part(frame(sequence)))
+
+
+def test_a_failure_of_the_thread_is_logged_and_seen(
+    broadcaster: Broadcaster, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, client = connection()
+    with client:
+        join(broadcaster, server)
+        read(client, HEAD)
+        broadcaster.publish("no frame")  # type: ignore[arg-type]
+        eventually(lambda: not broadcaster.alive, "the thread ended")
+        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+    assert "the broadcast loop failed" in caplog.text

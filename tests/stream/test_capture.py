@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from doorbelld.camera.base import CameraError, Shot
+from doorbelld.media import jpeg as product
+from doorbelld.media.frame import Frame
+from doorbelld.stream import capture
+from doorbelld.stream.capture import CaptureSettings, CaptureThread
+from tests.support.daemon import GUARD, eventually
+from tests.support.pictures import claiming, jpeg
+
+
+@dataclass
+class ScriptedCamera:
+    """Does what the test put into ``script``: a picture, as of now or a shot, or an exception."""
+
+    name: str = "Scripted camera"
+    invalid: int = 0
+    closed: threading.Event = field(default_factory=threading.Event)
+    script: queue.Queue[bytes | Shot | Exception] = field(default_factory=queue.Queue)
+    close_error: Exception | None = None
+
+    def open(self) -> None:
+        """Be open already, as the thread is given it."""
+
+    def read(self, timeout: float) -> Shot | None:
+        try:
+            step = self.script.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, Shot):
+            return step
+        return Shot(step, time.monotonic())
+
+    def close(self) -> None:
+        self.closed.set()
+        if self.close_error:
+            raise self.close_error
+
+
+@dataclass
+class Studio:
+    """A capture thread with a camera whose every move the test decides."""
+
+    thread: CaptureThread
+    settings: CaptureSettings
+    camera: ScriptedCamera
+    frames: queue.Queue[Frame]
+    opening: list[Exception]
+
+    def next_frame(self) -> Frame:
+        return self.frames.get(timeout=GUARD)
+
+    def wait_for_card(self) -> Frame:
+        while True:
+            frame = self.next_frame()
+            if not frame.live:
+                return frame
+
+    def wait_for_picture(self) -> Frame:
+        while True:
+            frame = self.next_frame()
+            if frame.live:
+                return frame
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    # The growing delays themselves are seen below; here nobody should have to wait for them.
+    monkeypatch.setattr(capture, "_FIRST_DELAY", 0.02)
+    monkeypatch.setattr(capture, "_LONGEST_DELAY", 0.1)
+    camera = ScriptedCamera()
+    opening: list[Exception] = []
+
+    def open_camera() -> ScriptedCamera:
+        if opening:
+            raise opening.pop(0)
+        return camera
+
+    settings = CaptureSettings(open_camera, "Front door", "scripted", 64, 48, stall_timeout=60)
+    frames: queue.Queue[Frame] = queue.Queue()
+    thread = CaptureThread(settings, frames.put)
+    yield Studio(thread, settings, camera, frames, opening)
+    assert thread.stop(GUARD)
+    assert thread.stop(GUARD), "stop() may be called twice"
+
+
+def test_pictures_are_numbered_stamped_and_published(studio: Studio) -> None:
+    studio.thread.start()
+    before = time.time()
+    for number in range(3):
+        studio.camera.script.put(jpeg(number))
+    frames = [studio.next_frame() for _ in range(3)]
+    assert [frame.data for frame in frames] == [jpeg(0), jpeg(1), jpeg(2)]
+    assert [frame.sequence for frame in frames] == [1, 2, 3]
+    assert all(frame.live for frame in frames)
+    assert all(before - 0.01 <= frame.timestamp <= time.time() + 0.01 for frame in frames)
+    status = studio.thread.status()
+    assert (status["state"], status["frames"]) == ("streaming", 3)
+    assert (status["width"], status["height"]) == (64, 48)
+    assert status["detail"] == "Scripted camera, 64x48"
+
+
+def test_a_lost_camera_is_told_of_closed_and_opened_again(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.script.put(jpeg(1))
+    first = studio.next_frame()
+    studio.camera.script.put(CameraError("It was unplugged"))
+    card = studio.wait_for_card()
+    assert card.sequence > first.sequence
+    assert studio.camera.closed.wait(GUARD)
+    studio.camera.script.put(jpeg(2))
+    assert studio.wait_for_picture().data == jpeg(2)
+    status = studio.thread.status()
+    assert (status["state"], status["reopened"]) == ("streaming", 1)
+
+
+def test_while_the_camera_is_missing_its_reason_is_the_detail(studio: Studio) -> None:
+    studio.opening.extend([CameraError("No camera found")] * 1000)
+    studio.thread.start()
+    studio.wait_for_card()
+    status = studio.thread.status()
+    assert (status["state"], status["detail"]) == ("offline", "No camera found")
+    assert (status["frames"], status["age_ms"], status["fps"]) == (0, None, 0.0)
+
+
+def test_the_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
+    settings = replace(studio.settings, stall_timeout=0.05, time_to_start=0.4)
+    studio.thread.reconfigure(settings)
+    studio.thread.start()
+    studio.wait_for_card()
+    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.4 s"
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_picture()
+    studio.wait_for_card()
+    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.05 s"
+
+
+def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[bytes] = []
+    size = product.size
+
+    def look(data: bytes) -> tuple[int, int] | None:
+        looks.append(data)
+        return size(data)
+
+    monkeypatch.setattr(product, "size", look)
+    studio.thread.start()
+    for number in range(3):
+        studio.camera.script.put(jpeg(number))
+        studio.next_frame()
+    for _ in range(10):
+        assert studio.thread.status()["width"] == 64
+    assert looks == [jpeg(0), jpeg(1), jpeg(2)]
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (b"\xff\xd8\xff\xd9", "a picture was damaged, or larger than 16 MB, and was left out"),
+        (claiming(64, 0), "a picture was damaged, or larger than 16 MB, and was left out"),
+        (claiming(10_000, 5_001), "a picture had more than 50 million pixels, and was left out"),
+        (jpeg(1) + bytes(1 << 24), "a picture was larger than 16 MB, and was left out"),
+        (
+            product.TooLargeError(),
+            "a picture had more than 12.6 million pixels, was too large to turn, and was left out",
+        ),
+    ],
+)
+def test_a_picture_that_cannot_be_shown_is_left_out(
+    studio: Studio, caplog: pytest.LogCaptureFixture, step: bytes | Exception, said: str
+) -> None:
+    studio.thread.start()
+    for _ in range(3):
+        studio.camera.script.put(step)
+    studio.camera.script.put(claiming(10_000, 5_000))
+    assert studio.next_frame().data == claiming(10_000, 5_000)
+    assert caplog.messages.count(f"Scripted camera: {said}") == 1
+    assert (studio.thread.status()["invalid"], studio.thread.status()["frames"]) == (3, 1)
+
+
+def test_each_change_of_state_is_logged_once(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    studio.opening.extend([CameraError("No camera found")] * 5 + [CameraError("Busy")])
+    studio.camera.script.put(jpeg(1))
+    studio.thread.start()
+    studio.wait_for_picture()
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "camera offline: No camera found",
+        "camera offline: Busy",
+        "camera streaming: Scripted camera, 64x48",
+    ]
+
+
+def test_silence_counts_as_lost(studio: Studio) -> None:
+    studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))
+    studio.thread.start()
+    studio.wait_for_card()
+    detail = "Scripted camera has sent no picture for 0.05 s"
+    assert studio.thread.status()["detail"] == detail
+    assert studio.camera.closed.wait(GUARD)
+
+
+def test_a_driver_that_raises_what_it_likes_is_a_lost_camera_too(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    studio.camera.close_error = RuntimeError("and it does not close either")
+    studio.camera.script.put(ZeroDivisionError("inside the driver"))
+    studio.thread.start()
+    studio.wait_for_card()
+    assert "the log tells more" in studio.thread.status()["detail"]
+    assert "ZeroDivisionError: inside the driver" in caplog.text
+    assert "and it does not close either" in caplog.text
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_picture()
+
+
+def test_damaged_pictures_are_counted_over_all_openings(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.invalid = 2
+    studio.camera.script.put(jpeg(1))
+    studio.next_frame()
+    assert studio.thread.status()["invalid"] == 2
+    studio.camera.script.put(CameraError("It was unplugged"))
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_card()
+    studio.wait_for_picture()
+    assert studio.thread.status()["invalid"] == 4, "2 of each opening"
+
+
+def test_another_camera_can_be_taken_while_it_runs(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.script.put(jpeg(1))
+    studio.next_frame()
+    other = ScriptedCamera("Other camera")
+    other.script.put(jpeg(2))
+    studio.thread.reconfigure(replace(studio.settings, open_camera=lambda: other, name="Back door"))
+    frame = studio.next_frame()
+    assert (frame.data, frame.sequence) == (jpeg(2), 2)
+    assert studio.camera.closed.is_set()
+    assert studio.thread.status()["name"] == "Back door"
+
+
+def test_the_wait_for_a_lost_camera_ends_when_another_is_asked_for(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_FIRST_DELAY", 1000.0)
+    monkeypatch.setattr(capture, "_LONGEST_DELAY", 1000.0)
+    studio.opening.append(CameraError("No camera found"))
+    studio.thread.start()
+    studio.wait_for_card()
+    studio.camera.script.put(jpeg(1))
+    studio.thread.reconfigure(studio.settings)
+    studio.wait_for_picture()
+
+
+def test_the_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delays: list[float] = []
+    pictures = {6}
+    thread: CaptureThread
+
+    def show_card(self: CaptureThread, seconds: float) -> None:
+        delays.append(seconds)
+        if len(delays) == 8:
+            self._stopping = True
+
+    def open_camera() -> ScriptedCamera:
+        camera = ScriptedCamera()
+        if len(delays) in pictures:
+            camera.script.put(jpeg(1))
+        camera.script.put(CameraError("It was unplugged"))
+        return camera
+
+    monkeypatch.setattr(CaptureThread, "_show_card", show_card)
+    published: list[Frame] = []
+    settings = CaptureSettings(open_camera, "", "", 64, 48, stall_timeout=60)
+    thread = CaptureThread(settings, published.append)
+    thread.start()
+    eventually(lambda: not thread.alive, "eight openings")
+    assert delays == [1, 2, 4, 8, 15, 15, 1, 2]
+    assert len(published) == 1
+
+
+def test_the_beat_goes_on_while_nothing_comes(studio: Studio) -> None:
+    studio.thread.start()
+    for _ in range(2):
+        beat = studio.thread.beat
+        eventually(lambda: studio.thread.beat > beat, "another beat")  # noqa: B023
+
+
+def test_an_old_picture_alone_is_no_driver_that_hangs(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.script.put(Shot(jpeg(1), time.monotonic() - 1000))
+    studio.next_frame()
+    studio.thread.look()
+    status = studio.thread.status()
+    assert (status["state"], status["detail"]) == ("streaming", "Scripted camera, 64x48")
+    assert status["age_ms"] > 999_000
