@@ -20,7 +20,7 @@ from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.ports import Ports
 from doorbelld.system import log, systemd
 from doorbelld.system.process import raise_descriptor_limit
-from doorbelld.wiring import open_login, tls_context
+from doorbelld.wiring import open_authenticator, tls_context
 
 _log = logging.getLogger(__name__)
 
@@ -75,14 +75,14 @@ def _daemon(settings: Config, load: Callable[[], Config]) -> Daemon | None:
     raise_descriptor_limit(settings.server.max_viewers)
     kept = KeptPair(_state_folder())
     context = tls_context(settings.access, kept, at_start=True)
-    login = open_login(settings.access)
+    authenticator = open_authenticator(settings.access)
     handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
     ports = Ports(handover.listen, settings.server.listen)
     if ports.failed and not _is_service():
         for failure in ports.failed:
             _log.error("%s", failure.strerror)
         return None
-    return Daemon(settings, ports, load, context, login, handover, kept)
+    return Daemon(settings, ports, load, context, authenticator, handover, kept)
 
 
 def _state_folder() -> Path | None:

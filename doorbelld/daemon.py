@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from doorbelld import __version__, wiring
-from doorbelld.access.authenticator import Login
+from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
@@ -61,7 +61,7 @@ class Daemon:
         ports: Ports,
         load: Callable[[], Config],
         context: ssl.SSLContext | None,
-        login: Login,
+        authenticator: Authenticator,
         handover: Handover,
         kept: KeptPair,
     ) -> None:
@@ -72,7 +72,7 @@ class Daemon:
         self._kept = kept
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
-        handover.seal(login.seal)
+        handover.set_password_id(authenticator.password_id)
         self._broadcaster = Broadcaster(
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
@@ -86,7 +86,7 @@ class Daemon:
             broadcaster=self._broadcaster,
             camera_status=self._capture.status,
             access=wiring.access_rules(settings.access),
-            login=login,
+            authenticator=authenticator,
             embedding=Embedding(wiring.embed_key_path(settings.access)),
             assets=assets.load(settings.camera.name),
             max_requests=settings.server.max_requests,
@@ -173,7 +173,7 @@ class Daemon:
                 return 1
             self._look_at_ports()
             self._capture.look()
-            if self._server.login.refresh():
+            if self._server.authenticator.refresh():
                 self._let_in_anew()
             # Both asked: each answers for what has changed since it was last asked.
             if self._server.access.has_lost_a_network() | self._server.embedding.refresh():
@@ -201,7 +201,7 @@ class Daemon:
         try:
             settings = self._load()
             context = wiring.tls_context(settings.access, self._kept)
-            self._apply(settings, context, self._login(settings.access))
+            self._apply(settings, context, self._authenticator(settings.access))
             _log.info("the configuration was read again")
         except ConfigError as error:
             for problem in error.problems:
@@ -211,12 +211,18 @@ class Daemon:
             _log.error("the configuration stays as it was: %s", error)
         self._notifier.ready()
 
-    def _login(self, section: AccessSection) -> Login:
+    def _authenticator(self, section: AccessSection) -> Authenticator:
         """Return the one there is, which knows who has failed, unless the file is another."""
-        there = self._server.login
-        return there if there.path == wiring.password_path(section) else wiring.open_login(section)
+        there = self._server.authenticator
+        return (
+            there
+            if there.path == wiring.password_path(section)
+            else wiring.open_authenticator(section)
+        )
 
-    def _apply(self, settings: Config, context: ssl.SSLContext | None, login: Login) -> None:
+    def _apply(
+        self, settings: Config, context: ssl.SSLContext | None, authenticator: Authenticator
+    ) -> None:
         """Change over to other settings; viewers whom these let in keep watching.
 
         Raises OSError, and then has changed nothing, if the page's files cannot be read.
@@ -235,8 +241,8 @@ class Daemon:
         if self._server.embedding.path != wiring.embed_key_path(settings.access):
             self._server.embedding = Embedding(wiring.embed_key_path(settings.access))
         self._server.dismiss_strangers()
-        if login is not self._server.login:
-            self._server.login = login
+        if authenticator is not self._server.authenticator:
+            self._server.authenticator = authenticator
             self._let_in_anew()
         self._server.assets = page
         if settings.camera != before.camera:
@@ -247,7 +253,7 @@ class Daemon:
 
     def _let_in_anew(self) -> None:
         """End the streams that another password has opened, here and in the next process."""
-        self._broadcaster.dismiss(self._server.login.seal)
+        self._broadcaster.dismiss(self._server.authenticator.password_id)
 
     def _stop(self) -> None:
         self._notifier.stopping()

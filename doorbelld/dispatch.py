@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from doorbelld.access import reach
-from doorbelld.access.authenticator import cookie_of, seal_of
+from doorbelld.access.authenticator import cookie_of, password_id_of
 from doorbelld.commands.cameras import cameras
 from doorbelld.commands.check import check, unseen
 from doorbelld.commands.embed_url import embed_url
@@ -18,7 +18,13 @@ from doorbelld.commands.status import status, urls
 from doorbelld.config.load import DEFAULT_PATH, ConfigError
 from doorbelld.config.schema import PASSWORD_FILE, AccessSection, Config
 from doorbelld.system.owner import become_the_service
-from doorbelld.wiring import access_rules, camera_settings, open_login, password_path, tls_context
+from doorbelld.wiring import (
+    access_rules,
+    camera_settings,
+    open_authenticator,
+    password_path,
+    tls_context,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +50,7 @@ def _check(settings: Config, *, as_service: bool) -> int:
     if problems:
         raise ConfigError(problems)
     tls_context(settings.access)
-    open_login(settings.access)
+    open_authenticator(settings.access)
     hosts = [each.host for each in settings.server.listen]
     doubts = reach.doubts(access_rules(settings.access), hosts)
     return check(settings, camera_settings(settings.camera), doubts)
@@ -80,14 +86,14 @@ def _embed_url(settings: Config, *, renew: bool) -> int:
     if access.embed_key_file == "none":
         raise ConfigError(["[access] embed_key_file = none: there is no place for the key"])
     try:
-        seal = seal_of(path) if path else b""
+        password_id = password_id_of(path) if path else b""
     except ValueError as error:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
     scheme = "https" if access.tls_certificate != "none" else "http"
     host, port = settings.server.listen[0]
     places = urls(host, scheme, port, access_rules(access))
     page = next(places, f"{scheme}://localhost:{port}/")
-    return embed_url(Path(access.embed_key_file), seal, page, renew=renew)
+    return embed_url(Path(access.embed_key_file), password_id, page, renew=renew)
 
 
 def _own_cookie(section: AccessSection) -> str | None:

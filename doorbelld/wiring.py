@@ -8,7 +8,7 @@ import ssl
 from functools import cache, partial
 from pathlib import Path
 
-from doorbelld.access.authenticator import Login
+from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.policy import Access
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera, time_to_start
@@ -81,11 +81,11 @@ def embed_key_path(section: AccessSection) -> Path | None:
     return None if section.embed_key_file == "none" else Path(section.embed_key_file)
 
 
-def open_login(section: AccessSection) -> Login:
+def open_authenticator(section: AccessSection) -> Authenticator:
     """Return what knows the password. Raises ConfigError where its file cannot be used."""
     path = password_path(section)
     try:
-        return Login(path, is_required=path != Path(PASSWORD_FILE))
+        return Authenticator(path, is_required=path != Path(PASSWORD_FILE))
     except ValueError as error:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
 

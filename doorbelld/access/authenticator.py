@@ -1,4 +1,4 @@
-"""Login: whether a client has logged in, by a cookie, by HTTP Basic or by the form.
+"""Authenticator: whether a client has logged in, by a cookie, by HTTP Basic or by the form.
 
 A guess is looked at in this order:
 
@@ -54,7 +54,7 @@ class WaitError(Exception):
         self.is_busy = is_busy
 
 
-class Login:
+class Authenticator:
     """Knows the password that ``path`` keeps; without that file there is none, and no login.
 
     With ``is_required`` the file has to be there. Raises ValueError, which says why, where it
@@ -77,10 +77,10 @@ class Login:
         return self._secret is not None
 
     @property
-    def seal(self) -> bytes:
+    def password_id(self) -> bytes:
         """What stands for the password where it must not be told: 32 bytes, b"" without one."""
         secret = self._secret
-        return secret.seal if secret else b""
+        return secret.password_id if secret else b""
 
     def refresh(self) -> bool:
         """Look whether the file has changed; return whether the password has.
@@ -206,8 +206,8 @@ def cookie_of(path: Path) -> str | None:
     return Secret(password).cookies.new(BRIEF) if password else None
 
 
-def seal_of(path: Path) -> bytes:
-    """Return :attr:`Login.seal` for the password that ``path`` keeps, b"" without one.
+def password_id_of(path: Path) -> bytes:
+    """Return :attr:`Authenticator.password_id` for the password in ``path``, b"" without one.
 
     Raises ValueError where the file cannot be used, or may not be read.
     """

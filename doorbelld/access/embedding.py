@@ -68,23 +68,25 @@ class Embedding:
             self._complaint = why
             _log.error("%s: %s", self.path, why)
 
-    def ticket(self, token: str, seal: bytes) -> bytes:
+    def ticket(self, token: str, password_id: bytes) -> bytes:
         """Return what stands for this token; b"" if it is not good.
 
-        ``seal`` stands for the password, b"" for none.
+        ``password_id`` stands for the password, b"" for none.
         """
-        if not self._key or not hmac.compare_digest(token.encode(), make_token(self._key, seal)):
+        if not self._key or not hmac.compare_digest(
+            token.encode(), make_token(self._key, password_id)
+        ):
             return b""
-        return self.current_ticket(seal)
+        return self.current_ticket(password_id)
 
-    def current_ticket(self, seal: bytes) -> bytes:
+    def current_ticket(self, password_id: bytes) -> bytes:
         """Return what stands for every good token, b"" if there is none; it is no token itself."""
-        return hmac.digest(self._key, b"ticket" + seal, "sha256")[:8] if self._key else b""
+        return hmac.digest(self._key, b"ticket" + password_id, "sha256")[:8] if self._key else b""
 
 
-def make_token(key: bytes, seal: bytes) -> bytes:
-    """Return the token that this key signs for the password that ``seal`` stands for."""
-    digest = hmac.digest(key, b"embed" + seal, "sha256")
+def make_token(key: bytes, password_id: bytes) -> bytes:
+    """Return the token that this key signs for the password that ``password_id`` stands for."""
+    digest = hmac.digest(key, b"embed" + password_id, "sha256")
     return urlsafe_b64encode(digest).rstrip(b"=")
 
 

@@ -50,7 +50,7 @@ class Secret:
     def __init__(self, password: Password) -> None:
         self.password = password
         self.cookies = Cookies(password.key("cookies"))
-        self.seal = password.key("seal")
+        self.password_id = password.key("seal")
         self._key = os.urandom(32)
         self._lock = threading.Lock()
         self._programs: OrderedDict[bytes, _Program] = OrderedDict()  # the latest at the end

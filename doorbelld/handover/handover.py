@@ -92,16 +92,16 @@ class Handover:
             self._store.keep(_LISTENER, [each.fileno() for each in found], _PATIENCE)
         return found, failed
 
-    def seal(self, seal: bytes) -> None:
+    def set_password_id(self, password_id: bytes) -> None:
         """Set what stands for the password by which viewers were let in, b"" for none.
 
         Those of before who were let in by another do not go on.
         """
-        if not self.ledger.is_sealed_with(seal):
+        if not self.ledger.has_password_id(password_id):
             for sock in self._viewers:
                 _end(sock)
             self._viewers = []
-        self.ledger.seal(seal)
+        self.ledger.set_password_id(password_id)
 
     def heirs(self, most: int) -> Iterator[tuple[Viewer, bytes]]:
         """Give ``most`` viewers of the process before, and what each is to be sent first."""

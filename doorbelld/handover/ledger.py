@@ -23,7 +23,7 @@ but the rest of it is in the ledger."""
 
 _MAGIC = b"doorbelld's viewers, version 2\n\0"
 _WRITING_AT = len(_MAGIC)
-_SEAL_AT, _SEAL_SIZE = 40, 16
+_PASSWORD_ID_AT, _PASSWORD_ID_SIZE = 40, 16
 _TORN_AT = 64
 _INODES_AT = 8192
 _RECORDS_AT = 40960
@@ -84,13 +84,13 @@ class Ledger:
         self._inodes = view[_INODES_AT : _INODES_AT + 8 * (SLOTS + 1)].cast("Q")
         self._free = [slot for slot in range(SLOTS, 0, -1) if not self._inodes[slot]]
 
-    def is_sealed_with(self, seal: bytes) -> bool:
-        """Tell whether the one who wrote this last had the same seal."""
-        return self._map[_SEAL_AT : _SEAL_AT + _SEAL_SIZE] == _cut(seal)
+    def has_password_id(self, password_id: bytes) -> bool:
+        """Tell whether the one who wrote this last had the same password."""
+        return self._map[_PASSWORD_ID_AT : _PASSWORD_ID_AT + _PASSWORD_ID_SIZE] == _cut(password_id)
 
-    def seal(self, seal: bytes) -> None:
-        """Set the seal for the next one to compare."""
-        self._map[_SEAL_AT : _SEAL_AT + _SEAL_SIZE] = _cut(seal)
+    def set_password_id(self, password_id: bytes) -> None:
+        """Set the password id for the next one to compare."""
+        self._map[_PASSWORD_ID_AT : _PASSWORD_ID_AT + _PASSWORD_ID_SIZE] = _cut(password_id)
 
     def enter(self, record: Record, *, torn: bool) -> int:
         """Write a record into a free slot; return the slot, 0 if none is free."""
@@ -189,8 +189,8 @@ def is_ledger(fd: int) -> bool:
     return os.fstat(fd).st_size >= SIZE and os.pread(fd, len(_MAGIC), 0) == _MAGIC
 
 
-def _cut(seal: bytes) -> bytes:
-    return seal[:_SEAL_SIZE].ljust(_SEAL_SIZE, b"\0")
+def _cut(password_id: bytes) -> bytes:
+    return password_id[:_PASSWORD_ID_SIZE].ljust(_PASSWORD_ID_SIZE, b"\0")
 
 
 def _place(slot: int) -> int:

@@ -24,12 +24,12 @@ _MAX_HANDSHAKE = 16 * 1024
 """Bytes a client may send until its handshake is done. One takes 2 KiB; OpenSSL alone would
 keep 128 KiB of a stranger's."""
 
-_MAX_SEALED = 64 * 1024
+_MAX_ENCRYPTED = 64 * 1024
 """Bytes a client may send for one request, which is a third of that at most. TLS has messages
 that tell us nothing and cost work; who never ended with them would have the loop to itself."""
 
 _CHUNK = 64 * 1024
-"""Bytes that are sealed in one go: OpenSSL keeps a buffer of that size for every session."""
+"""Bytes that are encrypted in one go: OpenSSL keeps a buffer of that size for every session."""
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 """For TLS 1.2, where some others cost us far more than the client. TLS 1.3 has its own."""
@@ -194,7 +194,7 @@ class Session:
                     self.ended = True
                     break
         except ssl.SSLWantReadError:
-            self.ended = self._fed > (_MAX_SEALED if self.ready else _MAX_HANDSHAKE)
+            self.ended = self._fed > (_MAX_ENCRYPTED if self.ready else _MAX_HANDSHAKE)
         except ssl.SSLError:  # no TLS, or the end
             self.ended = True
         return self._outgoing.read()
@@ -206,19 +206,19 @@ class Session:
         self._fed = 0
         return taken
 
-    def seal(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes) -> bytes:
         """Return what says this to the client. It has to be sent, whole and in this order.
 
         Raises ssl.SSLError, which is an OSError, where the session has failed.
         """
         rest = memoryview(data)
-        sealed = []
+        encrypted = []
         while rest:
             rest = rest[self._tls.write(rest[:_CHUNK]) :]
-            sealed.append(self._outgoing.read())
-        return b"".join(sealed)
+            encrypted.append(self._outgoing.read())
+        return b"".join(encrypted)
 
-    def farewell(self) -> bytes:
+    def close_notify(self) -> bytes:
         """Return what tells the client that nothing more will come."""
         if self.ready:
             with suppress(ssl.SSLError):  # It does not wait for the client's own.

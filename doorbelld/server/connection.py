@@ -146,9 +146,9 @@ class Connection:
         """Make this what is to be written; unless ``keep`` it is the last. Raises OSError."""
         self.keep = keep
         if self.session is not None:
-            data = self.session.seal(data)
+            data = self.session.encrypt(data)
             if not keep:
-                data += self.session.farewell()
+                data += self.session.close_notify()
         self.rest = memoryview(data)
 
     def write(self) -> bool:
@@ -164,5 +164,5 @@ class Connection:
         """Close it, with a word of TLS where one can be said."""
         if self.session is not None and not self.rest:
             with suppress(OSError):
-                self.sock.send(self.session.farewell())
+                self.sock.send(self.session.close_notify())
         self.sock.close()

@@ -127,12 +127,12 @@ class Broadcaster(Loop):
         self._wakeup.set()
         return True
 
-    def dismiss(self, seal: bytes) -> None:
+    def dismiss(self, password_id: bytes) -> None:
         """End every stream there is; who may watch can ask again.
 
-        ``seal`` stands for the password from then on, see :meth:`Handover.seal`.
+        ``password_id`` stands for the password from then on, see :meth:`Handover.set_password_id`.
         """
-        self._dismissals.append((lambda _viewer: False, seal))
+        self._dismissals.append((lambda _viewer: False, password_id))
         self._wakeup.set()
 
     def keep_only(self, may_stay: Callable[[Viewer], bool]) -> None:
@@ -170,13 +170,17 @@ class Broadcaster(Loop):
         while self._joining:
             self._admit(*self._joining.popleft())
         while self._dismissals:
-            may_stay, seal = self._dismissals.popleft()
-            why = "is not let in any more" if seal is None else "was let in by another password"
+            may_stay, password_id = self._dismissals.popleft()
+            why = (
+                "is not let in any more"
+                if password_id is None
+                else "was let in by another password"
+            )
             for viewer in [each for each in self._viewers.values() if not may_stay(each)]:
                 self._leave(viewer, why)
             # Not before: were the process killed meanwhile, the next one would go on with them.
-            if seal is not None:
-                self._handover.seal(seal)
+            if password_id is not None:
+                self._handover.set_password_id(password_id)
 
     def _send_newest(self) -> None:
         """Send what was published since the last turn, or give those a chance who missed it."""
@@ -232,7 +236,7 @@ class Broadcaster(Loop):
             head += Parts(self._shown)[viewer.advance]
             viewer.partial = self._shown
             viewer.advance_due(self._shown.captured_at)
-        return head if viewer.session is None else viewer.session.seal(head)
+        return head if viewer.session is None else viewer.session.encrypt(head)
 
     def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
         """Send a frame to all who are ready; the others are late. The hot path."""
@@ -246,7 +250,7 @@ class Broadcaster(Loop):
                 continue
             part = parts[viewer.advance]
             if viewer.session is not None:
-                self._send_sealed(viewer, viewer.session, part, frame)
+                self._send_encrypted(viewer, viewer.session, part, frame)
                 continue
             writing[0] = viewer.slot
             try:
@@ -275,14 +279,14 @@ class Broadcaster(Loop):
                 viewer.partial = frame
         writing[0] = 0
 
-    def _send_sealed(self, viewer: Viewer, session: Session, part: bytes, frame: Frame) -> None:
+    def _send_encrypted(self, viewer: Viewer, session: Session, part: bytes, frame: Frame) -> None:
         """Send a frame to a viewer over TLS, if it is ready."""
         try:
             if not (viewer.credit or viewer.has_room()):
                 viewer.dropped += 1
                 self._late.append(viewer)
                 return
-            viewer.begin_sealed(session.seal(part), frame)
+            viewer.begin_encrypted(session.encrypt(part), frame)
         except (OSError, MemoryError) as error:
             self._leave(viewer, f"lost: {getattr(error, 'strerror', 'too little memory')}")
             return

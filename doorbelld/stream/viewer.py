@@ -115,9 +115,9 @@ class Viewer:
         """Whether it has been here for a tick at least."""
         return self.stalled_since > 0
 
-    def begin_sealed(self, sealed: bytes, frame: Frame) -> None:
-        """Make a frame pending: what is sealed must go out, or nothing after it can be opened."""
-        self.pending = memoryview(sealed)
+    def begin_encrypted(self, encrypted: bytes, frame: Frame) -> None:
+        """Make a frame pending: without all of it, nothing sent later can be decrypted."""
+        self.pending = memoryview(encrypted)
         self.partial = frame
         if self.period:
             self.advance_due(frame.captured_at)
@@ -138,7 +138,7 @@ class Viewer:
             text = b"" if self.advance else multipart.CLOSING_BOUNDARY
             with suppress(OSError):  # It is being closed anyway.
                 if self.session is not None:
-                    text = self.session.seal(text) + self.session.farewell()
+                    text = self.session.encrypt(text) + self.session.close_notify()
                 os.write(self.fd, text)
         self.sock.close()
 

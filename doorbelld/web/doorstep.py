@@ -30,23 +30,23 @@ _SAME_ORIGIN = {"Referrer-Policy": "same-origin"}
 class Doorstep(Exchange):
     """An exchange that may have to ask for the password first.
 
-    ``_seal`` is that of the password by which somebody was let in.
+    ``_password_id`` is that of the password by which somebody was let in.
     """
 
-    _seal = b""
+    _password_id = b""
 
     def _is_known(self) -> bool:
         """Tell whether the password was shown or there is none; if not, this is answered."""
-        login, told = self.server.login, self._cookies()
-        self._seal = login.seal
-        if not login.is_needed or self._ticket:
+        authenticator, told = self.server.authenticator, self._cookies()
+        self._password_id = authenticator.password_id
+        if not authenticator.is_needed or self._ticket:
             return True
-        if login.knows_cookie(told):
-            self._keep(login.renewed_cookie(told))
+        if authenticator.knows_cookie(told):
+            self._keep(authenticator.renewed_cookie(told))
             return True
         basic = self.headers.get("Authorization", "")
         try:
-            if login.knows_basic(basic, self.client):
+            if authenticator.knows_basic(basic, self.client):
                 return True
         except WaitError as error:
             self._refuse(*_to_wait(error))
@@ -71,8 +71,8 @@ class Doorstep(Exchange):
 
     def login_page(self) -> None:
         """Show the form, or the page itself to who needs none."""
-        login = self.server.login
-        if not login.is_needed or login.knows_cookie(self._cookies()):
+        authenticator = self.server.authenticator
+        if not authenticator.is_needed or authenticator.knows_cookie(self._cookies()):
             self._send_on("/")
         else:
             self._form(HTTPStatus.OK, "")
@@ -83,12 +83,12 @@ class Doorstep(Exchange):
         guess = self._guess()
         framed = self._is_framed()
         try:
-            cookie = self.server.login.cookie_for(guess, self.client, framed=framed)
+            cookie = self.server.authenticator.cookie_for(guess, self.client, framed=framed)
         except WaitError as error:
             status, why, headers = _to_wait(error)
             self._form(status, f"{why[0].upper()}{why[1:]}.", headers)
             return
-        if cookie or not self.server.login.is_needed:
+        if cookie or not self.server.authenticator.is_needed:
             self._keep(cookie)
             self._send_on("/")
         else:

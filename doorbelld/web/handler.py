@@ -43,7 +43,7 @@ class Handler(Doorstep):
         if path == "/":
             path = f"/?action={query.get('action')}"
         token = query.get(embedding.PARAMETER, "") if path in _PICTURES else ""
-        return self.server.embedding.ticket(token, self.server.login.seal)
+        return self.server.embedding.ticket(token, self.server.authenticator.password_id)
 
     def _answer_at(self, path: str, query: Query) -> None:
         route = (_FORMS if self.command == "POST" else _ROUTES).get(path)
@@ -100,8 +100,10 @@ class Handler(Doorstep):
             limit = self.server.broadcaster.max_viewers
             reason = f"{limit} are watching already, which is the limit; try again in a moment"
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"})
-        elif self._seal != self.server.login.seal:  # The password was changed this very moment.
-            self.server.broadcaster.dismiss(self.server.login.seal)
+        elif (
+            self._password_id != self.server.authenticator.password_id
+        ):  # The password was changed this very moment.
+            self.server.broadcaster.dismiss(self.server.authenticator.password_id)
         elif not self.server.welcomes(
             self.client, secure=self.connection_.secure, ticket=self._ticket
         ):
@@ -129,7 +131,7 @@ class Handler(Doorstep):
                 _key(self._query) if "key" in self._query else None
             ),
             "limits": server.limits(),
-            "password": server.login.is_needed,
+            "password": server.authenticator.is_needed,
         }
         self._json(HTTPStatus.OK, status)
 
@@ -140,7 +142,7 @@ class Handler(Doorstep):
             self._reply(HTTPStatus.OK, TEXT, b"ok\n")
             return
         # Why is nobody's business before the password was shown.
-        why = "" if self.server.login.is_needed else f": {camera['detail']}"
+        why = "" if self.server.authenticator.is_needed else f": {camera['detail']}"
         self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera['state']}{why}")
 
 

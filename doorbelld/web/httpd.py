@@ -16,7 +16,7 @@ from http import HTTPStatus
 from socket import socket
 from typing import Any
 
-from doorbelld.access.authenticator import Login
+from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.policy import Access
 from doorbelld.server import framing
@@ -45,7 +45,7 @@ class Server:
         broadcaster: Broadcaster,
         camera_status: Callable[[], dict[str, Any]],
         access: Access,
-        login: Login,
+        authenticator: Authenticator,
         embedding: Embedding,
         assets: Mapping[str, Asset],
         max_requests: int,
@@ -57,7 +57,7 @@ class Server:
         self.broadcaster = broadcaster
         self.camera_status = camera_status
         self.access = access
-        self.login = login
+        self.authenticator = authenticator
         self.embedding = embedding
         self.assets = assets
         self.refusals = RefusalLog()
@@ -128,7 +128,7 @@ class Server:
 
         ``ticket`` is that of the embed URL by which it was opened.
         """
-        if ticket and ticket != self.embedding.current_ticket(self.login.seal):
+        if ticket and ticket != self.embedding.current_ticket(self.authenticator.password_id):
             return False
         try:
             return self.access.admits(address) and (secure or not self.tls)

@@ -1,4 +1,4 @@
-"""Login: the file that keeps the password, while it changes and while many guess."""
+"""Authenticator: the file that keeps the password, while it changes and while many guess."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.access.authenticator import Login, WaitError, cookie_of
+from doorbelld.access.authenticator import Authenticator, WaitError, cookie_of
 from doorbelld.access.backoff import Backoff
 from doorbelld.access.budget import BURST
 from doorbelld.access.password import Password, hashed
@@ -42,11 +42,11 @@ def rewrite(path: Path, text: str) -> None:
 
 
 def test_without_a_file_there_is_no_login(tmp_path: Path) -> None:
-    for login in (Login(None), Login(tmp_path / "missing")):
-        assert not login.is_needed
-        assert not login.refresh()
-        assert not login.knows_basic(basic(WORD), "10.0.0.1")
-        assert login.cookie_for(WORD, "10.0.0.1") is None
+    for authenticator in (Authenticator(None), Authenticator(tmp_path / "missing")):
+        assert not authenticator.is_needed
+        assert not authenticator.refresh()
+        assert not authenticator.knows_basic(basic(WORD), "10.0.0.1")
+        assert authenticator.cookie_for(WORD, "10.0.0.1") is None
     assert cookie_of(tmp_path / "missing") is None
 
 
@@ -54,64 +54,64 @@ def test_without_a_file_there_is_no_login(tmp_path: Path) -> None:
 def test_a_file_that_is_no_use_never_means_no_password(path: Path, text: str) -> None:
     path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="make one with doorbelld passwd"):
-        Login(path)
+        Authenticator(path)
 
 
 def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such file"):
-        Login(tmp_path / "missing", is_required=True)
+        Authenticator(tmp_path / "missing", is_required=True)
     os.mkfifo(tmp_path / "pipe")
     for name in ("pipe", ""):
         with pytest.raises(ValueError, match="is no file"):
-            Login(tmp_path / name)
+            Authenticator(tmp_path / name)
 
 
 def test_cookie_and_basic_are_proof(path: Path) -> None:
-    login = Login(path)
-    assert login.is_needed
-    cookie = login.cookie_for(WORD, "10.0.0.1")
+    authenticator = Authenticator(path)
+    assert authenticator.is_needed
+    cookie = authenticator.cookie_for(WORD, "10.0.0.1")
     assert cookie
-    assert login.knows_cookie(cookie)
-    assert login.renewed_cookie(cookie) is None, "it is fresh"
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
-    assert login.knows_basic(basic(WORD, "").replace("Basic", "bAsIc "), "10.0.0.1")
-    assert login.knows_cookie(cookie_of(path) or "")
-    assert login.cookie_for(OTHER, "10.0.0.1") is None
+    assert authenticator.knows_cookie(cookie)
+    assert authenticator.renewed_cookie(cookie) is None, "it is fresh"
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD, "").replace("Basic", "bAsIc "), "10.0.0.1")
+    assert authenticator.knows_cookie(cookie_of(path) or "")
+    assert authenticator.cookie_for(OTHER, "10.0.0.1") is None
     for other in (basic(OTHER), "", "Basic", "Basic !", "Basic YQ==", "Bearer x", "Basic \xff"):
-        assert not login.knows_basic(other, "10.0.0.1")
+        assert not authenticator.knows_basic(other, "10.0.0.1")
 
 
 def test_old_cookie_is_renewed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    login = Login(path)
-    cookie = login.cookie_for(WORD, "10.0.0.1")
+    authenticator = Authenticator(path)
+    cookie = authenticator.cookie_for(WORD, "10.0.0.1")
     assert cookie
     later = time.time() + 16 * 24 * 3600
     monkeypatch.setattr("doorbelld.access.cookies.time.time", lambda: later)
-    newer = login.renewed_cookie(cookie)
+    newer = authenticator.renewed_cookie(cookie)
     assert newer
     assert newer != cookie
-    assert login.knows_cookie(newer)
+    assert authenticator.knows_cookie(newer)
 
 
 def test_what_opens_the_daemon_to_the_command_is_good_for_that_moment_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     cookie = cookie_of(path) or ""
-    assert login.knows_cookie(cookie)
-    assert login.renewed_cookie(cookie) is None
+    assert authenticator.knows_cookie(cookie)
+    assert authenticator.renewed_cookie(cookie) is None
     later = time.time() + 61
     monkeypatch.setattr("doorbelld.access.cookies.time.time", lambda: later)
-    assert not login.knows_cookie(cookie)
+    assert not authenticator.knows_cookie(cookie)
 
 
 def test_program_that_asks_every_second_costs_no_scrypt(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     monkeypatch.setattr(Password, "matches", lambda *_: pytest.fail("looked again"))
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
 def wrong(number: int) -> str:
@@ -119,53 +119,53 @@ def wrong(number: int) -> str:
     return f"wrong password {number}"
 
 
-def exhaust(login: Login, address: str, name: str = "me") -> None:
+def exhaust(authenticator: Authenticator, address: str, name: str = "me") -> None:
     """Guess from there until it has to wait."""
     for number in range(5):
-        assert not login.knows_basic(basic(wrong(number), name), address)
+        assert not authenticator.knows_basic(basic(wrong(number), name), address)
     with pytest.raises(WaitError):
-        login.knows_basic(basic(wrong(5), f"not {name}"), address)
+        authenticator.knows_basic(basic(wrong(5), f"not {name}"), address)
 
 
 def test_what_a_program_has_shown_helps_nobody_who_guesses(path: Path) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
-    exhaust(login, "10.0.0.2")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    exhaust(authenticator, "10.0.0.2")
     for guess in (OTHER, WORD):
         with pytest.raises(WaitError):
-            login.knows_basic(basic(guess), "10.0.0.2")
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+            authenticator.knows_basic(basic(guess), "10.0.0.2")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
 def test_program_goes_on_while_its_address_waits_for_a_neighbour(path: Path) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
-    exhaust(login, "10.0.0.1", "neighbour")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    exhaust(authenticator, "10.0.0.1", "neighbour")
     for number in range(100):
         with pytest.raises(WaitError):
-            login.knows_basic(basic(wrong(number + 10), "neighbour"), "10.0.0.1")
+            authenticator.knows_basic(basic(wrong(number + 10), "neighbour"), "10.0.0.1")
     for _ in range(100):
-        assert login.knows_basic(basic(WORD), "10.0.0.1")
+        assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     with pytest.raises(WaitError):
-        login.knows_basic(basic(WORD, "neighbour"), "10.0.0.1")
+        authenticator.knows_basic(basic(WORD, "neighbour"), "10.0.0.1")
     with pytest.raises(WaitError):
-        login.cookie_for(WORD, "10.0.0.1")
+        authenticator.cookie_for(WORD, "10.0.0.1")
 
 
 def test_few_guesses_are_compared_with_what_a_program_has_shown(path: Path) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
-    exhaust(login, "10.0.0.1")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    exhaust(authenticator, "10.0.0.1")
     for number in range(7):
         with pytest.raises(WaitError):
-            login.knows_basic(basic(wrong(number + 10)), "10.0.0.1")
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+            authenticator.knows_basic(basic(wrong(number + 10)), "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     with pytest.raises(WaitError):
-        login.knows_basic(basic(wrong(20)), "10.0.0.1")
-    assert not login.knows_basic(basic(wrong(0)), "10.0.0.1"), "known, and no news"
+        authenticator.knows_basic(basic(wrong(20)), "10.0.0.1")
+    assert not authenticator.knows_basic(basic(wrong(0)), "10.0.0.1"), "known, and no news"
     with pytest.raises(WaitError):  # Who tries them all never learns which one it was.
-        login.knows_basic(basic(WORD), "10.0.0.1")
-    assert login.knows_basic(basic(WORD), "10.0.0.2"), "elsewhere it is looked at"
+        authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.2"), "elsewhere it is looked at"
 
 
 class SlowPassword:
@@ -217,48 +217,48 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SlowPassword
         each.end()
 
 
-def line_of(login: Login) -> int:
-    return sum(login._line.values())
+def line_of(authenticator: Authenticator) -> int:
+    return sum(authenticator._line.values())
 
 
 def test_program_goes_on_while_a_guess_from_its_address_is_looked_at(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     door = slow()
-    door.ask(lambda: login.knows_basic(basic(OTHER), "10.0.0.1"))
+    door.ask(lambda: authenticator.knows_basic(basic(OTHER), "10.0.0.1"))
     assert door.entered.wait(GUARD)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
 def test_what_a_program_has_shown_helps_nobody_who_guesses_beside_it(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
-    login = Login(path)
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
+    authenticator = Authenticator(path)
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     door = slow()
     for number in range(4):
-        door.ask(partial(login.knows_basic, basic(wrong(number)), "10.0.0.1"))
-    eventually(lambda: line_of(login) == 4, "four in line")
+        door.ask(partial(authenticator.knows_basic, basic(wrong(number)), "10.0.0.1"))
+    eventually(lambda: line_of(authenticator) == 4, "four in line")
     for number in range(10, 20):
         with pytest.raises(WaitError) as waiting:
-            login.knows_basic(basic(wrong(number)), "10.0.0.1")
+            authenticator.knows_basic(basic(wrong(number)), "10.0.0.1")
         assert waiting.value.is_busy
     with pytest.raises(WaitError):
-        login.knows_basic(basic(WORD), "10.0.0.1")
+        authenticator.knows_basic(basic(WORD), "10.0.0.1")
     door.end()
     assert door.results == [False] * 4
-    assert login.knows_basic(basic(WORD), "10.0.0.1"), "they have been counted"
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1"), "they have been counted"
 
 
 def test_many_requests_of_one_program_are_looked_at_once(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
-    login, door = Login(path), slow(is_right=True)
+    authenticator, door = Authenticator(path), slow(is_right=True)
     for _ in range(10):
-        door.ask(lambda: login.knows_basic(basic(WORD), "10.0.0.1"))
-    eventually(lambda: line_of(login) == 10, "ten in line")
+        door.ask(lambda: authenticator.knows_basic(basic(WORD), "10.0.0.1"))
+    eventually(lambda: line_of(authenticator) == 10, "ten in line")
     door.end()
     assert door.results == [True] * 10
     assert door.looks == 1
@@ -267,7 +267,7 @@ def test_many_requests_of_one_program_are_looked_at_once(
 def test_right_password_in_line_behind_wrong_ones_is_looked_at(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     go_on, matches = threading.Event(), Password.matches
 
     def late(password: Password, guess: str) -> bool:
@@ -278,12 +278,12 @@ def test_right_password_in_line_behind_wrong_ones_is_looked_at(
     found: list[bool] = []
 
     def ask(guess: str) -> None:
-        found.append(login.knows_basic(basic(guess), "10.0.0.1"))
+        found.append(authenticator.knows_basic(basic(guess), "10.0.0.1"))
 
     asking = [threading.Thread(target=ask, args=(each,)) for each in (*map(wrong, range(3)), WORD)]
     for thread in asking:
         thread.start()
-    eventually(lambda: line_of(login) == 4, "four in line")
+    eventually(lambda: line_of(authenticator) == 4, "four in line")
     go_on.set()
     for thread in asking:
         thread.join()
@@ -291,28 +291,28 @@ def test_right_password_in_line_behind_wrong_ones_is_looked_at(
 
 
 def test_same_wrong_guess_counts_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    login = Login(path)
-    assert not login.knows_basic(basic(OTHER), "10.0.0.1")
-    assert login.cookie_for(OTHER, "10.0.0.1") is None
+    authenticator = Authenticator(path)
+    assert not authenticator.knows_basic(basic(OTHER), "10.0.0.1")
+    assert authenticator.cookie_for(OTHER, "10.0.0.1") is None
     with monkeypatch.context() as patch:
         patch.setattr(Password, "matches", lambda *_: pytest.fail("looked again"))
         for number in range(50):
-            assert not login.knows_basic(basic(OTHER, f"program {number}"), "10.0.0.1")
-            assert login.cookie_for(OTHER, "10.0.0.1") is None
+            assert not authenticator.knows_basic(basic(OTHER, f"program {number}"), "10.0.0.1")
+            assert authenticator.cookie_for(OTHER, "10.0.0.1") is None
     for number in range(4):
-        assert not login.knows_basic(basic(wrong(number)), "10.0.0.1")
-    assert not login.knows_basic(basic(OTHER), "10.0.0.1"), "it is told, and does not wait"
+        assert not authenticator.knows_basic(basic(wrong(number)), "10.0.0.1")
+    assert not authenticator.knows_basic(basic(OTHER), "10.0.0.1"), "it is told, and does not wait"
     with pytest.raises(WaitError):
-        login.knows_basic(basic(WORD), "10.0.0.1")
+        authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
 def test_old_password_may_be_the_next(path: Path) -> None:
-    login = Login(path)
-    exhaust(login, "10.0.0.1")
+    authenticator = Authenticator(path)
+    exhaust(authenticator, "10.0.0.1")
     rewrite(path, hashed(wrong(0)))
-    assert login.refresh()
-    assert login.knows_basic(basic(wrong(0)), "10.0.0.1")
-    assert not login.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.refresh()
+    assert authenticator.knows_basic(basic(wrong(0)), "10.0.0.1")
+    assert not authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
 UMLAUTS = "T\u00fcrklingel \u00e4\u00f6"
@@ -322,113 +322,113 @@ UMLAUTS = "T\u00fcrklingel \u00e4\u00f6"
 def test_basic_may_be_encoded_either_way(path: Path, encoding: str) -> None:
     rewrite(path, hashed(unicodedata.normalize("NFD", UMLAUTS)))
     header = f"Basic {b64encode(f'me:{UMLAUTS}'.encode(encoding)).decode()}"
-    assert Login(path).knows_basic(header, "10.0.0.1")
+    assert Authenticator(path).knows_basic(header, "10.0.0.1")
 
 
 def test_latin_1_that_reads_as_utf_8_too_is_right(path: Path) -> None:
     password = "M\u00c3\u00bcller & Sohn"  # In Latin-1 these are the bytes of M\u00fcller.
     rewrite(path, hashed(password))
     header = f"Basic {b64encode(f'me:{password}'.encode('latin-1')).decode()}"
-    assert Login(path).knows_basic(header, "10.0.0.1")
+    assert Authenticator(path).knows_basic(header, "10.0.0.1")
 
 
 def test_wrong_guess_counts_once_however_it_may_be_read(path: Path) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     for number in range(5):
-        assert not login.knows_basic(basic(f"{UMLAUTS}{number}"), "10.0.0.1")
+        assert not authenticator.knows_basic(basic(f"{UMLAUTS}{number}"), "10.0.0.1")
     with pytest.raises(WaitError):
-        login.knows_basic(basic(UMLAUTS), "10.0.0.1")
+        authenticator.knows_basic(basic(UMLAUTS), "10.0.0.1")
 
 
 def test_what_is_remembered_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Password, "matches", lambda _, guess: guess == WORD)
     monkeypatch.setattr("doorbelld.access.backoff.Backoff.seconds_to_wait", lambda *_: 0)
-    login = Login(path)
+    authenticator = Authenticator(path)
     for number in range(3000):
-        assert not login.knows_basic(basic(OTHER), f"10.0.{number >> 8}.{number & 255}")
-        assert login.knows_basic(basic(WORD, f"{number}"), "10.1.0.1")
-    secret = login._secret
+        assert not authenticator.knows_basic(basic(OTHER), f"10.0.{number >> 8}.{number & 255}")
+        assert authenticator.knows_basic(basic(WORD, f"{number}"), "10.1.0.1")
+    secret = authenticator._secret
     assert secret
     assert (len(secret._wrong), len(secret._right), len(secret._programs)) == (1024, 1, 64)
 
 
 def test_change_of_the_password_ends_what_the_old_one_opened(path: Path) -> None:
-    login = Login(path)
-    cookie = login.cookie_for(WORD, "10.0.0.1") or ""
-    assert login.knows_basic(basic(WORD), "10.0.0.1")
-    assert not login.refresh()
+    authenticator = Authenticator(path)
+    cookie = authenticator.cookie_for(WORD, "10.0.0.1") or ""
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    assert not authenticator.refresh()
     rewrite(path, hashed(OTHER))
-    assert login.refresh()
-    assert not login.refresh(), "once"
-    assert not login.knows_cookie(cookie)
-    assert not login.knows_basic(basic(WORD), "10.0.0.1")
-    assert login.knows_basic(basic(OTHER), "10.0.0.1")
+    assert authenticator.refresh()
+    assert not authenticator.refresh(), "once"
+    assert not authenticator.knows_cookie(cookie)
+    assert not authenticator.knows_basic(basic(WORD), "10.0.0.1")
+    assert authenticator.knows_basic(basic(OTHER), "10.0.0.1")
 
 
 def test_same_password_written_again_ends_nothing(path: Path) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     rewrite(path, path.read_text())
-    assert not login.refresh()
+    assert not authenticator.refresh()
 
 
 def test_password_that_is_removed_lets_all_in(path: Path) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     path.unlink()
-    assert login.refresh()
-    assert not login.is_needed
+    assert authenticator.refresh()
+    assert not authenticator.is_needed
 
 
 def test_trouble_with_the_file_changes_nothing_and_is_told_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    login = Login(path, is_required=True)
-    cookie = login.cookie_for(WORD, "10.0.0.1") or ""
+    authenticator = Authenticator(path, is_required=True)
+    cookie = authenticator.cookie_for(WORD, "10.0.0.1") or ""
     for trouble in ("garbage", None):
         caplog.clear()
         rewrite(path, trouble) if trouble else path.unlink()
-        assert not login.refresh()
-        assert not login.refresh()
+        assert not authenticator.refresh()
+        assert not authenticator.refresh()
         assert len(caplog.messages) == 1
         assert caplog.messages[0].startswith(f"{path}: ")
-        assert login.knows_cookie(cookie)
+        assert authenticator.knows_cookie(cookie)
     path.write_text(hashed(OTHER))
-    assert login.refresh(), "it has kept looking"
+    assert authenticator.refresh(), "it has kept looking"
 
 
 def test_wrong_guesses_make_their_address_wait_and_no_other(path: Path) -> None:
-    login = Login(path)
+    authenticator = Authenticator(path)
     for number in range(5):
-        assert login.cookie_for(wrong(number), "10.0.0.1") is None
+        assert authenticator.cookie_for(wrong(number), "10.0.0.1") is None
     with pytest.raises(WaitError) as waiting:
-        login.cookie_for(WORD, "10.0.0.1")
+        authenticator.cookie_for(WORD, "10.0.0.1")
     assert waiting.value.seconds == 2
     assert not waiting.value.is_busy
-    assert login.cookie_for(WORD, "10.0.0.2")
+    assert authenticator.cookie_for(WORD, "10.0.0.2")
 
 
 def test_one_address_cannot_take_every_place_in_line(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
-    login, door = Login(path), slow(is_right=True)
+    authenticator, door = Authenticator(path), slow(is_right=True)
     for number in range(4):
-        door.ask(partial(login.cookie_for, wrong(number), "10.0.0.1"))
-    eventually(lambda: line_of(login) == 4, "four in line")
+        door.ask(partial(authenticator.cookie_for, wrong(number), "10.0.0.1"))
+    eventually(lambda: line_of(authenticator) == 4, "four in line")
     with pytest.raises(WaitError) as waiting:
-        login.cookie_for(WORD, "10.0.0.1")
+        authenticator.cookie_for(WORD, "10.0.0.1")
     assert waiting.value.is_busy
-    door.ask(lambda: login.cookie_for(WORD, "10.0.0.2"))
-    eventually(lambda: line_of(login) == 5, "another address has its place")
+    door.ask(lambda: authenticator.cookie_for(WORD, "10.0.0.2"))
+    eventually(lambda: line_of(authenticator) == 5, "another address has its place")
     door.end()
     assert all(door.results), door.results
 
 
 def test_line_has_an_end(path: Path, slow: Callable[..., SlowPassword]) -> None:
-    login, door = Login(path), slow()
+    authenticator, door = Authenticator(path), slow()
     for number in range(16):
-        door.ask(partial(login.cookie_for, OTHER, f"10.0.0.{number}"))
-    eventually(lambda: line_of(login) == 16, "the line is full")
+        door.ask(partial(authenticator.cookie_for, OTHER, f"10.0.0.{number}"))
+    eventually(lambda: line_of(authenticator) == 16, "the line is full")
     with pytest.raises(WaitError) as waiting:
-        login.cookie_for(WORD, "10.0.1.1")
+        authenticator.cookie_for(WORD, "10.0.1.1")
     assert waiting.value.is_busy
 
 
@@ -436,18 +436,18 @@ def test_guesses_from_many_addresses_share_a_budget(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     matches = Password.matches
-    login = Login(path)
-    assert login.cookie_for(WORD, "10.0.0.1")
-    assert login.knows_basic(basic(WORD), "10.0.0.2")
+    authenticator = Authenticator(path)
+    assert authenticator.cookie_for(WORD, "10.0.0.1")
+    assert authenticator.knows_basic(basic(WORD), "10.0.0.2")
     monkeypatch.setattr(Password, "matches", lambda _, guess: guess == WORD)
     looked_at, waits = 0, []
     for number in range(1000):
         address = f"10.1.{number >> 8}.{number & 255}"
         try:
             if number % 2:
-                assert login.cookie_for(OTHER, address) is None
+                assert authenticator.cookie_for(OTHER, address) is None
             else:
-                assert not login.knows_basic(basic(OTHER), address)
+                assert not authenticator.knows_basic(basic(OTHER), address)
             looked_at += 1
         except WaitError as error:
             waits.append((error.is_busy, 0 < error.seconds <= 256 * 6))
@@ -455,9 +455,9 @@ def test_guesses_from_many_addresses_share_a_budget(
     assert BURST <= looked_at <= BURST + 20, "the form and HTTP Basic share it"
     monkeypatch.setattr(Password, "matches", matches)
     with pytest.raises(WaitError):
-        login.cookie_for(WORD, "10.2.0.1")
-    assert login.cookie_for(WORD, "10.0.0.1"), "it has logged in before"
-    assert login.cookie_for(WORD, "10.0.0.2"), "and so has the program there"
+        authenticator.cookie_for(WORD, "10.2.0.1")
+    assert authenticator.cookie_for(WORD, "10.0.0.1"), "it has logged in before"
+    assert authenticator.cookie_for(WORD, "10.0.0.2"), "and so has the program there"
 
 
 def test_guesses_at_the_same_time_share_the_budget(
@@ -470,24 +470,26 @@ def test_guesses_at_the_same_time_share_the_budget(
         return False
 
     monkeypatch.setattr(Password, "matches", matches)
-    login = Login(path)
+    authenticator = Authenticator(path)
     for number in range(BURST - 4):
-        assert login.cookie_for(OTHER, f"10.0.0.{number}") is None
-    with login._one_at_a_time:
+        assert authenticator.cookie_for(OTHER, f"10.0.0.{number}") is None
+    with authenticator._one_at_a_time:
         asking = []
         for number in range(16):
-            thread = threading.Thread(target=ignoring_waits, args=(login, f"10.0.1.{number}"))
+            thread = threading.Thread(
+                target=ignoring_waits, args=(authenticator, f"10.0.1.{number}")
+            )
             thread.start()
             asking.append(thread)
-        eventually(lambda: line_of(login) == 16, "all were let into the line")
+        eventually(lambda: line_of(authenticator) == 16, "all were let into the line")
     for thread in asking:
         thread.join()
     assert BURST <= len(looks) <= BURST + 3
 
 
-def ignoring_waits(login: Login, address: str) -> None:
+def ignoring_waits(authenticator: Authenticator, address: str) -> None:
     with suppress(WaitError):
-        login.cookie_for(OTHER, address)
+        authenticator.cookie_for(OTHER, address)
 
 
 def fail(backoff: Backoff, address: str, count: int) -> None:

@@ -41,16 +41,16 @@ def set_up(daemon: Daemon, dashboard: Dashboard, *, password: bool, name: str = 
     """Start a daemon that ``dashboard`` may show; return a token that is good there."""
     key, file = daemon.folder / "embed_key", daemon.folder / "password"
     key.write_text(new_key())
-    seal = b""
+    password_id = b""
     settings = {**TEST_CARD, "access.embed_key_file": key, "access.hosts": name}
     settings["access.embed"] = dashboard.origin
     if password:
         file.write_text(hashed(WORD))
-        seal = Password(file.read_text()).key("seal")
+        password_id = Password(file.read_text()).key("seal")
         settings["access.password_file"] = file
     daemon.start(settings)
     daemon.wait_for_log("camera streaming")
-    return make_token(bytes.fromhex(key.read_text()), seal).decode()
+    return make_token(bytes.fromhex(key.read_text()), password_id).decode()
 
 
 def at(daemon: Daemon, path: str, name: str = NAME) -> str:

@@ -246,7 +246,7 @@ def test_flood_of_frames_is_slowed_down(daemon: Daemon, tmp_path: Path) -> None:
         tmp_path,
         f"{PATTERN}.read",
         "return Shot(picture, time.monotonic())",
-        f"from doorbelld.camera import Shot\npicture = {picture!r}",
+        f"from doorbelld.camera.base import Shot\npicture = {picture!r}",
     )
     witness = start(daemon, sabotage)
     with Stream(daemon) as stream:

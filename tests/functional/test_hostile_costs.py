@@ -206,7 +206,7 @@ def test_no_cipher_that_costs_us_more(tmp_path: Path, ciphers: str) -> None:
 def test_a_handshake_that_drips_costs_no_more(secure: SecureDaemon) -> None:
     with assert_cheap_for(secure.pid, UNIT), RawClient(secure) as client:
         client.shake_hands(1)
-        client.send(client.sealed(b"GET /healthz HTTP/1.1\r\n\r\n"), 1)
+        client.send(client.encrypted(b"GET /healthz HTTP/1.1\r\n\r\n"), 1)
         assert client.receive(15).startswith(b"HTTP/1.1 ")
 
 

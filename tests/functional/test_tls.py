@@ -209,7 +209,7 @@ def test_handshake_and_request_may_come_in_any_pieces(door: SecureDaemon, step: 
     with RawClient(door) as client:
         client.shake_hands(step)
         for request in (HEALTH, post(b"x" * 4096), HEALTH):
-            client.send(client.sealed(request), step)
+            client.send(client.encrypted(request), step)
             answer = b""
             while not answer.endswith(b"\r\n\r\n"):
                 answer += client.receive(1)

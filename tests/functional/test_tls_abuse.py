@@ -127,7 +127,7 @@ def test_half_handshakes_are_ended_after_the_timeout(secure: SecureDaemon) -> No
 def test_who_drips_its_handshake_is_heard_to_the_end(door: SecureDaemon) -> None:
     with RawClient(door) as client:
         client.shake_hands(1)
-        client.send(client.sealed(HEALTH), 1)
+        client.send(client.encrypted(HEALTH), 1)
         assert client.receive(15) == b"HTTP/1.1 200 OK"
 
 
@@ -193,8 +193,8 @@ def test_garbage_after_the_handshake_ends_it(door: SecureDaemon, start: bytes) -
     """Whatever was said before: nothing can be answered any more, or all of it is."""
     with RawClient(door) as client:
         client.shake_hands(1 << 16)
-        sealed = client.sealed(start) if start else b""
-        client.send(sealed + b"\x17\x03\x03\x00\x20" + os.urandom(32), 1 << 16)
+        encrypted = client.encrypted(start) if start else b""
+        client.send(encrypted + b"\x17\x03\x03\x00\x20" + os.urandom(32), 1 << 16)
         ending(client.socket)  # The bound is that of the guard: it does end.
     with Stream(door) as stream:
         stream.part()
@@ -207,7 +207,7 @@ def test_viewer_who_sends_garbage_is_none_the_worse_and_nobody_else(
     with Crowd(door) as crowd, RawClient(door) as client:
         crowd.join(2)
         client.shake_hands(1 << 16)
-        client.send(client.sealed(WATCH), 1 << 16)
+        client.send(client.encrypted(WATCH), 1 << 16)
         client.receive(100)
         client.socket.settimeout(0.2)
         with suppress(OSError):

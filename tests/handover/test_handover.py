@@ -113,23 +113,23 @@ def test_another_password_counts_once_all_have_left_who_came_by_the_one_before(
     store: SlowStore,
 ) -> None:
     found = Handover(store)
-    found.seal(b"before")
+    found.set_password_id(b"before")
     broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=found)
     server, client = connection()
     join(broadcaster, server)
     broadcaster.dismiss(b"after")
-    assert found.ledger.is_sealed_with(b"before"), "for were it killed now, they would go on"
+    assert found.ledger.has_password_id(b"before"), "for were it killed now, they would go on"
     broadcaster.start()
     with client:
         assert client.recv(1000) == b""
-    eventually(lambda: found.ledger.is_sealed_with(b"after"), "it is sealed")
+    eventually(lambda: found.ledger.has_password_id(b"after"), "it is sealed")
     assert broadcaster.stop(GUARD)
 
 
 @pytest.mark.parametrize("after", [b"before", b"after", b""])
 def test_who_was_let_in_by_another_password_does_not_go_on(store: SlowStore, after: bytes) -> None:
     before = Handover(store)
-    before.seal(b"before")
+    before.set_password_id(b"before")
     broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=before)
     broadcaster.start()
     server, client = connection()
@@ -140,7 +140,7 @@ def test_who_was_let_in_by_another_password_does_not_go_on(store: SlowStore, aft
         assert broadcaster.stop(GUARD)
         assert VIEWER in [name for name, _ in store.stored]
         found = successor(store)
-        found.seal(after)
+        found.set_password_id(after)
         broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=found)
         broadcaster.start()
         if after == b"before":

@@ -147,7 +147,7 @@ class RawClient:
             return self._outgoing.read()
         raise AssertionError("a handshake takes two")
 
-    def sealed(self, data: bytes) -> bytes:
+    def encrypted(self, data: bytes) -> bytes:
         """Return what says this to the daemon."""
         self.tls.write(data)
         return self._outgoing.read()
