@@ -15,7 +15,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench import age, attack, load, material, memory, servers, slow_viewer, startup, weak_link
+from bench import (
+    age,
+    attack,
+    load,
+    material,
+    memory,
+    requests,
+    servers,
+    slow_viewer,
+    startup,
+    weak_link,
+)
 from bench.report import Target, heading, table, verdict
 
 if TYPE_CHECKING:
@@ -64,6 +75,7 @@ def main() -> int:
     begin = time.monotonic()
     targets = [
         *cost(bench, options.rounds),
+        *asked(bench),
         *freshness(bench),
         *weak(bench),
         *slow(bench),
@@ -146,6 +158,20 @@ def _cost_targets(bench: Bench, results: load.Results) -> list[Target]:
         Target("CPU per frame over ustreamer, 100 viewers", over(bench.ustreamer, 100), 0.4, "x"),
         Target("every one of 1000 viewers", least, 29.5, " fps", at_least=True),
     ]
+
+
+def asked(bench: Bench) -> list[Target]:
+    """CPU per request; it has no limit, because it depends on the machine: compare it."""
+    heading("CPU of the daemon per /status request, in microseconds")
+    found = requests.measure(bench.doorbelld)
+    table(
+        ("", "CPU"),
+        [
+            ("over one connection", f"{found.kept:.0f}"),
+            ("over a new connection each", f"{found.fresh:.0f}"),
+        ],
+    )
+    return []
 
 
 _AGE_LIMITS = {0: (5.0, 20.0), 100: None, 300: (15.0, 40.0)}
