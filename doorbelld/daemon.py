@@ -34,13 +34,16 @@ from doorbelld.net import interfaces, listeners
 from doorbelld.net.announce import Announcement
 from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.ports import Ports
+from doorbelld.server.limits import Limits
+from doorbelld.server.server import Server
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.capture import CaptureThread
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
 from doorbelld.web import assets
-from doorbelld.web.httpd import Server
+from doorbelld.web.app import App
+from doorbelld.web.site import Site
 
 _log = logging.getLogger(__name__)
 
@@ -81,20 +84,14 @@ class Daemon:
         self._capture = CaptureThread(
             wiring.capture_settings(settings.camera), self._broadcaster.publish
         )
-        self._server = Server(
-            self._sockets,
-            broadcaster=self._broadcaster,
-            camera_status=self._capture.status,
-            access=wiring.access_rules(settings.access),
-            authenticator=authenticator,
-            embedding=Embedding(wiring.embed_key_path(settings.access)),
-            assets=assets.load(settings.camera.name),
-            max_requests=settings.server.max_requests,
-            header_timeout=settings.server.header_timeout,
-            stall_timeout=settings.server.stall_timeout,
-            tls=context,
-            hsts=settings.access.hsts,
+        embedding = Embedding(wiring.embed_key_path(settings.access))
+        self._app = App(
+            _site(settings, context, authenticator, embedding),
+            self._broadcaster,
+            self._capture.status,
+            lambda: self._server.limits,
         )
+        self._server = Server(self._sockets, self._app, _limits(settings))
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
@@ -117,7 +114,8 @@ class Daemon:
     def _start(self) -> bool:
         """Start the threads, and tell where the page is; return whether they run."""
         try:
-            self._broadcaster.start()  # Whoever joins comes after those of the process before.
+            self._broadcaster.start()  # Before the server: new viewers come after inherited ones.
+            self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
             self._capture.start()
         except RuntimeError as error:  # This is how threading puts it.
@@ -132,14 +130,14 @@ class Daemon:
 
     def _tell_urls(self, sockets: Sequence[socket.socket]) -> None:
         host = interfaces.outward_address() or socket.gethostname()
-        secure = self._server.tls
+        secure = self._app.tls is not None
         for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
             _log.info("doorbelld %s: open %s", __version__, url)
 
     def _announce(self) -> None:
         """Show the page in the network's list of services, as it is now."""
         self._announcement.update(
-            self._settings.camera.name, self._sockets, secure=self._server.tls
+            self._settings.camera.name, self._sockets, secure=self._app.tls is not None
         )
 
     def _look_at_ports(self) -> None:
@@ -173,11 +171,7 @@ class Daemon:
                 return 1
             self._look_at_ports()
             self._capture.look()
-            if self._server.authenticator.refresh():
-                self._let_in_anew()
-            # Both asked: each answers for what has changed since it was last asked.
-            if self._server.access.has_lost_a_network() | self._server.embedding.refresh():
-                self._server.dismiss_strangers()
+            self._recheck()
             self._notifier.status(self._status())
             oldest = min(thread.beat for thread in threads)
             if watchdog and time.monotonic() - oldest < watchdog:
@@ -213,7 +207,7 @@ class Daemon:
 
     def _authenticator(self, section: AccessSection) -> Authenticator:
         """Return the one there is, which knows who has failed, unless the file is another."""
-        there = self._server.authenticator
+        there = self._app.site.authenticator
         return (
             there
             if there.path == wiring.password_path(section)
@@ -223,37 +217,35 @@ class Daemon:
     def _apply(
         self, settings: Config, context: ssl.SSLContext | None, authenticator: Authenticator
     ) -> None:
-        """Change over to other settings; viewers whom these let in keep watching.
+        """Change to other settings; viewers that are still allowed keep watching.
 
         Raises OSError, and then has changed nothing, if the page's files cannot be read.
         """
-        page = assets.load(settings.camera.name)
+        embedding, path = self._app.site.embedding, wiring.embed_key_path(settings.access)
+        if embedding.path != path:
+            embedding = Embedding(path)
+        site = _site(settings, context, authenticator, embedding)
         before, self._settings = self._settings, settings
         self._broadcaster.max_viewers = settings.server.max_viewers
         self._broadcaster.stall_timeout = settings.server.stall_timeout
-        self._server.set_limits(
-            max_requests=settings.server.max_requests,
-            header_timeout=settings.server.header_timeout,
-            stall_timeout=settings.server.stall_timeout,
-        )
-        self._server.access = wiring.access_rules(settings.access)
-        self._server.set_tls(context, hsts=settings.access.hsts)
-        if self._server.embedding.path != wiring.embed_key_path(settings.access):
-            self._server.embedding = Embedding(wiring.embed_key_path(settings.access))
-        self._server.dismiss_strangers()
-        if authenticator is not self._server.authenticator:
-            self._server.authenticator = authenticator
-            self._let_in_anew()
-        self._server.assets = page
+        self._server.set_limits(_limits(settings))
+        self._app.change(site)
         if settings.camera != before.camera:
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
         self._announce()
         if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")
 
-    def _let_in_anew(self) -> None:
-        """End the streams that another password has opened, here and in the next process."""
-        self._broadcaster.dismiss(self._server.authenticator.password_id)
+    def _recheck(self) -> None:
+        """Look whether a file or a network has changed, and end the streams that may not go on."""
+        site = self._app.site
+        # All asked, with |: each reports what has changed since it was last asked.
+        if (
+            site.authenticator.refresh()
+            | site.access.has_lost_a_network()
+            | site.embedding.refresh()
+        ):
+            self._app.recheck()
 
     def _stop(self) -> None:
         self._notifier.stopping()
@@ -266,3 +258,25 @@ class Daemon:
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:
             _log.warning("left behind, still at work: %s", ", ".join(survivors))
+
+
+def _site(
+    settings: Config,
+    context: ssl.SSLContext | None,
+    authenticator: Authenticator,
+    embedding: Embedding,
+) -> Site:
+    """Return what requests are answered by. Raises OSError if the page cannot be read."""
+    return Site(
+        wiring.access_rules(settings.access),
+        authenticator,
+        embedding,
+        assets.load(settings.camera.name),
+        context,
+        hsts=settings.access.hsts,
+    )
+
+
+def _limits(settings: Config) -> Limits:
+    server = settings.server
+    return Limits(server.max_requests, server.header_timeout, server.stall_timeout)

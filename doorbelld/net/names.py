@@ -65,6 +65,7 @@ def own_names() -> set[str]:
     return {full, short, *(f"{short}.{domain}" for domain in _search_domains())}
 
 
+@lru_cache(maxsize=32)  # The page is the same one each time.
 def origin(url: str) -> str:
     """Return the origin of a URL as browsers write it; "null" for what has none."""
     try:

@@ -1,14 +1,14 @@
-"""AcceptLoop: the one thread in which clients are waited for, so that no other ever waits.
+"""AcceptLoop: the one thread in which the daemon waits for clients, so that no other ever does.
 
-A new connection, and a kept-alive one that idles, stays here until its whole request lies
-in the socket: the head, and the small body of a form. Only then is it handed to a handler
-thread, which finds everything it will read. An answer the client does not take at once comes
+A new connection, and a kept-alive one that idles, stays here until its complete request has
+arrived in the socket: the head, and the small body of a form. Only then is it handed to a handler
+thread, which finds everything it will read. An answer that the client does not take at once comes
 back here to be written bit by bit. So a thousand clients that drip, stall or say nothing cost
-no thread and delay nobody.
+no thread and delay no other client.
 
-Where too many wait, the one that has waited longest makes room, unless its request has come by
-then: who sends a request in one go, as every browser does, is always served, and a flood only
-pushes out itself.
+If too many connections wait, the one that has waited longest is closed, unless its request has
+arrived by then. So a client that sends its request in one go, as every browser does, is always
+served, and a flood only pushes out its own connections.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from __future__ import annotations
 import logging
 import select
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from doorbelld.net.names import to_address
+from doorbelld.server.app import App
 from doorbelld.server.connection import Connection, Phase
-from doorbelld.server.connections import Waiting
-from doorbelld.server.framing import MAX_BODY, MAX_HEAD, body_size, head_size
+from doorbelld.server.connections import ConnectionTable
+from doorbelld.server.framing import MAX_BODY, MAX_HEAD, Head, head_size, read_head
 from doorbelld.server.handshakes import Handshakes
+from doorbelld.server.limits import Limits
 from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.system.loop import Loop
 
@@ -34,58 +35,49 @@ _log = logging.getLogger(__name__)
 _LINGER = 2.0
 """Seconds a closing connection may take to read its last answer before it is cut."""
 
-_FAREWELL = 0.5
-"""Seconds at the end for those who were accepted and have not been answered: behind a socket
-of systemd's the next daemon serves all others, and so nobody is turned away by a restart."""
+_DRAIN = 0.5
+"""Seconds at the end for clients that were accepted and have no answer yet. Behind a socket of
+systemd's the next daemon serves all others, so a restart turns no client away."""
 
 _SWEEP = 0.25
-"""Seconds between looks for connections that are past their deadline."""
+"""Seconds between searches for connections that are past their deadline."""
 
 _BATCH = 64
-"""Clients that are looked at before others get a turn."""
+"""Events that are handled before other work gets a turn."""
 
-_EAGER_LOOKS = 32
-"""How often an unfinished request is looked at as soon as more of it comes. After that only with
-each sweep: else a client that sends byte by byte makes us work for every byte."""
+_EAGER_READS = 32
+"""How often an unfinished request is read as soon as more of it arrives. After that it is read only
+at each sweep: otherwise a client that sends byte by byte makes us work for every byte."""
 
 _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
 class AcceptLoop(Loop):
-    """Accepts, waits for whole requests, and writes what answers are left.
+    """Accepts, waits for complete requests, and writes the rest of long answers.
 
-    ``serve(connection, request)`` is called with every whole request, ``reject(status)``
-    returns the answer for one whose head is too long (431, or 414 if its first line is) or
-    that is too late (408). ``hears(address, head)`` tells whether to wait for the body of a form,
-    too. All are called from the loop's thread and must not block.
+    ``serve(connection, head, body)`` is called with every complete request, from the loop's thread;
+    it must not block. Nor must what is asked of the ``app``.
 
-    With ``tls`` every new connection may begin a session. Its handshake is done here, of all
-    threads: one processor at most is then busy with a flood of them, and it is not the one
-    that serves viewers. Clients that need no handshake are served first, and handshakes take
-    half of the thread's time at most.
+    With TLS every new connection may begin a session. Its handshake is done here, of all threads:
+    so a flood of handshakes keeps at most one processor busy, and it is not the one that serves
+    viewers. Clients that need no handshake are served first, and handshakes take at most half of
+    the thread's time.
     """
 
     def __init__(
         self,
         listeners: Sequence[socket.socket],
-        *,
-        serve: Callable[[Connection, bytes], None],
-        reject: Callable[[int], bytes],
-        hears: Callable[[str, bytes], bool],
-        header_timeout: float,
-        stall_timeout: float,
-        tls: ssl.SSLContext | None,
+        app: App,
+        serve: Callable[[Connection, Head, bytes], None],
+        limits: Limits,
     ) -> None:
         super().__init__("accept")
-        self.header_timeout = header_timeout
-        self.stall_timeout = stall_timeout
-        self.tls = tls
+        self.limits = limits
+        self._app = app
         self._serve = serve
-        self._reject = reject
-        self._hears = hears
         self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._waiting = Waiting()
+        self._table = ConnectionTable()
         self._handshakes = Handshakes()
         self._paused: list[Connection] = []
         self._returned: deque[Connection] = deque()
@@ -101,14 +93,14 @@ class AcceptLoop(Loop):
         super().start()
 
     def listen(self, listener: socket.socket) -> None:
-        """Accept on one more listener, while the loop runs. Raises OSError."""
+        """Accept on one more listener while the loop runs. Raises OSError."""
         listener.setblocking(False)
-        # In this order, and in a new dict: the loop's thread looks at all that are in it.
+        # In this order, and in a new dict: the loop's thread iterates over it.
         self._epoll.register(listener.fileno(), select.EPOLLIN)
         self._listeners = {**self._listeners, listener.fileno(): listener}
 
     def give_back(self, connection: Connection) -> None:
-        """Wait for a served connection again: to take the rest of its answer, or to ask."""
+        """Wait for an answered connection again: for room to write, or its next request."""
         self._returned.append(connection)
         self._wakeup.set()
 
@@ -121,55 +113,56 @@ class AcceptLoop(Loop):
 
     def _loop(self) -> None:
         while not self._stopping:
-            self._turn(_SWEEP if self._waiting else 1.0)
+            self._run_once(_SWEEP if self._table else 1.0)
         for fd in self._listeners:
             self._epoll.unregister(fd)
         self._accepting_again_at = 0.0
-        give_up_at = time.monotonic() + _FAREWELL
-        while self._has_asked() and time.monotonic() < give_up_at:
-            self._turn(0.05)
+        give_up_at = time.monotonic() + _DRAIN
+        while self._has_open_requests() and time.monotonic() < give_up_at:
+            self._run_once(0.05)
 
-    def _turn(self, timeout: float) -> None:
+    def _run_once(self, timeout: float) -> None:
         events = self._epoll.poll(self._handshakes.timeout(timeout), _BATCH)
         self.beat = now = time.monotonic()
-        # Newcomers last: they may get the numbers of those who make room for them, and must not
-        # be taken for them by an event that lies here already.
+        # Listeners last: a new connection may get the descriptor of one that was just closed, and
+        # an older event in this list must not be taken for an event of the new one.
         for fd, mask in sorted(events, key=lambda event: event[0] in self._listeners):
             self._handle(fd, mask, now)
         while self._returned:
             self._take_back(self._returned.popleft(), now)
-        for connection in self._handshakes.turn():
-            self._look(connection, 0, time.monotonic(), may_shake_hands=True)
+        for connection in self._handshakes.due():
+            self._advance(connection, 0, time.monotonic(), may_handshake=True)
         if now - self._swept >= _SWEEP:
             self._swept = now
             self._sweep(now)
 
-    def _has_asked(self) -> bool:
-        """Tell whether somebody may still get an answer before the end.
+    def _has_open_requests(self) -> bool:
+        """Return whether a client may still get an answer before the end.
 
-        Not those who were answered and keep the connection: they know that it may close.
+        Clients that were answered and keep the connection do not count: they know that it may
+        close at any time.
         """
         return any(
             each.phase is Phase.WRITE or (each.phase is Phase.REQUEST and each.is_new)
-            for each in self._waiting
+            for each in self._table
         )
 
     def _handle(self, fd: int, mask: int, now: float) -> None:
         if fd in self._listeners:
             self._accept(self._listeners[fd], now)
             return
-        connection = self._waiting.get(fd)
+        connection = self._table.get(fd)
         if connection is None:
             self._wakeup.clear()
         else:
-            self._look(connection, mask, now)
+            self._advance(connection, mask, now)
 
-    def _look(
-        self, connection: Connection, mask: int, now: float, *, may_shake_hands: bool = False
+    def _advance(
+        self, connection: Connection, mask: int, now: float, *, may_handshake: bool = False
     ) -> None:
         try:
             if connection.phase is Phase.REQUEST:
-                if connection.wants_handshake(self.tls) and not may_shake_hands:
+                if connection.wants_handshake(self._app.tls) and not may_handshake:
                     self._handshakes.add(connection)
                 else:
                     self._read_request(connection, mask)
@@ -177,32 +170,32 @@ class AcceptLoop(Loop):
                 self._write(connection, now)
             elif connection.discard_input():
                 self._drop(connection)
-        except (OSError, MemoryError):  # It is gone, or cannot be helped.
+        except (OSError, MemoryError):  # The client is gone, or cannot be helped.
             if self._is_waiting(connection):
                 self._drop(connection)
             else:
                 connection.close()
 
     def _accept(self, listener: socket.socket, now: float) -> None:
-        for _ in range(_BATCH):  # Level-triggered, so none is forgotten.
+        for _ in range(_BATCH):  # Level-triggered, so what is left is reported again.
             try:
                 sock, peer = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
                 self._pause_accepting(error, now)
-                if self._waiting:
-                    self._make_room(next(iter(self._waiting)))
+                if self._table:
+                    self._evict(next(iter(self._table)))
                 return
             sock.setblocking(False)
-            # A dual-stack listener tells an IPv4 address in its IPv6-mapped form.
+            # A dual-stack listener reports an IPv4 client as an IPv4-mapped IPv6 address.
             address = str(to_address(peer[0]))
             self._wait_for_request(Connection(sock, address), now)
             if self._accepting_again_at:
                 return
 
     def _pause_accepting(self, error: OSError, now: float) -> None:
-        """Take a breath: the system is out of descriptors, of memory, or of epoll's watches."""
+        """Wait a second: the system is out of descriptors, memory or epoll watches."""
         if self._stopping:
             return
         if self._shortage.is_due():
@@ -212,36 +205,36 @@ class AcceptLoop(Loop):
         self._accepting_again_at = now + 1
 
     def _wait(self, connection: Connection, phase: Phase, events: int, deadline: float) -> None:
-        """Put a connection among those waited for, as the newest of them."""
-        while obstacle := self._waiting.in_the_way_of(connection):
-            self._make_room(obstacle)
+        """Add a connection to the table, as the newest."""
+        while oldest := self._table.eviction_candidate(connection):
+            self._evict(oldest)
         connection.phase = phase
         connection.deadline = deadline
         try:
-            # Registering reports what lies in the socket already.
+            # Registering reports what has already arrived in the socket.
             self._epoll.register(connection.sock, events | _EDGE)
         except OSError as error:
             connection.sock.close()
             self._pause_accepting(error, time.monotonic())
             return
-        self._waiting.add(connection)
+        self._table.add(connection)
 
     def _wait_for_request(self, connection: Connection, now: float) -> None:
-        self._wait(connection, Phase.REQUEST, select.EPOLLIN, now + self.header_timeout)
+        self._wait(connection, Phase.REQUEST, select.EPOLLIN, now + self.limits.header_timeout)
 
-    def _make_room(self, connection: Connection) -> None:
-        """Drop one, after a last look: its request may have come whole, and its turn had not."""
+    def _evict(self, connection: Connection) -> None:
+        """Close one to make room, unless its request is complete and only its turn had not come."""
         phase = connection.phase
         if phase is Phase.REQUEST:
-            self._look(connection, 0, time.monotonic())
+            self._advance(connection, 0, time.monotonic())
         if self._is_waiting(connection) and connection.phase is phase:
             self._drop(connection)
 
     def _is_waiting(self, connection: Connection) -> bool:
-        return self._waiting.get(connection.sock.fileno()) is connection
+        return self._table.get(connection.sock.fileno()) is connection
 
     def _remove(self, connection: Connection) -> None:
-        self._waiting.remove(connection)
+        self._table.remove(connection)
         self._handshakes.discard(connection)
         self._epoll.unregister(connection.sock)
 
@@ -250,8 +243,8 @@ class AcceptLoop(Loop):
         connection.close()
 
     def _read_request(self, connection: Connection, mask: int) -> None:
-        """Serve the connection once its whole request can be read without waiting."""
-        connection.looks += 1
+        """Serve the connection once its complete request can be read without waiting."""
+        connection.reads += 1
         try:
             seen = connection.peek(MAX_HEAD + MAX_BODY)
         except BlockingIOError:
@@ -259,34 +252,38 @@ class AcceptLoop(Loop):
             return
         size = connection.size = connection.size or self._size(connection, seen)
         if not size and len(seen) >= MAX_HEAD:
-            self._answer_and_close(connection, 431 if b"\n" in seen[:MAX_HEAD] else 414)
-        elif 0 < size <= len(seen):
-            request = connection.take(size)
+            self._reject(connection, 431 if b"\n" in seen[:MAX_HEAD] else 414)
+        elif connection.head is not None and size <= len(seen):
+            head, request = connection.head, connection.take(size)
             self._remove(connection)
             connection.is_new = False
-            self._serve(connection, request)
+            self._serve(connection, head, request[head.size :])
         elif connection.ended or not seen or mask & _GONE:
             self._drop(connection)
         else:
             self._wait_for_more(connection)
 
     def _size(self, connection: Connection, seen: bytes) -> int:
-        """Return the length of the request that is coming; 0 while its head is not whole."""
+        """Return the length of the request that is coming; 0 while its head is not complete."""
         size = head_size(seen, connection.searched)
         connection.searched = len(seen)
-        body = body_size(seen[:size]) if size else 0
-        return size + body if body and self._hears(connection.address, seen[:size]) else size
+        if not size:
+            return 0
+        head = connection.head = read_head(seen[:size])
+        if head.body_size and self._app.may_send_body(head, connection.address):
+            size += head.body_size
+        return size
 
     def _wait_for_more(self, connection: Connection) -> None:
-        """Stay deaf to a request that comes in too many pieces, until the next sweep."""
-        if connection.looks >= _EAGER_LOOKS:
+        """Ignore a request that comes in too many pieces until the next sweep."""
+        if connection.reads >= _EAGER_READS:
             self._epoll.modify(connection.sock, select.EPOLLET)
             self._paused.append(connection)
 
-    def _answer_and_close(self, connection: Connection, status: int) -> None:
+    def _reject(self, connection: Connection, status: int) -> None:
         self._remove(connection)
         try:
-            connection.answer(self._reject(status), keep=False)
+            connection.answer(self._app.reject(status).encode(close=True), keep=False)
         except OSError:
             connection.close()  # Its TLS has failed.
             return
@@ -294,19 +291,19 @@ class AcceptLoop(Loop):
 
     def _take_back(self, connection: Connection, now: float) -> None:
         if connection.rest:
-            self._wait(connection, Phase.WRITE, select.EPOLLOUT, now + self.stall_timeout)
+            self._wait(connection, Phase.WRITE, select.EPOLLOUT, now + self.limits.stall_timeout)
         elif connection.keep:
             self._wait_for_request(connection, now)
             if connection.secure and self._is_waiting(connection):
-                # What its session holds already the kernel does not tell.
-                self._look(connection, 0, now)
+                # epoll does not report what the TLS session has already decrypted.
+                self._advance(connection, 0, now)
         else:
             self._linger(connection, now)
 
     def _write(self, connection: Connection, now: float) -> None:
         if not connection.write():
             return
-        connection.deadline = now + self.stall_timeout
+        connection.deadline = now + self.limits.stall_timeout
         if not connection.rest:
             self._remove(connection)
             self._take_back(connection, now)
@@ -314,8 +311,8 @@ class AcceptLoop(Loop):
     def _linger(self, connection: Connection, now: float) -> None:
         """Close in a way that the answer arrives.
 
-        Closing while unread input lies in the socket makes the kernel send a reset, which
-        can overtake the answer; so the input is read away until the client closes too.
+        Closing a socket with unread input makes the kernel send a reset, which can overtake the
+        answer. So the input is read and dropped until the client closes too.
         """
         try:
             connection.sock.shutdown(socket.SHUT_WR)
@@ -332,21 +329,21 @@ class AcceptLoop(Loop):
         paused, self._paused = self._paused, []
         for connection in paused:
             if self._is_waiting(connection) and connection.phase is Phase.REQUEST:
-                # This reports what has come meanwhile.
+                # This reports what has arrived in the meantime.
                 self._epoll.modify(connection.sock, select.EPOLLIN | _EDGE)
-        for connection in [each for each in self._waiting if now > each.deadline]:
-            if not self._is_waiting(connection):  # It has made room for one before it.
+        for connection in [each for each in self._table if now > each.deadline]:
+            if not self._is_waiting(connection):  # It was evicted for one before it.
                 continue
             if connection.phase is Phase.REQUEST and connection.has_begun():
-                self._answer_and_close(connection, 408)
+                self._reject(connection, 408)
             else:
-                connection.discard_input()  # Or it would be reset, and lose the answer before.
+                connection.discard_input()  # Or a reset would overtake the previous answer.
                 self._drop(connection)
 
     def _close(self) -> None:
-        for connection in self._waiting:
+        for connection in self._table:
             connection.close()
-        self._waiting.clear()
+        self._table.clear()
         self.close_returned()
         for listener in self._listeners.values():
             listener.close()

@@ -1,4 +1,4 @@
-"""Connection: a client that is being waited for, whether it speaks in plain text or TLS."""
+"""Connection: a client that the accept loop waits for, in plain text or over TLS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from enum import Enum
 
 from doorbelld.net.tls import Session
-from doorbelld.server.framing import without_empty_line
+from doorbelld.server.framing import Head, without_empty_line
 
 _CHUNK = 16 * 1024
 _DISCARDED = 64 * 1024
@@ -16,31 +16,32 @@ _EMPTY_LINE = len(b"\r\n")
 
 
 class Phase(Enum):
-    """What a connection is waited for."""
+    """What the accept loop waits for."""
 
-    REQUEST = "its request"
-    WRITE = "to take its answer"
-    LINGER = "to close"
+    REQUEST = "a request"
+    WRITE = "room to write the answer"
+    LINGER = "the client to close"
 
 
 class Connection:
-    """A client that is being waited for. Nothing here blocks: the socket does not.
+    """A client that the accept loop waits for. Nothing here blocks: the socket does not.
 
     ``address`` is the client's IP address as text. ``rest`` is what is still to be written, as
-    it goes over the wire, after which the connection waits for the next request if ``keep``,
-    else closes. ``is_new`` tells that it has asked for nothing yet. ``session`` is its TLS,
-    None for plain text. Of the request that is coming ``looks`` counts how often it was looked
-    at, ``searched`` is how many of its bytes were searched for the end of its head, in vain,
-    and ``size`` is its length, 0 while that is unknown.
+    it goes over the wire. After that the connection waits for the next request if ``keep``,
+    otherwise it closes. ``is_new`` is true until the first request. ``session`` is its TLS,
+    None for plain text. Of the request that is coming, ``reads`` counts how often it was read,
+    ``searched`` is how many of its bytes were searched for the end of the head, ``head`` is its
+    head, None while that is not complete, and ``size`` its length, 0 while that is unknown.
     """
 
     __slots__ = (
         "address",
         "deadline",
+        "head",
         "is_new",
         "keep",
-        "looks",
         "phase",
+        "reads",
         "rest",
         "searched",
         "session",
@@ -57,7 +58,8 @@ class Connection:
         self.keep = False
         self.is_new = True
         self.session: Session | None = None
-        self.looks = self.searched = self.size = 0
+        self.head: Head | None = None
+        self.reads = self.searched = self.size = 0
 
     @property
     def secure(self) -> bool:
@@ -66,7 +68,7 @@ class Connection:
 
     @property
     def unsent(self) -> int:
-        """How many bytes of memory its answer takes, all of it until the last is written."""
+        """How many bytes of memory its answer takes: all of it until the last byte is written."""
         return memoryview(self.rest.obj).nbytes if self.rest else 0
 
     @property
@@ -75,24 +77,24 @@ class Connection:
         return self.session is not None and self.session.ended
 
     def wants_handshake(self, context: ssl.SSLContext | None) -> bool:
-        """Return whether a TLS handshake has to be made, or finished.
+        """Return whether a TLS handshake is to be done or finished.
 
-        With a ``context`` a client may begin with one. Raises OSError when it is gone.
+        With a ``context`` a client may begin with one. Raises OSError if the client is gone.
         """
         if self.session is None and self.is_new and context is not None:
-            with suppress(BlockingIOError):  # It has said nothing yet.
+            with suppress(BlockingIOError):  # Nothing has arrived yet.
                 if Session.begins_with(self.sock.recv(1, socket.MSG_PEEK)):
                     self.session = Session(context)
         return self.session is not None and not self.session.ready
 
     def peek(self, most: int) -> bytes:
-        """Return what the client has said, up to about ``most`` bytes; b"" at its end.
+        """Return what the client has sent, up to about ``most`` bytes; b"" at its end.
 
-        Raises BlockingIOError where there is nothing yet, and other OSErrors when it is gone.
+        Raises BlockingIOError if there is nothing yet, and other OSErrors if the client is gone.
         """
         if self.session is None:
             return self.sock.recv(most, socket.MSG_PEEK)
-        data = b""  # First what came earlier, and could not be taken.
+        data = b""  # First what came earlier and was too much then.
         while True:
             self._feed(self.session, data, most)
             if self.session.ended or len(self.session.plain) >= most:
@@ -110,19 +112,20 @@ class Connection:
 
     def _feed(self, session: Session, data: bytes, most: int) -> None:
         reply = session.feed(data, most)
-        # A handshake's few bytes find room in any socket whose client plays no tricks.
+        # There is always room for the few bytes of a handshake, unless the client plays tricks.
         if reply and self.sock.send(reply) < len(reply):
             raise BrokenPipeError
 
     def take(self, size: int) -> bytes:
-        """Return the first bytes of what :meth:`peek` has shown, which it will not show again."""
-        self.looks = self.searched = self.size = 0
+        """Read the first bytes of what :meth:`peek` has returned."""
+        self.head = None
+        self.reads = self.searched = self.size = 0
         if self.session is None:
             return self.sock.recv(size)
         return self.session.take(size)
 
     def discard_input(self) -> bool:
-        """Drop what the client sends; return whether it has ended, or sent too much."""
+        """Read and drop what the client sends; return whether it has ended, or sends too much."""
         try:
             for _ in range(64):
                 if not self.sock.recv(_DISCARDED):
@@ -130,11 +133,11 @@ class Connection:
         except BlockingIOError:
             return False
         except OSError:
-            return True  # It is gone.
+            return True  # The client is gone.
         return True
 
     def has_begun(self) -> bool:
-        """Return whether it has said the beginning of a request, and not just an empty line."""
+        """Return whether a part of a request has arrived, and not just an empty line."""
         if self.session is not None:
             return bool(without_empty_line(bytes(self.session.plain[: _EMPTY_LINE + 1])))
         try:
@@ -143,7 +146,7 @@ class Connection:
             return False
 
     def answer(self, data: bytes, *, keep: bool) -> None:
-        """Make this what is to be written; unless ``keep`` it is the last. Raises OSError."""
+        """Prepare to write this; unless ``keep`` it is the last answer. Raises OSError."""
         self.keep = keep
         if self.session is not None:
             data = self.session.encrypt(data)
@@ -161,7 +164,7 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """Close it, with a word of TLS where one can be said."""
+        """Close it, with close_notify if TLS can still send it."""
         if self.session is not None and not self.rest:
             with suppress(OSError):
                 self.sock.send(self.session.close_notify())

@@ -1,4 +1,4 @@
-"""Handshakes: the connections whose TLS handshake can go on, and whose turn it is."""
+"""Handshakes: a queue of the connections whose TLS handshake can continue."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from doorbelld.server.connection import Connection
 
 _SLICE = 0.01
-"""Seconds of handshakes in one turn. A single one may take longer."""
+"""Seconds of handshakes in a row. A single one may take longer."""
 
 
 class Handshakes:
-    """A queue that is fair to addresses, and that takes half of a thread's time at most.
+    """A queue that is fair to addresses, and that takes at most half of a thread's time.
 
-    A handshake costs us more than the client that asks for it. So one address that asks for
-    thousands waits for itself, and a browser at another address is next.
+    A handshake costs us more than the client that asks for it. So an address that asks for
+    thousands only delays itself, and a browser at another address is next.
     """
 
     def __init__(self) -> None:
@@ -23,26 +23,26 @@ class Handshakes:
         self._pause_ends = 0.0
 
     def add(self, connection: Connection) -> None:
-        """Let a connection wait for its turn. It may wait already."""
+        """Add a connection, unless it is in the queue already."""
         self._by_address.setdefault(connection.address, {})[connection] = None
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection, if it waits."""
+        """Remove a connection if it is in the queue."""
         same = self._by_address.get(connection.address, {})
         same.pop(connection, None)
         if not same:
             self._by_address.pop(connection.address, None)
 
     def timeout(self, most: float) -> float:
-        """Return the seconds to the next turn, ``most`` if nothing waits for one."""
+        """Return the seconds until the next one is due, ``most`` if the queue is empty."""
         if not self._by_address:
             return most
         return min(most, max(0.0, self._pause_ends - time.monotonic()))
 
-    def turn(self) -> Iterator[Connection]:
-        """Give the next ones, one address after the other, for a short while.
+    def due(self) -> Iterator[Connection]:
+        """Yield the next ones, one address after the other, for a short while.
 
-        After that there is none for as long as these took: that time belongs to all other work.
+        After that there are none for as long as these took: that time is for all other work.
         """
         begin = now = time.monotonic()
         if begin < self._pause_ends:

@@ -22,7 +22,7 @@ _PAGE = """\
 _HOW = "If this is your doorbell, put this into /etc/doorbelld/conf.d/access.conf and reload:"
 _HOW_TO_ADD = "If this is your doorbell, add this to what is set there (the dots) and reload:"
 MORE = "..., "
-"""Stands for what a list of the configuration already has, which is not for strangers."""
+"""Stands for what a list in the configuration already has: clients we refuse must not see it."""
 
 
 class Advice(NamedTuple):
@@ -46,6 +46,6 @@ class Advice(NamedTuple):
 
 
 def quoted(text: str) -> str:
-    """Return a stranger's text so that it does no harm in a log or a page, and is short."""
+    """Return a text that a client has sent, short and harmless in a log or a page."""
     shown = text if len(text) <= _MOST else f"{text[:_MOST]}..."
     return ascii(shown)

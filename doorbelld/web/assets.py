@@ -6,8 +6,12 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
+
+from doorbelld.server.response import Response
+from doorbelld.web.replies import reply
 
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {
@@ -31,9 +35,9 @@ class Asset(NamedTuple):
 def load(name: str) -> Mapping[str, Asset]:
     """Read every file of the page, keyed by its path in URLs; the page itself is "/".
 
-    The login form is "/login", and has ``{{message}}`` still to be written.
+    The login form is "/login"; ``{{message}}`` in it is still to be replaced.
 
-    ``name`` is what the camera is called; it is written into the page and the manifest.
+    ``name`` is the name of the camera; it is written into the page and the manifest.
     """
     found = {f"/{path.name}": _asset(path, name) for path in _STATIC.iterdir()}
     found["/"] = found["/index.html"]
@@ -49,3 +53,11 @@ def _asset(path: Path, name: str) -> Asset:
         body = body.replace(b"{{name}}", json.dumps(name)[1:-1].encode())
     etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
     return Asset(body, _TYPES[path.suffix], etag)
+
+
+def reply_with(asset: Asset, known: str) -> Response:
+    """Return an asset, unless the browser has it: ``known`` is its If-None-Match."""
+    headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
+    if known.strip() == "*" or asset.etag in known:
+        return Response(HTTPStatus.NOT_MODIFIED, headers)
+    return reply(HTTPStatus.OK, asset.content_type, asset.body, headers)

@@ -1,8 +1,8 @@
-"""Forwarded: what shows that a request came through a proxy, and which client the proxy names.
+"""Forwarded: signs that a request came through a proxy, and which client the proxy names.
 
 A proxy that is not trusted must be noticed: all its clients have the proxy's address, and seem to
-be in the LAN. Nearly every proxy adds a header that says so. nginx adds none by default, but what
-it always changes gives it away.
+be in the LAN. Nearly every proxy adds a header that says so. nginx adds none by default, but it
+can be recognised by what it always changes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Fields = Sequence[tuple[str, str]]
 """The header lines of a request in their order: name and value."""
 
 _LONG = 40
-"""Letters of a name that are looked at: none that is known has more."""
+"""Letters of a name that are compared: no known name has more."""
 
 _OF_PROXIES = re.compile(
     r"(?:x-)?forwarded(?:-.*)?|via|(?:x-)?(?:client|real|remote|originating|true-client)-(?:ip|addr)"
@@ -52,9 +52,9 @@ def is_bare_nginx(fields: Fields, version: str) -> bool:
     """Return whether a request looks like nginx's where it sets no X-Forwarded-For of its own.
 
     nginx begins with the headers that it sets itself: what is configured, then Host and
-    Connection unless they were; what the client has sent comes after these. Of other programs few
-    speak of the Connection in HTTP/1.0, and these say first who they are. With HTTP/1.1 small
-    programs begin with both like nginx, but hardly with a port in the Host and further headers.
+    Connection unless these were configured; what the client has sent follows. Few other programs
+    send Connection with HTTP/1.0, and these send their User-Agent first. With HTTP/1.1 small
+    programs begin with both like nginx, but hardly ever with a port in the Host and more headers.
     """
     if ("Connection", "close") not in fields:
         return False
@@ -65,11 +65,11 @@ def is_bare_nginx(fields: Fields, version: str) -> bool:
 
 
 def is_like_nginx(fields: Fields, *, here: bool) -> bool:
-    """Tell whether a request is one of those that nginx sends, and hardly any other program.
+    """Return whether a request looks like one that nginx sends, and hardly any other program.
 
-    Where Connection was configured, as for web sockets, it comes before the Host that was not,
-    which then has a port. ``here`` says that it comes from this machine. Then a head of Host and
-    Connection alone counts as well: any client can make nginx send it.
+    If Connection is configured, as for web sockets, it comes before a Host that is not, and that
+    Host then has a port. ``here`` says that the request comes from this machine. Then a head of
+    only Host and Connection counts as well: any client can make nginx send it.
     """
     if len(fields) < 2 or ("Connection", "close") not in fields[:2]:
         return False

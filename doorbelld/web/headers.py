@@ -1,8 +1,11 @@
-"""The security headers that every answer carries."""
+"""The headers that every answer carries."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
 
 _POLICY = (
     "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self';"
@@ -14,15 +17,15 @@ _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), pa
 _A_YEAR = 365 * 24 * 3600
 
 
+@lru_cache(maxsize=64)  # ``visitor`` is one of ``embed``.
 def security(
-    embed: Sequence[str] = (), visitor: str = "", *, hsts: bool = False, shared: bool = False
-) -> dict[str, str]:
-    """Return the headers: nothing foreign is loaded, and no other site shows or reads us.
+    embed: tuple[str, ...] = (), visitor: str = "", *, hsts: bool = False, shared: bool = False
+) -> Mapping[str, str]:
+    """Return the headers by which pages load nothing foreign, and no other site shows or reads us.
 
-    Except those of the origins in ``embed``, which may frame the page. ``visitor`` is the
-    origin of such a page that asks now: it may show the picture, and read the answer. With
-    ``shared`` every page may show this answer, and none may read it. With ``hsts`` browsers use
-    only HTTPS from now on.
+    Except the origins in ``embed``, which may frame the page. ``visitor`` is the origin of such a
+    page that asks now: it may show the picture, and read the answer. With ``shared`` every page
+    may show this answer, and none may read it. With ``hsts`` browsers use only HTTPS from now on.
     """
     ancestors = " ".join(embed) or "'none'"
     headers = {
@@ -39,3 +42,13 @@ def security(
     if visitor:
         headers["Access-Control-Allow-Origin"] = visitor
     return headers
+
+
+def general() -> Mapping[str, str]:
+    """Return who answers, without a version, and when."""
+    return {"Server": "doorbelld", "Date": _date(int(time.time()))}
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

@@ -159,8 +159,8 @@ def test_card_that_cannot_be_drawn_is_the_ready_one(
     ("target", "end"),
     [
         ("doorbelld.server.connection:Connection.peek", ConnectionResetError),
-        ("doorbelld.web.httpd:Server._serve", http.client.RemoteDisconnected),
-        ("doorbelld.web.httpd:Handler", None),
+        ("doorbelld.server.server:Server._serve", http.client.RemoteDisconnected),
+        ("doorbelld.server.server:Server._respond", None),
         ("doorbelld.server.connection:Connection.write", http.client.RemoteDisconnected),
     ],
     ids=["reading the request", "handing it over", "making it", "sending it"],

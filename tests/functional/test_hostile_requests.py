@@ -243,7 +243,7 @@ def test_200_and_the_whole_of_it_whatever_else_is_asked(
 )
 def test_no_path_leads_to_a_file(doorbell: Daemon, path: str) -> None:
     answer = lives_on_after(doorbell, b"GET %b HTTP/1.1\r\n%b\r\n" % (path.encode(), HOST))
-    assert refused(answer, 404) == "there is nothing here"
+    assert refused(answer, 404) == "not found"
 
 
 @pytest.mark.parametrize("target", ["http://localhost", "HTTP://LOCALHOST:1/", "http://127.0.0.1?"])

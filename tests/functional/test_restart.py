@@ -18,7 +18,7 @@ RESTARTS = 5
 PATIENT = """
 from doorbelld.server.accept import AcceptLoop
 import doorbelld.server.accept
-doorbelld.server.accept._FAREWELL = 3
+doorbelld.server.accept._DRAIN = 3
 stop = AcceptLoop.stop
 AcceptLoop.stop = lambda self, timeout: stop(self, 30)
 """

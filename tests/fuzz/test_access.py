@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 from contextlib import suppress
-from email.message import Message
 from urllib.parse import urlsplit
 
 from hypothesis import given
@@ -14,7 +13,9 @@ from doorbelld.access import policy as access
 from doorbelld.access.cookies import Cookies
 from doorbelld.access.policy import Access
 from doorbelld.net import names
-from doorbelld.web import gate
+from doorbelld.server.request import Headers, Request, RequestError
+from doorbelld.web import guard
+from doorbelld.web.guard import RefusedError
 from tests.support.cost import assert_cheap
 from tests.support.fuzzing import examples
 
@@ -93,13 +94,11 @@ NAMES = ["Host", "Origin", "Referer", "Accept", "X-Forwarded-For", "Sec-Fetch-Si
 )
 @examples(150)
 def test_any_headers_are_let_in_or_refused(headers: list[tuple[str, str]], target: str) -> None:
-    message = Message()
-    for name, value in headers:
-        message[name] = value
+    request = Request("GET", target, "HTTP/1.1", Headers(tuple(headers)))
     proxies = lan(trusted_proxies=["127.0.0.1"])
-    with suppress(gate.StrangerError, gate.BadRequestError):
-        client = gate.client(proxies, message.items(), "HTTP/1.1", "127.0.0.1")
-        assert gate.let_in(proxies, message, target, client, "127.0.0.1") == ""
+    with suppress(RefusedError, RequestError):
+        client = guard.client(proxies, headers, "HTTP/1.1", "127.0.0.1")
+        assert guard.let_in(proxies, request, client) == ""
         assert proxies.admits(client)
 
 
@@ -114,17 +113,17 @@ RUNS = st.builds(
 @given(RUNS)
 @examples(60)
 def test_no_header_takes_long_to_judge(text: str) -> None:
-    message = Message()
-    for name in ("Host", "Origin", "Referer", "Accept", "X-Forwarded-For"):
-        message[name] = text
+    names = ("Host", "Origin", "Referer", "Accept", "X-Forwarded-For")
+    headers = Headers(tuple((name, text) for name in names))
     proxies = lan(trusted_proxies=["127.0.0.1", "::1"])
 
     def judge() -> None:
         for peer in ("127.0.0.1", "192.168.1.2"):
-            with suppress(gate.StrangerError, gate.BadRequestError):
-                gate.client(proxies, message.items(), "HTTP/1.1", peer)
-            with suppress(gate.StrangerError, gate.BadRequestError):
-                gate.let_in(proxies, message, text, "127.0.0.1", peer)
+            request = Request("GET", text, "HTTP/1.1", headers, peer=peer)
+            with suppress(RefusedError, RequestError):
+                guard.client(proxies, headers.fields, "HTTP/1.1", peer)
+            with suppress(RefusedError, RequestError):
+                guard.let_in(proxies, request, "127.0.0.1")
         Cookies(b"key").seconds_left(text)
 
     assert_cheap(judge)

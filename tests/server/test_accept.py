@@ -1,3 +1,5 @@
+"""The accept loop: which connections it waits for, for how long, and how much work they are."""
+
 from __future__ import annotations
 
 import socket
@@ -8,16 +10,39 @@ from contextlib import ExitStack
 
 import pytest
 
-from doorbelld.server import accept
-from doorbelld.server import connections as waiting
+from doorbelld.server import accept, connections
 from doorbelld.server.accept import AcceptLoop
 from doorbelld.server.connection import Connection
+from doorbelld.server.framing import Head
+from doorbelld.server.limits import Limits
+from doorbelld.server.request import Request, RequestError
+from doorbelld.server.response import Response
 from tests.support.daemon import GUARD, eventually
 from tests.support.raw import read_to_end
 
 TIMEOUT = 1.0
-TOO_LATE = b"too late"
 REQUEST = b"GET / HTTP/1.1\r\n\r\n"
+TOO_LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\ntoo late"
+
+
+class FakeApp:
+    """What the loop asks of an app; it reads all bodies."""
+
+    tls = None
+
+    def __call__(self, request: Request) -> Response:
+        raise NotImplementedError
+
+    def refuse(self, error: RequestError, peer: str, *, secure: bool) -> Response:
+        raise NotImplementedError
+
+    def reject(self, status: int) -> Response:
+        return Response(status, {}, b"too late")
+
+    def may_send_body(self, head: Head, peer: str) -> bool:
+        assert head.body_size
+        assert peer == "127.0.0.1"
+        return True
 
 
 class Door:
@@ -30,15 +55,8 @@ class Door:
         self.go_on = threading.Event()
         self._held = threading.Event()
         self._answered = threading.Event()
-        self.loop = AcceptLoop(
-            [listener],
-            serve=self._serve,
-            reject=lambda _status: TOO_LATE,
-            hears=lambda *_: True,
-            header_timeout=TIMEOUT,
-            stall_timeout=TIMEOUT,
-            tls=None,
-        )
+        limits = Limits(1, TIMEOUT, TIMEOUT)
+        self.loop = AcceptLoop([listener], FakeApp(), self._serve, limits)
 
     def connect(self, request: bytes) -> socket.socket:
         client = socket.create_connection(self.address, GUARD)
@@ -46,19 +64,20 @@ class Door:
         return client
 
     def ask(self) -> socket.socket:
-        """Let somebody ask, and wait until there is an answer."""
+        """Send a request, and wait until it is answered."""
         self._answered.clear()
         client = self.connect(REQUEST)
         assert self._answered.wait(GUARD)
         return client
 
     def hold(self) -> None:
-        """Let nothing happen until told to go on; everybody before was looked at."""
+        """Stop the loop until ``go_on`` is set; all connections before were handled."""
         self.connect(b"HOLD / HTTP/1.1\r\n\r\n").close()
         assert self._held.wait(GUARD)
 
-    def _serve(self, connection: Connection, request: bytes) -> None:
-        if request.startswith(b"HOLD"):
+    def _serve(self, connection: Connection, head: Head, body: bytes) -> None:
+        assert len(body) == head.body_size
+        if head.line.startswith("HOLD"):
             self._held.set()
             self.go_on.wait(GUARD)
             connection.close()
@@ -78,11 +97,11 @@ def door() -> Iterator[Door]:
     assert found.loop.stop(GUARD)
 
 
-def test_who_makes_room_for_the_last_word_to_another_may_be_too_late_as_well(
+def test_connection_evicted_for_a_late_one_may_be_late_too(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door.size = 9_000_000  # more than the kernel takes
-    monkeypatch.setattr(waiting, "_MOST_UNSENT", door.size)
+    monkeypatch.setattr(connections, "_MOST_UNSENT", door.size)
     with door.connect(b"GET /") as late, door.ask():
         door.hold()
         until = time.monotonic() + TIMEOUT
@@ -94,28 +113,28 @@ def test_who_makes_room_for_the_last_word_to_another_may_be_too_late_as_well(
             assert read_to_end(another) == bytes(10)
 
 
-def test_who_comes_is_not_taken_for_one_who_has_just_made_room(
+def test_new_connection_is_not_taken_for_an_evicted_one_with_its_descriptor(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door.loop.header_timeout = GUARD
-    monkeypatch.setattr(waiting, "_MOST_PER_ADDRESS", 2)
+    door.loop.limits = Limits(1, GUARD, TIMEOUT)
+    monkeypatch.setattr(connections, "_MOST_PER_ADDRESS", 2)
     with ExitStack() as stack:
         before = stack.enter_context(door.connect(b"GET /"))
         door.hold()
         for _ in range(2):
             stack.enter_context(door.connect(b"GET /"))
-        newest = stack.enter_context(door.connect(REQUEST[:5]))  # has the number of the first
+        newest = stack.enter_context(door.connect(REQUEST[:5]))  # has the descriptor of the first
         before.close()
         door.go_on.set()
-        stack.enter_context(door.ask())  # By now all were looked at.
+        stack.enter_context(door.ask())  # By now all were handled.
         newest.sendall(REQUEST[5:])
         assert read_to_end(newest) == bytes(10)
 
 
-def test_who_has_asked_is_answered_however_many_come_at_once(
+def test_complete_requests_are_answered_however_many_come_at_once(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "_MOST_PER_ADDRESS", 64)
+    monkeypatch.setattr(connections, "_MOST_PER_ADDRESS", 64)
     with ExitStack() as stack:
         door.hold()
         clients = [stack.enter_context(door.connect(REQUEST)) for _ in range(120)]
@@ -125,15 +144,15 @@ def test_who_has_asked_is_answered_however_many_come_at_once(
 
 @pytest.fixture
 def searches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """Return how often the head of a dripping client was searched, or its body's length read."""
-    found = {"head_size": 0, "body_size": 0}
+    """Return how often the head of a dripping client was searched for its end, and read."""
+    found = {"head_size": 0, "read_head": 0}
 
     def count(name: str) -> None:
         original = getattr(accept, name)
 
-        def counted(seen: bytes, *others: int) -> int:
+        def counted(seen: bytes, *others: int) -> object:
             found[name] += seen.startswith(b"POST /drip")
-            return int(original(seen, *others))
+            return original(seen, *others)
 
         monkeypatch.setattr(accept, name, counted)
 
@@ -143,7 +162,7 @@ def searches(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
 
 
 def drip(door: Door, sock: socket.socket, data: bytes) -> None:
-    """Send it byte by byte, and let the loop look at each before the next."""
+    """Send it byte by byte, and let the loop handle each before the next."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for start in range(len(data)):
         sock.sendall(data[start : start + 1])
@@ -151,10 +170,10 @@ def drip(door: Door, sock: socket.socket, data: bytes) -> None:
             assert read_to_end(another) == bytes(10)
 
 
-def test_who_drips_its_head_is_not_looked_at_for_every_byte(
+def test_dripping_head_is_not_read_for_every_byte(
     door: Door, searches: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(accept, "_EAGER_LOOKS", 4)
+    monkeypatch.setattr(accept, "_EAGER_READS", 4)
     sweeps, sweep = [0], AcceptLoop._sweep
 
     def counted(loop: AcceptLoop, now: float) -> None:
@@ -162,7 +181,7 @@ def test_who_drips_its_head_is_not_looked_at_for_every_byte(
         sweep(loop, now)
 
     monkeypatch.setattr(AcceptLoop, "_sweep", counted)
-    door.loop.header_timeout = GUARD
+    door.loop.limits = Limits(1, GUARD, TIMEOUT)
     with door.connect(b"POST /drip HTTP/1.1\r\nA: ") as sock:
         drip(door, sock, b"b" * 30)
         assert 1 <= searches["head_size"] <= 4 + sweeps[0]
@@ -171,9 +190,9 @@ def test_who_drips_its_head_is_not_looked_at_for_every_byte(
 
 
 def test_head_is_read_once_however_its_body_drips(door: Door, searches: dict[str, int]) -> None:
-    door.loop.header_timeout = GUARD
+    door.loop.limits = Limits(1, GUARD, TIMEOUT)
     with door.connect(b"POST /drip HTTP/1.1\r\nContent-Length: 20\r\n\r\n") as sock:
         drip(door, sock, b"b" * 19)
-        assert searches["body_size"] == 1
+        assert searches["read_head"] == 1
         sock.sendall(b"b")
         assert read_to_end(sock) == bytes(10)

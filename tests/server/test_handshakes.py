@@ -15,7 +15,7 @@ SLICE = 0.01
 
 
 class Clock:
-    """A clock that only goes on when it is told to."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -49,7 +49,7 @@ def test_addresses_take_turns_however_many_each_has(sock: socket.socket) -> None
     queue.discard(flood[1])
     found = []
     while queue.timeout(1) < 1:
-        found += list(queue.turn())
+        found += list(queue.due())
     assert found == [flood[0], browser, another, *flood[2:]]
 
 
@@ -59,10 +59,10 @@ def test_handshakes_take_half_of_the_time_at_most(clock: Clock, sock: socket.soc
         queue.add(Connection(sock, f"10.0.0.{number}"))
     begin, worked = clock.now, 0.0
     while queue.timeout(60) < 60:
-        for _ in queue.turn():
+        for _ in queue.due():
             clock.now += 0.004
             worked += 0.004
-        assert not list(queue.turn()), "the time now belongs to others"
+        assert not list(queue.due()), "the time now belongs to others"
         clock.now += queue.timeout(60) if queue.timeout(60) < 60 else 0
     assert worked == pytest.approx(0.4)
     assert clock.now - begin >= 2 * worked - 2 * SLICE
@@ -75,11 +75,11 @@ def test_one_turn_ends_in_time_but_never_before_one_handshake(
     for number in range(100):
         queue.add(Connection(sock, f"10.0.0.{number}"))
     begin = clock.now
-    for _ in queue.turn():
+    for _ in queue.due():
         clock.now += 0.001
     assert clock.now - begin == pytest.approx(SLICE, abs=0.0011)
     clock.now += queue.timeout(60)
-    for _ in queue.turn():
+    for _ in queue.due():
         clock.now += 5.0
     assert queue.timeout(60) == pytest.approx(5.0)
 
@@ -93,4 +93,4 @@ def test_nothing_waits_for_an_empty_queue(sock: socket.socket) -> None:
     queue.discard(connection)
     queue.discard(connection)
     assert queue.timeout(60) == 60
-    assert not list(queue.turn())
+    assert not list(queue.due())

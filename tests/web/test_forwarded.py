@@ -37,7 +37,7 @@ def test_headers_of_proxies_are_known(name: str, value: str) -> None:
     assert sign_of_proxy([HOST, ("Accept", "*/*"), (name, value)]) == f"the header {name}"
 
 
-def test_long_name_is_told_in_short() -> None:
+def test_long_name_is_cut() -> None:
     assert len(sign_of_proxy([HOST, (f"X-Forwarded-{'x' * 9000}", "")])) < 60
 
 
@@ -56,7 +56,7 @@ def test_headers_of_clients_are_no_sign(fields: Fields) -> None:
     assert sign_of_proxy(fields) == ""
 
 
-def test_connection_that_speaks_of_an_upgrade_that_is_not_there_is_a_sign() -> None:
+def test_connection_with_an_upgrade_that_is_missing_is_a_sign() -> None:
     """It is in every recipe for nginx and web sockets."""
     assert sign_of_proxy([HOST, ("Connection", "upgrade")])
     assert sign_of_proxy([HOST, ("Connection", "Upgrade"), ("X", "y")])
@@ -83,7 +83,7 @@ def test_connection_that_asks_for_an_upgrade_alone_is_a_sign() -> None:
         [("Connection", "keep-alive"), ("Upgrade", "TLS/1.2"), ("Connection", "Upgrade")],
     ],
 )
-def test_clients_that_would_rather_speak_something_else_are_no_proxies(fields: Fields) -> None:
+def test_clients_that_offer_another_protocol_are_no_proxies(fields: Fields) -> None:
     assert sign_of_proxy(fields) == ""
 
 

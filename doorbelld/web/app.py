@@ -1,0 +1,234 @@
+"""App: every request to doorbelld comes in here, and its answer goes out here.
+
+The guard decides whether it is let in, the login whether a password is needed, and the path
+decides who answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from http import HTTPStatus
+from string import punctuation
+from typing import Any
+from urllib.parse import quote
+
+from doorbelld.access import embedding
+from doorbelld.server.framing import Head
+from doorbelld.server.limits import Limits
+from doorbelld.server.request import Request, RequestError
+from doorbelld.server.response import Response
+from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.system.limited_log import RefusalLog
+from doorbelld.web import assets, guard, headers
+from doorbelld.web.guard import RefusedError
+from doorbelld.web.login import OPEN_PATHS, Login
+from doorbelld.web.pictures import Pictures
+from doorbelld.web.replies import NO_STORE, TEXT, refusal, reply
+from doorbelld.web.site import Site
+from doorbelld.web.status import Status
+from doorbelld.web.visit import Visit
+
+_log = logging.getLogger(__name__)
+
+_TLS_ONLY = "this port speaks HTTPS alone: open the same address with https://"
+
+Route = Callable[[Visit], Response]
+
+
+class App:
+    """Answers with the page, the stream, snapshots and the status.
+
+    ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
+    """
+
+    def __init__(
+        self,
+        site: Site,
+        broadcaster: Broadcaster,
+        camera_status: Callable[[], dict[str, Any]],
+        limits: Callable[[], Limits],
+    ) -> None:
+        self._site = site
+        self._refusals = RefusalLog()
+        self._login = login = Login(self._refusals)
+        self._pictures = pictures = Pictures(broadcaster, camera_status, lambda: self._site)
+        status = Status(broadcaster, camera_status, limits)
+        self._shared: Mapping[str, Route] = {
+            "/video_feed": pictures.stream,
+            "/stream": pictures.stream,
+            "/stream.mjpg": pictures.stream,
+            "/?action=stream": pictures.stream,
+            "/snapshot.jpg": pictures.snapshot,
+            "/snapshot": pictures.snapshot,
+            "/?action=snapshot": pictures.snapshot,
+        }
+        self._routes: Mapping[str, Route] = {
+            **self._shared,
+            "/status": status.status,
+            "/healthz": status.healthz,
+            "/login": login.page,
+        }
+        self._forms: Mapping[str, Route] = {"/login": login.log_in, "/logout": login.log_out}
+
+    @property
+    def site(self) -> Site:
+        """The site as it is now."""
+        return self._site
+
+    @property
+    def tls(self) -> ssl.SSLContext | None:
+        """What TLS begins with on a new connection, None for plain text only."""
+        return self._site.tls
+
+    def change(self, site: Site) -> None:
+        """Answer by another site from now on; end the streams that it does not allow."""
+        self._site = site
+        self._pictures.recheck()
+
+    def recheck(self) -> None:
+        """End the streams that are not allowed any more: a file or a network has changed."""
+        self._pictures.recheck()
+
+    def may_send_body(self, head: Head, peer: str) -> bool:
+        """Return whether the client with this head may watch."""
+        access = self._site.access
+        try:
+            return access.admits(guard.client(access, head.fields, head.version, peer))
+        except (RequestError, RefusedError):  # The answer will say why.
+            return False
+
+    def reject(self, status: int) -> Response:
+        """Return the answer to a request that was not read."""
+        phrase = HTTPStatus(status).phrase
+        body = f"{phrase}\n".encode()
+        fields = {"Content-Type": TEXT, "Content-Length": str(len(body)), **NO_STORE}
+        return Response(status, {**fields, **headers.security()}, body)
+
+    def refuse(self, error: RequestError, peer: str, *, secure: bool) -> Response:
+        """Return the answer to a request that cannot be understood."""
+        _log_answer(peer, error.line, error.status)
+        security = headers.security(hsts=self._site.hsts and secure)
+        return _completed(refusal(error.status, str(error)), security)
+
+    def __call__(self, request: Request) -> Response:
+        """Answer a request."""
+        site, client, embedder, is_let_in = self._site, request.peer, "", False
+        password_id, ticket = site.authenticator.password_id, b""
+        access = site.access
+        try:
+            fields = request.headers.fields
+            client = guard.client(access, fields, request.version, client)
+            ticket = self._ticket(site, request, password_id)
+            embedder = guard.let_in(access, request, client, is_shared=bool(ticket))
+            is_let_in = True
+            response = self._answer(Visit(site, request, client, password_id, ticket, embedder))
+        except RequestError as error:
+            response = refusal(error.status, str(error))
+        except RefusedError as error:
+            self._refusals.note(client, str(error))
+            response = _turned_away(error, request)
+        security = headers.security(
+            access.embed if is_let_in else (),  # Refused clients do not learn of them.
+            embedder,
+            hsts=site.hsts and request.secure,
+            shared=bool(ticket),
+        )
+        _log_answer(request.peer, request.line, response.status)
+        return _completed(response, security)
+
+    def _ticket(self, site: Site, request: Request, password_id: bytes) -> bytes:
+        """Return what stands for a good token in the URL: it opens the picture and nothing else."""
+        if embedding.PARAMETER not in request.target or request.method not in ("GET", "HEAD"):
+            return b""
+        try:
+            path, query = request.path, request.query
+        except RequestError:
+            return b""  # The request itself is refused later, with the reason.
+        if path == "/":
+            path = f"/?action={query.get('action')}"
+        token = query.get(embedding.PARAMETER, "") if path in self._shared else ""
+        return site.embedding.ticket(token, password_id)
+
+    def _answer(self, visit: Visit) -> Response:
+        if visit.site.tls is not None and not visit.request.secure:
+            return _send_to_tls(visit.request)
+        path, query = visit.request.path, visit.request.query
+        if path == "/" and "action" in query:
+            path = f"/?action={query['action']}"
+        if path in OPEN_PATHS:
+            return self._route(visit, path)
+        challenge = self._login.challenge(visit)
+        if challenge is not None:
+            return challenge
+        try:
+            response = self._route(visit, path)
+        except RequestError as error:
+            response = refusal(error.status, str(error))
+        return self._login.renew(visit, response)
+
+    def _route(self, visit: Visit, path: str) -> Response:
+        request = visit.request
+        asset = visit.site.assets.get(path)
+        route = (self._forms if request.method == "POST" else self._routes).get(path)
+        allowed = self._methods(path, visit.site)
+        if not allowed and request.method != "CONNECT":
+            return refusal(HTTPStatus.NOT_FOUND, "not found")
+        if request.method not in allowed:
+            allowed = allowed or ["GET", "HEAD"]
+            why = f"only {' and '.join(allowed)}"
+            fields = {"Allow": ", ".join(allowed)}
+            return refusal(HTTPStatus.METHOD_NOT_ALLOWED, why, fields)
+        if request.has_body and (request.method != "POST" or not request.body):
+            raise RequestError("a body makes no sense here")
+        if route is not None:
+            return route(visit)
+        assert asset is not None
+        return assets.reply_with(asset, request.headers.get("If-None-Match"))
+
+    def _methods(self, path: str, site: Site) -> list[str]:
+        """Return the methods that a path knows, in the order of an Allow header."""
+        can_be_seen = path in self._routes or path in site.assets
+        return ["GET", "HEAD"] * can_be_seen + ["POST"] * (path in self._forms)
+
+
+def _completed(response: Response, security: Mapping[str, str]) -> Response:
+    """Return an answer with the headers that all have; its own ones come before the general."""
+    otherwise = response.otherwise
+    return replace(
+        response,
+        headers={**headers.general(), **security, **response.headers},
+        otherwise=otherwise and _completed(otherwise, security),
+    )
+
+
+def _turned_away(error: RefusedError, request: Request) -> Response:
+    """Say why a request is refused, as a page if a person will read it."""
+    if error.advice.settings and "text/html" in request.headers.get("Accept"):
+        page = error.advice.as_page().encode()
+        response = reply(error.status, "text/html; charset=utf-8", page)
+    else:
+        response = refusal(error.status, str(error))
+    return replace(response, close=True)
+
+
+def _send_to_tls(request: Request) -> Response:
+    """Answer a request in plain text where only TLS is served."""
+    host = request.headers.get("Host").strip().rstrip(":")
+    if ":" not in host.rpartition("]")[2]:
+        host += host and ":80"  # It is the same port, though not what https:// alone means.
+    if host and request.target.startswith("/") and request.method in ("GET", "HEAD"):
+        place = quote(f"{host}/{request.target.lstrip('/')}", punctuation, "latin-1")
+        fields = {"Location": f"https://{place}"}
+        response = refusal(HTTPStatus.TEMPORARY_REDIRECT, _TLS_ONLY, fields)
+    else:
+        response = refusal(HTTPStatus.BAD_REQUEST, _TLS_ONLY)
+    return replace(response, close=True)
+
+
+def _log_answer(peer: str, line: str, status: int) -> None:
+    """Log with ``-v``; a request line may hold anything, so %r keeps it harmless."""
+    if _log.isEnabledFor(logging.DEBUG):
+        _log.debug("%s: %r: %d", peer, embedding.without_token(line), status)

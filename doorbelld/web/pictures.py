@@ -1,0 +1,120 @@
+"""Pictures: the stream, and the newest picture alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from socket import socket
+from typing import Any
+
+from doorbelld.access.watching import Watcher
+from doorbelld.media import multipart
+from doorbelld.net.tls import Session
+from doorbelld.server.request import Query, RequestError
+from doorbelld.server.response import Response
+from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.viewer import Viewer
+from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
+from doorbelld.web.site import Site
+from doorbelld.web.visit import Visit
+
+_STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE}
+
+
+class Pictures:
+    """Answers with pictures. ``site`` returns the site as it is now."""
+
+    def __init__(
+        self,
+        broadcaster: Broadcaster,
+        camera_status: Callable[[], dict[str, Any]],
+        site: Callable[[], Site],
+    ) -> None:
+        self._broadcaster = broadcaster
+        self._camera_status = camera_status
+        self._site = site
+        self._password_id = site().authenticator.password_id
+
+    def stream(self, visit: Visit) -> Response:
+        """Let the broadcaster take the connection over: it sends the head and every frame."""
+        query = visit.request.query
+        _fps(query)
+        viewer_key(query)
+        if visit.request.method == "HEAD":
+            return Response(HTTPStatus.OK, _STREAM, close=True)
+        limit = self._broadcaster.max_viewers
+        reason = f"{limit} are watching already, which is the limit; try again in a moment"
+        return Response(
+            HTTPStatus.OK,
+            _STREAM,
+            close=True,  # The end of the stream is the end of the connection.
+            take_over=partial(self._join, visit),
+            otherwise=refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}),
+        )
+
+    def snapshot(self, visit: Visit) -> Response:  # noqa: ARG002  # like all other paths
+        """Return the newest frame as it is, if it is a live one."""
+        frame, camera = self._broadcaster.latest, self._camera_status()
+        if frame is None or not frame.live or camera["state"] != "streaming":
+            error = {"error": camera["detail"]}
+            return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})
+        headers = {**NO_STORE, "X-Timestamp": f"{frame.timestamp:.6f}"}
+        return reply(HTTPStatus.OK, "image/jpeg", frame.data, headers)
+
+    def recheck(self, password_id: bytes | None = None) -> None:
+        """End the streams that may not go on by the site as it is now.
+
+        ``password_id`` is the one that a stream was let in by, if not that of all others.
+        """
+        current = self._site().authenticator.password_id
+        if (self._password_id if password_id is None else password_id) != current:
+            self._password_id = current
+            self._broadcaster.dismiss(current)
+        self._broadcaster.keep_only(self._may_go_on)
+
+    def _may_go_on(self, viewer: Viewer) -> bool:
+        is_secure = viewer.session is not None
+        watcher = Watcher(viewer.address, is_secure, viewer.ticket, self._password_id)
+        return self._site().watch_rules.allow(watcher)
+
+    def _join(self, visit: Visit, sock: socket, head: bytes, session: Session | None) -> bool:
+        request = visit.request
+        query = request.query
+        advance = query.get("advance_headers", "0") != "0"
+        joined = self._broadcaster.join(
+            sock,
+            head,
+            address=visit.client,
+            key=viewer_key(query),
+            fps=_fps(query),
+            advance=advance or multipart.wants_advance(request.headers.get("Accept")),
+            session=session,
+            ticket=visit.ticket,
+        )
+        # The rules may have changed since the request was let in.
+        watcher = Watcher(visit.client, request.secure, visit.ticket, visit.password_id)
+        if joined and not self._site().watch_rules.allow(watcher):
+            self.recheck(visit.password_id)
+        return joined
+
+
+def viewer_key(query: Query) -> str:
+    """Return the name that a viewer gives itself. Raises RequestError."""
+    key = query.get("key", "")
+    if len(key) > 64 or not key.isprintable():
+        raise RequestError("key must be at most 64 printable characters")
+    return key
+
+
+def _fps(query: Query) -> float | None:
+    if "fps" not in query:
+        return None
+    try:
+        fps = float(query["fps"])
+    except ValueError:
+        fps = math.nan
+    if not 0.01 <= fps <= 1000:
+        raise RequestError("fps must be a number from 0.01 to 1000")
+    return fps

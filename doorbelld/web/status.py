@@ -1,0 +1,54 @@
+"""Status: how the camera and the viewers are, as JSON and in one word."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+from doorbelld import __version__
+from doorbelld.server.limits import Limits
+from doorbelld.server.response import Response
+from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.web.pictures import viewer_key
+from doorbelld.web.replies import TEXT, as_json, refusal, reply
+from doorbelld.web.visit import Visit
+
+
+class Status:
+    """Answers how everything is. ``limits`` returns those of the server."""
+
+    def __init__(
+        self,
+        broadcaster: Broadcaster,
+        camera_status: Callable[[], dict[str, Any]],
+        limits: Callable[[], Limits],
+    ) -> None:
+        self._broadcaster = broadcaster
+        self._camera_status = camera_status
+        self._limits = limits
+        self._started_at = time.monotonic()
+
+    def status(self, visit: Visit) -> Response:
+        """Return everything as JSON; with ``?key=K`` only the viewers of that name."""
+        query = visit.request.query
+        status = {
+            "version": __version__,
+            "uptime_s": round(time.monotonic() - self._started_at, 1),
+            "camera": self._camera_status(),
+            "watching": self._broadcaster.watching,
+            "viewers": self._broadcaster.viewers(viewer_key(query) if "key" in query else None),
+            "limits": {"max_viewers": self._broadcaster.max_viewers, **self._limits()._asdict()},
+            "password": visit.site.authenticator.is_needed,
+        }
+        return as_json(HTTPStatus.OK, status)
+
+    def healthz(self, visit: Visit) -> Response:
+        """Return in a word whether there is a live picture."""
+        camera = self._camera_status()
+        if camera["state"] == "streaming":
+            return reply(HTTPStatus.OK, TEXT, b"ok\n")
+        # The reason is only for clients that may watch.
+        why = "" if visit.site.authenticator.is_needed else f": {camera['detail']}"
+        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera['state']}{why}")
