@@ -1,1 +1,1 @@
-"""Access: who may ask, who has logged in, and who may go on watching."""
+"""Access: which clients are allowed, have logged in, and may go on watching."""

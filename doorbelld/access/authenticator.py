@@ -1,20 +1,20 @@
 """Authenticator: whether a client has logged in, by a cookie, by HTTP Basic or by the form.
 
-A guess is looked at in this order:
+A guess is checked in this order:
 
 1. The same wrong guess from the same address counts once: the answer is no, and costs nothing.
    A program that repeats an old password can do so for ever and locks no one out.
-2. What a program has shown before, from this address and with this user name, is right at once,
-   also while the address has to wait or others stand in line. This could be used to guess
-   without a wait. So of the guesses that are compared here and then not counted (because the
-   address waits or the line is full) only a few are compared for each one that is counted;
-   beyond that, the right password has to wait as well. A client with another address or
+2. The password that a program has sent before, from this address and with this user name, is
+   accepted at once, even while the address has to wait or the queue is long. This could be used
+   to guess without a wait. So of the guesses that are compared here and then not counted
+   (because the address waits or the queue is full) only a few are compared for each one that is
+   counted; after that, the right password has to wait as well. A client with another address or
    another user name cannot use that up.
 3. The back-off: the address may have to wait.
-4. The line: scrypt takes 16 MiB and a while, so it is done one at a time. Equal guesses from one
-   address are looked at once, whatever their number.
+4. The queue: scrypt takes 16 MiB and a while, so it runs once at a time. Equal guesses from one
+   address are checked once, however many there are.
 
-A change of the password starts all this again: an old wrong guess may be the new password.
+A new password starts all this again: an old wrong guess may be the new password.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ from doorbelld.system import secretfile
 _log = logging.getLogger(__name__)
 
 _MOST_WAITING = 16
-"""Requests that may stand in line, each of which keeps a thread."""
+"""Requests in the queue, each of which keeps a thread."""
 
 _MOST_FROM_ONE = 4
-"""Different guesses of one address in that line, so that none can take every place."""
+"""Different guesses of one address in the queue, so that none can take every place."""
 
 
 class WaitError(Exception):
-    """The guess was not looked at: it may be made again after ``seconds``.
+    """The guess was not checked: it may be made again after ``seconds``.
 
-    ``is_busy`` tells that others are in the way, and not what this address has done.
+    With ``is_busy`` the reason is that others are guessing, not what this address has done.
     """
 
     def __init__(self, seconds: float, *, is_busy: bool = False) -> None:
@@ -55,10 +55,10 @@ class WaitError(Exception):
 
 
 class Authenticator:
-    """Knows the password that ``path`` keeps; without that file there is none, and no login.
+    """Knows the password in the file ``path``; without that file no login is needed.
 
-    With ``is_required`` the file has to be there. Raises ValueError, which says why, where it
-    cannot be used: nobody's picture is open because a file could not be read.
+    With ``is_required`` the file must exist. Raises ValueError, which says why, if it cannot be
+    used: a file that cannot be read must not open the picture to everyone.
     """
 
     def __init__(self, path: Path | None, *, is_required: bool = False) -> None:
@@ -66,8 +66,8 @@ class Authenticator:
         self._is_required = is_required
         self._backoff = Backoff()
         self._one_at_a_time = threading.Lock()
-        self._line_lock = threading.Lock()
-        self._line: Counter[tuple[str, Guess]] = Counter()  # how many wait, by address and guess
+        self._queue_lock = threading.Lock()
+        self._queue: Counter[tuple[str, Guess]] = Counter()  # how many wait, by address and guess
         self._stamp, self._complaint = secretfile.stamp(path), ""
         self._secret = _secret(_read(path, is_required=is_required))
 
@@ -78,12 +78,12 @@ class Authenticator:
 
     @property
     def password_id(self) -> bytes:
-        """What stands for the password where it must not be told: 32 bytes, b"" without one."""
+        """What identifies the password without revealing it: 32 bytes, b"" without a password."""
         secret = self._secret
         return secret.password_id if secret else b""
 
     def refresh(self) -> bool:
-        """Look whether the file has changed; return whether the password has.
+        """Check whether the file has changed; return whether the password has.
 
         A file that cannot be used is logged once, and the password stays as it was.
         """
@@ -96,7 +96,7 @@ class Authenticator:
             if self._complaint != str(error):
                 self._complaint = str(error)
                 _log.error("%s: %s; the password stays as it was", self.path, error)
-            return False  # and look again, for what ails may be the system and not the file
+            return False  # and try again later: the reason may be the system, not the file
         self._stamp, self._complaint = stamp, ""
         before = self._secret.password.line if self._secret else None
         if before == (password.line if password else None):
@@ -106,30 +106,30 @@ class Authenticator:
         _log.warning("the password was %s", "changed" if password else "removed: all may watch")
         return True
 
-    # What somebody shows.
+    # What a client sends.
 
     def knows_cookie(self, header: str) -> bool:
-        """Tell whether a Cookie header brings the proof of an earlier login."""
+        """Return whether a Cookie header proves an earlier login."""
         secret = self._secret
         return secret is not None and secret.cookies.seconds_left(header) > 0
 
     def renewed_cookie(self, header: str) -> str | None:
-        """Return a new cookie for one that is good and has lived for half its time.
+        """Return a new cookie for a valid one that is past half of its lifetime.
 
-        Not for a brief one, nor for what may be one.
+        Not for a brief one, nor for one that may be brief.
         """
         secret = self._secret
         return secret.cookies.renewed(header) if secret else None
 
     def knows_basic(self, header: str, address: str) -> bool:
-        """Tell whether an Authorization header brings the password; any user name will do.
+        """Return whether an Authorization header has the password; any user name will do.
 
         Raises WaitError.
         """
-        shown, secret = credentials(header), self._secret
-        if shown is None or secret is None:
+        sent, secret = credentials(header), self._secret
+        if sent is None or secret is None:
             return False
-        name, guess = shown
+        name, guess = sent
         if secret.is_known_wrong(guess, address):
             return False
         if secret.remembers(name, guess, address):
@@ -155,7 +155,7 @@ class Authenticator:
         if secret is None or secret.is_known_wrong(guess, address):
             return None
         self._let_try(address)
-        with self._place_in_line(guess, address), self._one_at_a_time:
+        with self._place_in_queue(guess, address), self._one_at_a_time:
             secret = self._secret  # It may have changed in the meantime.
             if secret is None or secret.is_known_wrong(guess, address):
                 return None
@@ -171,21 +171,21 @@ class Authenticator:
             return None
 
     @contextmanager
-    def _place_in_line(self, guess: Guess, address: str) -> Iterator[None]:
-        """Hold a place in the line. Raises WaitError if there is none."""
+    def _place_in_queue(self, guess: Guess, address: str) -> Iterator[None]:
+        """Hold a place in the queue. Raises WaitError if there is none."""
         mine = (address, guess)
-        with self._line_lock:
-            others = sum(there == address for there, _ in self._line if (there, _) != mine)
-            if others >= _MOST_FROM_ONE or sum(self._line.values()) >= _MOST_WAITING:
+        with self._queue_lock:
+            others = sum(there == address for there, _ in self._queue if (there, _) != mine)
+            if others >= _MOST_FROM_ONE or sum(self._queue.values()) >= _MOST_WAITING:
                 raise WaitError(1, is_busy=True)
-            self._line[mine] += 1
+            self._queue[mine] += 1
         try:
             yield
         finally:
-            with self._line_lock:
-                self._line[mine] -= 1
-                if not self._line[mine]:
-                    del self._line[mine]
+            with self._queue_lock:
+                self._queue[mine] -= 1
+                if not self._queue[mine]:
+                    del self._queue[mine]
 
     def _let_try(self, address: str) -> None:
         seconds = self._backoff.seconds_to_wait(address)
@@ -198,9 +198,9 @@ def _secret(password: Password | None) -> Secret | None:
 
 
 def cookie_of(path: Path) -> str | None:
-    """Return a brief cookie that opens the daemon whose password ``path`` keeps; None without one.
+    """Return a brief cookie for the daemon with the password in ``path``; None without one.
 
-    Raises ValueError where the file cannot be used, or may not be read.
+    Raises ValueError if the file cannot be used, or may not be read.
     """
     password = _read(path, is_required=False)
     return Secret(password).cookies.new(BRIEF) if password else None
@@ -209,7 +209,7 @@ def cookie_of(path: Path) -> str | None:
 def password_id_of(path: Path) -> bytes:
     """Return :attr:`Authenticator.password_id` for the password in ``path``, b"" without one.
 
-    Raises ValueError where the file cannot be used, or may not be read.
+    Raises ValueError if the file cannot be used, or may not be read.
     """
     password = _read(path, is_required=False)
     return password.key("seal") if password else b""

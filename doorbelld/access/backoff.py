@@ -1,7 +1,7 @@
 """Backoff: after wrong guesses an address has to wait, longer each time.
 
-An address that has shown the password before waits only for its own wrong guesses. All others
-also share a budget, for the sake of a guesser who has many addresses: see budget.py.
+An address that has logged in before waits only for its own wrong guesses. All others also share
+a budget, because an attacker may have many addresses: see budget.py.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from collections import Counter, OrderedDict
 from doorbelld.access.budget import Budget
 
 _FREE = 5
-"""Wrong guesses before the first wait: fingers slip."""
+"""Wrong guesses before the first wait: people make typing errors."""
 
 _FIRST, _LONGEST = 2.0, 900.0
 """Seconds; each further wrong guess doubles the wait."""
 
 _FORGIVEN = 3600.0
-"""Seconds after which an address starts anew."""
+"""Seconds after which the failures of an address are forgotten."""
 
 _MOST = 4096
-"""Addresses that are remembered; beyond, the one that has failed least lately is forgotten."""
+"""Addresses that are remembered; with more, the one that failed longest ago is forgotten."""
 
 _SWARM = 32
-"""Addresses of one IPv6 network that have failed, from which on all others there count as one: each
-machine has thousands of millions to choose from."""
+"""Addresses of one IPv6 network that have failed. From that number on all others there count as
+one: each machine has billions of addresses to choose from."""
 
 
 class Backoff:
     """Counts failures by address. From any thread.
 
-    The addresses of a house share 64 bits of IPv6, so these do not wait for each other, unless
-    so many of them fail that it must be one who takes ever new ones. Even then an address that
-    has succeeded before counts alone.
+    The addresses of a house share 64 bits of IPv6. They do not wait for each other, unless so many
+    of them fail that it must be one machine that keeps changing its address. Even then an address
+    that has succeeded before counts alone.
     """
 
     def __init__(self) -> None:
@@ -47,12 +47,12 @@ class Backoff:
         self._budget = Budget(time.monotonic())
 
     def seconds_to_wait(self, address: str) -> float:
-        """Return how long this address must not try; 0 if it may."""
+        """Return how many seconds this address has to wait before it may guess; 0 if it may now."""
         address = _bare(address)
         now = time.monotonic()
         with self._lock:
-            who = self._who(address)
-            wait = self._own_wait(who, now)
+            unit = self._unit(address)
+            wait = self._own_wait(unit, now)
             if wait or address in self._proven:
                 return wait
             return self._budget.seconds_to_wait(address, now)
@@ -62,11 +62,11 @@ class Backoff:
         address = _bare(address)
         now = time.monotonic()
         with self._lock:
-            who = self._who(address)
-            may_guess = not self._own_wait(who, now)
-            count, last = self._forget(who) or (0, now)
-            self._failures[who] = (1 if now - last > _FORGIVEN else count + 1, now)
-            self._swarms[_network(who)] += 1
+            unit = self._unit(address)
+            may_guess = not self._own_wait(unit, now)
+            count, last = self._forget(unit) or (0, now)
+            self._failures[unit] = (1 if now - last > _FORGIVEN else count + 1, now)
+            self._swarms[_network(unit)] += 1
             oldest, (_, last) = next(iter(self._failures.items()))
             if len(self._failures) > _MOST or now - last > _FORGIVEN:
                 self._forget(oldest)
@@ -94,23 +94,23 @@ class Backoff:
             self._failures.clear()
             self._swarms.clear()
 
-    def _own_wait(self, who: str, now: float) -> float:
-        count, last = self._failures.get(who, (0, 0.0))
+    def _own_wait(self, unit: str, now: float) -> float:
+        count, last = self._failures.get(unit, (0, 0.0))
         if count < _FREE:
             return 0
         wait = min(_FIRST * 2.0 ** min(count - _FREE, 16), _LONGEST)
         return max(0, last + wait - now)
 
-    def _who(self, address: str) -> str:
-        """Return as whom an address counts: as itself, or as its network."""
+    def _unit(self, address: str) -> str:
+        """Return what an address counts as: itself, or its network."""
         network = _network(address)
         is_itself = address in self._failures or address in self._proven
         return network if self._swarms[network] >= _SWARM and not is_itself else address
 
-    def _forget(self, who: str) -> tuple[int, float] | None:
-        found = self._failures.pop(who, None)
+    def _forget(self, unit: str) -> tuple[int, float] | None:
+        found = self._failures.pop(unit, None)
         if found:
-            network = _network(who)
+            network = _network(unit)
             self._swarms[network] -= 1
             if not self._swarms[network]:
                 del self._swarms[network]
@@ -122,8 +122,8 @@ def _bare(address: str) -> str:
     return address.partition("%")[0]
 
 
-def _network(who: str) -> str:
-    """Return the 64 bits of IPv6 that somebody counts among; an IPv4 address is nobody else's."""
-    if ":" not in who:
-        return who
-    return str(ipaddress.ip_network(who, strict=False).supernet(new_prefix=64))
+def _network(unit: str) -> str:
+    """Return the IPv6 network /64 of an address; an IPv4 address counts alone."""
+    if ":" not in unit:
+        return unit
+    return str(ipaddress.ip_network(unit, strict=False).supernet(new_prefix=64))

@@ -1,12 +1,12 @@
 """Budget: how many wrong guesses all unproven addresses may make together.
 
-A back-off per address does not stop a guesser who has thousands of addresses. So wrong guesses
-from addresses that have never shown the password also share one token bucket: a burst is free,
-then one guess each few seconds.
+A back-off per address does not stop an attacker with thousands of addresses. So wrong guesses
+from addresses that have never logged in also share one token bucket: a burst is free, then one
+guess every few seconds.
 
-When the bucket is empty, an address gets a turn: a time at which its guess will be looked at,
+When the bucket is empty, an address gets a turn: a time at which its guess will be checked,
 whatever others do until then. The number of turns is bounded, so the longest wait is bounded
-too, and no client can shorten the line by asking more often.
+too, and no client gets its turn earlier by asking more often.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Cookies: proof of an earlier login, which a browser brings along with every request.
+"""Cookies: proof of an earlier login, which a browser sends with every request.
 
-A cookie is ``EXPIRY.NONCE.SIGNATURE``. Nothing of it is kept here, so a restart ends no session;
-its key comes from the password, so a change of that ends them all.
+A cookie is ``EXPIRY.NONCE.SIGNATURE``. Nothing of it is stored here, so a restart ends no session;
+its key comes from the password, so a new password ends them all.
 
-A browser keeps two of them apart by their names. The usual one goes along with requests of our
-own pages only. The framed one is for our page in a frame of another site: browsers send it there
-and nowhere else (Partitioned), and only over TLS.
+There are two, with different names. Browsers send the usual one only from our own pages. The
+framed one is for our page in a frame of another site: browsers send it there and nowhere else
+(Partitioned), and only over TLS.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIFETIME = 30 * 24 * 3600
 """Seconds."""
 
 BRIEF = 60
-"""Seconds, for a single request: nobody can do much with it who gets hold of it."""
+"""Seconds, for a single request: of little use to an attacker who gets hold of it."""
 
 _NAME = "doorbelld"
 _FRAMED = "_framed"
@@ -29,49 +29,49 @@ _OURS = re.compile(
     r"((\d{1,12})\.[0-9a-f]{16})\.([0-9a-f]{64})(?=[ \t]*(?:;|$))",
     re.ASCII,
 )
-"""Cookies do not know of ports: what else is served here has its own in the same header, written
-as it likes."""
+"""Cookies do not depend on the port: other servers on this machine have theirs in the same header,
+in whatever form they like."""
 
 
 class Cookies:
-    """Makes cookies and knows its own; ``key`` signs them."""
+    """Makes cookies and recognises them; ``key`` signs them."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def new(self, lifetime: int = LIFETIME, *, framed: bool = False) -> str:
         """Return a new cookie as a browser sends it: NAME=VALUE."""
-        told = f"{int(time.time()) + lifetime}.{os.urandom(8).hex()}"
-        return f"{_NAME}{_FRAMED if framed else ''}={told}.{self._sign(told)}"
+        signed = f"{int(time.time()) + lifetime}.{os.urandom(8).hex()}"
+        return f"{_NAME}{_FRAMED if framed else ''}={signed}.{self._sign(signed)}"
 
     def seconds_left(self, header: str) -> float:
-        """Return for how long the best one in a Cookie header is good; 0 if there is none."""
-        return max((left for left, _ in self._good(header)), default=0)
+        """Return for how long the best one in a Cookie header is valid; 0 if there is none."""
+        return max((left for left, _ in self._valid(header)), default=0)
 
     def renewed(self, header: str) -> str | None:
-        """Return a new cookie of the same kind for a good one that has lived half its time.
+        """Return a new cookie of the same kind for a valid one that is past half of its lifetime.
 
-        Not for a brief one, nor for what may be one.
+        Not for a brief one, nor for one that may be brief.
         """
-        left, framed = max(self._good(header), default=(0, False))
+        left, framed = max(self._valid(header), default=(0, False))
         return self.new(framed=framed) if BRIEF < left < LIFETIME / 2 else None
 
-    def _good(self, header: str) -> Iterator[tuple[float, bool]]:
-        """Give the seconds that each good one has left, and whether it is a framed one."""
+    def _valid(self, header: str) -> Iterator[tuple[float, bool]]:
+        """Yield the seconds that each valid one has left, and whether it is a framed one."""
         now = time.time()
         for match in _OURS.finditer(header):
             left = int(match[2]) - now
             if left > 0 and hmac.compare_digest(self._sign(match[1]), match[3]):
                 yield left, _is_framed(match[0].lstrip("; \t"))
 
-    def _sign(self, told: str) -> str:
-        return hmac.digest(self._key, told.encode(), "sha256").hex()
+    def _sign(self, text: str) -> str:
+        return hmac.digest(self._key, text.encode(), "sha256").hex()
 
 
 def setting(cookie: str, *, secure: bool) -> str:
     """Return the Set-Cookie header that makes a browser keep a cookie.
 
-    ``secure`` tells whether the browser came over TLS. A framed cookie always needs that.
+    ``secure`` says whether the browser uses TLS. A framed cookie always needs that.
     """
     return f"{cookie}; Max-Age={LIFETIME}; {_attributes(secure, _is_framed(cookie))}"
 

@@ -1,10 +1,10 @@
 """Embedding: signed URLs by which pages of other sites show the picture.
 
-A page with ``Referrer-Policy: no-referrer`` does not let the browser name it when it asks for an
+With ``Referrer-Policy: no-referrer`` a page does not let the browser say which page asks for an
 image, so no list of sites can open the picture to it. Instead the URL carries a token, and any page
 with that URL may show the picture.
 
-The token is an HMAC. Its key is in a file, and what it signs is the password's own key: a new
+The token is an HMAC. Its key is in a file, and it signs what identifies the password: a new
 password or a new file ends every earlier URL.
 """
 
@@ -32,9 +32,9 @@ length would be searched again from each of thousands of question marks, in quad
 
 
 class Embedding:
-    """Knows the key that ``path`` keeps; without that file there are no embed URLs.
+    """Knows the key in the file ``path``; without that file there are no embed URLs.
 
-    A file that holds no key opens nothing. Trouble with the file is logged once.
+    A file that holds no key opens nothing. A problem with the file is logged once.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -45,7 +45,7 @@ class Embedding:
         self.refresh()
 
     def refresh(self) -> bool:
-        """Look whether the file has changed; return whether the key has."""
+        """Check whether the file has changed; return whether the key has."""
         stamp = secretfile.stamp(self.path)
         if stamp == self._stamp:
             return False
@@ -55,7 +55,7 @@ class Embedding:
         except ValueError as error:
             self._key = b""
             self._complain(f"{error}; embed URLs do not work")
-        except OSError as error:  # It may be the system that fails, so look again.
+        except OSError as error:  # The reason may be the system, so try again later.
             self._complain(f"cannot be read: {error.strerror}; embed URLs stay as they were")
             return False
         else:
@@ -69,9 +69,9 @@ class Embedding:
             _log.error("%s: %s", self.path, why)
 
     def ticket(self, token: str, password_id: bytes) -> bytes:
-        """Return what stands for this token; b"" if it is not good.
+        """Return what stands for this token; b"" if it is not valid.
 
-        ``password_id`` stands for the password, b"" for none.
+        ``password_id`` identifies the password, b"" for none.
         """
         if not self._key or not hmac.compare_digest(
             token.encode(), make_token(self._key, password_id)
@@ -80,12 +80,12 @@ class Embedding:
         return self.current_ticket(password_id)
 
     def current_ticket(self, password_id: bytes) -> bytes:
-        """Return what stands for every good token, b"" if there is none; it is no token itself."""
+        """Return what stands for every valid token, b"" if there is none; it is no token itself."""
         return hmac.digest(self._key, b"ticket" + password_id, "sha256")[:8] if self._key else b""
 
 
 def make_token(key: bytes, password_id: bytes) -> bytes:
-    """Return the token that this key signs for the password that ``password_id`` stands for."""
+    """Return the token that this key signs for the password with this ``password_id``."""
     digest = hmac.digest(key, b"embed" + password_id, "sha256")
     return urlsafe_b64encode(digest).rstrip(b"=")
 
@@ -98,7 +98,7 @@ def new_key() -> str:
 def read_key(path: Path) -> bytes:
     """Return the key, b"" if there is no file.
 
-    Raises ValueError, which says why, where the file is of no use, and OSError.
+    Raises ValueError, which says why, if the file cannot be used, and OSError.
     """
     text = secretfile.read(path)
     if text is None:
@@ -109,5 +109,5 @@ def read_key(path: Path) -> bytes:
 
 
 def without_token(request_line: str) -> str:
-    """Return a request line as it may be logged: whatever could be a token is left out."""
+    """Return a request line as it may be logged: without anything that could be a token."""
     return _TOKEN.sub(r"\1=...", request_line)

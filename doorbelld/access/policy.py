@@ -1,11 +1,11 @@
-"""Access: who may come in, by address, by the name they ask for, and by the page they come from.
+"""Access: which requests are allowed, by address, by name, and by the page that sends them.
 
-Three questions, asked of every request once its head is read:
+Three questions about every request:
 
-* Does the client's address belong to the networks that are let in?
-* Does it ask for a name that is ours? A page of another site that has its own name point to
-  this machine (DNS rebinding) would otherwise count as ours in the visitor's browser.
-* Does it come from a page of another site, and may that one show us?
+* Is the client's address in an allowed network?
+* Does it ask for a name that is ours? A page of another site whose own name points to this machine
+  (DNS rebinding) would otherwise count as ours in the visitor's browser.
+* Does it come from a page of another site, and may that page show us?
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ LAN = (
     *("127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
     *("::1/128", "fe80::/10", "fc00::/7"),
 )
-"""What is a LAN wherever it is; «lan» adds the networks that this machine's interfaces are in."""
+"""Always part of the LAN; «lan» adds the networks that this machine's interfaces are in."""
 
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 _LEAST_PREFIX = {4: 8, 6: 32}
-"""Bits: an interface that claims a wider network than that is no LAN's."""
+"""Bits: an interface with a wider network than that is not in a LAN."""
 
 _FRESH = 5.0
-"""Seconds for which the interfaces' addresses count as known."""
+"""Seconds for which the interfaces' addresses are cached."""
 
 _GRACE = 6.0
-"""Seconds for which a network still counts after its address is gone. DHCP may take an address
-away and give the same one back a moment later; no viewer should lose the stream for that."""
+"""Seconds for which a network still counts after its address is gone. DHCP may remove an address
+and assign the same one a moment later; no viewer should lose the stream for that."""
 
 
 class Access:
-    """Decides by the configuration: lists of texts as settings.py describes them.
+    """Decides by the configuration: lists of texts as config/schema.py describes them.
 
     ``networks`` and ``trusted_proxies`` are networks, where «lan» and «any» stand for
     several; ``hosts`` are names, addresses, and domains such as «*.lan»; ``embed`` are origins.
@@ -87,11 +87,11 @@ class Access:
         return self._is_proxy(to_address(peer))
 
     def client(self, peer: str, forwarded: str) -> str:
-        """Return the address of who is asking, as text.
+        """Return the address of the client, as text.
 
-        That is the peer of the connection. If it is a trusted proxy, it is the last address in
-        ``forwarded``, its X-Forwarded-For, that is not a trusted proxy too; the first if all are.
-        Raises ValueError where a trusted proxy gives no address there.
+        That is the peer of the connection. If the peer is a trusted proxy, it is the last address
+        in ``forwarded``, its X-Forwarded-For, that is no trusted proxy; the first if all are.
+        Raises ValueError if a trusted proxy names no address there.
         """
         if not self.trusts(peer):
             return peer
@@ -102,17 +102,17 @@ class Access:
         return str(client)
 
     def admits(self, client: str) -> bool:
-        """Tell whether an address is in the networks that are let in."""
+        """Return whether an address is in an allowed network."""
         return self._is_in(to_address(client), self._networks, self._with_own)
 
     def answers_to(self, host: str) -> bool:
-        """Tell whether the name in a Host header (or URL) is one of ours, at whatever port."""
+        """Return whether the name in a Host header (or URL) is one of ours, at any port."""
         name = bare_name(host)
         return bool(name) and (
             is_address(name)  # An address cannot be the name of another site.
             or self._is_configured(name)
             or is_private(name)
-            or name in own_names()  # which takes the longest
+            or name in own_names()  # last, because it takes longest
         )
 
     def is_own(self, peer: str) -> bool:
@@ -121,10 +121,10 @@ class Access:
         return address.is_loopback or address in self._find_own_addresses()
 
     def is_direct(self, host: str, peer: str) -> bool:
-        """Return whether ``host`` may be what a client asks for that is itself the ``peer``.
+        """Return whether a client that is itself the ``peer`` would ask for ``host``.
 
         Otherwise something in between hides the client: a proxy on this machine that passes on
-        its client's Host, or a router that forwards a port under an address of its own.
+        its client's Host, or a router that forwards a port and uses an address of its own.
         """
         name, address = bare_name(host), to_address(peer)
         asked = address_in(name)
@@ -137,13 +137,13 @@ class Access:
         return name in own_names()
 
     def embeds(self, origin: str) -> bool:
-        """Tell whether a page of that origin may show the picture and read what we answer."""
+        """Return whether a page of that origin may show the picture and read our answers."""
         return origin in self.embed
 
     def is_named(self, host: str) -> bool:
         """Return whether a host is one of ``hosts``, or a name or address of this machine.
 
-        Unlike :meth:`answers_to` this takes no name or address that may belong to another device.
+        Unlike :meth:`answers_to` this accepts no name or address that may belong to another device.
         The port does not count.
         """
         name = bare_host(host)
@@ -163,12 +163,12 @@ class Access:
         return self._with_own and is_lan(network) and not is_alone
 
     def has_lost_a_network(self) -> bool:
-        """Ask the kernel for the interfaces' networks; return whether one has gone since then."""
-        self._look()
+        """Ask the kernel for the interfaces' networks; return whether one is gone."""
+        self._refresh()
         has_lost, self._has_lost = self._has_lost, False
         return has_lost
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         now, found = time.monotonic(), list(self._own())
         seen: dict[Network, float] = {}
         before = self._own_networks
@@ -176,21 +176,21 @@ class Access:
             seen = {each.network: now for each in found if is_lan(each.network)}
             self._own_addresses = frozenset(each.ip for each in found)
             kept = {network: at for network, at in before.items() if now - at < _GRACE}
-        else:  # The kernel could not be asked, for want of a descriptor.
+        else:  # The kernel could not be asked: no descriptor is free.
             kept = dict.fromkeys(before, now)
         self._own_networks = {**kept, **seen}
         self._has_lost |= not before.keys() <= self._own_networks.keys()
-        # Last, for other threads look meanwhile: better asked twice than none found.
+        # Last, because other threads read it: better to ask twice than to find none.
         self._own_known_until = now + _FRESH
 
     def _is_configured(self, name: str) -> bool:
         return name in self._hosts or name.endswith(self._domains)
 
     def _may_be_here(self, asked: Address, peer: Address) -> bool:
-        """Return whether an address that ``peer`` asks for may lead here without hiding clients.
+        """Return whether ``peer`` may ask for this address without anything hiding clients.
 
-        A client of the LAN asks for an address of the LAN. One with a public address of its own
-        was not hidden.
+        A client in the LAN asks for an address of the LAN. A client with a public address of its
+        own is not hidden.
         """
         return (
             _is_in_any(asked, _LAN_NETWORKS)
@@ -208,9 +208,9 @@ class Access:
         return with_own and _is_in_any(address, self._find_own())
 
     def _find_own(self) -> Iterable[Network]:
-        """Return the networks of the interfaces, asked of the kernel once in a while."""
+        """Return the networks of the interfaces; the kernel is asked now and then."""
         if time.monotonic() >= self._own_known_until:
-            self._look()
+            self._refresh()
         return self._own_networks
 
     def _find_own_addresses(self) -> frozenset[Address]:

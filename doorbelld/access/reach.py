@@ -1,4 +1,4 @@
-"""Reach: the addresses of this machine at which a phone would be answered."""
+"""Reach: the addresses of this machine at which a phone gets an answer."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from doorbelld.net.interfaces import Interface
 
 _ANYWHERE = {"", "::", "0.0.0.0"}  # compared, not bound
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
-"""What Tailscale takes its addresses from (RFC 6598)."""
+"""The range from which Tailscale assigns addresses (RFC 6598)."""
 
 
 def addresses(access: Access) -> list[str]:
-    """Return the addresses that phones in their networks may ask at, the best first."""
+    """Return the addresses at which phones in their networks get an answer, the best first."""
     found = [each.ip for _, each in _candidates() if access.reaches(each)]
     # There may be more of them, for containers.
     first = interfaces.outward_address()
@@ -23,7 +23,7 @@ def addresses(access: Access) -> list[str]:
 
 
 def is_answered(host: str, access: Access) -> bool:
-    """Return whether any client would be answered at this name or address of ours."""
+    """Return whether any client gets an answer at this name or address of ours."""
     if not access.answers_to(f"[{host}]" if ":" in host else host):
         return False
     at = [each for _, each in interfaces.named_addresses() if str(each.ip) == host]
@@ -31,9 +31,9 @@ def is_answered(host: str, access: Access) -> bool:
 
 
 def doubts(access: Access, listen: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each address at which only this machine would be answered.
+    """Yield a sentence for each address at which only this machine gets an answer.
 
-    ``listen`` are the names and addresses that are listened at.
+    ``listen`` are the names and addresses of the listeners.
     """
     for host in listen:
         if host and not access.answers_to(f"[{host}]" if ":" in host else host):

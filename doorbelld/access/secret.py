@@ -1,4 +1,4 @@
-"""Secret: the password, and what guesses have shown about it since it was set."""
+"""Secret: the password, and which guesses were right or wrong since it was set."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ _MOST_WRONG = 1024
 """Wrong guesses that are remembered, 16 bytes each."""
 
 _MOST_UNCOUNTED = 8
-"""Guesses that are compared with what a program has shown for each one that is counted."""
+"""Guesses that are compared with a program's password for each one that is counted."""
 
 
 class Guess(NamedTuple):
-    """What was given as the password: the texts that it may stand for."""
+    """What was sent as the password: the texts that it may stand for."""
 
     readings: tuple[str, ...]
 
     def encoded(self) -> Iterator[bytes]:
-        """Give the readings as bytes."""
+        """Yield the readings as bytes."""
         return (reading.encode("utf-8", "surrogatepass") for reading in self.readings)
 
 
 class _Program(NamedTuple):
-    """What a program has shown, as an HMAC, and the guesses compared with it and not counted."""
+    """The HMAC of a program's password, and the guesses compared with it and not counted."""
 
-    shown: bytes
+    proof: bytes
     uncounted: set[bytes]
 
 
 class Secret:
-    """A password, and what depends on it: nothing of this outlives a change of the password.
+    """A password, and what depends on it: a new password starts with a new Secret.
 
-    Guesses are kept as HMACs under a key of this process alone.
+    Guesses are stored as HMACs, with a key of this process alone.
     """
 
     def __init__(self, password: Password) -> None:
@@ -58,38 +58,38 @@ class Secret:
         self._right: OrderedDict[bytes, None] = OrderedDict()
 
     def remembers(self, name: bytes, guess: Guess, address: str) -> bool:
-        """Return whether a program has shown this before, if that may still be compared."""
-        who, proof = self._proof(address, name), self._proof(address, *guess.encoded())
+        """Return whether a program has logged in with this before, if it may still be compared."""
+        program_id, proof = self._proof(address, name), self._proof(address, *guess.encoded())
         with self._lock:
-            program = self._programs.get(who)
+            program = self._programs.get(program_id)
             if program is None:
                 return False
             if len(program.uncounted) >= _MOST_UNCOUNTED:
                 return False
-            if proof == program.shown:
-                self._programs.move_to_end(who)
+            if proof == program.proof:
+                self._programs.move_to_end(program_id)
                 return True
             program.uncounted.add(proof)
             return False
 
     def was_counted(self, name: bytes, address: str) -> None:
-        """Let more be compared with what a program has shown: a guess has been counted."""
+        """Allow more comparisons with a program's password: a guess has been counted."""
         with self._lock:
             program = self._programs.get(self._proof(address, name))
             if program:
                 program.uncounted.clear()
 
     def remember(self, name: bytes, guess: Guess, address: str) -> None:
-        """Remember what a program has shown."""
-        who, proof = self._proof(address, name), self._proof(address, *guess.encoded())
+        """Remember the password with which a program has logged in."""
+        program_id, proof = self._proof(address, name), self._proof(address, *guess.encoded())
         with self._lock:
-            self._programs[who] = _Program(proof, set())
-            self._programs.move_to_end(who)
+            self._programs[program_id] = _Program(proof, set())
+            self._programs.move_to_end(program_id)
             if len(self._programs) > _MOST_PROGRAMS:
                 self._programs.popitem(last=False)
 
     def is_known_wrong(self, guess: Guess, address: str) -> bool:
-        """Return whether this guess has been counted as a wrong one of this address."""
+        """Return whether this guess has been counted as a wrong one from this address."""
         proof = self._proof(address, *guess.encoded())
         with self._lock:
             if proof not in self._wrong:
@@ -124,7 +124,7 @@ class Secret:
 
 
 def credentials(header: str) -> tuple[bytes, Guess] | None:
-    """Return the user name and the guess of an Authorization header; None where it has none."""
+    """Return the user name and the guess in an Authorization header; None if it has none."""
     scheme, _, encoded = header.strip().partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -139,7 +139,7 @@ def credentials(header: str) -> tuple[bytes, Guess] | None:
 def _readings(password: bytes) -> tuple[str, ...]:
     """Return the texts that these bytes may stand for.
 
-    Programs do not say how they encode: UTF-8 is what we ask for, many use Latin-1.
+    Programs do not say which encoding they use: we ask for UTF-8, many send Latin-1.
     """
     latin = password.decode("latin-1")
     try:

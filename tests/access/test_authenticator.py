@@ -1,4 +1,4 @@
-"""Authenticator: the file that keeps the password, while it changes and while many guess."""
+"""Authenticator: the password file, changes of it, and many guesses at the same time."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_without_a_file_there_is_no_login(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "correct horse", "\xff", "x" * 5000])
-def test_a_file_that_is_no_use_never_means_no_password(path: Path, text: str) -> None:
+def test_unusable_file_never_means_no_password(path: Path, text: str) -> None:
     path.write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match="make one with doorbelld passwd"):
         Authenticator(path)
 
 
-def test_what_is_no_file_is_an_error(tmp_path: Path) -> None:
+def test_path_that_is_no_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no such file"):
         Authenticator(tmp_path / "missing", is_required=True)
     os.mkfifo(tmp_path / "pipe")
@@ -93,7 +93,7 @@ def test_old_cookie_is_renewed(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert authenticator.knows_cookie(newer)
 
 
-def test_what_opens_the_daemon_to_the_command_is_good_for_that_moment_alone(
+def test_cookie_of_the_command_is_valid_for_a_minute(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authenticator = Authenticator(path)
@@ -120,14 +120,14 @@ def wrong(number: int) -> str:
 
 
 def exhaust(authenticator: Authenticator, address: str, name: str = "me") -> None:
-    """Guess from there until it has to wait."""
+    """Guess from this address until it has to wait."""
     for number in range(5):
         assert not authenticator.knows_basic(basic(wrong(number), name), address)
     with pytest.raises(WaitError):
         authenticator.knows_basic(basic(wrong(5), f"not {name}"), address)
 
 
-def test_what_a_program_has_shown_helps_nobody_who_guesses(path: Path) -> None:
+def test_login_of_a_program_does_not_help_to_guess(path: Path) -> None:
     authenticator = Authenticator(path)
     assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     exhaust(authenticator, "10.0.0.2")
@@ -152,7 +152,7 @@ def test_program_goes_on_while_its_address_waits_for_a_neighbour(path: Path) -> 
         authenticator.cookie_for(WORD, "10.0.0.1")
 
 
-def test_few_guesses_are_compared_with_what_a_program_has_shown(path: Path) -> None:
+def test_few_guesses_are_compared_with_the_password_of_a_program(path: Path) -> None:
     authenticator = Authenticator(path)
     assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
     exhaust(authenticator, "10.0.0.1")
@@ -163,13 +163,13 @@ def test_few_guesses_are_compared_with_what_a_program_has_shown(path: Path) -> N
     with pytest.raises(WaitError):
         authenticator.knows_basic(basic(wrong(20)), "10.0.0.1")
     assert not authenticator.knows_basic(basic(wrong(0)), "10.0.0.1"), "known, and no news"
-    with pytest.raises(WaitError):  # Who tries them all never learns which one it was.
+    with pytest.raises(WaitError):  # An attacker that tries them all never learns which one it was.
         authenticator.knows_basic(basic(WORD), "10.0.0.1")
     assert authenticator.knows_basic(basic(WORD), "10.0.0.2"), "elsewhere it is looked at"
 
 
 class SlowPassword:
-    """Holds up every look at a password until the test lets it go on."""
+    """A password whose checks wait until the test lets them go on."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, is_right: bool = False) -> None:
         self.looks = 0
@@ -186,7 +186,7 @@ class SlowPassword:
         return self._is_right
 
     def ask(self, look: Callable[[], object]) -> None:
-        """Let a thread of its own ask; what it is told is added to the results."""
+        """Guess in a thread of its own; the outcome is added to the results."""
 
         def run() -> None:
             try:
@@ -198,7 +198,7 @@ class SlowPassword:
         self._threads[-1].start()
 
     def end(self) -> None:
-        """Let all go on, and wait for them."""
+        """Let all guesses go on, and wait for them."""
         self.go_on.set()
         for thread in self._threads:
             thread.join()
@@ -217,11 +217,11 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., SlowPassword
         each.end()
 
 
-def line_of(authenticator: Authenticator) -> int:
-    return sum(authenticator._line.values())
+def queue_of(authenticator: Authenticator) -> int:
+    return sum(authenticator._queue.values())
 
 
-def test_program_goes_on_while_a_guess_from_its_address_is_looked_at(
+def test_program_goes_on_while_a_guess_from_its_address_is_checked(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
     authenticator = Authenticator(path)
@@ -232,7 +232,7 @@ def test_program_goes_on_while_a_guess_from_its_address_is_looked_at(
     assert authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
 
-def test_what_a_program_has_shown_helps_nobody_who_guesses_beside_it(
+def test_login_of_a_program_does_not_help_to_guess_at_the_same_time(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
     authenticator = Authenticator(path)
@@ -240,7 +240,7 @@ def test_what_a_program_has_shown_helps_nobody_who_guesses_beside_it(
     door = slow()
     for number in range(4):
         door.ask(partial(authenticator.knows_basic, basic(wrong(number)), "10.0.0.1"))
-    eventually(lambda: line_of(authenticator) == 4, "four in line")
+    eventually(lambda: queue_of(authenticator) == 4, "four in line")
     for number in range(10, 20):
         with pytest.raises(WaitError) as waiting:
             authenticator.knows_basic(basic(wrong(number)), "10.0.0.1")
@@ -252,19 +252,19 @@ def test_what_a_program_has_shown_helps_nobody_who_guesses_beside_it(
     assert authenticator.knows_basic(basic(WORD), "10.0.0.1"), "they have been counted"
 
 
-def test_many_requests_of_one_program_are_looked_at_once(
+def test_many_requests_of_one_program_are_checked_once(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
     authenticator, door = Authenticator(path), slow(is_right=True)
     for _ in range(10):
         door.ask(lambda: authenticator.knows_basic(basic(WORD), "10.0.0.1"))
-    eventually(lambda: line_of(authenticator) == 10, "ten in line")
+    eventually(lambda: queue_of(authenticator) == 10, "ten in line")
     door.end()
     assert door.results == [True] * 10
     assert door.looks == 1
 
 
-def test_right_password_in_line_behind_wrong_ones_is_looked_at(
+def test_right_password_in_the_queue_behind_wrong_ones_is_checked(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     authenticator = Authenticator(path)
@@ -283,7 +283,7 @@ def test_right_password_in_line_behind_wrong_ones_is_looked_at(
     asking = [threading.Thread(target=ask, args=(each,)) for each in (*map(wrong, range(3)), WORD)]
     for thread in asking:
         thread.start()
-    eventually(lambda: line_of(authenticator) == 4, "four in line")
+    eventually(lambda: queue_of(authenticator) == 4, "four in line")
     go_on.set()
     for thread in asking:
         thread.join()
@@ -301,7 +301,9 @@ def test_same_wrong_guess_counts_once(path: Path, monkeypatch: pytest.MonkeyPatc
             assert authenticator.cookie_for(OTHER, "10.0.0.1") is None
     for number in range(4):
         assert not authenticator.knows_basic(basic(wrong(number)), "10.0.0.1")
-    assert not authenticator.knows_basic(basic(OTHER), "10.0.0.1"), "it is told, and does not wait"
+    assert not authenticator.knows_basic(basic(OTHER), "10.0.0.1"), (
+        "it gets an answer, and does not wait"
+    )
     with pytest.raises(WaitError):
         authenticator.knows_basic(basic(WORD), "10.0.0.1")
 
@@ -325,14 +327,14 @@ def test_basic_may_be_encoded_either_way(path: Path, encoding: str) -> None:
     assert Authenticator(path).knows_basic(header, "10.0.0.1")
 
 
-def test_latin_1_that_reads_as_utf_8_too_is_right(path: Path) -> None:
+def test_latin_1_that_is_also_valid_utf_8_is_right(path: Path) -> None:
     password = "M\u00c3\u00bcller & Sohn"  # In Latin-1 these are the bytes of M\u00fcller.
     rewrite(path, hashed(password))
     header = f"Basic {b64encode(f'me:{password}'.encode('latin-1')).decode()}"
     assert Authenticator(path).knows_basic(header, "10.0.0.1")
 
 
-def test_wrong_guess_counts_once_however_it_may_be_read(path: Path) -> None:
+def test_wrong_guess_counts_once_in_every_encoding(path: Path) -> None:
     authenticator = Authenticator(path)
     for number in range(5):
         assert not authenticator.knows_basic(basic(f"{UMLAUTS}{number}"), "10.0.0.1")
@@ -371,14 +373,14 @@ def test_same_password_written_again_ends_nothing(path: Path) -> None:
     assert not authenticator.refresh()
 
 
-def test_password_that_is_removed_lets_all_in(path: Path) -> None:
+def test_without_the_password_all_may_watch(path: Path) -> None:
     authenticator = Authenticator(path)
     path.unlink()
     assert authenticator.refresh()
     assert not authenticator.is_needed
 
 
-def test_trouble_with_the_file_changes_nothing_and_is_told_once(
+def test_trouble_with_the_file_changes_nothing_and_is_logged_once(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     authenticator = Authenticator(path, is_required=True)
@@ -406,27 +408,27 @@ def test_wrong_guesses_make_their_address_wait_and_no_other(path: Path) -> None:
     assert authenticator.cookie_for(WORD, "10.0.0.2")
 
 
-def test_one_address_cannot_take_every_place_in_line(
+def test_one_address_cannot_take_every_place_in_the_queue(
     path: Path, slow: Callable[..., SlowPassword]
 ) -> None:
     authenticator, door = Authenticator(path), slow(is_right=True)
     for number in range(4):
         door.ask(partial(authenticator.cookie_for, wrong(number), "10.0.0.1"))
-    eventually(lambda: line_of(authenticator) == 4, "four in line")
+    eventually(lambda: queue_of(authenticator) == 4, "four in line")
     with pytest.raises(WaitError) as waiting:
         authenticator.cookie_for(WORD, "10.0.0.1")
     assert waiting.value.is_busy
     door.ask(lambda: authenticator.cookie_for(WORD, "10.0.0.2"))
-    eventually(lambda: line_of(authenticator) == 5, "another address has its place")
+    eventually(lambda: queue_of(authenticator) == 5, "another address has its place")
     door.end()
     assert all(door.results), door.results
 
 
-def test_line_has_an_end(path: Path, slow: Callable[..., SlowPassword]) -> None:
+def test_queue_is_bounded(path: Path, slow: Callable[..., SlowPassword]) -> None:
     authenticator, door = Authenticator(path), slow()
     for number in range(16):
         door.ask(partial(authenticator.cookie_for, OTHER, f"10.0.0.{number}"))
-    eventually(lambda: line_of(authenticator) == 16, "the line is full")
+    eventually(lambda: queue_of(authenticator) == 16, "the line is full")
     with pytest.raises(WaitError) as waiting:
         authenticator.cookie_for(WORD, "10.0.1.1")
     assert waiting.value.is_busy
@@ -481,7 +483,7 @@ def test_guesses_at_the_same_time_share_the_budget(
             )
             thread.start()
             asking.append(thread)
-        eventually(lambda: line_of(authenticator) == 16, "all were let into the line")
+        eventually(lambda: queue_of(authenticator) == 16, "all were let into the line")
     for thread in asking:
         thread.join()
     assert BURST <= len(looks) <= BURST + 3
@@ -497,7 +499,7 @@ def fail(backoff: Backoff, address: str, count: int) -> None:
         backoff.failed(address)
 
 
-def test_who_guesses_delays_nobody_else_of_the_house_over_ipv6() -> None:
+def test_guesses_over_ipv6_delay_no_other_address_of_the_house() -> None:
     backoff = Backoff()
     for network in ("fe80:", "2001:db8:1:2:"):
         fail(backoff, f"{network}:1", 20)
@@ -505,7 +507,7 @@ def test_who_guesses_delays_nobody_else_of_the_house_over_ipv6() -> None:
         assert not backoff.seconds_to_wait(f"{network}:2")
 
 
-def test_who_takes_ever_new_addresses_of_ipv6_waits_as_one() -> None:
+def test_many_ipv6_addresses_of_one_network_wait_as_one() -> None:
     backoff = Backoff()
     for number in range(200):
         backoff.failed(f"2001:db8:1:2::{number:x}")
@@ -515,7 +517,7 @@ def test_who_takes_ever_new_addresses_of_ipv6_waits_as_one() -> None:
     assert not backoff.seconds_to_wait("2001:db8:1:2::1"), "it slipped twice, of its own"
 
 
-def test_what_is_forgotten_does_not_count_as_many() -> None:
+def test_forgotten_addresses_do_not_count_as_many() -> None:
     backoff = Backoff()
     for number in range(200):
         backoff.failed(f"2001:db8::{number:x}")
@@ -524,7 +526,7 @@ def test_what_is_forgotten_does_not_count_as_many() -> None:
     assert not backoff.seconds_to_wait("2001:db8::ffff")
 
 
-def test_who_has_shown_the_password_never_waits_for_its_whole_network() -> None:
+def test_address_that_has_logged_in_never_waits_for_its_network() -> None:
     backoff = Backoff()
     backoff.succeeded("2001:db8:1:2::1")
     for number in range(200):

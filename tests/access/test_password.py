@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 class Clock:
-    """A time that tests set."""
+    """A clock that tests set."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -47,7 +47,7 @@ def test_only_the_password_matches() -> None:
         assert not password.matches(guess)
 
 
-def test_same_password_is_kept_otherwise_each_time() -> None:
+def test_same_password_has_another_hash_each_time() -> None:
     first, second = hashed("correct horse"), hashed("correct horse")
     assert first != second
     assert Password(first).key("cookies") != Password(second).key("cookies")
@@ -80,12 +80,12 @@ _, N, R, P, SALT, HASH = GOOD.split("$")
         f"scrypt${N}${R}${P}$AAAA${HASH}",  # hardly any salt
         f"scrypt$1000${R}${P}${SALT}${HASH}",  # no power of two
         f"scrypt$0${R}${P}${SALT}${HASH}",
-        f"scrypt$9999999$99${P}${SALT}${HASH}",  # takes more memory than we would give
+        f"scrypt$9999999$99${P}${SALT}${HASH}",  # takes too much memory
         f"scrypt$1048576$8${P}${SALT}${HASH}",
         f"scrypt${N}$8$99${SALT}${HASH}",  # takes for ever
     ],
 )
-def test_what_is_no_password_says_how_to_make_one(text: str) -> None:
+def test_error_says_how_to_make_a_password(text: str) -> None:
     with pytest.raises(ValueError, match="doorbelld passwd"):
         Password(text)
 
@@ -93,7 +93,7 @@ def test_what_is_no_password_says_how_to_make_one(text: str) -> None:
 # Cookies
 
 
-def test_cookie_is_good_for_a_month(clock: Clock) -> None:
+def test_cookie_is_valid_for_a_month(clock: Clock) -> None:
     jar = Cookies(b"key")
     cookie = jar.new()
     assert jar.seconds_left(cookie) == LIFETIME
@@ -135,14 +135,14 @@ def test_forged_cookies_are_worth_nothing(clock: Clock) -> None:
     assert jar.seconds_left(f"{name}={value}") == int(expiry) - clock.now
 
 
-def test_browser_shows_a_cookie_to_us_alone() -> None:
+def test_browser_sends_a_cookie_only_to_us() -> None:
     said = cookies.setting("doorbelld=x", secure=False)
     assert said == f"doorbelld=x; Max-Age={LIFETIME}; Path=/; HttpOnly; SameSite=Strict"
     assert cookies.setting("doorbelld=x", secure=True) == f"{said}; Secure"
     assert cookies.clearing(secure=True).startswith("doorbelld=; Max-Age=0; Path=/;")
 
 
-def test_framed_cookie_goes_to_frames_of_its_own_site_alone(clock: Clock) -> None:
+def test_framed_cookie_is_only_sent_in_frames_of_the_same_site(clock: Clock) -> None:
     jar = Cookies(b"key")
     cookie = jar.new(framed=True)
     attributes = "Path=/; HttpOnly; SameSite=None; Secure; Partitioned"
@@ -162,7 +162,7 @@ def test_framed_cookie_goes_to_frames_of_its_own_site_alone(clock: Clock) -> Non
 # Back-off
 
 
-def test_five_slips_are_free_and_then_each_costs_twice_as_much(clock: Clock) -> None:
+def test_five_errors_are_free_and_then_each_doubles_the_wait(clock: Clock) -> None:
     backoff = Backoff()
     for _ in range(5):
         assert backoff.seconds_to_wait("10.0.0.1") == 0
@@ -177,7 +177,7 @@ def test_five_slips_are_free_and_then_each_costs_twice_as_much(clock: Clock) -> 
     assert backoff.seconds_to_wait("10.0.0.1") == 900
 
 
-def test_nobody_pays_for_another(clock: Clock) -> None:
+def test_addresses_do_not_wait_for_each_other(clock: Clock) -> None:
     backoff = Backoff()
     for _ in range(50):
         backoff.failed("10.0.0.1")
@@ -191,7 +191,7 @@ def test_nobody_pays_for_another(clock: Clock) -> None:
 
 
 @pytest.mark.usefixtures("clock")
-def test_success_forgives() -> None:
+def test_login_resets_the_wait() -> None:
     backoff = Backoff()
     for _ in range(9):
         backoff.failed("fe80::1%eth0")
@@ -221,7 +221,7 @@ def addresses(count: int, first: int = 0) -> list[str]:
 
 
 def guess(backoff: Backoff, *guessers: str) -> int:
-    """Guess wrong from each address that need not wait; return how many these were."""
+    """Guess wrong from each address that need not wait; return how many did."""
     free = 0
     for address in guessers:
         if not backoff.seconds_to_wait(address):
@@ -241,7 +241,7 @@ def test_many_addresses_have_one_burst_and_then_one_guess_every_few_seconds(cloc
     assert len(backoff._failures) <= BURST + 301
 
 
-def test_whoever_has_shown_the_password_does_not_notice(clock: Clock) -> None:
+def test_address_that_has_logged_in_does_not_notice(clock: Clock) -> None:
     backoff = Backoff()
     backoff.succeeded("192.168.1.2")
     guess(backoff, *addresses(10_000))
@@ -254,7 +254,7 @@ def test_whoever_has_shown_the_password_does_not_notice(clock: Clock) -> None:
     assert backoff.seconds_to_wait("192.168.1.2") == 0
 
 
-def test_newcomer_has_its_turn_whatever_others_do_until_then(clock: Clock) -> None:
+def test_new_client_gets_its_turn_whatever_others_do_until_then(clock: Clock) -> None:
     backoff = Backoff()
     guess(backoff, *addresses(BURST + 100))
     wait = backoff.seconds_to_wait("192.168.1.2")
@@ -282,7 +282,7 @@ def test_longest_wait_is_bounded_and_so_is_the_memory(clock: Clock) -> None:
     assert len(backoff._budget._turns) == MOST_TURNS
     clock.now += MOST_TURNS * INTERVAL + 200
     assert backoff.seconds_to_wait("192.168.1.2") == 0
-    assert not backoff._budget._turns, "who did not come has lost the turn"
+    assert not backoff._budget._turns, "a turn that was not used is lost"
 
 
 @pytest.mark.parametrize("prefix", [48, 56, 64])
@@ -299,7 +299,7 @@ def test_network_of_ipv6_does_not_take_all_turns(prefix: int) -> None:
     assert backoff.seconds_to_wait("2001:db8:2::1") == pytest.approx(18 * INTERVAL)
 
 
-def test_slips_of_somebody_who_knows_the_password_cost_nobody(clock: Clock) -> None:
+def test_typing_errors_before_the_right_password_are_refunded(clock: Clock) -> None:
     backoff = Backoff()
     for each in addresses(1000):
         assert guess(backoff, each, each) == 2
@@ -307,14 +307,14 @@ def test_slips_of_somebody_who_knows_the_password_cost_nobody(clock: Clock) -> N
         clock.now += 0.01
 
 
-def test_clock_of_the_day_changes_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_change_of_the_wall_clock_changes_no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     backoff = Backoff()
     guess(backoff, *addresses(10_000))
     monkeypatch.setattr("time.time", lambda: 4e9)
     assert backoff.seconds_to_wait("192.168.1.2") > 0
 
 
-def test_wait_ends_with_the_old_password(clock: Clock) -> None:
+def test_new_password_ends_the_wait(clock: Clock) -> None:
     backoff = Backoff()
     for _ in range(20):
         backoff.failed("10.0.0.1")

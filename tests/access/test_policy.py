@@ -1,4 +1,4 @@
-"""Access: addresses, names and origins, held against what was configured."""
+"""Access: addresses, names and origins, and what the configuration says about them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OURS = ["198.51.100.7/24", "2001:db8:1:2::7/64", "fe80::7/64", "203.0.113.9/32",
 
 
 def own() -> list[Interface]:
-    """Give the interfaces of a machine in a LAN with public addresses."""
+    """Return the interfaces of a machine in a LAN with public addresses."""
     return [ipaddress.ip_interface(text) for text in OURS]
 
 
@@ -41,11 +41,11 @@ def test_the_lan_is_let_in(address: str) -> None:
         *("203.0.113.8", "198.51.101.1", "17.0.0.1", "fe00::1"),
     ],
 )
-def test_nobody_else_is(address: str) -> None:
+def test_other_addresses_are_not(address: str) -> None:
     assert not Access(own=own).admits(address)
 
 
-def test_networks_may_be_named_and_then_they_alone_are_let_in() -> None:
+def test_only_the_networks_that_are_set_are_let_in() -> None:
     some = Access(networks=["203.0.113.0/24", "2001:db8::/48"], own=own)
     assert some.admits("203.0.113.200")
     assert some.admits("::ffff:203.0.113.200")
@@ -89,11 +89,11 @@ def test_a_lost_network_counts_for_a_moment_longer(monkeypatch: pytest.MonkeyPat
         assert rules.admits("198.51.100.8") is admitted
     now += 2
     assert rules.has_lost_a_network()
-    assert not rules.has_lost_a_network(), "it is told once"
+    assert not rules.has_lost_a_network(), "it is reported once"
     assert not rules.admits("198.51.100.8")
 
 
-def test_a_loss_that_a_request_has_noticed_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_a_request_has_noticed_is_reported_too(monkeypatch: pytest.MonkeyPatch) -> None:
     now, networks = 1000.0, ["127.0.0.1/8", "198.51.100.7/24"]
     monkeypatch.setattr("doorbelld.access.policy.time.monotonic", lambda: now)
     rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
@@ -104,7 +104,9 @@ def test_a_loss_that_a_request_has_noticed_is_told_too(monkeypatch: pytest.Monke
     assert rules.has_lost_a_network()
 
 
-def test_what_the_kernel_cannot_be_asked_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_not_lost_while_the_kernel_cannot_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     now, networks = 1000.0, ["127.0.0.1/8", "198.51.100.7/24"]
     monkeypatch.setattr("doorbelld.access.policy.time.monotonic", lambda: now)
     rules = Access(own=lambda: [ipaddress.ip_interface(text) for text in networks])
@@ -134,7 +136,7 @@ def test_a_new_network_of_the_machine_counts_after_a_while(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("peer", "forwarded", "client"),
     [
-        ("192.168.1.9", "8.8.8.8", "192.168.1.9"),  # who is no proxy may say what it likes
+        ("192.168.1.9", "8.8.8.8", "192.168.1.9"),  # what a client says about itself does not count
         ("192.168.1.9", "nonsense", "192.168.1.9"),
         ("10.0.0.1", "8.8.8.8", "8.8.8.8"),
         ("10.0.0.1", "192.168.1.2, 8.8.8.8", "8.8.8.8"),  # the proxy saw the last one
@@ -147,9 +149,7 @@ def test_a_new_network_of_the_machine_counts_after_a_while(monkeypatch: pytest.M
         ("fe80::1%eth0", "8.8.8.8", "fe80::1%eth0"),
     ],
 )
-def test_a_trusted_proxy_is_believed_and_nobody_else(
-    peer: str, forwarded: str, client: str
-) -> None:
+def test_only_a_trusted_proxy_is_believed(peer: str, forwarded: str, client: str) -> None:
     rules = Access(trusted_proxies=["10.0.0.1", "10.0.0.2"], own=own)
     assert rules.client(peer, forwarded) == client
 
@@ -157,7 +157,7 @@ def test_a_trusted_proxy_is_believed_and_nobody_else(
 @pytest.mark.parametrize(
     "text", ["", "unknown", "8.8.8.8,", "_hidden", "1.2.3", "[::1", "a b", "::g"]
 )
-def test_a_proxy_that_tells_no_address_is_an_error(text: str) -> None:
+def test_a_proxy_that_names_no_address_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="address"):
         Access(trusted_proxies=["10.0.0.1"], own=own).client("10.0.0.1", text)
 
@@ -207,7 +207,7 @@ def test_answers_to_names_that_only_a_local_network_can_have(host: str) -> None:
         *("x.xlan", "x.home.example", "home.arpa.example", "a,b", "a;b", "x.zip", "x.dev"),
     ],
 )
-def test_answers_to_no_name_that_somebody_could_own(host: str) -> None:
+def test_answers_to_no_name_that_can_be_registered(host: str) -> None:
     assert not Access().answers_to(host)
 
 
@@ -295,7 +295,7 @@ def test_answers_to_no_other_name(host: str) -> None:
     assert not Access(hosts=["door.example.org"]).answers_to(host)
 
 
-def test_a_host_name_that_is_whole_answers_in_short_as_well(
+def test_a_full_host_name_is_also_known_by_its_first_part(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "door.example.org")
@@ -340,7 +340,7 @@ def test_is_same_place(page: str, host: str, same: bool) -> None:
     assert is_same_place(page, host) is same
 
 
-def test_embeds_who_is_named() -> None:
+def test_embeds_the_sites_that_are_named() -> None:
     rules = Access(embed=["https://dashboard.example"])
     assert rules.embeds("https://dashboard.example")
     assert not rules.embeds("http://dashboard.example")
