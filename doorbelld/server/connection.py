@@ -155,7 +155,7 @@ class Connection:
         self.rest = memoryview(data)
 
     def write(self) -> bool:
-        """Write what the kernel takes of the rest; return whether it took any."""
+        """Write as much of the rest as the kernel accepts; return whether it accepted any."""
         try:
             count = self.sock.send(self.rest)
         except BlockingIOError:

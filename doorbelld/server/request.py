@@ -70,8 +70,8 @@ class Request:
     """One request of a client whose address is ``peer``. It never changes.
 
     ``line`` is the request line, ``target`` what it asks for. ``body`` is that of a small form,
-    b"" where none was read; ``has_body`` says that one was announced. ``secure`` tells whether it
-    came over TLS. Unless ``keep_alive``, the connection ends with the answer.
+    b"" if none was read; ``has_body`` says whether one was announced, ``secure`` whether it came
+    over TLS. Unless ``keep_alive``, the connection ends with the answer.
     """
 
     method: str

@@ -1,7 +1,7 @@
 """App: every request to doorbelld comes in here, and its answer goes out here.
 
-The guard decides whether it is let in, the login whether a password is needed, and the path
-decides who answers.
+The guard decides whether the request is allowed, the login whether the password is needed, and the
+path decides what answers it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class App:
         return self._site.tls
 
     def change(self, site: Site) -> None:
-        """Answer by another site from now on; end the streams that it does not allow."""
+        """Use another site from now on, and end the streams that it does not allow."""
         self._site = site
         self._pictures.recheck()
 
@@ -195,7 +195,7 @@ class App:
 
 
 def _completed(response: Response, security: Mapping[str, str]) -> Response:
-    """Return an answer with the headers that all have; its own ones come before the general."""
+    """Return an answer with the headers that all answers have; its own values win."""
     otherwise = response.otherwise
     return replace(
         response,
@@ -205,7 +205,7 @@ def _completed(response: Response, security: Mapping[str, str]) -> Response:
 
 
 def _turned_away(error: RefusedError, request: Request) -> Response:
-    """Say why a request is refused, as a page if a person will read it."""
+    """Say why a request is refused; as a page if a browser shows it to a person."""
     if error.advice.settings and "text/html" in request.headers.get("Accept"):
         page = error.advice.as_page().encode()
         response = reply(error.status, "text/html; charset=utf-8", page)

@@ -56,7 +56,7 @@ def _asset(path: Path, name: str) -> Asset:
 
 
 def reply_with(asset: Asset, known: str) -> Response:
-    """Return an asset, unless the browser has it: ``known`` is its If-None-Match."""
+    """Return a file, or 304 if the browser has it already: ``known`` is its If-None-Match."""
     headers = {"ETag": asset.etag, "Cache-Control": "no-cache"}
     if known.strip() == "*" or asset.etag in known:
         return Response(HTTPStatus.NOT_MODIFIED, headers)

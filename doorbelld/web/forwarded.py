@@ -28,7 +28,7 @@ _OF_PROXIES = re.compile(
 sends any of them."""
 
 _NOT_BEFORE = frozenset(["user-agent", "accept", "x-forwarded-for", "forwarded"])
-"""What does not come before ``Connection: close`` where nginx adds nothing of use."""
+"""What never comes before ``Connection: close`` if nginx adds no header of its own."""
 
 
 def sign_of_proxy(fields: Fields) -> str:
@@ -84,7 +84,7 @@ def _names_port(host: str) -> bool:
 
 
 def named_clients(fields: Fields) -> list[str]:
-    """Return the addresses that proxies have named, with commas, by each header that names any.
+    """Return the addresses that proxies have named, with commas: one text for each kind of header.
 
     They may be anything but addresses, or empty.
     """
@@ -98,7 +98,7 @@ def named_clients(fields: Fields) -> list[str]:
 
 @lru_cache(maxsize=256)  # Most requests have the same headers.
 def _is_of_proxies(name: str) -> bool:
-    # Some programs take _ for -. As a sign both will do.
+    # Some programs write _ for -. Both count as a sign.
     return _OF_PROXIES.fullmatch(name.lower().replace("_", "-")) is not None
 
 

@@ -1,4 +1,4 @@
-"""Guard: whether a request is let in, by what its head says about where it comes from."""
+"""Guard: whether a request is allowed, by what its head says about where it comes from."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _is_ours(access: Access, headers: Headers, page: str, host: str, *, is_proxi
     forwarded = ",".join(headers.get_all("X-Forwarded-Host")).split(",")
     asked = [host, *(each.strip() for each in forwarded if access.answers_to(each.strip()))]
     name = bare_host(page)
-    # A Host that is nothing but the name has lost its port on the way.
+    # A proxy may have removed the port from the Host.
     if any(is_same_place(page, each) or each.lower() in (name, f"[{name}]") for each in asked):
         return True
     return access.is_named(name)

@@ -45,7 +45,7 @@ def security(
 
 
 def general() -> Mapping[str, str]:
-    """Return who answers, without a version, and when."""
+    """Return the name of the server, without a version, and the time."""
     return {"Server": "doorbelld", "Date": _date(int(time.time()))}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +20,8 @@ from doorbelld.stream.viewer import Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
 from doorbelld.web.site import Site
 from doorbelld.web.visit import Visit
+
+_log = logging.getLogger(__name__)
 
 _STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE}
 
@@ -64,9 +67,9 @@ class Pictures:
         return reply(HTTPStatus.OK, "image/jpeg", frame.data, headers)
 
     def recheck(self, password_id: bytes | None = None) -> None:
-        """End the streams that may not go on by the site as it is now.
+        """End the streams that the site as it is now does not allow.
 
-        ``password_id`` is the one that a stream was let in by, if not that of all others.
+        ``password_id`` is that of a stream which began under another password than the others.
         """
         current = self._site().authenticator.password_id
         if (self._password_id if password_id is None else password_id) != current:
@@ -93,11 +96,14 @@ class Pictures:
             session=session,
             ticket=visit.ticket,
         )
+        if not joined:
+            _log.debug("%s: no free place for one more viewer", visit.client)
+            return False
         # The rules may have changed since the request was let in.
         watcher = Watcher(visit.client, request.secure, visit.ticket, visit.password_id)
-        if joined and not self._site().watch_rules.allow(watcher):
+        if not self._site().watch_rules.allow(watcher):
             self.recheck(visit.password_id)
-        return joined
+        return True
 
 
 def viewer_key(query: Query) -> str:

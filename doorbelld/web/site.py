@@ -17,7 +17,7 @@ from doorbelld.web.assets import Asset
 class Site:
     """A snapshot that never changes: a reload makes a new one, and each request uses one alone.
 
-    ``tls`` is None where the page is served in plain text; with ``hsts`` browsers are told to use
+    ``tls`` is None if the page is served in plain text; with ``hsts`` the answers make browsers use
     HTTPS only.
     """
 
