@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 import select
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -40,7 +41,8 @@ _DRAIN = 0.5
 systemd's the next daemon serves all others, so a restart turns no client away."""
 
 _SWEEP = 0.25
-"""Seconds between searches for connections that are past their deadline."""
+"""Seconds between searches for connections that are past their deadline. The first search may be a
+second late."""
 
 _BATCH = 64
 """Events that are handled before other work gets a turn."""
@@ -56,8 +58,8 @@ _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 class AcceptLoop(Loop):
     """Accepts, waits for complete requests, and writes the rest of long answers.
 
-    ``serve(connection, head, body)`` is called with every complete request, from the loop's thread;
-    it must not block. Nor must what is asked of the ``app``.
+    ``serve(connection, head, body)`` is called with every complete request, and must not block. Nor
+    must what is asked of the ``app``.
 
     With TLS every new connection may begin a session. Its handshake is done here, of all threads:
     so a flood of handshakes keeps at most one processor busy, and it is not the one that serves
@@ -84,6 +86,8 @@ class AcceptLoop(Loop):
         self._accepting_again_at = 0.0
         self._shortage = OncePerMinute()
         self._swept = time.monotonic()
+        # Held while the table is changed: by the loop's thread whenever it does not sleep.
+        self._lock = threading.Lock()
 
     def start(self) -> None:
         """Start the thread."""
@@ -100,7 +104,18 @@ class AcceptLoop(Loop):
         self._listeners = {**self._listeners, listener.fileno(): listener}
 
     def give_back(self, connection: Connection) -> None:
-        """Wait for an answered connection again: for room to write, or its next request."""
+        """Wait for an answered connection again: for room to write, or its next request.
+
+        The loop's thread usually sleeps at that moment. Then it is not woken, which would cost more
+        than all the rest; the epoll it sleeps in also reports what is registered meanwhile.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                if not self._stopping:
+                    self._take_back(connection, time.monotonic())
+                    return
+            finally:
+                self._lock.release()
         self._returned.append(connection)
         self._wakeup.set()
 
@@ -109,7 +124,7 @@ class AcceptLoop(Loop):
         while self._returned:
             self._returned.popleft().close()
 
-    # The loop's own thread.
+    # The loop's own thread, or one that holds the lock.
 
     def _loop(self) -> None:
         while not self._stopping:
@@ -124,6 +139,10 @@ class AcceptLoop(Loop):
     def _run_once(self, timeout: float) -> None:
         events = self._epoll.poll(self._handshakes.timeout(timeout), _BATCH)
         self.beat = now = time.monotonic()
+        with self._lock:
+            self._handle_all(events, now)
+
+    def _handle_all(self, events: list[tuple[int, int]], now: float) -> None:
         # Listeners last: a new connection may get the descriptor of one that was just closed, and
         # an older event in this list must not be taken for an event of the new one.
         for fd, mask in sorted(events, key=lambda event: event[0] in self._listeners):
@@ -341,9 +360,10 @@ class AcceptLoop(Loop):
                 self._drop(connection)
 
     def _close(self) -> None:
-        for connection in self._table:
-            connection.close()
-        self._table.clear()
+        with self._lock:
+            for connection in self._table:
+                connection.close()
+            self._table.clear()
         self.close_returned()
         for listener in self._listeners.values():
             listener.close()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from queue import SimpleQueue
 
 import pytest
 
@@ -196,3 +197,53 @@ def test_head_is_read_once_however_its_body_drips(door: Door, searches: dict[str
         assert searches["read_head"] == 1
         sock.sendall(b"b")
         assert read_to_end(sock) == bytes(10)
+
+
+@pytest.fixture
+def served(door: Door) -> SimpleQueue[Connection]:
+    """Return the connections whose requests have arrived; the test answers them."""
+    found: SimpleQueue[Connection] = SimpleQueue()
+    door.loop._serve = lambda connection, _head, _body: found.put(connection)
+    return found
+
+
+def test_sleeping_loop_is_not_woken_for_an_answered_connection(
+    door: Door, served: SimpleQueue[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wakeups = []
+    with door.connect(REQUEST) as client, monkeypatch.context() as patch:
+        patch.setattr(door.loop._wakeup, "set", lambda: wakeups.append(True))
+        for _ in range(5):
+            connection = served.get(timeout=GUARD)
+            eventually(lambda: not door.loop._lock.locked(), "the loop asleep")
+            connection.answer(b"", keep=True)
+            door.loop.give_back(connection)
+            client.sendall(REQUEST)
+        assert served.get(timeout=GUARD) is connection
+    assert len(wakeups) < 5, "it may have been awake now and then"
+    connection.close()
+
+
+def test_connection_is_given_back_to_a_busy_loop(
+    door: Door, served: SimpleQueue[Connection]
+) -> None:
+    with door.connect(REQUEST) as client:
+        connection = served.get(timeout=GUARD)
+        connection.answer(b"", keep=True)
+        with door.loop._lock:
+            door.loop.give_back(connection)
+        client.sendall(REQUEST)
+        assert served.get(timeout=GUARD) is connection
+        connection.close()
+
+
+def test_connection_is_closed_that_is_given_back_after_the_end(
+    door: Door, served: SimpleQueue[Connection]
+) -> None:
+    with door.connect(REQUEST) as client:
+        connection = served.get(timeout=GUARD)
+        connection.answer(b"", keep=True)
+        assert door.loop.stop(GUARD)
+        door.loop.give_back(connection)
+        door.loop.close_returned()
+        assert read_to_end(client) == b""
