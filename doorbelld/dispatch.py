@@ -17,7 +17,7 @@ from doorbelld.commands.passwd import passwd
 from doorbelld.commands.status import status, urls
 from doorbelld.config.load import DEFAULT_PATH, ConfigError
 from doorbelld.config.schema import PASSWORD_FILE, AccessSection, Config
-from doorbelld.system.owner import become_the_service
+from doorbelld.system.users import become_the_service
 from doorbelld.wiring import (
     access_rules,
     camera_settings,

@@ -127,7 +127,7 @@ def tls_context(
 
 def _warn_of(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """Log what is wrong with a pair that can be used all the same."""
-    wrong = tls.doubt(context, certificate)
+    wrong = tls.date_problem(context, certificate)
     if wrong:
         _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
     seconds = tls.handshake_seconds(context)

@@ -13,7 +13,7 @@ from doorbelld.config.load import describe
 from doorbelld.config.schema import Config
 from doorbelld.media import fault, jpeg
 from doorbelld.media.fault import Fault
-from doorbelld.system.owner import hidden_folder
+from doorbelld.system.users import hidden_folder
 
 _log = logging.getLogger(__name__)
 

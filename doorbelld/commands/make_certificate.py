@@ -19,7 +19,7 @@ from pathlib import Path
 
 from doorbelld.net import interfaces, mdns, tls
 from doorbelld.net.names import is_address, own_names
-from doorbelld.system.owner import give_to_the_service
+from doorbelld.system.users import give_to_the_service
 
 _log = logging.getLogger(__name__)
 

@@ -110,7 +110,7 @@ def _user() -> str:
         return str(os.geteuid())
 
 
-def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
+def date_problem(context: ssl.SSLContext, certificate: Path) -> str | None:
     """Return what is wrong with the certificate's dates, as clients see it now; None if nothing."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False

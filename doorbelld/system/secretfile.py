@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from doorbelld.system.owner import give_to_the_service
+from doorbelld.system.users import give_to_the_service
 
 _MOST_READ = 1024
 

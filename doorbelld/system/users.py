@@ -1,4 +1,4 @@
-"""The service's user: whose the files are that a command writes for it, and what it may see."""
+"""Users: the user that the service runs as, the owner of its files, and what it can see."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from contextlib import suppress
 from pathlib import Path
 
 _USER = "doorbelld"
-"""As whom the service runs."""
+"""The user that the service runs as."""
 
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # only compared
-"""What ProtectHome= and PrivateTmp= in the unit keep from the service."""
+"""What ProtectHome= and PrivateTmp= in the unit hide from the service."""
 
 
 def give_to_the_service(path: Path) -> None:
-    """Let the service read a file that nobody else may. Raises OSError."""
+    """Make the service's user the owner of a file. Raises OSError.
+
+    Only root can do that; for other users this does nothing.
+    """
     if os.geteuid() == 0:
-        with suppress(KeyError):  # There is no such user where it was not installed.
+        with suppress(KeyError):  # The user does not exist where the package is not installed.
             user = pwd.getpwnam(_USER)
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def become_the_service() -> bool:
-    """Give up root's rights for those of the service, for good; return whether that was done.
+    """Switch from root to the service's user for good; return whether that was done.
 
-    It is not if another user than root calls it, or the service's user does not exist.
+    It is not done for a user other than root, or if the service's user does not exist.
     """
     if os.geteuid() != 0:
         return False
@@ -34,13 +37,13 @@ def become_the_service() -> bool:
         os.initgroups(_USER, user.pw_gid)  # cameras belong to groups
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
-    except (KeyError, PermissionError):  # A container may not let even root do it.
+    except (KeyError, PermissionError):  # In a container even root may not be allowed to.
         return False
     os.environ["HOME"] = user.pw_dir
     return True
 
 
 def hidden_folder(path: str) -> str | None:
-    """Return the folder that keeps a file from the service, which sees nothing below it."""
+    """Return the folder above ``path`` that the service cannot see into, or None."""
     places = (path, os.path.realpath(path))
     return next((each for each in _HIDDEN for p in places if f"{p}/".startswith(f"{each}/")), None)
