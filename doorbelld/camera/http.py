@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 from doorbelld.camera.base import CameraError, CameraSettings, Shot, describe, without_secrets
 from doorbelld.camera.closing import join_receiver
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 from doorbelld.system.limited_log import OncePerMinute
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class HttpCamera:
         self._socket: socket.socket | None = None
         self._splitter = jpeg.Splitter()
         self._has_no_memory = False
-        self._mailbox: Mailbox[Shot] = Mailbox()
+        self._mailbox: Latest[Shot] = Latest()
         self._opened = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._receive, name="http camera", daemon=True)

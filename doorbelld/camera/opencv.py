@@ -12,7 +12,7 @@ from doorbelld.camera import devices
 from doorbelld.camera.base import CameraError, CameraSettings, Shot, without_secrets
 from doorbelld.camera.closing import join_receiver
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 from doorbelld.system.pace import Pace
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ class NetworkCamera:
         self.name = without_secrets(url)
         self._url = url
         self._settings = settings
-        self._mailbox: Mailbox[tuple[Any, float]] = Mailbox()
+        self._mailbox: Latest[tuple[Any, float]] = Latest()
         self._opened = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._receive, name="network", daemon=True)

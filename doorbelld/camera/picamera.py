@@ -14,7 +14,7 @@ from typing import Any
 from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
 """Of the best quality; the encoder is steered by its bit rate, not by a JPEG quality."""
@@ -32,7 +32,7 @@ class _Output:
 
     def __init__(self, library_camera: Any) -> None:
         self.invalid = 0
-        self.mailbox: Mailbox[tuple[bytes, int | None, float]] = Mailbox()
+        self.mailbox: Latest[tuple[bytes, int | None, float]] = Latest()
         self._camera = library_camera
         self._parts: list[bytes] = []
 

@@ -9,7 +9,7 @@ from typing import Any
 from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
 """Of the best quality; the hardware encoder is steered by its bit rate."""
@@ -26,7 +26,7 @@ class Picamera2Camera:
         self.name = f"Raspberry Pi camera {number}"
         self._number = number
         self._settings = settings
-        self._mailbox: Mailbox[Shot] = Mailbox()
+        self._mailbox: Latest[Shot] = Latest()
         self._camera: Any = None
         self._encoder: Any = None
 

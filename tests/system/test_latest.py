@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 from tests.support.daemon import GUARD
 
 
 def test_holds_the_newest_item_and_gives_it_once() -> None:
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: Latest[str] = Latest()
     mailbox.put("older")
     mailbox.put("newer")
     assert mailbox.take(GUARD) == "newer"
@@ -17,7 +17,7 @@ def test_holds_the_newest_item_and_gives_it_once() -> None:
 
 
 def test_wakes_who_waits() -> None:
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: Latest[str] = Latest()
     taken: list[str | None] = []
     reader = threading.Thread(target=lambda: taken.append(mailbox.take(GUARD)))
     reader.start()
@@ -27,7 +27,7 @@ def test_wakes_who_waits() -> None:
 
 
 def test_an_error_reaches_every_later_reader() -> None:
-    mailbox: Mailbox[str] = Mailbox()
+    mailbox: Latest[str] = Latest()
     mailbox.check()
     mailbox.put("item")
     mailbox.fail(ValueError("gone"))
