@@ -1,9 +1,9 @@
 """Daemon: all parts from above; built, started, looked after until a signal, stopped.
 
-    camera ──JPEG──▶ CaptureThread ──Frame──▶ Broadcaster ──bytes──▶ every viewer's socket
-                                                   ▲
-                                        sockets handed over by
-                                                   │
+    camera ──JPEG──▶ CaptureThread ──▶ FrameHub ──Frame──▶ Broadcaster ──bytes──▶ viewers' sockets
+                                                                ▲
+                                                     sockets handed over by
+                                                                │
     clients ──▶ AcceptLoop ──requests──▶ handler threads ──▶ page, snapshot, status
 
 Only this module, wiring and the command know the configuration; everything else takes plain
@@ -36,6 +36,8 @@ from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.ports import Ports
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.capture import CaptureThread
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.state import CameraState
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
@@ -72,15 +74,15 @@ class Daemon:
         self._kept = kept
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
-        handover.set_password_id(authenticator.password_id)
+        handover.viewers.set_password_id(authenticator.password_id)
+        hub = FrameHub()
         self._broadcaster = Broadcaster(
+            hub,
+            handover.viewers,
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
-            handover=handover,
         )
-        self._capture = CaptureThread(
-            wiring.capture_settings(settings.camera), self._broadcaster.publish
-        )
+        self._capture = CaptureThread(wiring.capture_settings(settings.camera), hub)
         self._server = Server(
             self._sockets,
             broadcaster=self._broadcaster,
@@ -172,7 +174,7 @@ class Daemon:
                 _log.critical("a thread has failed: stopping, to be started anew")
                 return 1
             self._look_at_ports()
-            self._capture.look()
+            self._capture.check_for_hang()
             if self._server.authenticator.refresh():
                 self._let_in_anew()
             # Both asked: each answers for what has changed since it was last asked.
@@ -188,9 +190,9 @@ class Daemon:
         if not self._sockets:
             return waiting
         camera = self._capture.status()
-        text = f"{camera['state'].capitalize()}: {camera['detail']}"
-        if camera["state"] == "streaming":
-            text += f" at {camera['fps']:.0f} fps"
+        text = f"{camera.state.value.capitalize()}: {camera.detail}"
+        if camera.state is CameraState.STREAMING:
+            text += f" at {camera.fps:.0f} fps"
         text += f"; {self._broadcaster.watching} watching"
         if self._kept.in_use:
             text += "; TLS with the last pair that worked, see the log"

@@ -27,7 +27,7 @@ from doorbelld.server.connections import Waiting
 from doorbelld.server.framing import MAX_BODY, MAX_HEAD, body_size, head_size
 from doorbelld.server.handshakes import Handshakes
 from doorbelld.system.limited_log import OncePerMinute
-from doorbelld.system.loop import Loop
+from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class AcceptLoop(Loop):
+class AcceptLoop(Worker):
     """Accepts, waits for whole requests, and writes what answers are left.
 
     ``serve(connection, request)`` is called with every whole request, ``reject(status)``
@@ -78,6 +78,8 @@ class AcceptLoop(Loop):
         tls: ssl.SSLContext | None,
     ) -> None:
         super().__init__("accept")
+        self._epoll = select.epoll()
+        self._epoll.register(self._wakeup, select.EPOLLIN)
         self.header_timeout = header_timeout
         self.stall_timeout = stall_timeout
         self.tls = tls
@@ -350,4 +352,5 @@ class AcceptLoop(Loop):
         self.close_returned()
         for listener in self._listeners.values():
             listener.close()
+        self._epoll.close()
         super()._close()

@@ -14,6 +14,7 @@ from io import BytesIO
 from doorbelld import __version__
 from doorbelld.access import embedding
 from doorbelld.media import multipart
+from doorbelld.stream.state import CameraState
 from doorbelld.web.assets import Asset
 from doorbelld.web.doorstep import OPEN_PATHS, Doorstep
 from doorbelld.web.exchange import NO_STORE, TEXT, Query
@@ -112,8 +113,8 @@ class Handler(Doorstep):
     def snapshot(self) -> None:
         """Send the newest frame as it is, if it is a live one."""
         frame, camera = self.server.broadcaster.latest, self.server.camera_status()
-        if frame is None or not frame.live or camera["state"] != "streaming":
-            error = {"error": camera["detail"]}
+        if frame is None or not frame.live or camera.state is not CameraState.STREAMING:
+            error = {"error": camera.detail}
             self._json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})
             return
         headers = {**NO_STORE, "X-Timestamp": f"{frame.timestamp:.6f}"}
@@ -122,14 +123,13 @@ class Handler(Doorstep):
     def status(self) -> None:
         """Tell all there is to know as JSON; with ``?key=K`` of that viewer alone."""
         server = self.server
+        key = _key(self._query) if "key" in self._query else None
         status = {
             "version": __version__,
             "uptime_s": round(time.monotonic() - server.started_at, 1),
-            "camera": server.camera_status(),
+            "camera": vars(server.camera_status()),
             "watching": server.broadcaster.watching,
-            "viewers": server.broadcaster.viewers(
-                _key(self._query) if "key" in self._query else None
-            ),
+            "viewers": [vars(row) for row in server.broadcaster.viewers(key)],
             "limits": server.limits(),
             "password": server.authenticator.is_needed,
         }
@@ -138,12 +138,12 @@ class Handler(Doorstep):
     def healthz(self) -> None:
         """Tell in a word whether there is a live picture."""
         camera = self.server.camera_status()
-        if camera["state"] == "streaming":
+        if camera.state is CameraState.STREAMING:
             self._reply(HTTPStatus.OK, TEXT, b"ok\n")
             return
         # Why is nobody's business before the password was shown.
-        why = "" if self.server.authenticator.is_needed else f": {camera['detail']}"
-        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera['state']}{why}")
+        why = "" if self.server.authenticator.is_needed else f": {camera.detail}"
+        self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera.state.value}{why}")
 
 
 _PICTURES: Mapping[str, Callable[[Handler], None]] = {

@@ -23,6 +23,7 @@ from doorbelld.server import framing
 from doorbelld.server.accept import AcceptLoop
 from doorbelld.server.connection import Connection
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import OncePerMinute, RefusalLog
 from doorbelld.web import gate, headers
 from doorbelld.web.assets import Asset
@@ -43,7 +44,7 @@ class Server:
         listeners: Sequence[socket],
         *,
         broadcaster: Broadcaster,
-        camera_status: Callable[[], dict[str, Any]],
+        camera_status: Callable[[], CameraStatus],
         access: Access,
         authenticator: Authenticator,
         embedding: Embedding,

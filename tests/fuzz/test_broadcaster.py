@@ -10,9 +10,11 @@ from unittest import mock
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from doorbelld.handover.handover import Handover
 from doorbelld.media.frame import Frame
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from tests.fuzz.client import Client, picture
 from tests.support import processes
 from tests.support.daemon import GUARD
@@ -61,7 +63,10 @@ class Broadcasting(RuleBasedStateMachine):
         self.all_read_to_the_end = all_read_to_the_end
         self.tick = mock.patch.object(broadcast, "_TICK", TICK)
         self.tick.start()
-        self.broadcaster = Broadcaster(max_viewers=max_viewers, stall_timeout=NEVER)
+        self.hub = FrameHub()
+        self.broadcaster = Broadcaster(
+            self.hub, Handover().viewers, max_viewers=max_viewers, stall_timeout=NEVER
+        )
         self.broadcaster.start()
 
     # What happens to it.
@@ -212,9 +217,9 @@ class Broadcasting(RuleBasedStateMachine):
     def show(self, size: int) -> None:
         self.captured_at += INTERVAL
         sequence = len(self.frames) + 1
-        frame = Frame(picture(sequence, size), sequence, self.captured_at, 1000 + sequence / 8)
+        frame = self.hub.publish(picture(sequence, size), self.captured_at, live=True)
+        assert frame.sequence == sequence
         self.frames[sequence] = frame
-        self.broadcaster.publish(frame)
 
     def settle(self) -> None:
         """Let the broadcaster's thread take two turns: then it has seen all that was before."""
@@ -224,7 +229,7 @@ class Broadcasting(RuleBasedStateMachine):
             until(lambda: self.broadcaster.beat != beat, "a turn of the thread")  # noqa: B023
 
     def watching(self) -> list[Client]:
-        keys = {row["key"] for row in self.broadcaster.viewers()}
+        keys = {row.key for row in self.broadcaster.viewers()}
         return [client for client in self.clients if client.key in keys]
 
     def all_are_counted(self) -> None:
@@ -236,7 +241,7 @@ class Broadcasting(RuleBasedStateMachine):
     def all_was_counted_as_sent(self, client: Client) -> None:
         def sent() -> int:
             (row,) = self.broadcaster.viewers(client.key)
-            return int(row["sent"])
+            return row.sent
 
         until(lambda: sent() == client.count, f"{client.count} sent")
 

@@ -8,6 +8,7 @@ from contextlib import closing
 
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
+from doorbelld.stream.hub import FrameHub
 from tests.support.daemon import GUARD
 
 
@@ -29,9 +30,10 @@ def connection(buffer: int | None = None) -> tuple[socket.socket, socket.socket]
         return listener.accept()[0], client
 
 
-def frame(sequence: int, data: bytes = b"", captured_at: float | None = None) -> Frame:
+def publish(hub: FrameHub, data: bytes = b"", captured_at: float | None = None) -> Frame:
+    """Publish a frame, whose data differs from that of the one before, and return it."""
     at = time.monotonic() if captured_at is None else captured_at
-    return Frame(data or b"frame %d" % sequence, sequence, at, 1000.0 + sequence)
+    return hub.publish(data or b"frame at %f" % time.monotonic(), at, live=True)
 
 
 def part(sent: Frame) -> bytes:
