@@ -1,8 +1,8 @@
-"""JPEG: is it whole, how large is it; and turning pictures, and drawing new ones.
+"""JPEG: checks whether a picture is whole and how large it is; turns pictures and draws new ones.
 
-What is pure bytes is in :mod:`doorbelld.markers` and :mod:`doorbelld.splitter`. The rest needs
-OpenCV, which costs a tenth of a second and some 45 MB: it is imported by the first call that
-cannot do without it, never before.
+Pure bytes are in :mod:`doorbelld.media.markers` and :mod:`doorbelld.media.splitter`. The rest
+needs OpenCV, which takes a tenth of a second and about 45 MB: it is imported by the first call
+that needs it, never before.
 """
 
 from __future__ import annotations

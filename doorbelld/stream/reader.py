@@ -24,10 +24,10 @@ class Picture(NamedTuple):
 
 
 class PictureReader:
-    """Made anew for each opening of a camera. The capture thread reads; others may ask ``invalid``.
+    """There is a new one each time that a camera is opened; it belongs to the capture thread.
 
-    ``pause`` waits for some seconds, or until the thread is wanted for something else.
-    ``fault`` is why there is no picture at the moment.
+    ``pause`` waits for some seconds, or until the thread has something else to do. ``fault`` is
+    why there is no picture at the moment. Any thread may read ``invalid``.
     """
 
     def __init__(self, camera: Camera, state_log: StateLog, pause: Callable[[float], None]) -> None:
