@@ -132,6 +132,17 @@ def test_imports_from_below_and_nothing_else(module: str) -> None:
         assert level_of(module) < level_of(name), f"{module} imports {name}"
 
 
+def test_stream_and_handover_share_nothing_but_plain_records() -> None:
+    shared = {
+        name
+        for module in MODULES
+        if package_of(module) == "stream"
+        for name in ours(module)
+        if package_of(name) == "handover"
+    }
+    assert shared == {"doorbelld.handover.record"}
+
+
 def test_no_modules_import_each_other() -> None:
     left = {module: ours(module) for module in MODULES}
     while leaves := {module for module, names in left.items() if not names & left.keys()}:

@@ -165,7 +165,7 @@ def test_stream_that_another_password_has_opened_does_not_go_on(
         assert broadcaster.stop(GUARD)
 
 
-def test_a_manager_that_takes_nothing_does_not_hold_up_the_end(
+def test_manager_that_takes_nothing_does_not_delay_the_end(
     monkeypatch: pytest.MonkeyPatch, store: SlowStore
 ) -> None:
     monkeypatch.setattr(viewertable, "_AT_ONCE", 1)

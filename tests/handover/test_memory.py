@@ -35,7 +35,7 @@ def left_by(fd: int) -> dict[int, ViewerRecord]:
     return rows
 
 
-def test_the_next_process_reads_what_was_written(fd: int) -> None:
+def test_next_process_reads_what_was_written(fd: int) -> None:
     before = opened(fd)
     other = replace(RECORD, address="10.0.0.9", key="", advance=False, period=0.0)
     numbers = [before.add(7, RECORD, torn=False), before.add(1 << 63, other, torn=False)]
@@ -116,7 +116,7 @@ def test_rests_are_kept_up_to_a_limit(fd: int) -> None:
     assert [record.rest for record in left_by(fd).values()] == [rest] * 3
 
 
-def test_it_can_be_full(fd: int) -> None:
+def test_full_memory_takes_no_more_until_a_row_is_free(fd: int) -> None:
     before = opened(fd)
     rows = {before.add(1, RECORD, torn=False) for _ in range(ROWS)}
     assert rows == set(range(1, ROWS + 1))

@@ -56,7 +56,7 @@ class TestSize:
     def test_is_not_that_of_the_thumbnail(self) -> None:
         assert jpeg.size(with_thumbnail(pictures.jpeg(0, 320, 240), SMALL)) == (320, 240)
 
-    def test_is_found_behind_fill_bytes_and_markers_without_length(self) -> None:
+    def test_is_found_after_fill_bytes_and_markers_without_length(self) -> None:
         assert jpeg.size(SMALL[:2] + b"\xff\x01\xff\xff" + SMALL[2:]) == (64, 48)
 
     def test_progressive(self) -> None:
@@ -91,7 +91,7 @@ def with_scans(count: int) -> bytes:
 
 
 class TestBeforeDecoding:
-    def test_the_largest_picture_is_as_it_was_measured(self) -> None:
+    def test_limits_are_those_that_were_measured(self) -> None:
         """More takes more memory than small machines have; fewer leaves out real cameras."""
         assert 4056 * 3040 <= jpeg.MOST_PIXELS_DECODED < 13_000_000
         assert 7680 * 4320 <= jpeg.MOST_PIXELS <= 50_000_000
@@ -133,12 +133,14 @@ class TestSplitter:
         assert split(stream, chunk) == ([SMALL, OTHER, BIG, SMALL], 0)
 
     @pytest.mark.parametrize("chunk", [1, 7, 1_000_000])
-    def test_is_not_fooled_by_a_thumbnail(self, chunk: int) -> None:
+    def test_thumbnail_is_not_taken_for_a_picture(self, chunk: int) -> None:
         picture = with_thumbnail(BIG, SMALL)
         assert split(picture + picture, chunk) == ([picture, picture], 0)
 
     @given(st.binary(max_size=30), st.binary(max_size=30), st.integers(1, 40))
-    def test_skips_what_lies_between(self, before: bytes, between: bytes, chunk: int) -> None:
+    def test_bytes_between_pictures_are_skipped(
+        self, before: bytes, between: bytes, chunk: int
+    ) -> None:
         junk = before.replace(b"\xff\xd8", b""), between.replace(b"\xff\xd8", b"")
         found, _ = split(junk[0] + SMALL + junk[1] + OTHER, chunk)
         assert found == [SMALL, OTHER]
@@ -152,7 +154,7 @@ class TestSplitter:
         found, invalid = split(broken + SMALL, 1000)
         assert (found, invalid) == ([SMALL], 1)
 
-    def test_fill_bytes_and_markers_without_length_are_no_end(self) -> None:
+    def test_fill_bytes_and_markers_without_length_do_not_end_a_picture(self) -> None:
         odd = SMALL[:2] + b"\xff\x01\xff\xff" + SMALL[2:]
         assert split(odd + SMALL, 1) == ([odd, SMALL], 0)
 
@@ -162,7 +164,7 @@ class TestSplitter:
         assert data.count(b"\xff\xda") > 1
         assert split(data + SMALL, 1000) == ([data, SMALL], 0)
 
-    def test_more_segments_than_any_picture_has_are_no_picture(self) -> None:
+    def test_too_many_segments_are_not_a_picture(self) -> None:
         many = SMALL[:2] + b"\xff\xe0\0\2" * markers.MOST_SEGMENTS + SMALL[2:]
         assert split(many + OTHER, 1000) == ([OTHER], 1)
         assert jpeg.size(many) is None
@@ -190,7 +192,9 @@ class TestSplitter:
     @given(
         st.lists(st.sampled_from([b"\xff", b"\xd8", b"\xd9", b"\xda", b"\0", SMALL]), max_size=60)
     )
-    def test_nothing_makes_it_stumble(self, pieces: list[bytes]) -> None:
+    def test_any_bytes_are_split_in_the_same_way_however_they_arrive(
+        self, pieces: list[bytes]
+    ) -> None:
         stream = b"".join(pieces)
         whole, _ = split(stream, 1_000_000)
         assert split(stream, 1)[0] == whole
@@ -198,7 +202,7 @@ class TestSplitter:
 
 
 class TestDrawing:
-    def test_says_what_no_jpeg_can_be_made_of(self) -> None:
+    def test_image_that_cannot_be_encoded_is_an_error(self) -> None:
         with pytest.raises(ValueError, match="cannot be encoded"):
             jpeg.encode(np.zeros((1, 100_000), np.uint8), 80)
 
@@ -252,7 +256,7 @@ class TestPlaceholder:
         for edge in (image[:8], image[-8:], image[:, :8], image[:, -8:]):
             assert edge.max() < 60
 
-    def test_says_something_else_for_every_text(self) -> None:
+    def test_every_text_makes_another_card(self) -> None:
         texts = [("a", "b", "c"), ("d", "b", "c"), ("a", "d", "c"), ("a", "b", "d")]
         assert len({jpeg.placeholder(*text, 640, 480) for text in texts}) == 4
 
@@ -280,7 +284,7 @@ sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
         difference = cv2.absdiff(decode(shipped), decode(make_placeholder.draw()))
         assert difference.max() < 16
 
-    def test_knowing_jpegs_needs_no_opencv(self) -> None:
+    def test_checking_jpegs_needs_no_opencv(self) -> None:
         script = """
 import sys
 from doorbelld.media import jpeg, markers

@@ -22,7 +22,7 @@ from tests.support.pictures import claiming, jpeg
 
 @dataclass
 class ScriptedCamera:
-    """Does what the test put into ``script``: a picture, as of now or a shot, or an exception."""
+    """Delivers what the test put into ``script``: a picture of now, a shot, or an exception."""
 
     name: str = "Scripted camera"
     invalid: int = 0
@@ -31,7 +31,7 @@ class ScriptedCamera:
     close_error: Exception | None = None
 
     def open(self) -> None:
-        """Be open already, as the thread is given it."""
+        """Do nothing: the thread gets it open."""
 
     def read(self, timeout: float) -> Shot | None:
         try:
@@ -52,7 +52,7 @@ class ScriptedCamera:
 
 @dataclass
 class Studio:
-    """A capture thread with a camera whose every move the test decides."""
+    """A capture thread with a camera that the test controls."""
 
     thread: CaptureThread
     settings: CaptureSettings
@@ -91,7 +91,7 @@ def recording_hub() -> tuple[FrameHub, queue.Queue[Frame]]:
 
 @pytest.fixture
 def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    # The growing delays themselves are seen below; here nobody should have to wait for them.
+    # The delays have a test of their own below; the others should not have to wait.
     monkeypatch.setattr(capture, "_FIRST_DELAY", 0.02)
     monkeypatch.setattr(capture, "_LONGEST_DELAY", 0.1)
     camera = ScriptedCamera()
@@ -126,7 +126,7 @@ def test_pictures_are_numbered_stamped_and_published(studio: Studio) -> None:
     assert status.detail == "Scripted camera, 64x48"
 
 
-def test_a_lost_camera_is_told_of_closed_and_opened_again(studio: Studio) -> None:
+def test_lost_camera_is_reported_closed_and_opened_again(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(jpeg(1))
     first = studio.next_frame()
@@ -140,7 +140,7 @@ def test_a_lost_camera_is_told_of_closed_and_opened_again(studio: Studio) -> Non
     assert (status.state, status.reopened) == (CameraState.STREAMING, 1)
 
 
-def test_while_the_camera_is_missing_its_reason_is_the_detail(studio: Studio) -> None:
+def test_detail_says_why_the_camera_is_missing(studio: Studio) -> None:
     studio.opening.extend([CameraError("No camera found")] * 1000)
     studio.thread.start()
     studio.wait_for_card()
@@ -149,7 +149,7 @@ def test_while_the_camera_is_missing_its_reason_is_the_detail(studio: Studio) ->
     assert (status.frames, status.age_ms, status.fps) == (0, None, 0.0)
 
 
-def test_the_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
+def test_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
     settings = replace(studio.settings, stall_timeout=0.05, time_to_start=0.4)
     studio.thread.reconfigure(settings)
     studio.thread.start()
@@ -161,7 +161,9 @@ def test_the_first_picture_may_take_longer_than_the_next(studio: Studio) -> None
     assert studio.thread.status().detail == "Scripted camera has sent no picture for 0.05 s"
 
 
-def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_is_read_once_for_each_picture(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[bytes] = []
     size = product.size
 
@@ -192,7 +194,7 @@ def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.Mon
         ),
     ],
 )
-def test_a_picture_that_cannot_be_shown_is_left_out(
+def test_picture_that_cannot_be_shown_is_left_out(
     studio: Studio, caplog: pytest.LogCaptureFixture, step: bytes | Exception, said: str
 ) -> None:
     studio.thread.start()
@@ -219,7 +221,7 @@ def test_each_change_of_state_is_logged_once(
     ]
 
 
-def test_silence_counts_as_lost(studio: Studio) -> None:
+def test_silent_camera_counts_as_lost(studio: Studio) -> None:
     studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))
     studio.thread.start()
     studio.wait_for_card()
@@ -228,7 +230,7 @@ def test_silence_counts_as_lost(studio: Studio) -> None:
     assert studio.camera.closed.wait(GUARD)
 
 
-def test_a_driver_that_raises_what_it_likes_is_a_lost_camera_too(
+def test_driver_that_raises_any_exception_is_a_lost_camera_too(
     studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio.camera.close_error = RuntimeError("and it does not close either")
@@ -255,7 +257,7 @@ def test_damaged_pictures_are_counted_over_all_openings(studio: Studio) -> None:
     assert studio.thread.status().invalid == 4, "2 of each opening"
 
 
-def test_another_camera_can_be_taken_while_it_runs(studio: Studio) -> None:
+def test_camera_can_be_replaced_while_the_thread_runs(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(jpeg(1))
     studio.next_frame()
@@ -268,7 +270,7 @@ def test_another_camera_can_be_taken_while_it_runs(studio: Studio) -> None:
     assert studio.thread.status().name == "Back door"
 
 
-def test_the_wait_for_a_lost_camera_ends_when_another_is_asked_for(
+def test_wait_for_a_lost_camera_ends_when_another_is_configured(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "_FIRST_DELAY", 1000.0)
@@ -281,7 +283,7 @@ def test_the_wait_for_a_lost_camera_ends_when_another_is_asked_for(
     studio.wait_for_picture()
 
 
-def test_the_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
+def test_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     delays: list[float] = []
@@ -310,14 +312,14 @@ def test_the_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
     assert published.qsize() == 1
 
 
-def test_the_beat_goes_on_while_nothing_comes(studio: Studio) -> None:
+def test_beat_goes_on_while_no_picture_comes(studio: Studio) -> None:
     studio.thread.start()
     for _ in range(2):
         beat = studio.thread.beat
         eventually(lambda: studio.thread.beat > beat, "another beat")  # noqa: B023
 
 
-def test_an_old_picture_alone_is_no_driver_that_hangs(studio: Studio) -> None:
+def test_old_picture_alone_does_not_count_as_a_hang(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(Shot(jpeg(1), time.monotonic() - 1000))
     studio.next_frame()

@@ -35,7 +35,7 @@ class Counting(Worker):
         super()._close()
 
 
-def test_it_runs_until_it_is_stopped_and_stops_twice() -> None:
+def test_worker_runs_until_it_is_stopped_and_may_be_stopped_twice() -> None:
     worker = Counting()
     worker.start()
     beat = worker.beat
@@ -47,7 +47,7 @@ def test_it_runs_until_it_is_stopped_and_stops_twice() -> None:
     assert worker.closed == 1
 
 
-def test_it_need_not_be_started_to_be_stopped() -> None:
+def test_worker_that_was_never_started_can_be_stopped() -> None:
     worker = Counting()
     assert worker.stop()
     assert worker.stop()
