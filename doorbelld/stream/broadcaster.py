@@ -30,6 +30,7 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.saved import SavedViewers
 from doorbelld.stream.state import ViewerStatus
 from doorbelld.stream.viewer import Viewer
+from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.worker import Worker
 
@@ -149,9 +150,9 @@ class Broadcaster(Worker):
 
     def viewers(self, key: str | None = None) -> list[ViewerStatus]:
         """Return the status of every viewer, or of those with this ``key``."""
-        now = time.monotonic()
+        now, offset = time.monotonic(), clock.offset()
         found = list(self._viewers.values())
-        return [viewer.status(now) for viewer in found if key is None or viewer.key == key]
+        return [viewer.status(now, offset) for viewer in found if key is None or viewer.key == key]
 
     # The broadcaster's thread.
 

@@ -15,7 +15,6 @@ from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session
 from doorbelld.stream.state import ViewerStatus
-from doorbelld.system import clock
 
 _SIOCOUTQ = 0x5411
 """Ask a TCP socket how many bytes are sent or queued but not yet acknowledged."""
@@ -215,12 +214,15 @@ class Viewer:
             self.stalled_since = now
         return now - self.stalled_since
 
-    def status(self, now: float) -> ViewerStatus:
-        """Return the viewer's row of ``/status``; ``now`` is time.monotonic()."""
+    def status(self, now: float, clock_offset: float) -> ViewerStatus:
+        """Return the viewer's row of ``/status``.
+
+        ``now`` is time.monotonic(), and ``clock_offset`` is clock.offset(): the same for all rows.
+        """
         return ViewerStatus(
             self.key,
             self.address,
-            round(clock.unix(self.since), 3),
+            round(self.since + clock_offset, 3),
             round(self.fps, 1),
             self.sent,
             self.dropped,

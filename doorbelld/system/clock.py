@@ -30,12 +30,20 @@ class _SystemClock:
     def __init__(self) -> None:
         self._ahead = ahead()
 
-    def unix(self, moment: float) -> float:
-        """Return the Unix time of a moment of time.monotonic(), by the system clock of now."""
+    def offset(self) -> float:
+        """Return what has to be added to a moment of time.monotonic() for its Unix time.
+
+        It is by the system clock of now, but ignores small changes.
+        """
         now = ahead()
         if abs(now - self._ahead) > _SLACK:
             self._ahead = now
-        return moment + self._ahead
+        return self._ahead
 
 
-unix = _SystemClock().unix
+offset = _SystemClock().offset
+
+
+def unix(moment: float) -> float:
+    """Return the Unix time of a moment of time.monotonic(), by the system clock of now."""
+    return moment + offset()
