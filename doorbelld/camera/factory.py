@@ -46,7 +46,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     if kind in ("picamera", "picamera2") and (not rest or rest.isdecimal()):
         return _make_pi(kind, int(rest or 0), settings)
     if kind == "v4l2" and rest:
-        from doorbelld.camera.opencv import V4l2Camera
+        from doorbelld.camera.v4l2 import V4l2Camera
 
         return V4l2Camera(rest, settings)
     if kind == "file" and rest:
@@ -85,21 +85,21 @@ def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
 
 def _make_network(url: str, settings: CameraSettings) -> Camera:
     if url.startswith("rtsp:"):
-        from doorbelld.camera.opencv import NetworkCamera
+        from doorbelld.camera.video import RtspCamera
 
-        return NetworkCamera(url, settings)
+        return RtspCamera(url, settings)
     from doorbelld.camera.http import HttpCamera
 
     return _turned(HttpCamera(url, settings), settings)
 
 
 def _make_file(path: Path, settings: CameraSettings) -> Camera:
-    from doorbelld.camera.mjpeg import mjpeg_camera
+    from doorbelld.camera.file import mjpeg_camera
 
     camera = mjpeg_camera(path, settings)
     if camera is not None:
         return _turned(camera, settings)
-    from doorbelld.camera.opencv import VideoCamera
+    from doorbelld.camera.video import VideoCamera
 
     return VideoCamera(path, settings)
 
@@ -108,6 +108,6 @@ def _turned(camera: Camera, settings: CameraSettings) -> Camera:
     """Return a camera that cannot turn its pictures with what turns them, if asked for."""
     if not (settings.rotation or settings.hflip or settings.vflip):
         return camera
-    from doorbelld.camera.orientation import ReorientedCamera
+    from doorbelld.camera.orientation import TurnedCamera
 
-    return ReorientedCamera(camera, settings)
+    return TurnedCamera(camera, settings)

@@ -10,7 +10,6 @@ import logging
 import re
 import socket
 import ssl
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -21,9 +20,8 @@ from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from doorbelld.camera.base import CameraError, CameraSettings, Shot, describe, without_secrets
-from doorbelld.camera.closing import join_receiver
+from doorbelld.camera.closing import Receiver
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
 from doorbelld.system.limited_log import OncePerMinute
 
 logger = logging.getLogger(__name__)
@@ -126,10 +124,7 @@ class HttpCamera:
         self._socket: socket.socket | None = None
         self._splitter = jpeg.Splitter()
         self._has_no_memory = False
-        self._mailbox: Mailbox[Shot] = Mailbox()
-        self._opened = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._receive, name="http camera", daemon=True)
+        self._receiver: Receiver[Shot] = Receiver(self.name, self._receive)
 
     @property
     def invalid(self) -> int:
@@ -144,47 +139,42 @@ class HttpCamera:
         is_unverified = self._url.startswith("https:") and not self._settings.verify
         if is_unverified and _may_warn.is_due():
             logger.warning("%s: its certificate is not checked ([camera] verify = no)", self.name)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise CameraError(f"The system is out of threads: {error}") from error
-        if self._opened.wait(1):
-            self._mailbox.check()
+        self._receiver.start()
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
         if self._has_no_memory:
             self._has_no_memory = False
             raise MemoryError
-        return self._mailbox.take(timeout)
+        return self._receiver.take(timeout)
 
     def close(self) -> None:
         """Cut the connection; the thread ends with it."""
-        self._closing.set()
+        self._receiver.closing.set()
         if self._socket is not None:
             # Not SSLSocket's own, which drops its TLS state while the other thread still reads.
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        join_receiver(self.name, self._thread)
+        self._receiver.stop()
 
     # The thread.
 
     def _receive(self) -> None:
         interval = 1 / min(self._settings.framerate, _FASTEST_STILLS)
+        closing = self._receiver.closing
         try:
-            while not self._closing.is_set():
+            while not closing.is_set():
                 asked_at = time.monotonic()
                 with self._ask() as answer:
                     self._take(answer)
-                self._closing.wait(max(asked_at + interval - time.monotonic(), 0))
-        except CameraError as error:
-            self._mailbox.fail(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is, read() has to know
+                closing.wait(max(asked_at + interval - time.monotonic(), 0))
+        except CameraError:
+            raise
+        except Exception as error:
             said = f"Cannot get pictures from {self.name}: {_explain(error)}"
-            self._mailbox.fail(CameraError(said))
+            raise CameraError(said) from error
         finally:
             self._hang_up()
-            self._opened.set()
 
     def _ask(self) -> HTTPResponse:
         """Return the answer that has the pictures, behind redirects and a password."""
@@ -254,7 +244,7 @@ class HttpCamera:
     def _keep(self, sock: socket.socket) -> socket.socket:
         """Let close() cut this one."""
         self._socket = sock
-        if self._closing.is_set():
+        if self._receiver.closing.is_set():
             raise CameraError(f"{self.name} was closed")
         return sock
 
@@ -306,8 +296,8 @@ class HttpCamera:
             pictures = self._cut(data)
             unused += len(data)
             if pictures:
-                self._mailbox.put(Shot(pictures[-1], time.monotonic()))
-                self._opened.set()
+                self._receiver.put(Shot(pictures[-1], time.monotonic()))
+                self._receiver.opened()
                 taken, unused = taken + len(pictures), 0
             elif unused > _MOST_WITHOUT_PICTURE:
                 raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")

@@ -11,7 +11,6 @@ from typing import Any
 
 from doorbelld.camera import devices, picamera, picamera2
 from doorbelld.camera.base import CameraError
-from doorbelld.camera.formats import formats
 
 
 def cameras(*, as_json: bool) -> int:
@@ -47,7 +46,8 @@ def _webcam(device: devices.Device) -> dict[str, Any]:
         row["problem"] = str(error)
     try:
         row["formats"] = [
-            {"format": each.code, "sizes": list(each.sizes)} for each in formats(device.path)
+            {"format": each.code, "sizes": list(each.sizes)}
+            for each in devices.formats(device.path)
         ]
     except OSError as error:
         row["problem"] = row["problem"] or f"{device.path} does not answer: {error.strerror}"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from doorbelld.camera.base import Camera, CameraError, CameraStuckError, Shot, describe
-from doorbelld.media import fault, jpeg
+from doorbelld.media import card, fault, jpeg
 from doorbelld.media.fault import Fault
 from doorbelld.media.frame import Frame
 from doorbelld.system import clock
@@ -332,7 +332,7 @@ class CaptureThread:
     def _draw_card(self, detail: str, since: float) -> bytes:
         text = time.strftime("since %H:%M", time.localtime(clock.unix(since)))
         settings = self._settings
-        return jpeg.placeholder(settings.name, detail, text, settings.width, settings.height)
+        return card.placeholder(settings.name, detail, text, settings.width, settings.height)
 
     def _show_card(self, seconds: float) -> None:
         """Publish the placeholder card once a second, until it is time to try again."""

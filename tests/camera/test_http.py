@@ -65,7 +65,7 @@ def watching(
             yield server, camera
         finally:
             camera.close()
-            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+            eventually(lambda: not camera._receiver.alive, "the thread's end")
 
 
 def read(camera: HttpCamera) -> Shot:
@@ -403,7 +403,7 @@ class TestTls:
     def test_a_camera_without_it_is_told(self, data: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             camera = HttpCamera(f"https://127.0.0.1:{server.getsockname()[1]}/", USUAL)
-            camera._thread.start()
+            camera._receiver._thread.start()
             connection, _ = server.accept()
             with connection:
                 connection.sendall(data)
@@ -445,10 +445,10 @@ class TestBounds:
     def test_what_never_ends_is_cut_off_by_close(self, script: Script) -> None:
         with RawCamera(script) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._thread.start()
+            camera._receiver._thread.start()
             eventually(lambda: server.asked, "a request")
             camera.close()
-            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+            eventually(lambda: not camera._receiver.alive, "the thread's end")
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
     def test_silence_is_cut_off_by_close(self, scheme: str) -> None:
@@ -461,12 +461,12 @@ class TestBounds:
                 assert connection.recv(1)
                 assert camera.read(0.01) is None
                 camera.close()
-                assert not camera._thread.is_alive()
+                assert not camera._receiver.alive
 
     def test_close_comes_before_the_connection(self) -> None:
         with RawCamera(once(answer(PICTURE))) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._closing.set()
+            camera._receiver.closing.set()
             with pytest.raises(CameraError, match="was closed"):
                 camera._connect(urlsplit(camera._url))
             camera._hang_up()

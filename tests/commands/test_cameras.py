@@ -10,8 +10,7 @@ import pytest
 
 from doorbelld.camera import devices, picamera, picamera2
 from doorbelld.camera.base import CameraError
-from doorbelld.camera.devices import Device
-from doorbelld.camera.formats import Format
+from doorbelld.camera.devices import Device, Format
 from doorbelld.commands import cameras
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[F
         monkeypatch.setattr(library, "connected", dict)
     monkeypatch.setattr(devices, "find", lambda: [Device(path, "Webcam") for path in offers])
     monkeypatch.setattr(devices, "probe", probe)
-    monkeypatch.setattr(cameras, "formats", formats)
+    monkeypatch.setattr(devices, "formats", formats)
     return offers
 
 

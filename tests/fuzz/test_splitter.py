@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld.media import jpeg
+from doorbelld.media import codec, jpeg
 from tests.support import pictures
 from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples
@@ -161,7 +161,7 @@ def test_what_is_decoded_is_looked_at_first(stream: bytes) -> None:
     data = SMALL[:150] + stream + SMALL[150:]
     with cpu_bound(len(data), 0.2):
         try:
-            turned = jpeg.reorient(data, 90, False, False, 80)
+            turned = codec.turn_jpeg(data, 90, False, False, 80)
         except ValueError:
             return
     assert jpeg.is_whole(turned)

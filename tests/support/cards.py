@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from doorbelld.media import jpeg
+from doorbelld.media import card
 
 if TYPE_CHECKING:
     from tests.support.stream import Stream
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SIZE = {"camera.resolution": "320x240"}
 """What a daemon must be started with for its cards to be told from pictures."""
 
-READY_CARD = Path(jpeg.__file__).with_name("placeholder.jpg").read_bytes()
+READY_CARD = Path(card.__file__).with_name("placeholder.jpg").read_bytes()
 """The one that is shown where none can be drawn."""
 
 

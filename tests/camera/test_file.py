@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from doorbelld.camera import mjpeg
+from doorbelld.camera import file as ours
 from doorbelld.camera.base import CameraError, CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.media import jpeg
@@ -213,8 +213,8 @@ class TestPipe:
     def test_a_writer_that_never_pauses_does_not_hold_it(
         self, pipe: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mjpeg, "_AT_ONCE", 1)
-        monkeypatch.setattr(mjpeg, "_CHUNK", len(FOUR[0]))
+        monkeypatch.setattr(ours, "_AT_ONCE", 1)
+        monkeypatch.setattr(ours, "_CHUNK", len(FOUR[0]))
         camera = open_camera(f"file:{pipe}", FAST)
         with pipe.open("wb", buffering=0) as writer:
             writer.write(FOUR[0] * 4)
@@ -274,11 +274,9 @@ class TestPipe:
         camera.close()
 
     def test_says_that_the_pipe_is_gone(self, pipe: Path) -> None:
-        from doorbelld.camera.mjpeg import PipeCamera
-
         pipe.unlink()
         with pytest.raises(CameraError, match=r"^Cannot read .*: No such file"):
-            PipeCamera(pipe).open()
+            ours.PipeCamera(pipe).open()
 
     def test_writer_that_never_pauses_does_not_hold_a_read(
         self, monkeypatch: pytest.MonkeyPatch
@@ -290,7 +288,7 @@ class TestPipe:
             return feed(splitter, data)
 
         monkeypatch.setattr(jpeg.Splitter, "feed", feed_until)
-        camera = mjpeg.PipeCamera(Path("/dev/zero"))  # no writer is faster
+        camera = ours.PipeCamera(Path("/dev/zero"))  # no writer is faster
         camera.open()
         assert camera.read(0.05) is None
         camera.close()
