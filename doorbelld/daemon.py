@@ -87,7 +87,7 @@ class Daemon:
             camera_status=self._capture.status,
             access=wiring.access_rules(settings.access),
             authenticator=authenticator,
-            embedding=Embedding(wiring.embed_key_path(settings.access)),
+            embedding=Embedding(settings.access.embed_key_file),
             assets=assets.load(settings.camera.name),
             max_requests=settings.server.max_requests,
             header_timeout=settings.server.header_timeout,
@@ -238,8 +238,8 @@ class Daemon:
         )
         self._server.access = wiring.access_rules(settings.access)
         self._server.set_tls(context, hsts=settings.access.hsts)
-        if self._server.embedding.path != wiring.embed_key_path(settings.access):
-            self._server.embedding = Embedding(wiring.embed_key_path(settings.access))
+        if self._server.embedding.path != settings.access.embed_key_file:
+            self._server.embedding = Embedding(settings.access.embed_key_file)
         self._server.dismiss_strangers()
         if authenticator is not self._server.authenticator:
             self._server.authenticator = authenticator

@@ -9,8 +9,8 @@ from dataclasses import fields
 
 import pytest
 
-from doorbelld.config import load as config
 from doorbelld.config.schema import SECTIONS
+from doorbelld.config.values import to_text
 from tests.support.daemon import ROOT
 
 MANUAL = ROOT / "docs" / "man"
@@ -27,7 +27,7 @@ def described(section: str) -> dict[str, str]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_doorbelld_conf_5_has_every_key_with_its_default(section: str) -> None:
     default = SECTIONS[section]()
-    known = {each.name: config.to_text(getattr(default, each.name)) for each in fields(default)}
+    known = {each.name: to_text(getattr(default, each.name)) for each in fields(default)}
     assert list(described(section).items()) == list(known.items())
 
 

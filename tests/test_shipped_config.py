@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from doorbelld.config import load as config
 from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import to_text
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "doorbelld" / "doorbelld.conf"
 _KEY = re.compile(r"#(\w+) = (.*)")
@@ -60,7 +61,7 @@ def test_shows_every_key_at_its_default() -> None:
     default = Config()
     for key in shipped():
         value = getattr(getattr(default, key.section), key.name)
-        assert key.value == config.to_text(value), key.name
+        assert key.value == to_text(value), key.name
 
 
 def test_explains_every_key_in_the_one_line_above_it() -> None:
@@ -105,7 +106,7 @@ def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
         path = tmp_path / "doorbelld.conf"
         path.write_text(f"[{key.section}]\n{key.name} = {other}\n", encoding="utf-8")
         found = getattr(getattr(config.load(path), key.section), key.name)
-        assert config.to_text(found) == other
+        assert to_text(found) == other
 
 
 def test_is_plain_text_that_fits_a_terminal() -> None:

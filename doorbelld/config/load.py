@@ -16,7 +16,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from doorbelld.config.schema import SECTIONS, Config, Kind
+from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import Kind, to_text
 from doorbelld.system import files
 
 DEFAULT_PATH = Path("/etc/doorbelld/doorbelld.conf")
@@ -31,17 +32,6 @@ class ConfigError(Exception):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = tuple(problems)
-
-
-def to_text(value: Any) -> str:
-    """Return a value as it is written in a file."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
 
 
 def without_password(text: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from doorbelld.net import holder
+from doorbelld.net import addresses, holder
 from doorbelld.net.holder import Holder
 
 _log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ListenError(OSError):
 
     def __init__(self, place: tuple[str, int], why: str, number: int = 0) -> None:
         host, port = self.place = place
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = addresses.with_port(host, port)
         self._short = f"{where}: {why}"
         self.kind = why
         helps = ""
@@ -111,10 +111,8 @@ def end(listeners: Iterable[socket.socket]) -> None:
 def url(listener: socket.socket, host: str, *, secure: bool) -> str:
     """Return the address of the page as served by a listener of every address, or its own."""
     own, port = listener.getsockname()[:2]
-    if own not in ("::", "0.0.0.0"):  # compared, not bound
-        host = f"[{own}]" if ":" in own else own
-    scheme = "https" if secure else "http"
-    return f"{scheme}://{host}:{port}/"
+    where = addresses.with_port(host if addresses.is_all(own) else own, port)
+    return f"{'https' if secure else 'http'}://{where}/"
 
 
 def _resolve(host: str, port: int) -> _Choice:

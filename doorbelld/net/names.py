@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Union
 from urllib.parse import urlsplit
 
+from doorbelld.net import addresses
+
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 _PRIVATE_ZONES = (
@@ -25,7 +27,6 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))
 _LONGEST_NAME = 253
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _RESOLVER = Path("/etc/resolv.conf")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def bare_name(host: str) -> str:
@@ -72,11 +73,9 @@ def origin(url: str) -> str:
         port = parts.port
     except ValueError:
         return "null"
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return "null"
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
-    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
+    return addresses.origin(parts.scheme, parts.hostname, port)
 
 
 def bare_host(text: str) -> str:

@@ -11,7 +11,6 @@ import errno
 import os
 import pwd
 import ssl
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,17 +40,8 @@ name several groups before 3.15. A browser that first offers another one is aske
 one more round trip. OpenSSL 1.1.1 knows no finite fields in TLS 1.3 and keeps its own list, with
 X25519."""
 
-SLOW = 0.02
-"""Seconds of processor time for a handshake from which on the log warns of the key."""
-
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """What OpenSSL calls a key of another certificate; the last if they are of different kinds."""
-
-_MOST_HELLOS = 2
-"""A client says hello once more if it is asked for another group."""
-
-_PARTIAL_CHAIN = ssl.VerifyFlags(0x80000)  # ssl.VERIFY_X509_PARTIAL_CHAIN since Python 3.10
-_DATES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_… in <openssl/x509_vfy.h>
 
 
 class CertificateError(Exception):
@@ -108,49 +98,6 @@ def _user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # It has no name.
         return str(os.geteuid())
-
-
-def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
-    """Return what is wrong with the certificate's dates, as clients see it now; None if nothing."""
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= _PARTIAL_CHAIN  # It is to be believed, whoever has signed it.
-    client.load_verify_locations(certificate)
-    try:
-        _shake_hands(context, client)
-    except ssl.SSLCertVerificationError as error:
-        return _DATES.get(error.verify_code)
-    except ssl.SSLError:
-        return None  # What else there may be is no matter of dates.
-    return None
-
-
-def handshake_seconds(context: ssl.SSLContext) -> float:
-    """Return how much processor time a client can make us spend on one handshake.
-
-    Most of it is for the certificate's key: a long RSA key takes far more than others.
-    """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_mode = ssl.CERT_NONE  # It is our own.
-    with suppress(ssl.SSLError):
-        return _shake_hands(context, client)
-    return 0.0
-
-
-def _shake_hands(context: ssl.SSLContext, client: ssl.SSLContext) -> float:
-    """Do the handshake of a client; return the processor time of our part. Raises SSLError."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours, its = Session(context), client.wrap_bio(incoming, outgoing)
-    seconds = 0.0
-    for _ in range(_MOST_HELLOS):
-        with suppress(ssl.SSLWantReadError):
-            its.do_handshake()
-        begin = time.thread_time()
-        incoming.write(ours.feed(outgoing.read()))
-        seconds += time.thread_time() - begin
-    its.do_handshake()
-    return seconds
 
 
 class Session:

@@ -118,7 +118,7 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     eventually(lambda: may_show_it(clean_machine, dashboard), "the dashboard may show the page")
     said = reader.follow("A password")
     assert said[0].startswith("From now on the page asks for this password")
-    assert said[1] == "Nobody is asked for a password any more.\n"
+    assert said[1] == "The page no longer asks for a password.\n"
     reader.follow("HTTPS")
     eventually(lambda: b"<title>Back door</title>" in secure_page(clean_machine), "the page by TLS")
     key = clean_machine.run("stat", "--format=%U %a", "/etc/doorbelld/tls.key")

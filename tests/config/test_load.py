@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from doorbelld.config import load as config
 from doorbelld.config.load import ConfigError
-from doorbelld.config.schema import SECTIONS, Config, Listen, Resolution
+from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import Listen, Resolution
 from doorbelld.system import files
 
 
@@ -279,6 +280,17 @@ def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad
         (found,) = problems(None, f"{key}={text}")
         assert found.startswith(f"--set {key} = ")
         assert "must be " in found
+
+
+def test_none_is_no_word_in_the_configuration_that_was_read() -> None:
+    paths = ("password_file", "embed_key_file", "tls_certificate", "tls_key")
+    lists = ("trusted_proxies", "hosts", "embed")
+    access = config.load(settings=[f"access.{key}=none" for key in (*paths, *lists)]).access
+    assert [getattr(access, key) for key in paths] == [None] * len(paths)
+    assert [getattr(access, key) for key in lists] == [()] * len(lists)
+    assert config.load(settings=["access.tls_key=/x"]).access.tls_key == Path("/x")
+    described = config.describe(Config(access=access))
+    assert all(f"\n{key} = none\n" in f"{described}\n" for key in (*paths, *lists))
 
 
 def test_every_key_is_covered_above() -> None:

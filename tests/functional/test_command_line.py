@@ -75,6 +75,8 @@ def test_help_names_every_option_and_command(command: Sequence[str]) -> None:
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["dance"], "invalid choice: 'dance'"),
+        (["status", "cameras"], "unrecognized arguments: cameras"),
+        (["status", "--nonsense", "--force"], "unrecognized arguments: --nonsense"),
         (["--set"], "argument --set: expected one argument"),
         (["--config"], "argument --config: expected one argument"),
     ],
@@ -101,6 +103,8 @@ def test_unknown_words_are_refused(command: Sequence[str], arguments: list[str],
         (["passwd", "--force"], "--force goes with make-certificate"),
         (["--remove"], "--remove goes with passwd"),
         (["make-certificate", "--remove"], "--remove goes with passwd"),
+        (["check", "--json"], "--json goes with status or cameras"),
+        (["run", "--renew"], "--renew goes with embed-url"),
     ],
 )
 def test_option_of_another_command_is_refused_and_nothing_done(
@@ -169,6 +173,33 @@ def test_check_tells_the_effective_configuration_and_the_camera() -> None:
         r"\nFound Test pattern: 320x240, \d+ bytes a picture\.\ndoorbelld would stream it\.\n",
         done.stdout,
     )
+
+
+@pytest.mark.parametrize("how", [["check"], ["run", "--check"], ["--check", "run"]])
+def test_check_is_a_command_too(how: list[str]) -> None:
+    settings = ["--set=camera.source=pattern", "--set=camera.rotation=90"]
+    done = run(*settings, *how)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\ndoorbelld would stream it.\n")
+    assert "rotation = 90\n" in done.stdout
+    done = run(*how, "--set=camera.rotation=45")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "ERROR: --set camera.rotation = 45: must be 0, 90, 180 or 270\n"
+
+
+@pytest.mark.parametrize("command", ["status", "make-certificate", "passwd", "embed-url", "run"])
+def test_every_command_refuses_a_bad_configuration_in_the_same_way(
+    command: str, tmp_path: Path
+) -> None:
+    for environ, code in (({}, 2), ({"NOTIFY_SOCKET": str(tmp_path / "none")}, 78)):
+        done = run(command, "--set=server.listen=x", environ=environ, stdin="correct horse\n")
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.startswith("ERROR: --set server.listen = x: must be HOST:PORT")
+
+
+def test_run_is_the_daemon(daemon: Daemon) -> None:
+    daemon.start(arguments=["run"])
+    assert daemon.stop() == 0
 
 
 def test_check_of_a_camera_that_is_missing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from doorbelld.access import password
 from doorbelld.config.schema import AccessSection
-from doorbelld.net import tls
+from doorbelld.net import certificates
 from doorbelld.wiring import tls_context
 from tests.support.cost import UNIT, assert_cheap_for
 from tests.support.daemon import GUARD, Daemon, eventually
@@ -241,9 +241,9 @@ def test_a_hello_that_offers_thousands_of_everything_costs_no_more(secure: Secur
 def test_who_has_a_key_that_costs_much_is_told(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    section = AccessSection(tls_certificate=str(pair.certificate), tls_key=str(pair.key))
+    section = AccessSection(tls_certificate=pair.certificate, tls_key=pair.key)
     assert tls_context(section)
     assert caplog.text == ""
-    monkeypatch.setattr(tls, "SLOW", 0.0)
+    monkeypatch.setattr(certificates, "SLOW", 0.0)
     assert tls_context(section)
     assert f"tls_key = {pair.key}: each new connection takes" in caplog.text
