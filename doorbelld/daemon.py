@@ -125,7 +125,7 @@ class Daemon:
             return False
         self._tell_urls(self._sockets)
         self._announce()
-        self._ports.look()
+        self._ports.poll()
         # Also while a port is waited for, which may take days: the boot must not wait for it.
         self._notifier.ready()
         return True
@@ -144,7 +144,7 @@ class Daemon:
 
     def _look_at_ports(self) -> None:
         """Serve at the addresses that have become free."""
-        self._ports.look()
+        self._ports.poll()
         fresh = self._ports.take()
         for listener in fresh:
             self._server.listen(listener)
@@ -152,7 +152,7 @@ class Daemon:
         self._sockets += fresh
         if fresh:
             self._announce()
-        self._announcement.look()
+        self._announcement.poll()
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""

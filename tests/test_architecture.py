@@ -189,7 +189,7 @@ def test_heavy_libraries_are_loaded_when_they_are_needed_and_not_before(module: 
         assert not named_in_a_call(tree) & {"cv2", "numpy"}
 
 
-def test_the_word_none_is_a_matter_of_the_configuration_alone() -> None:
+def test_only_the_configuration_knows_the_word_none() -> None:
     knowing = {
         module
         for module in MODULES

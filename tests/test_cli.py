@@ -60,9 +60,13 @@ def test_a_command_loads_no_daemon() -> None:
 import sys
 from doorbelld import cli
 cli._parse(["status"])
-sys.exit("doorbelld.daemon" in sys.modules)
+try:
+    cli._parse(["--help"])
+finally:
+    sys.exit("doorbelld.daemon" in sys.modules)
 """
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Factory: opens the camera that a source names."""
 
-# Each kind of camera is imported where it is opened and not before: the libraries behind
-# them are large, and most are missing on any one machine.
+# Each kind of camera is imported only when it is opened: the libraries behind them are large,
+# and no machine has all of them.
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from doorbelld.camera.base import Camera, CameraError, CameraSettings
 
-_WAKES_UP = 12.0
-"""Seconds. Door cameras that run on a battery were seen to take eight."""
+_WAKE_UP = 12.0
+"""Seconds. Some door cameras that run on a battery take eight."""
 
 
 def time_to_start(source: str, stall_timeout: float) -> float:
-    """Return how many seconds the first picture may take, once the camera is opened.
+    """Return how many seconds the first picture may take after the camera was opened.
 
-    A camera in the network may have to wake up first, or to connect by a slow Wi-Fi.
+    A network camera may have to wake up first, or its Wi-Fi may be slow.
     """
-    is_far = source.partition(":")[0] in ("http", "https", "rtsp")
-    return max(stall_timeout, _WAKES_UP if is_far else 0.0)
+    is_remote = source.partition(":")[0] in ("http", "https", "rtsp")
+    return max(stall_timeout, _WAKE_UP if is_remote else 0.0)
 
 
 def open_camera(source: str, settings: CameraSettings) -> Camera:
@@ -28,7 +28,7 @@ def open_camera(source: str, settings: CameraSettings) -> Camera:
 
     ``source`` is ``auto``, ``picamera2[:N]``, ``picamera[:N]``, ``v4l2:/dev/videoN``,
     ``file:PATH``, an http, https or rtsp URL, or ``pattern``. Raises CameraError when it
-    cannot be opened, and ValueError when ``source`` is none of these.
+    cannot be opened, and ValueError if ``source`` is none of these.
     """
     camera = _make(source, settings)
     camera.open()
@@ -57,7 +57,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
 
 
 def _find(settings: CameraSettings) -> Camera:
-    """Return the first camera that is there. To look costs little where there is none."""
+    """Return the first camera that this machine has. Looking is cheap if it has none."""
     from doorbelld.camera import devices, picamera, picamera2
 
     for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
@@ -105,7 +105,7 @@ def _make_file(path: Path, settings: CameraSettings) -> Camera:
 
 
 def _turned(camera: Camera, settings: CameraSettings) -> Camera:
-    """Return a camera that cannot turn its pictures with what turns them, if asked for."""
+    """Return a camera that turns the pictures of another one, if the settings ask for that."""
     if not (settings.rotation or settings.hflip or settings.vflip):
         return camera
     from doorbelld.camera.orientation import TurnedCamera

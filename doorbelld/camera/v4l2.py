@@ -18,15 +18,14 @@ _BUFFERS = 4
 
 _TRIES = 3
 _FRESH = 5.0
-"""Seconds: a time stamp older than this is on another clock than ours."""
+"""Seconds: a time stamp older than this is from another clock."""
 
 
 class V4l2Camera:
     """A webcam, or anything else that the kernel shows as /dev/videoN.
 
-    Its own JPEGs are passed on as they are, if it makes any and the picture need not be
-    turned; otherwise raw pictures are encoded. ``captured_at`` is the driver's
-    own time stamp of the buffer.
+    If it makes JPEGs, and the picture need not be turned, they are passed on as they are;
+    otherwise raw pictures are encoded. ``captured_at`` is the driver's time stamp of the buffer.
     """
 
     def __init__(self, path: str, settings: CameraSettings) -> None:
@@ -79,8 +78,8 @@ class V4l2Camera:
     def _configure(self, cv2: Any) -> None:
         asked, capture = self._settings, self._capture
         mjpg = cv2.VideoWriter.fourcc(*"MJPG")
-        # To be turned, raw pictures need not be decoded first. But they may be too large
-        # for the cable to carry many of them.
+        # Raw pictures need not be decoded before they are turned. But they may be too large
+        # for the cable to carry many a second.
         for fourcc in (None, mjpg) if self._turned else (mjpg,):
             if fourcc:
                 capture.set(cv2.CAP_PROP_FOURCC, fourcc)
@@ -90,14 +89,14 @@ class V4l2Camera:
             if capture.get(cv2.CAP_PROP_FPS) > asked.framerate * 0.9:
                 break
         self._sends_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == mjpg
-        if self._sends_jpeg:  # we want to see it before anything decodes it
+        if self._sends_jpeg:  # Do not let OpenCV decode it.
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         self._stale = 2 / max(capture.get(cv2.CAP_PROP_FPS), 1)
 
     def _grab(self) -> float | None:
-        """Take the newest picture from the driver; return the moment of its capture."""
-        # After a pause of ours the driver has kept the oldest pictures for us, not the
-        # newest. Such a picture is there at once, and old; fetching it frees its buffer.
+        """Take the newest picture from the driver; return the time of its capture."""
+        # If we paused, the driver has kept the oldest pictures, not the newest. Such a picture
+        # comes at once, and is old; fetching it frees its buffer.
         for _ in range(_BUFFERS + 1):
             started = time.monotonic()
             if not self._capture.grab():
@@ -116,11 +115,11 @@ class V4l2Camera:
         return stamp if now - _FRESH < stamp <= now else now
 
     def _miss(self, waited: float) -> None:
-        """Tell a camera that is silent (OpenCV waited in vain) from one that is gone."""
+        """Raise CameraError if the camera is gone, and not just silent (then OpenCV has waited)."""
         if waited > 0.5:
             self._failures = 0
             return
-        # At once: the device is gone, or a signal came while OpenCV waited.
+        # It failed at once: the device is gone, or a signal came while OpenCV waited.
         self._failures += 1
         try:
             devices.query(self._path)
@@ -133,12 +132,12 @@ class V4l2Camera:
         """Return what OpenCV gave as a JPEG. Raises ValueError if it is damaged."""
         asked = self._settings
         if self._sends_jpeg:
-            data = image.tobytes().rstrip(b"\0")  # some webcams fill up their last packet
+            data = image.tobytes().rstrip(b"\0")  # some webcams pad their last packet
             if not jpeg.is_whole(data):
                 raise ValueError("a JPEG that is not whole")
             return turn_jpeg(data, asked)
         if image.shape[0] == 1:
-            # What is in OpenCV's own order of colours already, it hands over as one long row.
+            # If the colours are in OpenCV's own order already, it returns one long row.
             height = int(self._capture.get(codec.load_opencv().CAP_PROP_FRAME_HEIGHT))
             image = image.reshape(height, -1, 3)
         return encode(image, asked)

@@ -39,11 +39,11 @@ class VideoCamera:
             self._pace = Pace(framerate)
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the frame that is due, or None if none is within ``timeout`` seconds."""
+        """Return the frame that is due, or None if none is due within ``timeout`` seconds."""
         due = self._pace.wait(timeout)
         if due is None:
             return None
-        while self._taken < self._pace.beats:  # those we are too slow for are left out
+        while self._taken < self._pace.beats:  # skip frames that are too late
             self._taken += 1
             if not self._capture.grab():
                 self._rewind()
@@ -69,7 +69,7 @@ class VideoCamera:
         cv2 = need_opencv("This camera")
         self.close()
         self._refuse_playlist()
-        # Seeking to the start is not possible in every format; opening again is.
+        # Not every format can seek to the start, but every file can be opened again.
         self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         if not self._capture.isOpened():
             self.close()
@@ -77,9 +77,9 @@ class VideoCamera:
         _check_size(self._capture, self.name)
 
     def _refuse_playlist(self) -> None:
-        """Raise CameraError for a text: FFmpeg would open the files and hosts that it names.
+        """Raise CameraError for a text file: FFmpeg would open the files and hosts it names.
 
-        The whitelists that FFmpeg has against that cannot be set through OpenCV's wheel.
+        FFmpeg has whitelists against that, but OpenCV's wheel cannot set them.
         """
         try:
             with self._path.open("rb") as file:
@@ -125,7 +125,7 @@ class RtspCamera:
             return None
 
     def close(self) -> None:
-        """Let go of the connection; its thread ends when OpenCV returns to it."""
+        """Close the connection; its thread ends when OpenCV returns to it."""
         self._receiver.stop()
 
     def _receive(self) -> None:
@@ -155,7 +155,7 @@ class RtspCamera:
 
 
 def _check_size(capture: Any, name: str) -> None:
-    """Let go of a video whose pictures are too large to be decoded. Raises CameraError."""
+    """Release a video whose pictures are too large to be decoded, and raise CameraError."""
     cv2 = codec.load_opencv()
     width, height = (
         int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)

@@ -6,16 +6,13 @@ import logging
 import os
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from doorbelld.commands.base import CommandError, Load, is_service
 from doorbelld.config.schema import Config
-from doorbelld.daemon import Daemon
-from doorbelld.handover.handover import Handover
-from doorbelld.net.keptpair import KeptPair
-from doorbelld.net.ports import Ports
-from doorbelld.system import systemd
-from doorbelld.system.process import raise_descriptor_limit
-from doorbelld.wiring import open_authenticator, tls_context
+
+if TYPE_CHECKING:
+    from doorbelld.daemon import Daemon
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +38,15 @@ def run(options: Namespace, load: Load) -> int:
 
 def _daemon(settings: Config, load: Load) -> Daemon:
     """Return the daemon. Raises ConfigError, OSError and CommandError."""
+    # This module is loaded for its options, too. What parsing took can be used again by now.
+    from doorbelld.daemon import Daemon
+    from doorbelld.handover.handover import Handover
+    from doorbelld.net.keptpair import KeptPair
+    from doorbelld.net.ports import Ports
+    from doorbelld.system import systemd
+    from doorbelld.system.process import raise_descriptor_limit
+    from doorbelld.wiring import open_authenticator, tls_context
+
     raise_descriptor_limit(settings.server.max_viewers)
     kept = KeptPair(_state_folder())
     context = tls_context(settings.access, kept, at_start=True)

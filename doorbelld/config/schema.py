@@ -21,7 +21,7 @@ def _key(default: Any, kind: Kind, meaning: str) -> Any:
 
 @dataclass(frozen=True)
 class CameraSection:
-    """``[camera]``: which camera, and how its picture is taken."""
+    """``[camera]``: which camera, and what its picture is like."""
 
     source: str = _key("auto", values.SOURCE, "Which camera: auto takes the first that is found.")
     verify: bool = _key(
@@ -49,7 +49,7 @@ class CameraSection:
 
 @dataclass(frozen=True)
 class ServerSection:
-    """``[server]``: where the page is served, and to how many."""
+    """``[server]``: where the page is served, and to how many viewers."""
 
     listen: tuple[Listen, ...] = _key(
         (Listen("", 5000),),

@@ -135,7 +135,7 @@ def test_plays_what_is_in_the_file_when_it_starts_again(file: Path) -> None:
     assert shown[-6:] == other * 2
 
 
-def test_a_file_that_is_cut_short_meanwhile_shows_no_half_picture(file: Path) -> None:
+def test_a_file_that_is_cut_short_while_it_plays_shows_no_half_picture(file: Path) -> None:
     camera = open_camera(f"file:{file}", FAST)
     take(camera, 5)
     os.truncate(file, len(b"".join(FOUR)) - 100)
@@ -322,7 +322,7 @@ def test_what_phones_put_behind_a_picture_is_cut_off(folder: Path, tail: bytes) 
     camera.close()
 
 
-def test_a_folder_may_hold_what_is_no_file_and_what_is_too_large(folder: Path) -> None:
+def test_a_folder_may_have_files_that_are_too_large_and_other_things(folder: Path) -> None:
     os.mkfifo(folder / "0a.jpg")
     (folder / "0b.jpg").mkdir()
     (folder / "0c.jpg").write_bytes(FOUR[1][:-2])

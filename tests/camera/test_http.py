@@ -136,7 +136,7 @@ class TestStreams:
         with watching(always(PICTURE, PICTURE, kind="text/plain")) as (_, camera):
             assert read(camera).data == PICTURE
 
-    def test_leaves_out_parts_that_are_no_pictures(self) -> None:
+    def test_skips_parts_that_are_not_pictures(self) -> None:
         parts = part(b"temperature=21", "Content-Type: text/plain") + part(PICTURE)
         with watching(always(b"", parts)) as (_, camera):
             assert read(camera).data == PICTURE
@@ -171,7 +171,7 @@ class TestStreams:
         script = once(answer(part(PICTURE), MULTIPART))
         assert fault(script) == "http://CAMERA has stopped sending pictures"
 
-    def test_want_of_memory_is_told_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lack_of_memory_is_reported_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with watching(always(b"", part(PICTURE))) as (_, camera):
             read(camera)
             with monkeypatch.context() as patch:
@@ -285,7 +285,7 @@ class TestPasswords:
             camera.close()
             assert not any(each.header("Authorization").startswith("B") for each in server.asked)
 
-    def test_wrong_and_missing_ones_are_told(self) -> None:
+    def test_wrong_and_missing_ones_are_reported(self) -> None:
         wrong = "http://CAMERA refuses the user name or the password"
         assert fault(guarded("right"), user="anton:wrong@") == wrong
         assert fault(digest_guard, user="anton:wrong@") == wrong
@@ -296,7 +296,7 @@ class TestPasswords:
         "challenge",
         ["realm=", 'realm="a", nonce="b", qop="auth-int"', 'realm="a\0"', "algorithm=X"],
     )
-    def test_digest_that_cannot_be_answered_is_told_in_a_sentence(self, challenge: str) -> None:
+    def test_digest_that_cannot_be_answered_is_reported_in_a_sentence(self, challenge: str) -> None:
         more = f"WWW-Authenticate: Digest {challenge}\r\n"
         said = fault(once(answer(b"", "", "401 Unauthorized", more)), user="anton:sesame@")
         assert said in (
@@ -392,7 +392,7 @@ class TestFaults:
         with pytest.raises(CameraError, match="out of threads"):
             HttpCamera("http://127.0.0.1:1/", CameraSettings()).open()
 
-    def test_its_name_tells_no_secret(self) -> None:
+    def test_its_name_shows_no_secret(self) -> None:
         camera = HttpCamera("https://u:p@ss@[fe80::1]:444/live?x=y#z", CameraSettings())
         assert camera.name == "https://[fe80::1]:444"
         camera.close()
@@ -400,7 +400,7 @@ class TestFaults:
 
 class TestTls:
     @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-    def test_a_camera_without_it_is_told(self, data: bytes) -> None:
+    def test_a_camera_without_it_is_reported(self, data: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             camera = HttpCamera(f"https://127.0.0.1:{server.getsockname()[1]}/", USUAL)
             camera._receiver._thread.start()
@@ -568,7 +568,9 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),
     ],
 )
-def test_what_is_no_camera_is_told_and_not_followed(kind: str, body: bytes, said: str) -> None:
+def test_anything_but_a_camera_is_reported_and_not_followed(
+    kind: str, body: bytes, said: str
+) -> None:
     assert fault(once(answer(body, kind))).startswith(f"http://CAMERA {said}")
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Script:
-    """A camera that gives what it was told to give."""
+    """A camera that returns the given shots."""
 
     name = "Script"
     invalid = 3

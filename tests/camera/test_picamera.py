@@ -38,7 +38,7 @@ def library() -> Any:
 
 @pytest.fixture
 def pi(library: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the class that stands for the Raspberry Pi's camera."""
+    """Return the class used as the Raspberry Pi's camera."""
     made = picamera_library.camera_class(library)
     monkeypatch.setattr(library, "PiCamera", made)
     return made
@@ -132,7 +132,7 @@ def test_a_sensor_that_falls_silent_is_just_silent(camera: Camera) -> None:
     assert camera.read(0.01) is None
 
 
-def test_an_error_of_the_encoder_is_told(
+def test_an_error_of_the_encoder_is_reported(
     library: Any, pi: Any, camera: Camera, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = pi.made[0]._encoders[1]

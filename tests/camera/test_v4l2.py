@@ -108,7 +108,7 @@ def test_after_a_pause_the_picture_is_a_new_one(device: V4l2Device) -> None:
 
 
 @pytest.mark.parametrize("damage", ["garbage", "truncated"])
-def test_drops_and_counts_what_is_no_whole_jpeg(device: V4l2Device, damage: str) -> None:
+def test_drops_and_counts_damaged_jpegs(device: V4l2Device, damage: str) -> None:
     with Watcher(SOURCE, device.environ) as watcher:
         watcher.next("data")
         device.become(damage)
@@ -149,7 +149,7 @@ def test_says_that_it_was_unplugged(device: V4l2Device) -> None:
     assert watcher.errors == ""
 
 
-def test_says_that_it_works_no_more(device: V4l2Device) -> None:
+def test_says_that_it_has_stopped_working(device: V4l2Device) -> None:
     with Watcher(SOURCE, device.environ) as watcher:
         watcher.next("data")
         device.become("broken")
@@ -207,6 +207,6 @@ def test_says_that_opencv_cannot_read_the_cameras_format(device: V4l2Device) -> 
 
 
 @pytest.mark.parametrize("path", ["/dev/null", __file__])
-def test_says_that_it_is_no_camera(path: str) -> None:
+def test_says_that_it_is_not_a_camera(path: str) -> None:
     with pytest.raises(CameraError, match="is not a camera"):
         open_camera(f"v4l2:{path}", CameraSettings())

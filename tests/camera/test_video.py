@@ -108,7 +108,7 @@ class TestVideo:
         assert shot
         assert jpeg.size(shot.data) == (48, 64)
 
-    def test_says_that_a_file_is_no_video(self) -> None:
+    def test_says_that_a_file_is_not_a_video(self) -> None:
         with pytest.raises(CameraError, match="no video in"):
             open_camera(f"file:{__file__}", CameraSettings())
 
@@ -275,7 +275,7 @@ for scheme in ("http", "https", "rtsp"):
         ("list.sdp", "v=0\no=- 0 0 IN IP4 0\ns=-\nt=0 0\nm=video 5 RTP/AVP 26\n# {}\n"),
     ],
 )
-def test_playlist_is_no_video(video: Path, name: str, text: str) -> None:
+def test_playlist_is_not_a_video(video: Path, name: str, text: str) -> None:
     path = video.with_name(name)
     path.write_text(text.format(video.name))
     with pytest.raises(CameraError, match="no video in"):

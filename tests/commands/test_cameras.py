@@ -66,7 +66,7 @@ def test_lists_what_there_is_and_what_auto_takes(
     )
 
 
-def test_speaks_json(machine: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_json(machine: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--json") == 0
     first = json.loads(capsys.readouterr().out)["cameras"][0]
     assert first == {
@@ -82,7 +82,7 @@ def test_speaks_json(machine: dict[str, object], capsys: pytest.CaptureFixture[s
     }
 
 
-def test_tells_what_is_wrong_with_a_camera(
+def test_says_what_is_wrong_with_a_camera(
     machine: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = next(iter(machine))

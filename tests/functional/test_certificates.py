@@ -1,4 +1,4 @@
-"""Certificates: made by the daemon's own command, changed while it runs, and broken ones told."""
+"""Certificates: made by the daemon's own command, changed while it runs, and broken ones."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def shown(door: SecureDaemon) -> bytes:
 # The command.
 
 
-def test_command_tells_what_it_made_and_how_it_is_used(tmp_path: Path) -> None:
+def test_command_shows_what_it_made_and_how_to_use_it(tmp_path: Path) -> None:
     done = command(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     pair = Pair(tmp_path / "tls.crt", tmp_path / "tls.key")
@@ -96,7 +96,7 @@ def test_configuration_it_prints_is_one_that_works(daemon: Daemon, tmp_path: Pat
     assert ": open https://" in daemon.log()
 
 
-def test_certificate_is_what_browsers_take(pair: Pair) -> None:
+def test_certificate_is_one_that_browsers_accept(pair: Pair) -> None:
     seconds = str(825 * 24 * 3600)
     text = subprocess.run(
         ["openssl", "x509", "-in", pair.certificate, "-noout", "-text", "-checkend", seconds],
@@ -106,7 +106,7 @@ def test_certificate_is_what_browsers_take(pair: Pair) -> None:
     ).stdout
     assert "Certificate will expire" in text, "Apple takes none of more than 825 days"
     assert "NIST CURVE: P-256" in text
-    assert "CA:FALSE" in text, "who trusts it trusts this door and nothing else"
+    assert "CA:FALSE" in text, "a browser that trusts it trusts nothing else"
     assert "TLS Web Server Authentication" in text
     name = socket.gethostname().partition(".")[0].lower()
     for place in (f"DNS:{name}", f"DNS:{name}.local", "DNS:localhost", "IP Address:127.0.0.1"):
@@ -118,7 +118,7 @@ def test_names_of_the_configuration_are_in_it(tmp_path: Path) -> None:
     assert ", door.example.org, other, " in done.stdout
 
 
-def test_it_replaces_nothing_unless_told_to(tmp_path: Path) -> None:
+def test_it_replaces_nothing_without_force(tmp_path: Path) -> None:
     pair = make_pair(tmp_path)
     before = [path.read_bytes() for path in pair]
     done = command(tmp_path)
@@ -164,7 +164,7 @@ def test_it_says_what_it_lacks(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*tls*"))
 
 
-# What is there stays as it is where the command fails.
+# If the command fails, all files stay as they are.
 
 
 class There:
@@ -393,7 +393,7 @@ BREAK += [key_with_password, key_of_another, key_of_another_kind, too_weak]
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_broken_files_are_told_at_the_start(
+def test_broken_files_are_reported_at_the_start(
     secure: SecureDaemon, other: Pair, break_: Callable[[Pair, Pair], str]
 ) -> None:
     problem = break_(secure.pair, other)
@@ -403,7 +403,7 @@ def test_broken_files_are_told_at_the_start(
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_broken_files_at_a_reload_leave_the_old_in_force(
+def test_after_a_reload_with_broken_files_the_old_ones_stay_in_use(
     secure: SecureDaemon, pair: Pair, other: Pair, break_: Callable[[Pair, Pair], str]
 ) -> None:
     secure.start()
@@ -418,13 +418,13 @@ def test_broken_files_at_a_reload_leave_the_old_in_force(
 
 
 @pytest.mark.parametrize("lacking", ["access.tls_certificate", "access.tls_key"])
-def test_one_is_of_no_use_without_the_other(secure: SecureDaemon, lacking: str) -> None:
+def test_one_file_without_the_other_is_refused(secure: SecureDaemon, lacking: str) -> None:
     secure.start({lacking: "none"}, wait=False)
     assert secure.wait() == 2
     assert "[access] tls_certificate and tls_key: one is of no use alone" in secure.log()
 
 
-def test_check_tells_of_them_too(secure: SecureDaemon, other: Pair) -> None:
+def test_check_reports_them_too(secure: SecureDaemon, other: Pair) -> None:
     problem = key_of_another(secure.pair, other)
     secure.start(arguments=["--check"], wait=False)
     assert secure.wait() == 2
@@ -438,7 +438,7 @@ def test_check_tells_of_them_too(secure: SecureDaemon, other: Pair) -> None:
         ("20900101000000Z", "20910101000000Z", "is not valid yet"),
     ],
 )
-def test_wrong_dates_are_told_and_the_picture_is_shown(
+def test_wrong_dates_are_logged_and_the_picture_is_shown(
     secure: SecureDaemon, tmp_path: Path, start: str, end: str, what: str
 ) -> None:
     install(make_pair_of(tmp_path, start, end), secure.pair)
@@ -455,7 +455,7 @@ def test_rsa_will_do_and_goes_without_a_warning(secure: SecureDaemon, tmp_path: 
     assert shown(secure) == secure.pair.der()
 
 
-def test_those_who_signed_it_are_shown_with_it(secure: SecureDaemon, other: Pair) -> None:
+def test_certificates_of_its_issuers_are_sent_with_it(secure: SecureDaemon, other: Pair) -> None:
     with secure.pair.certificate.open("ab") as file:
         file.write(other.certificate.read_bytes())
     secure.start()
@@ -504,7 +504,7 @@ def served(secure: SecureDaemon, systemd: Systemd, state: Path) -> SecureDaemon:
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_pair_that_worked_serves_after_a_restart_and_it_is_told(
+def test_pair_that_worked_serves_after_a_restart_and_that_is_logged(
     served: SecureDaemon,
     systemd: Systemd,
     state: Path,
@@ -572,7 +572,7 @@ def test_copy_goes_when_tls_is_turned_off(
     assert not [path for path in state.rglob("*") if path.is_file()]
 
 
-def test_pair_that_has_expired_is_better_than_a_dark_door(
+def test_pair_that_has_expired_is_better_than_none(
     secure: SecureDaemon, systemd: Systemd, state: Path, tmp_path: Path
 ) -> None:
     install(make_pair_of(tmp_path, "20200101000000Z", "20200201000000Z"), secure.pair)
@@ -599,7 +599,7 @@ def test_file_with_key_and_chain_is_kept_as_it_is_shown(
     ]
 
 
-def test_pair_that_cannot_be_kept_is_told_once_and_served(
+def test_pair_that_cannot_be_kept_is_logged_once_and_served(
     secure: SecureDaemon, systemd: Systemd, tmp_path: Path
 ) -> None:
     (tmp_path / "full").touch()
@@ -610,7 +610,7 @@ def test_pair_that_cannot_be_kept_is_told_once_and_served(
     assert secure.log().count("cannot keep a copy of the TLS key there: Not a directory") == 1
 
 
-def test_nothing_is_kept_by_who_is_no_service(secure: SecureDaemon, tmp_path: Path) -> None:
+def test_nothing_is_kept_unless_it_is_a_service(secure: SecureDaemon, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     secure.start()
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "log"}
@@ -619,7 +619,7 @@ def test_nothing_is_kept_by_who_is_no_service(secure: SecureDaemon, tmp_path: Pa
 # While it runs.
 
 
-def test_another_certificate_is_shown_to_who_comes_after_a_reload(
+def test_new_clients_get_another_certificate_after_a_reload(
     secure: SecureDaemon, pair: Pair, other: Pair
 ) -> None:
     secure.start()
@@ -627,7 +627,7 @@ def test_another_certificate_is_shown_to_who_comes_after_a_reload(
         stream.part()
         assert shown(secure) == pair.der()
         install(other, secure.pair)
-        assert shown(secure) == pair.der(), "not before it is told to read it"
+        assert shown(secure) == pair.der(), "not before the reload"
         secure.send(signal.SIGHUP)
         secure.wait_for_log("the configuration was read again")
         assert shown(secure) == other.der()

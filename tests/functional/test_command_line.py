@@ -1,4 +1,4 @@
-"""The ``doorbelld`` command: its options, what it refuses, and what it never tells."""
+"""The ``doorbelld`` command: its options, what it refuses, and what it never shows."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_requests_are_logged_only_when_asked_for(daemon: Daemon) -> None:
 # Checking.
 
 
-def test_check_tells_the_effective_configuration_and_the_camera() -> None:
+def test_check_shows_the_effective_configuration_and_the_camera() -> None:
     done = check("camera.source=pattern", "camera.resolution=320x240", "server.listen=:0,[::1]:80")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -301,7 +301,7 @@ def test_settings_win_over_conf_d_and_that_over_the_file(tmp_path: Path, daemon:
     assert "framerate = 11\n" in done.stdout
 
 
-def test_every_mistake_is_told_in_one_go(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_in_one_go(tmp_path: Path) -> None:
     main = write(tmp_path / "etc" / "x.conf", "[camera]\nrotation = 45\nqualty = 80\n[doors]\n")
     other = write(tmp_path / "etc" / "conf.d" / "y.conf", "\n[server]\nlisten = 5000\n")
     done = run("--config", str(main), "--set=camera.hflip=maybe")
@@ -316,41 +316,41 @@ def test_every_mistake_is_told_in_one_go(tmp_path: Path) -> None:
     ]
 
 
-# What is never told.
+# What is never shown.
 
 SECRETS = ("anton", "sesame", "c0de")
 CREDENTIALS = "anton:sesame@"
 
 
-def assert_nothing_is_told(text: str) -> None:
+def assert_no_secret_in(text: str) -> None:
     assert [secret for secret in SECRETS if secret in text] == []
 
 
-def test_password_of_a_camera_is_used_and_never_told(daemon: Daemon) -> None:
+def test_password_of_a_camera_is_used_and_never_shown(daemon: Daemon) -> None:
     with WebCamera([jpeg(1)], credentials="anton:sesame") as camera:
         source = f"http://{CREDENTIALS}{camera.address}/user=anton&password=sesame?pin=c0de"
         daemon.start({"camera.source": source}, arguments=["-v"])
         daemon.wait_for_state("streaming")
         status = daemon.request("/status")[1].decode()
         assert json.loads(status)["camera"]["source"] == f"http://{camera.address}/..."
-        assert_nothing_is_told(status)
+        assert_no_secret_in(status)
         done = check(f"camera.source={source}")
         assert done.returncode == 0
-        assert_nothing_is_told(done.stdout + done.stderr)
+        assert_no_secret_in(done.stdout + done.stderr)
         assert daemon.stop() == 0
-        assert_nothing_is_told(daemon.log())
+        assert_no_secret_in(daemon.log())
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
+def test_password_is_not_shown_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
     source = f"{scheme}://{CREDENTIALS}127.0.0.1:1/user=anton&password=sesame?pin=c0de"
     daemon.start({"camera.source": source}, arguments=["-v"])
     detail = daemon.wait_for_state("offline")["detail"]
     why = ": nothing listens there" if scheme == "http" else ""
     assert detail == f"Cannot get pictures from {scheme}://127.0.0.1:1{why}"
-    assert_nothing_is_told(daemon.request("/status")[1].decode())
+    assert_no_secret_in(daemon.request("/status")[1].decode())
     assert daemon.stop() == 0
-    assert_nothing_is_told(daemon.log())
+    assert_no_secret_in(daemon.log())
 
 
 @pytest.mark.parametrize(
@@ -368,8 +368,8 @@ def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme:
         f"server.listen=rtsp://{CREDENTIALS}cam/?pin=c0de",
     ],
 )
-def test_password_is_not_told_when_the_setting_is_wrong(setting: str) -> None:
+def test_password_is_not_shown_when_the_setting_is_wrong(setting: str) -> None:
     done = check(setting)
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: --set ")
-    assert_nothing_is_told(done.stderr)
+    assert_no_secret_in(done.stderr)

@@ -238,7 +238,7 @@ def test_a_hello_that_offers_thousands_of_everything_costs_no_more(secure: Secur
                 assert b"HTTP/" not in read_to_end(sock)
 
 
-def test_who_has_a_key_that_costs_much_is_told(
+def test_a_key_that_is_slow_is_logged(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     section = AccessSection(tls_certificate=pair.certificate, tls_key=pair.key)

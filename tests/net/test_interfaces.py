@@ -24,7 +24,7 @@ def test_finds_what_ip_finds() -> None:
     assert set(found) == expected
 
 
-def test_finds_nothing_where_there_is_no_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_nothing_without_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError
 
