@@ -30,7 +30,7 @@ class CameraSection:
     resolution: Resolution = _key(  # noqa: RUF009  # a NamedTuple never changes
         Resolution(640, 480),
         values.RESOLUTION,
-        "Size of the picture in pixels; the camera's nearest is taken.",
+        "Size of the picture in pixels; the camera uses its nearest size.",
     )
     framerate: float = _key(
         30.0, number(float, 0.1, 240, " of frames a second"), "Frames a second."
@@ -57,7 +57,9 @@ class ServerSection:
         "Address and port, HOST:PORT or :PORT for all; several separated by commas.",
     )
     max_viewers: int = _key(
-        100, number(int, 1, 100_000), "How many may watch at once; others are told to come back."
+        100,
+        number(int, 1, 100_000),
+        "How many may watch at once; others get status 503 and may try again.",
     )
     max_requests: int = _key(
         32, number(int, 1, 1024), "How many threads answer requests (watching takes none)."
@@ -84,12 +86,12 @@ class AccessSection:
     trusted_proxies: tuple[str, ...] = _key(
         (),
         values.PROXIES,
-        "Proxies whose X-Forwarded-For is believed: their addresses, separated by commas.",
+        "Addresses of proxies whose X-Forwarded-For is trusted, separated by commas.",
     )
     hosts: tuple[str, ...] = _key(
         (),
         values.HOSTS,
-        "Further names that the page is opened by, such as door.example.org or *.example.org.",
+        "Further names of this machine, such as door.example.org or *.example.org.",
     )
     embed: tuple[str, ...] = _key(
         (),
@@ -99,22 +101,22 @@ class AccessSection:
     password_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         PASSWORD_FILE,
         values.PATH,
-        "Where the password is kept; none is asked for while this file does not exist.",
+        "The file with the password; without this file the page asks for none.",
     )
     embed_key_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         _EMBED_KEY_FILE,
         values.PATH,
-        "Where the key of embed URLs is kept; there are none while this file does not exist.",
+        "The file with the key of embed URLs; without this file there are none.",
     )
     tls_certificate: Path | None = _key(  # noqa: RUF009  # a Path never changes
         None,
         values.PATH,
-        "The certificate for HTTPS, a PEM file; then nothing is served in plain text.",
+        "The certificate for HTTPS, a PEM file; with it nothing is served in plain text.",
     )
     tls_key: Path | None = _key(  # noqa: RUF009  # a Path never changes
         None, values.PATH, "The certificate's key, a PEM file without a password."
     )
-    hsts: bool = _key(False, values.YES_NO, "Tells browsers to come by HTTPS alone for a year.")
+    hsts: bool = _key(False, values.YES_NO, "Makes browsers use only HTTPS for a year.")
 
 
 @dataclass(frozen=True)
