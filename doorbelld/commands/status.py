@@ -18,7 +18,7 @@ from doorbelld.commands import qr
 from doorbelld.commands.base import Load
 from doorbelld.commands.urls import page_urls
 from doorbelld.config.schema import AccessSection
-from doorbelld.net import addresses, holder
+from doorbelld.net import addresses, holder, listeners
 from doorbelld.wiring import password_path
 
 _PATIENCE = 5.0
@@ -122,11 +122,7 @@ def _holder(host: str, port: int) -> str:
     found = holder.find(host, port)
     if found is None or found.is_ours:
         return ""
-    other = 8080 if port != 8080 else 8081
-    return (
-        f"port {port} is in use by {found};"
-        f" stop that program, or choose another port, such as listen = :{other}"
-    )
+    return f"port {port} is in use by {found}; {listeners.advice(port)}"
 
 
 def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:

@@ -44,8 +44,7 @@ class ListenError(OSError):
             found = holder.find(host, port) or Holder()
             self._short = f"port {port}: in use by {found}"
             why += f" by {found}"
-            other = 8080 if port != 8080 else 8081
-            helps = f"; stop that program, or choose another port, such as listen = :{other}"
+            helps = f"; {advice(port)}"
         elif number == errno.EACCES and port < _FIRST_UNPRIVILEGED:
             helps = "; for a port below 1024 enable doorbelld.socket, see man doorbelld"
         super().__init__(number, f"cannot listen on {where}: {why}{helps}")
@@ -53,6 +52,12 @@ class ListenError(OSError):
     def __str__(self) -> str:
         """Return the short form."""
         return self._short
+
+
+def advice(port: int) -> str:
+    """Return what helps if another program has the port."""
+    other = 8080 if port != 8080 else 8081
+    return f"stop that program, or choose another port, such as listen = :{other}"
 
 
 def open_listeners(
