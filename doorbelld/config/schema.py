@@ -23,28 +23,30 @@ def _key(default: Any, kind: Kind, meaning: str) -> Any:
 class CameraSection:
     """``[camera]``: which camera, and what its picture is like."""
 
-    source: str = _key("auto", values.SOURCE, "Which camera: auto takes the first that is found.")
+    source: str = _key(
+        "auto", values.SOURCE, "Which camera to use: auto takes the first one found."
+    )
     verify: bool = _key(
         True, values.YES_NO, "Checks the certificate of a camera with an https:// URL."
     )
     resolution: Resolution = _key(  # noqa: RUF009  # a NamedTuple never changes
         Resolution(640, 480),
         values.RESOLUTION,
-        "Size of the picture in pixels; the camera uses its nearest size.",
+        "Size of the picture in pixels; the camera uses the nearest size that it offers.",
     )
     framerate: float = _key(
-        30.0, number(float, 0.1, 240, " of frames a second"), "Frames a second."
+        30.0, number(float, 0.1, 240, " of frames a second"), "Frames per second."
     )
-    quality: int = _key(80, number(int, 1, 100), "JPEG quality, 1 to 100.")
-    rotation: int = _key(0, values.ROTATION, "Turns the picture clockwise, in degrees.")
+    quality: int = _key(80, number(int, 1, 100), "JPEG quality, from 1 to 100.")
+    rotation: int = _key(0, values.ROTATION, "Rotates the picture clockwise, in degrees.")
     hflip: bool = _key(False, values.YES_NO, "Mirrors the picture left to right.")
-    vflip: bool = _key(False, values.YES_NO, "Turns the picture upside down.")
+    vflip: bool = _key(False, values.YES_NO, "Mirrors the picture top to bottom.")
     stall_timeout: float = _key(
         5.0,
         values.PATIENCE,
-        "Seconds without a picture until the camera counts as lost and is reopened.",
+        "Seconds without a picture before the camera is opened again.",
     )
-    name: str = _key("Front door", values.NAME, "What the page calls it.")
+    name: str = _key("Front door", values.NAME, "The camera's name on the page.")
 
 
 @dataclass(frozen=True)
@@ -54,23 +56,23 @@ class ServerSection:
     listen: tuple[Listen, ...] = _key(
         (Listen("", 5000),),
         values.LISTEN,
-        "Address and port, HOST:PORT or :PORT for all; several separated by commas.",
+        "Where to listen: HOST:PORT, or :PORT for all addresses; several are separated by commas.",
     )
     max_viewers: int = _key(
         100,
         number(int, 1, 100_000),
-        "How many may watch at once; others get status 503 and may try again.",
+        "How many viewers may watch at once; others have to wait.",
     )
     max_requests: int = _key(
-        32, number(int, 1, 1024), "How many threads answer requests (watching takes none)."
+        32, number(int, 1, 1024), "How many threads answer requests; viewers do not need one."
     )
     header_timeout: float = _key(
         10.0,
         number(float, 0.1, 3600, " of seconds"),
-        "Seconds a client has to send its whole request.",
+        "Seconds that a client has to send its whole request.",
     )
     stall_timeout: float = _key(
-        10.0, values.PATIENCE, "Seconds without progress until a viewer is dropped."
+        10.0, values.PATIENCE, "Seconds without progress before a viewer is disconnected."
     )
 
 
@@ -86,12 +88,12 @@ class AccessSection:
     trusted_proxies: tuple[str, ...] = _key(
         (),
         values.PROXIES,
-        "Addresses of proxies whose X-Forwarded-For is trusted, separated by commas.",
+        "Addresses of the proxies whose X-Forwarded-For is trusted, separated by commas.",
     )
     hosts: tuple[str, ...] = _key(
         (),
         values.HOSTS,
-        "Further names of this machine, such as door.example.org or *.example.org.",
+        "More host names for the page, such as door.example.org or *.example.org.",
     )
     embed: tuple[str, ...] = _key(
         (),
@@ -101,22 +103,22 @@ class AccessSection:
     password_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         PASSWORD_FILE,
         values.PATH,
-        "The file with the password; without this file the page asks for none.",
+        "The password file; while it does not exist, no password is needed.",
     )
     embed_key_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         _EMBED_KEY_FILE,
         values.PATH,
-        "The file with the key of embed URLs; without this file there are none.",
+        "The file with the key for embed URLs; while it does not exist, there are no embed URLs.",
     )
     tls_certificate: Path | None = _key(  # noqa: RUF009  # a Path never changes
         None,
         values.PATH,
-        "The certificate for HTTPS, a PEM file; with it nothing is served in plain text.",
+        "The certificate for HTTPS, a PEM file; with it, nothing is served over plain HTTP.",
     )
     tls_key: Path | None = _key(  # noqa: RUF009  # a Path never changes
         None, values.PATH, "The certificate's key, a PEM file without a password."
     )
-    hsts: bool = _key(False, values.YES_NO, "Makes browsers use only HTTPS for a year.")
+    hsts: bool = _key(False, values.YES_NO, "Tells browsers to use only HTTPS for a year.")
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,7 @@ def date_problem(context: ssl.SSLContext, certificate: Path) -> str | None:
     """Return what is wrong with the certificate's dates, as clients see it now; None if nothing."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= _PARTIAL_CHAIN  # Trust it, whoever has signed it.
+    client.verify_flags |= _PARTIAL_CHAIN  # Trust it, whatever its issuer is.
     client.load_verify_locations(certificate)
     try:
         _shake_hands(context, client)

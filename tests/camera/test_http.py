@@ -239,7 +239,7 @@ class TestStills:
 
 
 def guarded(check: str) -> Script:
-    """Let in whoever shows what matches ``check``."""
+    """Answer requests whose credentials match ``check``."""
 
     def script(asked: Asked) -> Iterable[bytes]:
         if re.fullmatch(check, asked.header("Authorization")):
@@ -251,7 +251,7 @@ def guarded(check: str) -> Script:
 
 
 def digest_guard(asked: Asked) -> Iterable[bytes]:
-    """Let in whoever shows anton's password, sesame, by Digest; each number of use once."""
+    """Answer requests with anton's password by Digest."""
     shown = dict(re.findall(r'(\w+)="?([^",]+)"?', asked.header("Authorization")))
     if shown:
         ha1 = md5(b"anton:camera:ses@me").hexdigest()  # noqa: S324
