@@ -343,7 +343,9 @@ def test_port_of_the_system_is_told_with_what_helps(daemon: Daemon) -> None:
     as_somebody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     # On some systems every user may have every port.
     prefix = without_ipv6("sysctl -q -w net.ipv4.ip_unprivileged_port_start=1024")
-    daemon.start({"server.listen": ":80"}, prefix=[*prefix, *as_somebody], wait=False)
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # That user may not write to this folder.
+    settings = {"server.listen": ":80"}
+    daemon.start(settings, prefix=[*prefix, *as_somebody], environ=unmeasured, wait=False)
     assert daemon.wait() == 1
     assert daemon.log() == (
         "ERROR: cannot listen on :80: Permission denied;"
