@@ -76,7 +76,7 @@ def test_the_oldest_is_the_one_that_started_first_whatever_its_number(
 ) -> None:
     sock, port = listener("127.0.0.1")
     with sock:
-        inode = os.stat(sock.fileno()).st_ino
+        inode = os.fstat(sock.fileno()).st_ino
         for pid, name, started in ((900, "first", 100), (5, "a) b (c", 200), (901, "last", 300)):
             process = tmp_path / str(pid)
             (process / "fd").mkdir(parents=True)
