@@ -188,27 +188,27 @@ _PATIENCE = _number(float, 0.5, 3600, " of seconds")
 class CameraSection:
     """``[camera]``: which camera, and how its picture is taken."""
 
-    source: str = _key("auto", _SOURCE, "Which camera: auto takes the first that is found.")
+    source: str = _key("auto", _SOURCE, "Which camera to use: auto takes the first one found.")
     verify: bool = _key(True, _YES_NO, "Checks the certificate of a camera with an https:// URL.")
     resolution: Resolution = _key(  # noqa: RUF009  # a NamedTuple never changes
         Resolution(640, 480),
         Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels"),
-        "Size of the picture in pixels; the camera's nearest is taken.",
+        "Size of the picture in pixels; the camera uses the nearest size that it offers.",
     )
     framerate: float = _key(
-        30.0, _number(float, 0.1, 240, " of frames a second"), "Frames a second."
+        30.0, _number(float, 0.1, 240, " of frames a second"), "Frames per second."
     )
-    quality: int = _key(80, _number(int, 1, 100), "JPEG quality, 1 to 100.")
+    quality: int = _key(80, _number(int, 1, 100), "JPEG quality, from 1 to 100.")
     rotation: int = _key(
-        0, Kind(_rotation, "0, 90, 180 or 270"), "Turns the picture clockwise, in degrees."
+        0, Kind(_rotation, "0, 90, 180 or 270"), "Rotates the picture clockwise, in degrees."
     )
     hflip: bool = _key(False, _YES_NO, "Mirrors the picture left to right.")
-    vflip: bool = _key(False, _YES_NO, "Turns the picture upside down.")
+    vflip: bool = _key(False, _YES_NO, "Mirrors the picture top to bottom.")
     stall_timeout: float = _key(
-        5.0, _PATIENCE, "Seconds without a picture until the camera counts as lost and is reopened."
+        5.0, _PATIENCE, "Seconds without a picture before the camera is opened again."
     )
     name: str = _key(
-        "Front door", Kind(_name, "1 to 64 printable characters"), "What the page calls it."
+        "Front door", Kind(_name, "1 to 64 printable characters"), "The camera's name on the page."
     )
 
 
@@ -219,21 +219,21 @@ class ServerSection:
     listen: tuple[Listen, ...] = _key(
         (Listen("", 5000),),
         Kind(_listen, "HOST:PORT or :PORT, or several separated by commas"),
-        "Address and port, HOST:PORT or :PORT for all; several separated by commas.",
+        "Where to listen: HOST:PORT, or :PORT for all addresses; several are separated by commas.",
     )
     max_viewers: int = _key(
-        100, _number(int, 1, 100_000), "How many may watch at once; others are told to come back."
+        100, _number(int, 1, 100_000), "How many viewers may watch at once; others have to wait."
     )
     max_requests: int = _key(
-        32, _number(int, 1, 1024), "How many threads answer requests (watching takes none)."
+        32, _number(int, 1, 1024), "How many threads answer requests; viewers do not need one."
     )
     header_timeout: float = _key(
         10.0,
         _number(float, 0.1, 3600, " of seconds"),
-        "Seconds a client has to send its whole request.",
+        "Seconds that a client has to send its whole request.",
     )
     stall_timeout: float = _key(
-        10.0, _PATIENCE, "Seconds without progress until a viewer is dropped."
+        10.0, _PATIENCE, "Seconds without progress before a viewer is disconnected."
     )
 
 
@@ -249,7 +249,7 @@ class AccessSection:
     trusted_proxies: tuple[str, ...] = _key(
         (),
         Kind(_proxies, "none, or addresses and networks (not any) separated by commas"),
-        "Proxies whose X-Forwarded-For is believed: their addresses, separated by commas.",
+        "Addresses of the proxies whose X-Forwarded-For is trusted, separated by commas.",
     )
     hosts: tuple[str, ...] = _key(
         (),
@@ -257,7 +257,7 @@ class AccessSection:
             partial(_each, _host),
             "none, or names such as door.example.org or *.example.org with commas between",
         ),
-        "Further names that the page is opened by, such as door.example.org or *.example.org.",
+        "More host names for the page, such as door.example.org or *.example.org.",
     )
     embed: tuple[str, ...] = _key(
         (),
@@ -267,20 +267,20 @@ class AccessSection:
     password_file: str = _key(
         PASSWORD_FILE,
         _PATH,
-        "Where the password is kept; none is asked for while this file does not exist.",
+        "The password file; while it does not exist, no password is needed.",
     )
     embed_key_file: str = _key(
         "/etc/doorbelld/embed_key",
         _PATH,
-        "Where the key of embed URLs is kept; there are none while this file does not exist.",
+        "The file with the key for embed URLs; while it does not exist, there are no embed URLs.",
     )
     tls_certificate: str = _key(
         "none",
         _PATH,
-        "The certificate for HTTPS, a PEM file; then nothing is served in plain text.",
+        "The certificate for HTTPS, a PEM file; with it, nothing is served over plain HTTP.",
     )
     tls_key: str = _key("none", _PATH, "The certificate's key, a PEM file without a password.")
-    hsts: bool = _key(False, _YES_NO, "Tells browsers to come by HTTPS alone for a year.")
+    hsts: bool = _key(False, _YES_NO, "Tells browsers to use only HTTPS for a year.")
 
 
 @dataclass(frozen=True)
