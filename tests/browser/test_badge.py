@@ -140,7 +140,7 @@ def test_phone_without_network_is_told_so(phone: Phone, doorbell: Daemon) -> Non
     phone.open(doorbell).wait_for("live")
     phone.page.context.set_offline(True)
     soon(phone, "offline")
-    expect(phone.page.locator("#detail")).to_have_text("This device is not in any network.")
+    expect(phone.page.locator("#detail")).to_have_text("This device is not connected to a network.")
     phone.page.context.set_offline(False)
     phone.wait_for("live")
 

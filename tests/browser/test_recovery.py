@@ -50,7 +50,7 @@ def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Da
         assert wire.deaden("/video_feed") == 1
         phone.wait_for("stale")
         detail = phone.page.locator("#detail")
-        expect(detail).to_have_text("The connection to this screen does not keep up.")
+        expect(detail).to_have_text("The connection to this device is too slow.")
         phone.wait_for("live")
         before = keys_of_streams(daemon)
         assert before - {dead}
