@@ -1,7 +1,8 @@
-// floor: what the kernel itself takes to send a stream of frames to many viewers.
+// floor: what the kernel alone needs to send a stream of frames to many viewers.
 //
-// A bare loop that hands the same buffer to every connection with one send, a number of times
-// a second, and does nothing else: no HTTP, no fairness, no freshness, no removal of the slow.
+// A simple loop that passes the same buffer to every connection with one send, a given number of
+// times a second, and does nothing else: no HTTP, no fairness, no freshness, no removal of slow
+// viewers.
 //
 //     floor PORT FPS FILE      FILE holds one multipart part
 
@@ -53,7 +54,7 @@ static void read_part(const char *path) {
     fclose(file);
 }
 
-// Accept everybody who waits. The request is read and not looked at.
+// Accept all waiting connections. The request is read and ignored.
 static void accept_all(int listener) {
     struct pollfd waiting = {.fd = listener, .events = POLLIN};
     while (count < MOST_VIEWERS && poll(&waiting, 1, 0) > 0) {

@@ -1,12 +1,12 @@
-// viewers: many viewers of one MJPEG stream, cheap enough not to be what is measured.
+// viewers: many viewers of one MJPEG stream, cheap enough not to affect the measurement.
 //
-// One thread, one epoll, and MSG_TRUNC: the kernel throws the bodies away without copying
-// them to us. Each viewer on loopback has an address of its own, as phones have.
+// One thread, one epoll, and MSG_TRUNC: the kernel discards the bodies without copying them to
+// us. Each viewer on loopback has its own address, as phones do.
 //
 //     viewers HOST PORT PATH COUNT WARMUP SECONDS
 //
-// Prints "started" when the window opens (WARMUP seconds after the last connection), and at
-// its end one line: connected closed seconds total_bytes least_bytes most_bytes.
+// Prints "started" when the measurement begins (WARMUP seconds after the last connection), and one
+// line when it ends: connected closed seconds total_bytes least_bytes most_bytes.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
