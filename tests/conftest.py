@@ -1,4 +1,4 @@
-"""What every test has: a clean end, and a daemon of its own where it asks for one."""
+"""Fixtures for all tests: a daemon, cameras, and a check for threads that a test leaves behind."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ fuzzing.set_up()
 
 @pytest.fixture(autouse=True)
 def _no_thread_is_left() -> Iterator[None]:
-    """Fail the test that leaves a thread behind; pytest fails it for sockets and files."""
+    """Fail a test that leaves a thread behind; pytest itself does that for sockets and files."""
     before = set(threading.enumerate())
     yield
     left = [thread for thread in threading.enumerate() if thread not in before]
@@ -28,7 +28,7 @@ def _no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Return a daemon that is not started yet; it is stopped, and its log checked, at the end."""
+    """Return a daemon that is not started yet; at the end it is stopped and its log is checked."""
     found = Daemon(tmp_path)
     with found:
         yield found
@@ -36,19 +36,19 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def pipe_camera(tmp_path: Path) -> Iterator[PipeCamera]:
-    """Return a camera whose every frame the test decides; see its ``source``."""
+    """Return a camera that shows the frames that the test writes; see its ``source``."""
     with PipeCamera(tmp_path / "camera.mjpeg") as found:
         yield found
 
 
 @pytest.fixture(scope="session")
 def v4l2_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the preloaded camera, compiled once."""
+    """Return the library that simulates a camera when it is preloaded; it is compiled once."""
     return v4l2.build(tmp_path_factory.mktemp("v4l2"))
 
 
 @pytest.fixture
 def device(v4l2_library: Path, tmp_path: Path) -> v4l2.V4l2Device:
-    """Return a webcam that shows sixteen pictures, by their number, over and over."""
+    """Return a webcam that shows sixteen numbered pictures in a loop."""
     shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
     return v4l2.V4l2Device(v4l2_library, tmp_path, shown)

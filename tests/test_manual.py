@@ -1,4 +1,4 @@
-"""The man pages against the code."""
+"""The man pages agree with the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANUAL = ROOT / "docs" / "man"
 
 
 def described(section: str) -> dict[str, str]:
-    """Return the keys of a section and their defaults, as doorbelld.conf(5) has them."""
+    """Return the keys of a section and their defaults in doorbelld.conf(5)."""
     text = (MANUAL / "doorbelld.conf.5").read_text(encoding="utf-8")
     found = re.search(rf"^\.Sh {section.upper()}\n(.*?)^\.Sh ", text, re.MULTILINE | re.DOTALL)
     assert found, f"doorbelld.conf(5) has no section {section}"

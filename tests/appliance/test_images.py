@@ -1,4 +1,4 @@
-"""Images that the package was installed into, and whose root is never written to."""
+"""Disk images with the package installed, booted with a root that keeps no changes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from tests.appliance.container import Container
 
 
-def test_root_that_is_read_only_or_an_overlay_from_the_first_boot_on(
+def test_it_runs_on_a_root_that_is_read_only_or_an_overlay_from_the_first_boot(
     spare_machine: Container,
 ) -> None:
-    made = spare_machine.prepare("stat", "--format=%U %a", "/var/lib/doorbelld")
-    assert "doorbelld 755" in made, "made by the installation, where no systemd runs"
+    folder = spare_machine.prepare("stat", "--format=%U %a", "/var/lib/doorbelld")
+    assert "doorbelld 755" in folder, "the installation makes it, even if systemd is not running"
     for option in ("--read-only", "--volatile=overlay"):
         spare_machine.boot(option)
         wait_for_picture(spare_machine)

@@ -1,4 +1,4 @@
-"""With the socket unit: port 80, and restarts during which nobody is turned away."""
+"""With the socket unit: port 80, and restarts that refuse no connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = [
 
 
 class Client(threading.Thread):
-    """Asks again and again, each time on a new connection; remembers what went wrong."""
+    """Requests a page over and over, each time on a new connection, and counts the results."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -64,6 +64,6 @@ def test_no_connection_is_refused_while_it_restarts(spare_machine: Container) ->
         assert answer.status == 200
 
 
-def test_the_unit_says_how_to_enable_it() -> None:
+def test_the_unit_explains_how_to_enable_it() -> None:
     unit = (ROOT / "systemd" / "doorbelld.socket").read_text()
     assert re.findall(r"^#     sudo (.*)$", unit, re.MULTILINE) == COMMANDS
