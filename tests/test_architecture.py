@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "doorbelld"
-LONGEST = 40
+MAX_LINES = 40
 """Lines of a function."""
 
 LEVELS = (
@@ -42,11 +42,11 @@ KNOWS_THE_CONFIGURATION = {
     *("doorbelld.cli", "doorbelld.dispatch", "doorbelld.daemon", "doorbelld.wiring"),
     "doorbelld.commands.check",
 }
-MOST_PACKAGES = 14
-MOST_MODULES = 12
+MAX_PACKAGES = 14
+MAX_MODULES = 12
 """In each package."""
 
-MOST_AT_THE_TOP = 6
+MAX_AT_THE_TOP = 6
 
 USERS_OF_OPENCV = {"doorbelld.media.jpeg", "doorbelld.camera.opencv", "doorbelld.camera.pattern"}
 HEAVY = {"cv2", "numpy", "picamera", "picamera2", "libcamera"}
@@ -146,10 +146,10 @@ def test_no_modules_import_each_other() -> None:
 
 def test_packages_are_few_and_small() -> None:
     folders = [path for path in PACKAGE.iterdir() if (path / "__init__.py").exists()]
-    assert len(folders) <= MOST_PACKAGES
+    assert len(folders) <= MAX_PACKAGES
     for folder in folders:
-        assert len(list(folder.glob("[!_]*.py"))) <= MOST_MODULES, folder.name
-    assert len(list(PACKAGE.glob("*.py"))) <= MOST_AT_THE_TOP
+        assert len(list(folder.glob("[!_]*.py"))) <= MAX_MODULES, folder.name
+    assert len(list(PACKAGE.glob("*.py"))) <= MAX_AT_THE_TOP
 
 
 def test_packages_export_no_names() -> None:
@@ -205,4 +205,4 @@ def test_every_function_fits_on_a_screen(module: str) -> None:
     functions = [each for each in ast.walk(tree_of(module)) if isinstance(each, ast.FunctionDef)]
     for each in functions:
         assert each.end_lineno is not None
-        assert each.end_lineno - each.lineno < LONGEST, each.name
+        assert each.end_lineno - each.lineno < MAX_LINES, each.name
