@@ -23,7 +23,7 @@ COMMANDS = [
 
 
 class Client(threading.Thread):
-    """Requests a page over and over, each time on a new connection, and counts the results."""
+    """Requests a page repeatedly, each time on a new connection; counts answers, keeps errors."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
