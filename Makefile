@@ -17,6 +17,10 @@ run: ## Start the daemon here (the test card if there is no camera) and print it
 	@tools/venv run
 	@exec tools/run $(ARGS)
 
+.PHONY: check
+check: lint ## Lint, and run the tests that start no process: a minute, for every few lines
+	.venv/bin/python -m pytest --quiet --numprocesses auto -m "not process" $(ARGS)
+
 .PHONY: test
 test: ## Run every test that needs no second system, and print the coverage
 	@tools/need test

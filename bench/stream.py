@@ -1,4 +1,7 @@
-"""A viewer that parses the stream: the sizes of its parts, and when they came."""
+"""A viewer that reads the stream properly: the sizes and the ages of its parts.
+
+It reads the streams of other servers as well, so it checks less than the parser of the tests.
+"""
 
 from __future__ import annotations
 

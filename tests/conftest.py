@@ -5,14 +5,71 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support import fuzzing, pictures, v4l2
 from tests.support.daemon import Daemon
 from tests.support.pipe_camera import PipeCamera
+from tests.support.process_guard import ProcessGuard
 
 fuzzing.set_up()
+
+_PROCESS_FOLDERS = {"appliance", "browser", "functional"}
+"""Folders in which every test has the marker ``process``."""
+
+_guard = ProcessGuard()
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start processes: by folder, or because a fixture of theirs does."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in _PROCESS_FOLDERS or "starts_processes" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.process)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each module to one worker as a whole, and all tests of the browser to the same one."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduling = LoadFileScheduling(config, log)
+    by_module = scheduling._split_scope
+
+    def by_module_or_browser(nodeid: str) -> str:
+        return "browser" if nodeid.startswith("tests/browser/") else str(by_module(nodeid))
+
+    scheduling._split_scope = by_module_or_browser
+    return scheduling
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a test start processes only if it has the marker ``process``; its fixtures as well."""
+    if not item.get_closest_marker("process"):
+        _guard.forbid()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """Fail the test if it has started one all the same."""
+    _guard.allow()
+
+
+@pytest.fixture
+def process_guard() -> ProcessGuard:
+    """Return what fails a test that starts a process without the marker."""
+    return _guard
+
+
+@pytest.fixture(scope="session")
+def starts_processes() -> None:
+    """Give the tests of every fixture that asks for this one the marker ``process``."""
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +84,11 @@ def _no_thread_is_left() -> Iterator[None]:
 
 
 @pytest.fixture
-def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """Return a daemon that is not started yet; at the end it is stopped and its log is checked."""
+def daemon(
+    tmp_path: Path,
+    starts_processes: None,  # noqa: ARG001  # for the marker
+) -> Iterator[Daemon]:
+    """Return a daemon that is not started yet; it is stopped, and its log checked, at the end."""
     found = Daemon(tmp_path)
     with found:
         yield found
@@ -42,8 +102,11 @@ def pipe_camera(tmp_path: Path) -> Iterator[PipeCamera]:
 
 
 @pytest.fixture(scope="session")
-def v4l2_library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the library that simulates a camera when it is preloaded; it is compiled once."""
+def v4l2_library(
+    tmp_path_factory: pytest.TempPathFactory,
+    starts_processes: None,  # noqa: ARG001  # gcc, and later the camera's readers
+) -> Path:
+    """Return the preloaded camera, compiled once."""
     return v4l2.build(tmp_path_factory.mktemp("v4l2"))
 
 

@@ -39,6 +39,7 @@ def test_doorbelld_conf_5_explains_keys_as_the_shipped_file_does() -> None:
                 assert each.metadata["meaning"] in text, f"{section}.{each.name}"
 
 
+@pytest.mark.process
 def test_doorbelld_8_has_every_option_and_command() -> None:
     command = [sys.executable, "-m", "doorbelld", "--help"]
     usage = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -66,6 +67,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
     assert set(commands[1].split(",")) == set(re.findall(r"^\.It Cm ([\w-]+)$", text, re.MULTILINE))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", sorted(MANUAL.iterdir()), ids=lambda page: page.name)
 def test_pages_are_well_formed(page: object) -> None:
     command = ["mandoc", "-T", "lint", "-W", "warning", str(page)]

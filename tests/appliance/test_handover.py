@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from tests.appliance.test_package import install
-from tests.appliance.test_service import UNIT, fetch, main_pid, wait_for_picture
-from tests.appliance.test_socket import Client
-from tests.support.coded import coded
-from tests.support.crowd import Crowd
+from tests.appliance.service import UNIT, Client, fetch, install, main_pid, wait_for_picture
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.stream import Stream
+from tests.support.viewer_group import ViewerGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -159,12 +157,12 @@ def test_more_viewers_than_select_can_handle(machine: Container) -> None:
     limit = "/etc/doorbelld/conf.d/many.conf"
     machine.write(limit, f"[server]\nmax_viewers = {MANY}\n")
     machine.run("systemctl", "restart", UNIT)
-    with Crowd(server_of(machine)) as crowd:
-        crowd.join(MANY, "/video_feed?fps=1")
-        crowd.wait_for_parts(1)
+    with ViewerGroup(server_of(machine)) as group:
+        group.join(MANY, "/video_feed?fps=1")
+        group.wait_for_parts(1)
         machine.run("systemctl", "restart", UNIT)
-        seen = max(len(watcher.parts) for watcher in crowd.watchers)
-        crowd.wait_for_parts(seen + 2)
+        seen = max(len(viewer.parts) for viewer in group.viewers)
+        group.wait_for_parts(seen + 2)
     (machine.root / limit[1:]).unlink()
 
 
@@ -199,22 +197,21 @@ def test_kill_9_closes_only_streams_that_it_cuts_within_a_part(
             slow = stack.enter_context(server_of(machine).connect(buffer=4096))
             slow.sendall(b"GET /video_feed HTTP/1.1\r\nHost: localhost\r\n\r\n")
             wait_for_stored(machine, len(streams) + 1)
-            sent_before = sent(machine)
-            pipe_camera.show(coded(2 * number, BIG))
+            known = sent(machine)
+            pipe_camera.show(numbered(2 * number, BIG))
             for stream in streams:
-                assert stream.part().body == coded(2 * number, BIG)
-            # Clients may have received a whole part before the daemon counts it as sent.
-            parts = sent_before + len(streams)
-            eventually(lambda: sent(machine) >= parts, "all parts sent")  # noqa: B023
+                assert stream.part().body == numbered(2 * number, BIG)
+            # A part may have come whole before the daemon knows that.
+            eventually(lambda: sent(machine) >= known + len(streams), "all parts sent")  # noqa: B023
             before = main_pid(machine)
             machine.run("systemctl", "kill", "--signal=KILL", UNIT)
             eventually(lambda: has_opened_pipe(machine, other_than=before), "the next process")  # noqa: B023
             wait_for_stored(machine, len(streams))
             while slow.recv(1 << 20):
                 pass
-            pipe_camera.show(coded(2 * number + 1))
+            pipe_camera.show(numbered(2 * number + 1))
             for stream in streams:
-                assert stream.part().body == coded(2 * number + 1)
+                assert stream.part().body == numbered(2 * number + 1)
 
 
 def test_an_upgrade_closes_no_stream(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.appliance.test_service import UNIT, wait_for_picture
+from tests.appliance.service import UNIT, wait_for_picture
 
 if TYPE_CHECKING:
     from tests.appliance.container import Container

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.appliance.package import AVAHI_FILE
-from tests.appliance.test_service import UNIT, announced, fetch, main_pid, wait_for_picture
+from tests.appliance.service import UNIT, announced, fetch, install, main_pid, wait_for_picture
 from tests.support.daemon import ROOT, eventually
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ def tree(root: Path) -> set[str]:
         check=True,
     ).stdout.splitlines()
     return {path for path in found if path.startswith(_CHANGES) and not _KEPT_BY_DEBIAN.match(path)}
-
-
-def install(machine: Container, package: Package) -> None:
-    machine.put(package.path)
-    machine.run("apt-get", "install", "--yes", f"/root/{package.path.name}")
 
 
 class Reader:

@@ -4,52 +4,15 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.error
-import urllib.request
 from typing import TYPE_CHECKING
 
+from tests.appliance.service import UNIT, announced, fetch, main_pid, wait_for_picture
 from tests.support.daemon import eventually
 
 if TYPE_CHECKING:
     from tests.appliance.container import Container
 
-UNIT = "doorbelld.service"
 KILLS = 20
-
-
-def fetch(machine: Container, path: str, length: int | None = None) -> tuple[int, bytes]:
-    """Return status and body, or (0, b"") if nothing answers."""
-    try:
-        with urllib.request.urlopen(machine.url(path), timeout=10) as answer:
-            return answer.status, answer.read(length)
-    except urllib.error.HTTPError as error:
-        return error.code, error.read()
-    except OSError:
-        return 0, b""
-
-
-def wait_for_picture(machine: Container) -> None:
-    eventually(lambda: fetch(machine, "/healthz")[0] == 200, "a live picture")
-
-
-def main_pid(machine: Container) -> str:
-    return machine.show(UNIT, "MainPID")
-
-
-def entries(machine: Container) -> set[tuple[str, str, int]]:
-    """Return name, type and port of all web pages that are announced on the network."""
-    found = set()
-    for kind in ("_http._tcp", "_https._tcp"):
-        listing = machine.run("avahi-browse", "-rpkt", kind, check=False)
-        rows = [line.split(";") for line in listing.splitlines()]
-        for row in [row for row in rows if row[0] == "=" and row[1] == "host0"]:
-            found.add((row[3].replace("\\032", " "), kind, int(row[8])))
-    return found
-
-
-def announced(machine: Container) -> set[tuple[str, int]]:
-    """Return type and port of each announcement of our page."""
-    return {(kind, port) for name, kind, port in entries(machine) if name.startswith("Front door")}
 
 
 def resident(machine: Container) -> float:

@@ -75,6 +75,7 @@ class TestAuto:
         monkeypatch.setattr("doorbelld.camera.picamera.connected", lambda: {0: "ov5647"})
         return made
 
+    @pytest.mark.process
     def test_looking_in_vain_loads_no_opencv(self) -> None:
         script = """
 import sys

@@ -572,6 +572,7 @@ def test_what_is_no_camera_is_told_and_not_followed(kind: str, body: bytes, said
     assert fault(once(answer(body, kind))).startswith(f"http://CAMERA {said}")
 
 
+@pytest.mark.process
 def test_camera_is_trusted_by_its_certificate_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -588,6 +589,7 @@ def test_camera_is_trusted_by_its_certificate_alone(
         camera.close()
 
 
+@pytest.mark.process
 def test_trusted_certificates_are_read_once_however_often_it_connects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -604,6 +606,7 @@ def test_trusted_certificates_are_read_once_however_often_it_connects(
     make.assert_called_once_with()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_certificate_is_not_checked_if_verify_is_no_which_the_log_says(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

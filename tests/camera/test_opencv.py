@@ -405,6 +405,7 @@ class TestNetwork:
             with pytest.raises(CameraError, match=r"^Cannot get pictures from"):
                 camera.read(GUARD)
 
+    @pytest.mark.process
     def test_a_secret_of_the_url_is_never_told(self) -> None:
         script = """
 import sys

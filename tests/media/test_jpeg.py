@@ -262,6 +262,7 @@ class TestPlaceholder:
         unknown = jpeg.placeholder("門\n", "", "", 640, 480)
         assert unknown == jpeg.placeholder("?", "", "", 640, 480)
 
+    @pytest.mark.process
     def test_without_opencv_is_the_card_that_was_made_beforehand(self) -> None:
         script = """
 import sys
@@ -280,6 +281,7 @@ sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
         difference = cv2.absdiff(decode(shipped), decode(make_placeholder.draw()))
         assert difference.max() < 16
 
+    @pytest.mark.process
     def test_knowing_jpegs_needs_no_opencv(self) -> None:
         script = """
 import sys

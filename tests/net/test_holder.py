@@ -45,6 +45,7 @@ def test_who_is_not_in_the_way_is_not_found() -> None:
     assert holder.find("", port) is None
 
 
+@pytest.mark.process
 def test_of_several_the_oldest_is_named() -> None:
     sock, port = listener("127.0.0.1")
     with sock:

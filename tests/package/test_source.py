@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import doorbelld
 from doorbelld.config.schema import Config
 from tests.support.daemon import ROOT
@@ -67,6 +69,7 @@ def test_systemd_always_restarts_the_service_except_after_a_bad_configuration() 
     assert service["RestartPreventExitStatus"] == [str(os.EX_CONFIG)]
 
 
+@pytest.mark.process
 def test_the_launcher_imports_nothing_from_the_current_folder(tmp_path: Path) -> None:
     text = (DEBIAN / "bin" / "doorbelld").read_text(encoding="utf-8")
     replaced = {"/usr/share/doorbelld": str(ROOT), "/usr/lib/doorbelld": str(tmp_path / "lib")}
