@@ -41,6 +41,7 @@ def test_without_a_command_it_is_the_daemon(command: list[str]) -> None:
     assert cli._parse([*command, "--chec"]).check
 
 
+@pytest.mark.process
 def test_the_daemon_loads_no_other_command() -> None:
     script = """
 import sys
@@ -55,6 +56,7 @@ print(sorted(each for each in sys.modules if each.startswith("doorbelld.commands
     assert done.stdout == "['doorbelld.commands.base', 'doorbelld.commands.run']\n"
 
 
+@pytest.mark.process
 def test_a_command_loads_no_daemon() -> None:
     script = """
 import sys

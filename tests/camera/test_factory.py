@@ -75,6 +75,7 @@ class TestAuto:
         monkeypatch.setattr("doorbelld.camera.picamera.connected", lambda: {0: "ov5647"})
         return made
 
+    @pytest.mark.process
     def test_looking_for_a_camera_loads_no_opencv(self) -> None:
         script = """
 import sys

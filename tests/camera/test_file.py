@@ -163,6 +163,7 @@ def test_a_large_file_is_not_kept_in_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
 
 
+@pytest.mark.process
 def test_loads_no_opencv(file: Path) -> None:
     script = f"""
 import sys

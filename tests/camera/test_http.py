@@ -574,6 +574,7 @@ def test_anything_but_a_camera_is_reported_and_not_followed(
     assert fault(once(answer(body, kind))).startswith(f"http://CAMERA {said}")
 
 
+@pytest.mark.process
 def test_camera_is_trusted_by_its_certificate_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -590,6 +591,7 @@ def test_camera_is_trusted_by_its_certificate_alone(
         camera.close()
 
 
+@pytest.mark.process
 def test_trusted_certificates_are_read_once_however_often_it_connects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -606,6 +608,7 @@ def test_trusted_certificates_are_read_once_however_often_it_connects(
     make.assert_called_once_with()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_certificate_is_not_checked_if_verify_is_no_which_the_log_says(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

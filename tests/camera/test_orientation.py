@@ -59,6 +59,7 @@ def test_counts_what_cannot_be_decoded() -> None:
     assert camera.invalid == 4
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("turn", ["rotation=90", "hflip=True", "vflip=True"])
 def test_says_that_turning_needs_opencv(turn: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(pictures.jpeg())

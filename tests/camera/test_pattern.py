@@ -97,6 +97,7 @@ def test_is_turned_like_any_camera() -> None:
     assert abs(bars - down_the_right_side).mean() < 10
 
 
+@pytest.mark.process
 def test_says_that_it_needs_opencv() -> None:
     script = """
 import sys

@@ -185,6 +185,7 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
     eventually(lambda: pi.made[0].closed, "the camera is closed")
 
 
+@pytest.mark.process
 def test_says_that_it_works_on_a_raspberry_pi_only() -> None:
     script = """
 from doorbelld.camera.base import CameraError, CameraSettings

@@ -225,6 +225,7 @@ class TestRtsp:
             with pytest.raises(CameraError, match=r"^Cannot get pictures from"):
                 camera.read(GUARD)
 
+    @pytest.mark.process
     def test_a_secret_of_the_url_is_never_shown(self) -> None:
         script = """
 import sys

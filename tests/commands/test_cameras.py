@@ -91,6 +91,7 @@ def test_says_what_is_wrong_with_a_camera(
     assert "    No permission to use it\n" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_names_the_program_that_uses_a_camera(
     machine: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,6 +137,7 @@ def test_says_that_there_is_none(
     assert json.loads(capsys.readouterr().out) == {"cameras": []}
 
 
+@pytest.mark.process
 def test_is_a_command(tmp_path: Path) -> None:
     """On this very machine, whatever it has: it must not fail, and must not need OpenCV."""
     (tmp_path / "cv2.py").write_text("raise ImportError\n")

@@ -1,4 +1,4 @@
-"""The ``doorbelld`` command: its options, what it refuses, and what it never shows."""
+"""The ``doorbelld`` command: its options, what it refuses, and what it never prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from doorbelld import __version__
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 from tests.support.pictures import claiming, jpeg
-from tests.support.systemd import service
+from tests.support.sitecustomize import sitecustomize
 from tests.support.web_camera import WebCamera
 
 MODULE = (sys.executable, "-m", "doorbelld")
@@ -127,7 +127,7 @@ def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_script_runs_the_daemon_as_the_module_does(daemon: Daemon) -> None:
-    # The daemon is started by its module everywhere else.
+    # All other tests start the daemon by its module.
     process = subprocess.Popen(
         [*SCRIPT, "--set=camera.source=pattern", "--set=server.listen=127.0.0.1:0"],
         cwd=daemon.folder,
@@ -160,7 +160,7 @@ def test_requests_are_logged_only_when_asked_for(daemon: Daemon) -> None:
 # Checking.
 
 
-def test_check_shows_the_effective_configuration_and_the_camera() -> None:
+def test_check_prints_the_effective_configuration_and_the_camera() -> None:
     done = check("camera.source=pattern", "camera.resolution=320x240", "server.listen=:0,[::1]:80")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -244,7 +244,7 @@ def test_check_of_a_camera_whose_pictures_are_left_out(
 
 
 def test_check_of_a_driver_that_fails_in_its_own_way(tmp_path: Path) -> None:
-    done = check("camera.source=pattern", environ=service(tmp_path, "failing", FAILING))
+    done = check("camera.source=pattern", environ=sitecustomize(tmp_path, "failing", FAILING))
     assert done.returncode == 1
     assert done.stdout.splitlines()[-2].startswith("No picture: ")
     assert "SystemError: the sensor is on fire" in done.stderr, "what there is to report"
@@ -274,7 +274,7 @@ def test_check_of_a_bad_configuration() -> None:
     assert done.stderr == "ERROR: --set camera.rotation = 45: must be 0, 90, 180 or 270\n"
 
 
-# Where a value comes from, and what is wrong with it.
+# Where a value comes from, and its mistakes.
 
 
 def write(path: Path, text: str) -> Path:
@@ -301,7 +301,7 @@ def test_settings_win_over_conf_d_and_that_over_the_file(tmp_path: Path, daemon:
     assert "framerate = 11\n" in done.stdout
 
 
-def test_every_mistake_is_reported_in_one_go(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     main = write(tmp_path / "etc" / "x.conf", "[camera]\nrotation = 45\nqualty = 80\n[doors]\n")
     other = write(tmp_path / "etc" / "conf.d" / "y.conf", "\n[server]\nlisten = 5000\n")
     done = run("--config", str(main), "--set=camera.hflip=maybe")
@@ -316,7 +316,7 @@ def test_every_mistake_is_reported_in_one_go(tmp_path: Path) -> None:
     ]
 
 
-# What is never shown.
+# What is never printed.
 
 SECRETS = ("anton", "sesame", "c0de")
 CREDENTIALS = "anton:sesame@"

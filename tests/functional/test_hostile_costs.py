@@ -1,4 +1,4 @@
-"""What strangers may cost: no request takes long, however it is made, and handshakes neither."""
+"""What strangers may cost: neither requests nor handshakes take long, whatever they are."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 
 TIMES = 4
 CLIENT = b"X-Forwarded-For: 127.0.0.1\r\n"
-"""What the daemon wants to hear, as it takes whoever asks for a proxy."""
+"""What the daemon needs, as it takes every client for a proxy."""
 
 ROOM = UNIT - 200
-"""Bytes that a line may have beside the others of a head."""
+"""Bytes that one line may have, besides the others of a head."""
 
 RUNS = {
     "blanks": b" ",
@@ -72,7 +72,7 @@ STARTS = {
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Return a daemon that has a reason to look at everything a request brings."""
+    """Return a daemon that is configured to evaluate every header."""
     folder = tmp_path_factory.mktemp("door")
     file = folder / "password"
     file.write_text(password.hashed("correct horse battery staple"), encoding="ascii")
@@ -90,7 +90,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def say(daemon: Daemon, request: bytes) -> None:
-    """Say it, and wait until it was answered or the connection closed."""
+    """Send it, and wait for the answer or the end of the connection."""
     with daemon.connect() as sock, suppress(ConnectionError):
         sock.sendall(request)
         sock.shutdown(socket.SHUT_WR)
@@ -164,7 +164,7 @@ def secure(tmp_path: Path, pair: Pair) -> Iterator[SecureDaemon]:
     found = SecureDaemon(tmp_path, pair)
     with found:
         found.start({"camera.resolution": "160x120", "camera.framerate": 5})
-        found.wait_for_state("streaming")  # To begin takes processor time, too.
+        found.wait_for_state("streaming")  # Starting takes processor time, too.
         yield found
 
 

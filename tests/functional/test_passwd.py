@@ -1,4 +1,4 @@
-"""``doorbelld passwd``: the password set, changed and taken away at the command line."""
+"""``doorbelld passwd``: set, change and remove the password at the command line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.test_password import OTHER, WORD, basic, set_password
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.passwords import OTHER, WORD, basic, set_password
 
 
 def passwd(path: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.viewer import Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, frame, part, read
+from tests.support.socketpairs import connection, frame, part, read
 
 VIEWER = "doorbelld-viewer"
 

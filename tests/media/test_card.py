@@ -47,6 +47,7 @@ def test_spells_other_letters_with_those_the_font_has() -> None:
     assert unknown == card.placeholder("?", "", "", 640, 480)
 
 
+@pytest.mark.process
 def test_without_opencv_is_the_card_that_was_made_beforehand() -> None:
     script = """
 import sys

@@ -189,6 +189,7 @@ class TestSplitter:
         assert all(jpeg.is_whole(picture) for picture in whole)
 
 
+@pytest.mark.process
 def test_knowing_jpegs_needs_no_opencv() -> None:
     script = """
 import sys

@@ -9,7 +9,7 @@ from doorbelld.media import multipart
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream.broadcaster import Broadcaster
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, frame, part, read
+from tests.support.socketpairs import connection, frame, part, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
@@ -150,7 +150,7 @@ def test_the_rate_cap_spaces_frames_evenly(broadcaster: Broadcaster) -> None:
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half-close"])
-def test_who_leaves_is_gone_at_once_though_no_frame_comes(
+def test_viewer_that_leaves_is_gone_at_once_although_no_frame_comes(
     broadcaster: Broadcaster, how: str
 ) -> None:
     server, client = connection()
