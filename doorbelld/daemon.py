@@ -89,7 +89,7 @@ class Daemon:
             camera_status=self._capture.status,
             access=wiring.access_rules(settings.access),
             authenticator=authenticator,
-            embedding=Embedding(wiring.embed_key_path(settings.access)),
+            embedding=Embedding(settings.access.embed_key_file),
             assets=assets.load(settings.camera.name),
             max_requests=settings.server.max_requests,
             header_timeout=settings.server.header_timeout,
@@ -127,7 +127,7 @@ class Daemon:
             return False
         self._tell_urls(self._sockets)
         self._announce()
-        self._ports.look()
+        self._ports.poll()
         # Also while a port is waited for, which may take days: the boot must not wait for it.
         self._notifier.ready()
         return True
@@ -146,7 +146,7 @@ class Daemon:
 
     def _look_at_ports(self) -> None:
         """Serve at the addresses that have become free."""
-        self._ports.look()
+        self._ports.poll()
         fresh = self._ports.take()
         for listener in fresh:
             self._server.listen(listener)
@@ -154,7 +154,7 @@ class Daemon:
         self._sockets += fresh
         if fresh:
             self._announce()
-        self._announcement.look()
+        self._announcement.poll()
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
@@ -240,8 +240,8 @@ class Daemon:
         )
         self._server.access = wiring.access_rules(settings.access)
         self._server.set_tls(context, hsts=settings.access.hsts)
-        if self._server.embedding.path != wiring.embed_key_path(settings.access):
-            self._server.embedding = Embedding(wiring.embed_key_path(settings.access))
+        if self._server.embedding.path != settings.access.embed_key_file:
+            self._server.embedding = Embedding(settings.access.embed_key_file)
         self._server.dismiss_strangers()
         if authenticator is not self._server.authenticator:
             self._server.authenticator = authenticator

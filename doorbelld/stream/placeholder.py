@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from doorbelld.media import jpeg
+from doorbelld.media import card
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import Condition
 from doorbelld.system import clock
@@ -29,7 +29,7 @@ class Placeholder:
     def draw(self, name: str, condition: Condition, width: int, height: int) -> None:
         """Draw the card; ``name`` is the camera's, ``width`` and ``height`` are in pixels."""
         since = time.strftime("since %H:%M", time.localtime(clock.unix(condition.since)))
-        self._card = jpeg.placeholder(name, condition.detail, since, width, height)
+        self._card = card.placeholder(name, condition.detail, since, width, height)
 
     def clear(self) -> None:
         """Forget the card: there is a picture."""

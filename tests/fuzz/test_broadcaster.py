@@ -1,4 +1,4 @@
-"""The broadcaster, with viewers who join, read, stall, break and leave in any order."""
+"""The broadcaster, with viewers that join, read, stall, break and leave in any order."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from unittest import mock
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -20,6 +21,8 @@ from tests.support import processes
 from tests.support.daemon import GUARD
 from tests.support.fuzzing import examples, patience
 
+pytestmark = pytest.mark.process
+
 SIZES = st.sampled_from([0, 10, 1_000, 20_000, 150_000, 600_000])
 RATES = st.sampled_from([None, None, 1, 15, 1000])
 WHICH = st.integers(0, 5)
@@ -28,7 +31,7 @@ LONG = 100.0
 """Seconds after which any cap lets a frame through."""
 
 TICK = 0.02
-"""Seconds between the broadcaster's looks for who has stalled: one would be long here."""
+"""Seconds between the broadcaster's checks for stalled viewers: one would be long here."""
 
 NEVER = 3600.0
 
@@ -47,7 +50,7 @@ def open_files() -> int:
 
 
 class Broadcasting(RuleBasedStateMachine):
-    """Whatever happens, each viewer gets whole parts, newer and newer, and all are let go."""
+    """Whatever happens, each viewer gets whole parts in order, and all sockets are closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -199,7 +202,7 @@ class Broadcasting(RuleBasedStateMachine):
             if self.all_read_to_the_end:
                 client.must_have_ended_properly()
 
-    # How it is done and seen.
+    # How it is done and checked.
 
     def join(self, client: Client) -> None:
         joined = client.join(self.broadcaster)
@@ -207,7 +210,9 @@ class Broadcasting(RuleBasedStateMachine):
         if joined:
             self.clients.append(client)
         else:
-            assert client.server.fileno() >= 0, "who is turned away is not closed: it is answered"
+            assert client.server.fileno() >= 0, (
+                "a client that is turned away is not closed: it is answered"
+            )
             client.close()
         assert self.broadcaster.watching == len(self.clients)
 
@@ -222,7 +227,7 @@ class Broadcasting(RuleBasedStateMachine):
         self.frames[sequence] = frame
 
     def settle(self) -> None:
-        """Let the broadcaster's thread take two turns: then it has seen all that was before."""
+        """Wait for two turns of the broadcaster's thread: then it has seen everything before."""
         for _ in range(2):
             beat = self.broadcaster.beat
             self.broadcaster._wakeup.set()

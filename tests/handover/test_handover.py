@@ -15,7 +15,7 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.viewer import Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, part, publish, read
+from tests.support.socketpairs import connection, part, publish, read
 
 VIEWER = "doorbelld-viewer"
 

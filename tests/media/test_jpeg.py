@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorbelld.media import jpeg, markers
-from tests.support import make_placeholder, pictures
+from tests.support import pictures
 from tests.support.daemon import ROOT
 
 SMALL = pictures.jpeg(1)
@@ -117,14 +117,6 @@ class TestBeforeDecoding:
     def test_what_cameras_make(self, data: bytes) -> None:
         markers.check_before_decoding(data)
 
-    @pytest.mark.parametrize(
-        "data", [pictures.claiming(64, 0), pictures.claiming(8000, 8000), with_scans(100)]
-    )
-    def test_is_done(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cv2, "imdecode", None)
-        with pytest.raises(ValueError):  # noqa: PT011  # any of them
-            jpeg.reorient(data, 90, False, False, 80)
-
 
 class TestSplitter:
     @pytest.mark.parametrize("chunk", [1, 2, 3, 1000, 1_000_000])
@@ -201,97 +193,15 @@ class TestSplitter:
         assert all(jpeg.is_whole(picture) for picture in whole)
 
 
-class TestDrawing:
-    def test_image_that_cannot_be_encoded_is_an_error(self) -> None:
-        with pytest.raises(ValueError, match="cannot be encoded"):
-            jpeg.encode(np.zeros((1, 100_000), np.uint8), 80)
-
-    def test_encodes_at_the_asked_quality(self) -> None:
-        image = decode(BIG)
-        assert jpeg.is_whole(jpeg.encode(image, 90))
-        assert len(jpeg.encode(image, 20)) < len(jpeg.encode(image, 90))
-
-    # A picture with one bright corner, top left: where does it go?
-    @pytest.mark.parametrize(
-        ("rotation", "hflip", "vflip", "corner"),
-        [
-            (0, False, False, (0, 0)),
-            (0, True, False, (0, -1)),
-            (0, False, True, (-1, 0)),
-            (0, True, True, (-1, -1)),
-            (90, False, False, (0, -1)),
-            (180, False, False, (-1, -1)),
-            (270, False, False, (-1, 0)),
-            (90, True, False, (-1, -1)),
-            (270, False, True, (-1, -1)),
-        ],
-    )
-    def test_flips_first_and_then_rotates_clockwise(
-        self, rotation: int, hflip: bool, vflip: bool, corner: tuple[int, int]
-    ) -> None:
-        image = np.zeros((48, 64, 3), np.uint8)
-        image[:16, :16] = 255
-        turned = decode(jpeg.reorient(jpeg.encode(image, 95), rotation, hflip, vflip, 95))
-        assert turned.shape[:2] == ((64, 48) if rotation in (90, 270) else (48, 64))
-        assert turned[corner].mean() > 200
-        assert turned.mean() < 60
-
-    def test_does_not_turn_what_it_cannot_decode(self) -> None:
-        with pytest.raises(ValueError, match="cannot be decoded"):
-            jpeg.reorient(b"\xff\xd8\xff\xd9", 90, False, False, 80)
-
-
-class TestPlaceholder:
-    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1920, 1080), (64, 48), (1, 1)])
-    def test_is_a_jpeg_of_the_asked_size(self, size: tuple[int, int]) -> None:
-        data = jpeg.placeholder("Front door", "The camera is gone", "since 14:03", *size)
-        assert jpeg.is_whole(data)
-        assert jpeg.size(data) == size
-
-    def test_is_dark_and_no_line_touches_the_edge(self) -> None:
-        long = "No camera found; is it plugged in? " * 4
-        image = decode(jpeg.placeholder("A rather long name for a door", long, "since", 640, 480))
-        assert image.mean() < 60
-        assert image.max() > 200
-        for edge in (image[:8], image[-8:], image[:, :8], image[:, -8:]):
-            assert edge.max() < 60
-
-    def test_every_text_makes_another_card(self) -> None:
-        texts = [("a", "b", "c"), ("d", "b", "c"), ("a", "d", "c"), ("a", "b", "d")]
-        assert len({jpeg.placeholder(*text, 640, 480) for text in texts}) == 4
-
-    def test_spells_other_letters_with_those_the_font_has(self) -> None:
-        accented = jpeg.placeholder("Übergröße \u2013 “Ærø”", "naïve", "", 640, 480)
-        assert accented == jpeg.placeholder('Ubergrosse - "AEro"', "naive", "", 640, 480)
-        unknown = jpeg.placeholder("門\n", "", "", 640, 480)
-        assert unknown == jpeg.placeholder("?", "", "", 640, 480)
-
-    def test_without_opencv_is_the_card_that_was_made_beforehand(self) -> None:
-        script = """
-import sys
-sys.modules["cv2"] = None
-from doorbelld.media import jpeg, markers
-sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
-"""
-        done = subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True
-        )
-        assert done.stdout == make_placeholder.SHIPPED.read_bytes()
-
-    def test_the_one_made_beforehand_is_what_the_code_draws(self) -> None:
-        shipped = make_placeholder.SHIPPED.read_bytes()
-        assert jpeg.size(shipped) == (640, 480)
-        difference = cv2.absdiff(decode(shipped), decode(make_placeholder.draw()))
-        assert difference.max() < 16
-
-    def test_checking_jpegs_needs_no_opencv(self) -> None:
-        script = """
+@pytest.mark.process
+def test_knowing_jpegs_needs_no_opencv() -> None:
+    script = """
 import sys
 from doorbelld.media import jpeg, markers
 jpeg.Splitter().feed(b"abc"), jpeg.size(b"abc"), jpeg.is_whole(b"abc")
 sys.exit("cv2" in sys.modules or "numpy" in sys.modules)
 """
-        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, part, publish, read
+from tests.support.socketpairs import connection, part, publish, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 

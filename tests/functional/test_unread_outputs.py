@@ -1,4 +1,4 @@
-"""Those whom the daemon tells something, and who do not listen: its log, and its manager."""
+"""Outputs that are not read: the daemon's log, and its messages to the service manager."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.condition import Condition
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
 from tests.support.pipe_camera import PipeCamera
-from tests.support.show import Show
+from tests.support.service_manager import ServiceManager, socket_unit
 from tests.support.stream import Stream
-from tests.support.systemd import Systemd, socket_unit
+from tests.support.viewer_group import ViewerGroup
 
 VIEWERS = 5
 VISITS = 100
-"""More than the log has room for."""
+"""More lines than the log has room for."""
 
 LOST = "lines before this one could not be logged"
 F_SETPIPE_SZ = 1031
@@ -30,7 +29,7 @@ F_SETPIPE_SZ = 1031
 
 @pytest.fixture
 def listener(daemon: Daemon) -> Iterator[socket.socket]:
-    """Return a socket for the daemon, whose log does not tell where it listens."""
+    """Return a socket for the daemon, as its port cannot be read from the log here."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         daemon.port = found.getsockname()[1]
         yield found
@@ -39,7 +38,7 @@ def listener(daemon: Daemon) -> Iterator[socket.socket]:
 def start(
     daemon: Daemon, listener: socket.socket, camera: PipeCamera | None, *command: str
 ) -> None:
-    """Start the daemon by a command that puts the log somewhere else."""
+    """Start the daemon by a command that sends the log somewhere else."""
     settings = {"server.max_requests": 1, "camera.source": camera.source if camera else "pattern"}
     prefix = [*socket_unit([listener]), *command]
     daemon.start(
@@ -48,7 +47,7 @@ def start(
 
 
 def visit(daemon: Daemon, count: int = VISITS) -> None:
-    """Come and go, each with some lines of the log."""
+    """Open and close streams, each of which makes some lines in the log."""
     for _ in range(count):
         with Stream(daemon) as stream:
             assert stream.status == 200
@@ -72,20 +71,19 @@ def test_log_on_a_full_disk_costs_lines_and_nothing_else(
     script = f'mount -t tmpfs -o size=16k none {disk} && exec "$@" 2>{disk}/log'
     command = ["/usr/bin/unshare", "--mount", *as_user, "sh", "-c", script, "sh"]
     start(daemon, listener, pipe_camera, *command)
-    with Crowd(daemon) as crowd:
-        show = Show(pipe_camera, crowd)
-        show.join(VIEWERS)
+    with ViewerGroup(daemon, pipe_camera) as group:
+        group.join_one_by_one(VIEWERS)
         before = Condition.of(daemon.pid)
         inside = Path(f"/proc/{daemon.pid}/root{disk}")
         fill(inside)
         visit(daemon)
-        show.go_on()
+        group.show_next(30)
         assert daemon.request("/healthz")[0].status == 200
         assert LOST not in (inside / "log").read_text()
         (inside / "filler").unlink()
         visit(daemon, 1)
         assert LOST in (inside / "log").read_text()
-        show.go_on()
+        group.show_next(30)
         assert [row["dropped"] for row in daemon.wait_for_viewers(VIEWERS)] == [0] * VIEWERS
         before.wait_until_back()
         log = (inside / "log").read_text()
@@ -95,7 +93,7 @@ def test_log_on_a_full_disk_costs_lines_and_nothing_else(
     assert "Traceback" not in log
 
 
-def test_log_that_nobody_reads_costs_lines_and_nothing_else(
+def test_log_that_is_not_read_costs_lines_and_nothing_else(
     daemon: Daemon, listener: socket.socket, pipe_camera: PipeCamera, tmp_path: Path
 ) -> None:
     pipe = tmp_path / "pipe"
@@ -104,28 +102,27 @@ def test_log_that_nobody_reads_costs_lines_and_nothing_else(
     try:
         fcntl.fcntl(reader, F_SETPIPE_SZ, 4096)
         start(daemon, listener, pipe_camera, "/bin/sh", "-c", f'exec "$@" 2>{pipe}', "sh")
-        with Crowd(daemon) as crowd:
-            show = Show(pipe_camera, crowd)
-            show.join(VIEWERS)
+        with ViewerGroup(daemon, pipe_camera) as group:
+            group.join_one_by_one(VIEWERS)
             before = Condition.of(daemon.pid)
             visit(daemon)
-            show.go_on()
+            group.show_next(30)
             early = os.read(reader, 1 << 16)
             visit(daemon, 1)
             late = os.read(reader, 1 << 16).decode()
-            show.go_on()
+            group.show_next(30)
             assert [row["dropped"] for row in daemon.wait_for_viewers(VIEWERS)] == [0] * VIEWERS
             before.wait_until_back()
     finally:
         os.close(reader)
-    visit(daemon)  # And when the reader is gone for good.
+    visit(daemon)  # Also after the reader is gone.
     assert daemon.stop() == 0
     assert early.startswith(b"doorbelld ")
     assert late.startswith("WARNING: ")
     assert LOST in late
 
 
-def test_standard_streams_that_are_closed_are_nobodys(
+def test_closed_standard_streams_are_replaced_by_null(
     daemon: Daemon, listener: socket.socket
 ) -> None:
     start(daemon, listener, None, "/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")
@@ -141,15 +138,15 @@ def test_standard_streams_that_are_closed_are_nobodys(
 
 
 @pytest.fixture
-def watched(daemon: Daemon, tmp_path: Path) -> Iterator[Systemd]:
-    """Return the manager of a daemon that tells it every tenth of a second that it lives."""
-    with Systemd(tmp_path) as found:
+def watched(daemon: Daemon) -> Iterator[ServiceManager]:
+    """Return the manager of a daemon that sends a watchdog message every tenth of a second."""
+    with ServiceManager() as found:
         daemon.start(environ={**found.environ, "WATCHDOG_USEC": "300000"})
         found.wait_for("WATCHDOG=1")
         yield found
 
 
-def test_manager_that_leaves_is_no_matter(daemon: Daemon, watched: Systemd) -> None:
+def test_manager_that_leaves_does_no_harm(daemon: Daemon, watched: ServiceManager) -> None:
     with Stream(daemon) as stream:
         stream.part()
         before = Condition.of(daemon.pid)
@@ -163,8 +160,8 @@ def test_manager_that_leaves_is_no_matter(daemon: Daemon, watched: Systemd) -> N
     assert daemon.stop() == 0
 
 
-def test_manager_that_does_not_listen_delays_nothing_for_long(
-    daemon: Daemon, watched: Systemd
+def test_manager_that_does_not_read_delays_nothing_for_long(
+    daemon: Daemon, watched: ServiceManager
 ) -> None:
     with Stream(daemon) as stream:
         stream.part()

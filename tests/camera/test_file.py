@@ -12,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from doorbelld.camera import mjpeg
+from doorbelld.camera import file as ours
 from doorbelld.camera.base import CameraError, CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.media import jpeg
@@ -135,7 +135,7 @@ def test_plays_what_is_in_the_file_when_it_starts_again(file: Path) -> None:
     assert shown[-6:] == other * 2
 
 
-def test_a_file_that_is_cut_short_meanwhile_shows_no_half_picture(file: Path) -> None:
+def test_a_file_that_is_cut_short_while_it_plays_shows_no_half_picture(file: Path) -> None:
     camera = open_camera(f"file:{file}", FAST)
     take(camera, 5)
     os.truncate(file, len(b"".join(FOUR)) - 100)
@@ -163,6 +163,7 @@ def test_a_large_file_is_not_kept_in_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 30_000
 
 
+@pytest.mark.process
 def test_loads_no_opencv(file: Path) -> None:
     script = f"""
 import sys
@@ -213,8 +214,8 @@ class TestPipe:
     def test_a_writer_that_never_pauses_does_not_hold_it(
         self, pipe: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mjpeg, "_AT_ONCE", 1)
-        monkeypatch.setattr(mjpeg, "_CHUNK", len(FOUR[0]))
+        monkeypatch.setattr(ours, "_AT_ONCE", 1)
+        monkeypatch.setattr(ours, "_CHUNK", len(FOUR[0]))
         camera = open_camera(f"file:{pipe}", FAST)
         with pipe.open("wb", buffering=0) as writer:
             writer.write(FOUR[0] * 4)
@@ -274,11 +275,9 @@ class TestPipe:
         camera.close()
 
     def test_says_that_the_pipe_is_gone(self, pipe: Path) -> None:
-        from doorbelld.camera.mjpeg import PipeCamera
-
         pipe.unlink()
         with pytest.raises(CameraError, match=r"^Cannot read .*: No such file"):
-            PipeCamera(pipe).open()
+            ours.PipeCamera(pipe).open()
 
     def test_writer_that_never_pauses_does_not_hold_a_read(
         self, monkeypatch: pytest.MonkeyPatch
@@ -290,7 +289,7 @@ class TestPipe:
             return feed(splitter, data)
 
         monkeypatch.setattr(jpeg.Splitter, "feed", feed_until)
-        camera = mjpeg.PipeCamera(Path("/dev/zero"))  # no writer is faster
+        camera = ours.PipeCamera(Path("/dev/zero"))  # no writer is faster
         camera.open()
         assert camera.read(0.05) is None
         camera.close()
@@ -324,7 +323,7 @@ def test_what_phones_put_behind_a_picture_is_cut_off(folder: Path, tail: bytes) 
     camera.close()
 
 
-def test_a_folder_may_hold_what_is_no_file_and_what_is_too_large(folder: Path) -> None:
+def test_a_folder_may_have_files_that_are_too_large_and_other_things(folder: Path) -> None:
     os.mkfifo(folder / "0a.jpg")
     (folder / "0b.jpg").mkdir()
     (folder / "0c.jpg").write_bytes(FOUR[1][:-2])

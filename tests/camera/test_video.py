@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import base64
 import contextlib
 import re
 import socket
@@ -8,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 from unittest import mock
 
 import cv2
@@ -17,11 +16,10 @@ import pytest
 
 from doorbelld.camera.base import CameraError, CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.camera.opencv import NetworkCamera, V4l2Camera, VideoCamera
+from doorbelld.camera.video import RtspCamera, VideoCamera
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
-from tests.support.v4l2 import DEVICE, V4l2Device, Watcher
 from tests.support.web_camera import WebCamera
 
 if TYPE_CHECKING:
@@ -29,18 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from doorbelld.camera.base import Camera, Shot
-
-SOURCE = f"v4l2:{DEVICE}"
-
-
-def data_of(event: dict[str, Any]) -> bytes:
-    return base64.b64decode(event["data"])
-
-
-def decoded(data: bytes) -> Any:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
-    assert image is not None
-    return image
 
 
 def read_until(camera: Camera, wanted: Callable[[Shot], bool]) -> Shot:
@@ -50,172 +36,6 @@ def read_until(camera: Camera, wanted: Callable[[Shot], bool]) -> Shot:
         if shot and wanted(shot):
             return shot
     raise AssertionError("the picture never came")
-
-
-class TestV4l2:
-    def test_passes_on_the_webcams_own_jpegs_byte_by_byte_and_in_order(
-        self, device: V4l2Device
-    ) -> None:
-        shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
-        with Watcher(SOURCE, device.environ) as watcher:
-            assert watcher.next("name")["name"] == "Preloaded Camera (/dev/video9)"
-            got = [shown.index(data_of(watcher.next("data"))) for _ in range(10)]
-        steps = {(after - before) % 16 for before, after in zip(got, got[1:])}
-        assert 0 not in steps
-        assert 1 in steps
-        assert watcher.errors == ""
-
-    @pytest.mark.parametrize("formats", ["YUYV", "GREY", "BGR3"])
-    def test_encodes_raw_pictures(self, device: V4l2Device, formats: str) -> None:
-        environ = {**device.environ, "FAKE_V4L2_FORMATS": formats}
-        with Watcher(SOURCE, environ) as watcher:
-            image = decoded(data_of(watcher.next("data")))
-        assert image.shape == (480, 640)
-        assert image[:, :300].mean() < 100 < image[:, 340:].mean()
-
-    def test_turns_raw_pictures_rather_than_jpegs_if_the_camera_has_both(
-        self, device: V4l2Device
-    ) -> None:
-        environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG,YUYV"}
-        with Watcher(SOURCE, environ, rotation=90) as watcher:
-            image = decoded(data_of(watcher.next("data")))
-        assert image.shape == (640, 480)
-        assert image[:300].mean() < 100 < image[340:].mean()
-
-    def test_turns_the_pictures_of_a_camera_that_has_only_jpegs(self, device: V4l2Device) -> None:
-        with Watcher(SOURCE, device.environ, rotation=90) as watcher:
-            assert jpeg.size(data_of(watcher.next("data"))) == (480, 640)
-
-    def test_turns_jpegs_if_raw_pictures_are_too_slow(self, device: V4l2Device) -> None:
-        environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG,YUYV", "FAKE_V4L2_RAW_FPS": "5"}
-        with Watcher(SOURCE, environ, rotation=90) as watcher:
-            image = decoded(data_of(watcher.next("data")))
-        assert image.shape == (640, 480)
-        assert image.max() - image.min() < 5
-
-    def test_never_turns_a_damaged_jpeg(self, device: V4l2Device) -> None:
-        device.become("truncated")
-        with Watcher(SOURCE, device.environ, hflip="true") as watcher:
-            assert watcher.next("none")["invalid"] == 1
-
-    def test_counts_a_jpeg_that_cannot_be_decoded(self, v4l2_library: Path, tmp_path: Path) -> None:
-        empty = V4l2Device(v4l2_library, tmp_path, [b"\xff\xd8\xff\xd9"])
-        with Watcher(SOURCE, empty.environ, hflip="true") as watcher:
-            assert watcher.next("none")["invalid"] == 1
-
-    def test_the_capture_time_is_the_drivers_stamp(self, device: V4l2Device) -> None:
-        environ = {**device.environ, "FAKE_V4L2_AGE": "700"}
-        with Watcher(SOURCE, environ) as watcher:
-            assert 0.7 <= watcher.next("data")["age"] < 2
-
-    def test_a_stamp_from_another_clock_is_not_believed(self, device: V4l2Device) -> None:
-        environ = {**device.environ, "FAKE_V4L2_AGE": "-86400000"}
-        with Watcher(SOURCE, environ) as watcher:
-            assert 0 <= watcher.next("data")["age"] < 2
-        environ["FAKE_V4L2_AGE"] = "60000"
-        with Watcher(SOURCE, environ) as watcher:
-            assert 0 <= watcher.next("data")["age"] < 2
-
-    def test_after_a_pause_the_picture_is_a_new_one(self, device: V4l2Device) -> None:
-        with Watcher(SOURCE, device.environ) as watcher:
-            watcher.next("data")
-            watcher.pause()
-            watcher.next("paused")
-            assert watcher.next("data")["age"] < 0.5
-
-    @pytest.mark.parametrize("damage", ["garbage", "truncated"])
-    def test_drops_and_counts_what_is_no_whole_jpeg(self, device: V4l2Device, damage: str) -> None:
-        with Watcher(SOURCE, device.environ) as watcher:
-            watcher.next("data")
-            device.become(damage)
-            first, second = watcher.next("none"), watcher.next("none")
-            device.become("streaming")
-            last = watcher.next("data")
-        assert first["invalid"] == 1
-        assert second["invalid"] == 2
-        assert last["invalid"] >= 2
-        assert jpeg.is_whole(data_of(last))
-
-    def test_cuts_off_the_zeros_some_webcams_send_behind_a_jpeg(self, device: V4l2Device) -> None:
-        device.become("padded")
-        with Watcher(SOURCE, device.environ) as watcher:
-            event = watcher.next("data")
-        assert jpeg.is_whole(data_of(event))
-        assert event["invalid"] == 0
-
-    def test_a_silent_camera_is_waited_for_without_spinning(self, device: V4l2Device) -> None:
-        device.become("silent")
-        with Watcher(SOURCE, device.environ) as watcher:
-            assert watcher.next("none")["waited"] > 0.5
-            assert watcher.next("none")["waited"] > 0.5
-            device.become("streaming")
-            watcher.next("data")
-            device.become("silent")
-            assert watcher.next("none")["waited"] > 0.5
-
-    def test_says_that_it_was_unplugged(self, device: V4l2Device) -> None:
-        with Watcher(SOURCE, device.environ) as watcher:
-            watcher.next("data")
-            device.become("unplugged")
-            said = watcher.next("error")["error"]
-        assert said == "Preloaded Camera (/dev/video9) was unplugged"
-        assert watcher.errors == ""
-
-    def test_says_that_it_works_no_more(self, device: V4l2Device) -> None:
-        with Watcher(SOURCE, device.environ) as watcher:
-            watcher.next("data")
-            device.become("broken")
-            said = watcher.next("error")["error"]
-        assert said == "Preloaded Camera (/dev/video9) has stopped working"
-
-    def test_a_signal_does_not_look_like_an_unplugged_camera(self, device: V4l2Device) -> None:
-        with Watcher(SOURCE, device.environ) as watcher:
-            watcher.next("data")
-            device.become("silent")
-            watcher.next("none")
-            while watcher.next("none")["waited"] > 0.9:
-                watcher.interrupt()
-            device.become("streaming")
-            watcher.next("data")
-
-    def test_a_raw_picture_that_opencv_does_not_understand_is_counted(self) -> None:
-        camera = V4l2Camera("/dev/none", CameraSettings())
-        camera._capture = mock.Mock()
-        camera._capture.get.return_value = 0
-        camera._capture.retrieve.return_value = (False, None)
-        assert camera.read(1) is None
-        assert camera.invalid == 1
-
-    def test_a_raw_picture_of_another_size_than_agreed_is_counted(self) -> None:
-        camera = V4l2Camera("/dev/none", CameraSettings())
-        camera._capture = mock.Mock()
-        camera._capture.get.return_value = 480
-        camera._capture.retrieve.return_value = (True, np.zeros((1, 1000), np.uint8))
-        assert camera.read(1) is None
-        assert camera.invalid == 1
-
-    @pytest.mark.parametrize(
-        ("state", "said"),
-        [
-            ("busy", "The camera /dev/video9 is in use by another program"),
-            ("unplugged", "There is no camera at /dev/video9; check that it is plugged in"),
-        ],
-    )
-    def test_says_why_it_cannot_be_opened(self, device: V4l2Device, state: str, said: str) -> None:
-        device.become(state)
-        with Watcher(SOURCE, device.environ) as watcher:
-            assert watcher.next("refused")["refused"] == said
-
-    def test_says_that_opencv_cannot_read_the_cameras_format(self, device: V4l2Device) -> None:
-        environ = {**device.environ, "FAKE_V4L2_FORMATS": "H264"}
-        with Watcher(SOURCE, environ) as watcher:
-            said = watcher.next("refused")["refused"]
-        assert said.endswith("offers no picture format that OpenCV can read")
-
-    @pytest.mark.parametrize("path", ["/dev/null", __file__])
-    def test_says_that_it_is_no_camera(self, path: str) -> None:
-        with pytest.raises(CameraError, match="is not a camera"):
-            open_camera(f"v4l2:{path}", CameraSettings())
 
 
 @pytest.mark.parametrize("source", ["v4l2:/dev/none", f"file:{__file__}", "rtsp://127.0.0.1:1/"])
@@ -288,7 +108,7 @@ class TestVideo:
         assert shot
         assert jpeg.size(shot.data) == (48, 64)
 
-    def test_says_that_a_file_is_no_video(self) -> None:
+    def test_says_that_a_file_is_not_a_video(self) -> None:
         with pytest.raises(CameraError, match="no video in"):
             open_camera(f"file:{__file__}", CameraSettings())
 
@@ -313,13 +133,13 @@ def _any_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
 
 
-def opened(url: str) -> NetworkCamera:
-    camera = NetworkCamera(url, CameraSettings())
+def opened(url: str) -> RtspCamera:
+    camera = RtspCamera(url, CameraSettings())
     camera.open()
     return camera
 
 
-class TestNetwork:
+class TestRtsp:
     @pytest.mark.usefixtures("_any_protocol")
     def test_shows_the_newest_picture_of_a_multipart_stream(self) -> None:
         with WebCamera([pictures.jpeg(3)]) as web:
@@ -359,7 +179,7 @@ class TestNetwork:
         answers = {"OPTIONS": "", "DESCRIBE": sdp}
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/a"
-            camera = NetworkCamera(url, CameraSettings(stall_timeout=2))
+            camera = RtspCamera(url, CameraSettings(stall_timeout=2))
             thread = threading.Thread(target=self.open_in_vain, args=(camera,))
             thread.start()
             connection, _ = server.accept()
@@ -384,11 +204,11 @@ class TestNetwork:
         return "".join(iter(talk.readline, "\r\n"))
 
     @staticmethod
-    def open_in_vain(camera: NetworkCamera) -> None:
+    def open_in_vain(camera: RtspCamera) -> None:
         with contextlib.suppress(CameraError):
             camera.open()
 
-    def test_says_that_there_is_nobody(self) -> None:
+    def test_says_that_nothing_listens_there(self) -> None:
         with pytest.raises(CameraError, match=r"^Cannot get pictures from rtsp://127.0.0.1:1$"):
             open_camera("rtsp://127.0.0.1:1/a", CameraSettings())
 
@@ -405,7 +225,8 @@ class TestNetwork:
             with pytest.raises(CameraError, match=r"^Cannot get pictures from"):
                 camera.read(GUARD)
 
-    def test_a_secret_of_the_url_is_never_told(self) -> None:
+    @pytest.mark.process
+    def test_a_secret_of_the_url_is_never_shown(self) -> None:
         script = """
 import sys
 from doorbelld.camera.base import CameraError, CameraSettings
@@ -433,13 +254,13 @@ for scheme in ("http", "https", "rtsp"):
     ) -> None:
         monkeypatch.setattr(jpeg, "MOST_PIXELS_DECODED", 64 * 48 - 1)
         with WebCamera([pictures.jpeg()]) as web:
-            camera = NetworkCamera(f"http://{web.address}/video", CameraSettings())
+            camera = RtspCamera(f"http://{web.address}/video", CameraSettings())
             with pytest.raises(CameraError, match=r"has pictures of 64x48 pixels, which is too"):
                 camera.open()
             camera.close()
 
     def test_its_name_keeps_the_port_of_a_numeric_address(self) -> None:
-        camera = NetworkCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())
+        camera = RtspCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())
         assert camera.name == "rtsp://[fe80::1]:554"
         camera.close()
 
@@ -455,7 +276,7 @@ for scheme in ("http", "https", "rtsp"):
         ("list.sdp", "v=0\no=- 0 0 IN IP4 0\ns=-\nt=0 0\nm=video 5 RTP/AVP 26\n# {}\n"),
     ],
 )
-def test_playlist_is_no_video(video: Path, name: str, text: str) -> None:
+def test_playlist_is_not_a_video(video: Path, name: str, text: str) -> None:
     path = video.with_name(name)
     path.write_text(text.format(video.name))
     with pytest.raises(CameraError, match="no video in"):

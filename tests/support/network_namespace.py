@@ -1,4 +1,4 @@
-"""Place: a network of its own, with interfaces and addresses that come and go."""
+"""NetworkNamespace: a network with interfaces and addresses that come and go."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ while True:
     socket.send_fds(control, [b"0"], [sock.fileno()])
     sock.close()
 """
-"""What runs there: a process that connects for others, for a socket stays where it was made."""
+"""The process inside: it connects for the test, because a socket belongs to its namespace."""
 
 _SEIZE = ["--map-root-user"] if os.geteuid() else []
 _ENTER = ["--user", "--preserve-credentials"] if os.geteuid() else []
-"""An ordinary user is root of such a network, if not outside."""
+"""An ordinary user is root inside the namespace only."""
 
 
-class Place:
+class NetworkNamespace:
     """A network namespace; ``within`` another's user namespace if they are to be linked."""
 
-    def __init__(self, within: Place | None = None) -> None:
+    def __init__(self, within: NetworkNamespace | None = None) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(GUARD)
         enter = [*within.prefix, "unshare"] if within else ["unshare", *_SEIZE]
@@ -57,27 +57,27 @@ class Place:
 
     @property
     def pid(self) -> int:
-        """A process that is there."""
+        """A process inside."""
         return self._process.pid
 
     @property
     def prefix(self) -> list[str]:
-        """A command that lets the one after it run there."""
+        """A command that runs the one after it inside."""
         return ["nsenter", f"--target={self.pid}", "--net", *_ENTER]
 
     def ip(self, *arguments: str) -> None:
-        """Run ip(8) there."""
+        """Run ip(8) inside."""
         subprocess.run([*self.prefix, "ip", *arguments], check=True)
 
-    def link(self, other: Place, here: str, there: str) -> None:
-        """Connect to a place within this one by a veth pair; its ends are up, without addresses."""
+    def link(self, other: NetworkNamespace, here: str, there: str) -> None:
+        """Connect to another namespace by a veth pair; its ends are up, without addresses."""
         peer = ("peer", "name", there, "netns", str(other.pid))
         self.ip("link", "add", here, "type", "veth", *peer)
         self.ip("link", "set", here, "up")
         other.ip("link", "set", there, "up")
 
     def connect(self, address: str, port: int) -> socket.socket:
-        """Return a connection from there. Raises OSError if there is none to be had."""
+        """Return a connection from inside. Raises OSError if it fails."""
         self._control.send(f"{address} {port}".encode())
         answer, fds, _, _ = socket.recv_fds(self._control, 100, 1)
         if not fds:
@@ -87,7 +87,7 @@ class Place:
         sock.settimeout(GUARD)
         return sock
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> NetworkNamespace:
         return self
 
     def __exit__(
@@ -100,16 +100,16 @@ class Place:
         self._process.wait(GUARD)
 
 
-class DaemonThere(Daemon):
-    """A daemon in a place, where it is also asked, if it is not :meth:`seen_from` another."""
+class NamespacedDaemon(Daemon):
+    """A daemon in a namespace; requests come from inside too, or from :meth:`seen_from`."""
 
-    def __init__(self, folder: Path, place: Place) -> None:
+    def __init__(self, folder: Path, place: NetworkNamespace) -> None:
         super().__init__(folder)
         self._from = (place, "127.0.0.1")
 
     @contextmanager
-    def seen_from(self, place: Place, address: str) -> Iterator[None]:
-        """Connect from that place, to this address."""
+    def seen_from(self, place: NetworkNamespace, address: str) -> Iterator[None]:
+        """Connect from that namespace, to this address."""
         before, self._from = self._from, (place, address)
         yield
         self._from = before
@@ -117,8 +117,8 @@ class DaemonThere(Daemon):
     def connect(
         self,
         timeout: float = GUARD,
-        source: str = "",  # noqa: ARG002  # the place has only one
-        buffer: int = 0,  # noqa: ARG002  # nobody is slow there
+        source: str = "",  # noqa: ARG002  # the namespace has only one
+        buffer: int = 0,  # noqa: ARG002  # no slow viewers there
     ) -> socket.socket:
         """Return a new connection."""
         place, address = self._from

@@ -1,4 +1,4 @@
-"""Pictures that carry their number, so that it can be read again after any decoder."""
+"""Pictures that contain their number, so that it can be read after any decoder."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import cv2
 import numpy as np
 
 NUMBERS = 4096
-"""How many there are: the number is written in twelve black or white squares."""
+"""How many numbers there are: each is drawn as twelve black or white squares."""
 
 _COLUMNS, _ROWS, _SIDE = 4, 3, 16
 _BITS = _COLUMNS * _ROWS
 
 
 @functools.lru_cache(maxsize=512)
-def coded(number: int, kilobytes: int = 0) -> bytes:
+def numbered(number: int, kilobytes: int = 0) -> bytes:
     """Return picture ``number``, filled up to at least that size with bytes of its own."""
     bits = [255 * (number >> bit & 1) for bit in range(_BITS)]
     squares = np.array(bits, np.uint8).reshape(_ROWS, _COLUMNS)
     image = squares.repeat(_SIDE, axis=0).repeat(_SIDE, axis=1)
     plain = bytes(cv2.imencode(".jpg", image)[1])
-    filler = random.Random(number)  # noqa: S311  # the same again for the same number
+    filler = random.Random(number)  # noqa: S311  # always the same for the same number
     missing = max(0, 1024 * kilobytes - len(plain))
     comments = b""
     while len(comments) < missing:
@@ -33,7 +33,7 @@ def coded(number: int, kilobytes: int = 0) -> bytes:
     return plain[:2] + comments + plain[2:]
 
 
-def code_of(picture: bytes | np.ndarray[Any, Any]) -> int:
+def read_number(picture: bytes | np.ndarray[Any, Any]) -> int:
     """Return the number of a picture, given as JPEG or decoded; AssertionError if it is unclear."""
     if isinstance(picture, bytes):
         decoded = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -44,7 +44,7 @@ def code_of(picture: bytes | np.ndarray[Any, Any]) -> int:
     number = 0
     for bit in range(_BITS):
         top, left = _SIDE * (bit // _COLUMNS), _SIDE * (bit % _COLUMNS)
-        # The middle of the square, in which every pixel must say the same.
+        # The middle of the square, where all pixels must agree.
         square = picture[top + 4 : top + _SIDE - 4, left + 4 : left + _SIDE - 4]
         assert square.max() < 64 or square.min() > 192, f"bit {bit} is neither black nor white"
         number |= int(square.max() > 128) << bit
@@ -53,5 +53,5 @@ def code_of(picture: bytes | np.ndarray[Any, Any]) -> int:
 
 def film(path: Path, count: int) -> Path:
     """Write the pictures from 0 to ``count`` into a file that the daemon plays over and over."""
-    path.write_bytes(b"".join(coded(number) for number in range(count)))
+    path.write_bytes(b"".join(numbered(number) for number in range(count)))
     return path

@@ -1,14 +1,14 @@
-"""Sabotage: a function of the daemon, or of a library below it, that fails at the test's word.
+"""FaultInjector: makes a function of the daemon, or of a library below it, fail on demand.
 
-It is put in place by a ``sitecustomize`` module, before anything of the daemon runs; all the
-rest of the process is as it is shipped.
+A ``sitecustomize`` module replaces the function before anything of the daemon runs; all the rest
+of the process is as it is shipped.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.support.systemd import service
+from tests.support.sitecustomize import sitecustomize
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ import importlib, os, sys, time
 
 flag = {flag!r}
 
-def take_word():
+def is_to_fail():
     try:
         with open(flag) as file:
             word = file.read()
@@ -28,10 +28,10 @@ def take_word():
         os.unlink(flag)
     return True
 
-def sabotaged(*arguments, **more):
-    if take_word():
+def failing(*arguments, **more):
+    if is_to_fail():
         {fault}
-    return before(*arguments, **more)
+    return original(*arguments, **more)
 
 {preparation}
 module, _, path = {target!r}.partition(":")
@@ -39,44 +39,45 @@ module, _, path = {target!r}.partition(":")
 owner = importlib.import_module(module)
 for each in outer:
     owner = getattr(owner, each)
-before = getattr(owner, name)
-setattr(owner, name, sabotaged)
+original = getattr(owner, name)
+setattr(owner, name, failing)
 """
 
 
-class Sabotage:
+class FaultInjector:
     """Makes ``target`` (``module:Class.method``) execute ``fault``, a Python statement, instead.
 
     The fault sees the call's ``arguments``, what ``preparation`` has defined, and ``flag``, the
-    path of a file that is there for as long as it is to fail. What comes after it is the call.
+    path of a file that exists as long as the function is to fail. A fault that ends without an
+    exception is followed by the call.
     """
 
     def __init__(self, folder: Path, target: str, fault: str, preparation: str = "") -> None:
-        self._flag = folder / "sabotage.flag"
+        self._flag = folder / "fault.flag"
         code = _CODE.format(
             flag=str(self._flag), target=target, fault=fault, preparation=preparation
         )
-        self.environ = service(folder, "sabotage", code)
-        """What a process needs in its environment to be sabotaged."""
+        self.environ = sitecustomize(folder, "fault", code)
+        """What a process needs in its environment to have the fault."""
 
-    def begin(self) -> None:
-        """Let every call fail from now on."""
-        self._say("always")
+    def fail_always(self) -> None:
+        """Make every call fail from now on."""
+        self._write("always")
 
-    def strike(self) -> None:
-        """Let the next call fail, and no other."""
-        self._say("once")
+    def fail_once(self) -> None:
+        """Make the next call fail, and no other."""
+        self._write("once")
 
-    def end(self) -> None:
-        """Let it work again."""
+    def stop(self) -> None:
+        """Make no more calls fail."""
         self._flag.unlink()
 
     @property
-    def has_struck(self) -> bool:
+    def has_failed(self) -> bool:
         """Whether the one call has failed."""
         return not self._flag.exists()
 
-    def _say(self, word: str) -> None:
+    def _write(self, word: str) -> None:
         written = self._flag.with_suffix(".new")
         written.write_text(word)
         written.replace(self._flag)  # never half written

@@ -1,7 +1,7 @@
-"""JPEGs that lie in files or come through a named pipe, passed on as they are, without OpenCV.
+"""The ``file:`` source with JPEGs, from files or a named pipe, passed on without OpenCV.
 
-Files are played at the asked rate and start again at their end. A pipe is live: whatever
-writes JPEGs into it, one behind the other, is a camera (``rpicam-vid --codec mjpeg -o pipe``).
+Files are played at the configured rate and start again at their end. A pipe is live: any program
+that writes JPEGs into it, one after the other, is a camera (``rpicam-vid --codec mjpeg -o pipe``).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ SUFFIXES = (".mjpeg", ".mjpg")
 
 _CHUNK = 64 * 1024
 _AT_ONCE = 1024 * 1024
-"""Bytes taken from a pipe at once, as many as it can hold: a writer that never pauses must not
-hold us."""
+"""Bytes taken from a pipe at once, as many as it can hold: we must not get stuck on a writer
+that never pauses."""
 
 _MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
-"""Bytes. A file that has more without a picture in between is no film."""
+"""Bytes. A file that has more without a picture in between is not a film."""
 
 
 class MjpegCamera:
-    """A file of JPEGs one behind the other, or a folder of them, played over and over."""
+    """A file of JPEGs one after the other, or a folder of them, played over and over."""
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.invalid = 0
@@ -44,18 +44,18 @@ class MjpegCamera:
         self._pace = Pace(settings.framerate)
         self._pictures = self._play()
         self._next: bytes | None = None
-        # Where the file's pictures start and end, once it has been read through, and in
-        # which state the file was then.
+        # Where the file's pictures start and end, once it has been read to the end, and the
+        # state of the file then.
         self._starts, self._ends = array("Q"), array("Q")
         self._state: object = None
 
     def open(self) -> None:
-        """Find the first picture. Raises CameraError if there is none, or no way to it."""
+        """Find the first picture. Raises CameraError if there is none, or it cannot be read."""
         self._pictures = self._play()
         self._next = self._take()
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the next picture at its time, or None if that is not within ``timeout``."""
+        """Return the next picture when it is due, or None if that is not within ``timeout``."""
         if self._next is None:
             self._next = self._take()
         due = self._pace.wait(timeout)
@@ -82,7 +82,7 @@ class MjpegCamera:
             raise
 
     def _play(self) -> Generator[bytes, None, None]:
-        """Yield the pictures for ever; end when a whole round brought none."""
+        """Yield the pictures for ever; end after a whole round without any."""
         played = True
         while played:
             played = False
@@ -119,7 +119,7 @@ class MjpegCamera:
                 yield data
 
     def _known(self, fd: int) -> Iterator[bytes]:
-        """Yield the pictures from where they were; stop where there is none any more."""
+        """Yield the pictures from where they were; stop if one is no longer there."""
         for start, end in zip(self._starts, self._ends):
             data = os.pread(fd, end - start, start)
             if not jpeg.is_whole(data):
@@ -132,7 +132,7 @@ class MjpegCamera:
                 continue
             with path.open("rb", buffering=0) as file:
                 data = file.read(jpeg.LARGEST + 1)
-            # Behind its picture a phone puts a film, or another picture.
+            # Phones append a film, or another picture.
             pictures = jpeg.Splitter().feed(data)
             if pictures and data.startswith(pictures[0]):
                 yield pictures[0]
@@ -141,7 +141,7 @@ class MjpegCamera:
 
 
 class PipeCamera:
-    """A named pipe that another program writes JPEGs into, as they come."""
+    """A named pipe that another program writes JPEGs into, live."""
 
     def __init__(self, path: Path) -> None:
         self.name = f"Pipe {path}"
@@ -152,11 +152,11 @@ class PipeCamera:
 
     @property
     def invalid(self) -> int:
-        """How many pictures broke off in the stream."""
+        """How many pictures in the stream were incomplete."""
         return self._splitter.invalid
 
     def open(self) -> None:
-        """Open the pipe's reading end. Raises CameraError; a writer need not be there yet."""
+        """Open the pipe for reading. Raises CameraError; there may be no writer yet."""
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
@@ -164,7 +164,7 @@ class PipeCamera:
         self._poll.register(self._fd, select.POLLIN)
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the newest picture that came whole, or None if none did within ``timeout``.
+        """Return the newest whole picture, or None if none came within ``timeout``.
 
         Raises CameraError when the last writer has closed the pipe.
         """
@@ -175,7 +175,7 @@ class PipeCamera:
             pictures = self._feed()
             if pictures:
                 return Shot(pictures[-1], arrived)
-            # A writer that never pauses, and sends no picture, must not hold us here.
+            # We must not get stuck on a writer that never pauses and sends no picture.
             left = deadline - time.monotonic()
         return None
 
@@ -190,12 +190,12 @@ class PipeCamera:
         try:
             return self._splitter.feed(self._drain())
         except MemoryError:
-            # What came is lost in part: the halves of two pictures must not become one.
+            # Some data is lost: the halves of two pictures must not become one.
             self._splitter.forget()
             raise
 
     def _drain(self) -> bytearray:
-        """Return what lies in the pipe, so that of several pictures the newest is found."""
+        """Return all data in the pipe, to find the newest of several pictures."""
         data = bytearray()
         while len(data) < _AT_ONCE:
             try:
@@ -211,7 +211,7 @@ class PipeCamera:
 
 
 def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCamera | None:
-    """Return the camera that plays ``path``; None if it is a file of another kind.
+    """Return the camera that plays ``path``; None if that is another kind of file.
 
     Raises CameraError if there is nothing at ``path``.
     """

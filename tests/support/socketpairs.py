@@ -1,4 +1,4 @@
-"""Both ends of a viewer's connection, for tests of what sends it the stream in this process."""
+"""Both ends of a viewer's connection, for tests that send the stream in this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.daemon import GUARD
 def connection(buffer: int | None = None) -> tuple[socket.socket, socket.socket]:
     """Return both ends of a TCP connection: the daemon's, and a viewer's that reads it.
 
-    ``buffer`` is how many bytes each may hold back, where that matters.
+    ``buffer`` limits the send and receive buffers, in bytes.
     """
     with closing(socket.socket()) as listener:
         if buffer:
