@@ -1,8 +1,8 @@
-# Every target sets up what it needs. `make` alone lists them.
+# Every target sets up what it needs. `make` without a target lists them all.
 
 PYTHON ?= python3
 export PYTHON
-# Options for the program that a target starts: make run ARGS="--set server.listen=:8080"
+# Options for the program that a target runs: make run ARGS="--set server.listen=:8080"
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -17,6 +17,10 @@ run: ## Start the daemon here (the test card if there is no camera) and print it
 	@tools/venv run
 	@exec tools/run $(ARGS)
 
+.PHONY: check
+check: lint ## Lint, and run the tests that start no process: a minute, for every few lines
+	.venv/bin/python -m pytest --quiet --numprocesses auto -m "not process" $(ARGS)
+
 .PHONY: test
 test: ## Run every test that needs no second system, and print the coverage
 	@tools/need test
@@ -24,19 +28,19 @@ test: ## Run every test that needs no second system, and print the coverage
 	@tools/test $(ARGS)
 
 .PHONY: fuzz
-fuzz: ## Try what the tests try with other examples, for 10 minutes (ARGS="--seconds 60")
+fuzz: ## Run the hypothesis tests with new examples, for 10 minutes (ARGS="--seconds 60")
 	@tools/need fuzz
 	@tools/venv dev
 	@exec .venv/bin/python -m tests.fuzz $(ARGS)
 
 .PHONY: soak
-soak: ## Let the daemon bear everything at once for 30 minutes (ARGS="--minutes 2")
+soak: ## Run everything against one daemon at once, for 30 minutes (ARGS="--minutes 2")
 	@tools/need soak
 	@tools/venv dev
 	@exec .venv/bin/python -m tests.soak $(ARGS)
 
 .PHONY: test-appliance
-test-appliance: ## Run the tests on booted Debian systems (as root, half an hour)
+test-appliance: ## Run the tests on booted Debian systems (needs root, half an hour)
 	@tools/need test-appliance
 	@tools/venv dev
 	.venv/bin/python -m pytest -s tests/appliance $(ARGS)
@@ -52,7 +56,7 @@ lint: ## Check style, types and scripts
 		$(wildcard debian/*.p*) $(filter-out %/control,$(wildcard debian/tests/*))
 
 .PHONY: bench
-bench: ## Measure everything, and hold it against the targets (10 minutes, best as root)
+bench: ## Measure everything, and compare it with the targets (10 minutes, best as root)
 	@tools/need bench
 	@tools/venv dev
 	@exec .venv/bin/python -m bench $(ARGS)
@@ -75,11 +79,11 @@ debs: ## Build the packages for amd64, arm64 and armhf into dist/, and check the
 	lintian --pedantic --fail-on error,warning dist/*.deb
 
 .PHONY: locks
-locks: ## Write the pinned requirements anew (ARGS=--upgrade for newer versions)
+locks: ## Update the pinned requirements (ARGS=--upgrade for newer versions)
 	@tools/lock $(ARGS)
 
 .PHONY: clean
-clean: ## Remove everything that make made
+clean: ## Remove everything that make has built
 	rm -rf .venv .cache .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	rm -rf build dist doorbelld.deb *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
-"""``make bench``: measure, print the tables, hold them against the targets.
+"""``make bench``: measure, print the tables, and compare the results with the targets.
 
-Exits 1 when a target is missed. Interrupt it whenever you like: every server, viewer and
+Exits 1 if a target is missed. It can be interrupted at any time: every server, viewer and
 network namespace ends with it.
 """
 
@@ -32,23 +32,23 @@ from bench.report import Target, heading, table, verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.load import Crowd
+    from bench.load import ViewerGroup
     from bench.material import Material
     from bench.servers import Server
 
 _FILES = 16384
-"""Descriptors for a thousand viewers at both ends, with room to spare."""
+"""More descriptors than both ends of a thousand connections need."""
 
 _FLAT_MB = 1.0
-"""Growth below this is the noise of an allocator."""
+"""Memory allocators alone cause this much growth."""
 
 
 @dataclass(frozen=True)
 class Bench:
     """Everything the measurements share."""
 
-    of: Material
-    crowd: Crowd
+    frames: Material
+    group: ViewerGroup
     doorbelld: Server
     floor: Server
     recipe: Server
@@ -56,21 +56,21 @@ class Bench:
 
     @property
     def all(self) -> list[Server]:
-        """All servers, as the tables list them."""
-        found = [self.floor, self.doorbelld, self.recipe]
-        return [*found, self.ustreamer] if self.ustreamer else found
+        """All servers, in the order of the tables."""
+        servers = [self.floor, self.doorbelld, self.recipe]
+        return [*servers, self.ustreamer] if self.ustreamer else servers
 
 
 def main() -> int:
-    """Run every measurement."""
+    """Run all measurements; return the exit code."""
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
     _raise_file_limit()
     bench = _set_up()
     print(
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before the start;"
-        f" {material.WIDTH}x{material.HEIGHT}, {material.LENGTH} bytes a frame,"
-        f" {material.FPS} frames a second"
+        f" {material.WIDTH}x{material.HEIGHT}, {material.LENGTH} bytes per frame,"
+        f" {material.FPS} frames per second"
     )
     begin = time.monotonic()
     targets = [
@@ -79,7 +79,7 @@ def main() -> int:
         *freshness(bench),
         *weak(bench),
         *slow(bench),
-        *attacked(bench),
+        *under_attack(bench),
         *start(),
         *resident(bench, options.soak),
     ]
@@ -90,10 +90,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench", description="Measure doorbelld.")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="rounds of the CPU table; the median counts (3)"
+        "--rounds", type=int, default=3, help="rounds of the CPU table, which shows the median (3)"
     )
     parser.add_argument(
-        "--soak", type=float, default=20, metavar="SECONDS", help="for how long memory is watched"
+        "--soak", type=float, default=20, metavar="SECONDS", help="how long to watch memory (20)"
     )
     return parser.parse_args()
 
@@ -113,25 +113,25 @@ def _raise_file_limit() -> None:
 def _set_up() -> Bench:
     build = servers.ROOT / ".cache" / "bench"
     build.mkdir(parents=True, exist_ok=True)
-    of = material.make(build)
+    frames = material.make(build)
     return Bench(
-        of=of,
-        crowd=load.Crowd(build),
-        doorbelld=servers.doorbelld(f"file:{of.mjpeg}"),
-        floor=servers.floor(build, of),
-        recipe=servers.recipe(of),
-        ustreamer=servers.ustreamer(build, of),
+        frames=frames,
+        group=load.ViewerGroup(build),
+        doorbelld=servers.doorbelld(f"file:{frames.mjpeg}"),
+        floor=servers.floor(build, frames),
+        recipe=servers.recipe(frames),
+        ustreamer=servers.ustreamer(build, frames),
     )
 
 
 def cost(bench: Bench, rounds: int) -> list[Target]:
-    """CPU per delivered frame, rates and memory of all servers."""
-    results = load.compare(bench.crowd, bench.all, rounds)
+    """CPU time per delivered frame, frame rates and memory of all servers."""
+    results = load.compare(bench.group, bench.all, rounds)
     counts = [plan.viewers for plan in load.PLANS]
     head = ("", *(f"{count} viewers" for count in counts))
     for title, cell in (
         ("CPU per delivered frame, in microseconds", "{0.cpu_us:.1f}"),
-        ("Frames a second, mean / least of all viewers", "{0.mean_fps:.1f} / {0.least_fps:.1f}"),
+        ("Frames per second, mean / slowest viewer", "{0.mean_fps:.1f} / {0.min_fps:.1f}"),
         ("Resident memory, in MB", "{0.memory_mb:.1f}"),
     ):
         heading(f"{title} (median of {rounds} rounds)")
@@ -144,19 +144,20 @@ def cost(bench: Bench, rounds: int) -> list[Target]:
 
 
 def _cost_targets(bench: Bench, results: load.Results) -> list[Target]:
-    def over(other: Server | None, viewers: int) -> float | None:
+    def cpu_ratio(other: Server | None, viewers: int) -> float | None:
         if other is None:
             return None
         ours = results[bench.doorbelld.name, viewers]
         return ours.cpu_us / results[other.name, viewers].cpu_us
 
-    crowd = results[bench.doorbelld.name, 1000]
-    least = 0.0 if crowd.closed else crowd.least_fps
+    thousand = results[bench.doorbelld.name, 1000]
+    slowest = 0.0 if thousand.closed else thousand.min_fps
+    floor, ustreamer = bench.floor, bench.ustreamer
     return [
-        Target("CPU per frame over the send loop, 300 viewers", over(bench.floor, 300), 1.3, "x"),
-        Target("CPU per frame over the send loop, 1000 viewers", over(bench.floor, 1000), 1.3, "x"),
-        Target("CPU per frame over ustreamer, 100 viewers", over(bench.ustreamer, 100), 0.4, "x"),
-        Target("every one of 1000 viewers", least, 29.5, " fps", at_least=True),
+        Target("CPU per frame / send loop, 300 viewers", cpu_ratio(floor, 300), 1.3, "x"),
+        Target("CPU per frame / send loop, 1000 viewers", cpu_ratio(floor, 1000), 1.3, "x"),
+        Target("CPU per frame / ustreamer, 100 viewers", cpu_ratio(ustreamer, 100), 0.4, "x"),
+        Target("slowest of 1000 viewers", slowest, 29.5, " fps", at_least=True),
     ]
 
 
@@ -175,21 +176,21 @@ def asked(bench: Bench) -> list[Target]:
 
 
 _AGE_LIMITS = {0: (5.0, 20.0), 100: None, 300: (15.0, 40.0)}
-"""Milliseconds allowed at p50 and p99, by how many others watch."""
+"""The limits for p50 and p99 in milliseconds, by the number of other viewers."""
 
 
 def freshness(bench: Bench) -> list[Target]:
-    """Frame age at a fast viewer, alone and among others."""
-    heading("Age of a frame at a fast viewer, from its capture to its last byte, in ms")
+    """Frame age at a fast viewer, alone and with others."""
+    heading("Frame age at a fast viewer, from the capture to the last byte, in ms")
     rows, targets = [], []
     for others, limits in _AGE_LIMITS.items():
         with bench.doorbelld.run() as running:
             running.wait_listening()
-            with bench.crowd.watching(running, others):
+            with bench.group.watching(running, others):
                 ages = age.measure(running, 1, 10)
         rows.append((f"with {others} others", *_age_cells(ages)))
         for percent, limit in zip((50, 99), limits or ()):
-            name = f"age p{percent} with {others} others"
+            name = f"frame age p{percent} with {others} others"
             targets.append(Target(name, ages.percentile(percent), limit, " ms"))
     table(("", "p50", "p95", "p99", "fps"), rows)
     return targets
@@ -202,32 +203,32 @@ def _age_cells(ages: age.Ages) -> tuple[str, ...]:
 
 def weak(bench: Bench) -> list[Target]:
     """Frame age and rate behind a link that is too slow for the stream."""
-    heading(f"Behind a link of {weak_link.BITS_PER_SECOND / 1e6:g} Mbit/s, age in ms")
+    heading(f"Frame age behind a link of {weak_link.BITS_PER_SECOND / 1e6:g} Mbit/s, in ms")
     found: dict[str, age.Ages] = {}
     if weak_link.is_possible():
         candidates = [server for server in bench.all if server is not bench.floor]
-        with weak_link.link() as link:
+        with weak_link.make_link() as link:
             found = {server.name: link.measure(server) for server in candidates}
         table(
             ("", "p50", "p95", "p99", "fps"),
             [(name, *_age_cells(ages)) for name, ages in found.items()],
         )
     else:
-        print("Not measured: making network namespaces takes root and iproute2.")
+        print("Not measured: network namespaces need root and iproute2.")
     return _weak_targets(found.get(bench.doorbelld.name))
 
 
 def _weak_targets(ages: age.Ages | None) -> list[Target]:
     p50 = p95 = rate = None
     if ages:
-        transmit, most = weak_link.transmit_ms(ages.part_size), weak_link.most_fps(ages.part_size)
+        transmit, limit = weak_link.transmit_ms(ages.part_size), weak_link.max_fps(ages.part_size)
         p50, p95 = ages.percentile(50) / transmit, ages.percentile(95) / transmit
-        rate = ages.fps / most
-        print(f"\nA frame takes {transmit:.0f} ms to transmit; the link carries {most:.2f} fps.")
+        rate = ages.fps / limit
+        print(f"\nA frame takes {transmit:.0f} ms to transmit; the link can carry {limit:.2f} fps.")
     return [
-        Target("weak link, age p50 over the time to transmit", p50, 1.2, "x"),
-        Target("weak link, age p95 over the time to transmit", p95, 1.5, "x"),
-        Target("weak link, fps over what it carries", rate, 0.95, "x", at_least=True),
+        Target("weak link, frame age p50 / time to transmit", p50, 1.2, "x"),
+        Target("weak link, frame age p95 / time to transmit", p95, 1.5, "x"),
+        Target("weak link, fps / capacity", rate, 0.95, "x", at_least=True),
     ]
 
 
@@ -235,53 +236,53 @@ _SLOW_ROUNDS = 2
 
 
 def slow(bench: Bench) -> list[Target]:
-    """What one dead-slow viewer does to ninety-nine others."""
-    heading(f"One dead-slow viewer among {slow_viewer.OTHERS + 1}: what the others get")
-    least: dict[bool, float] = {}
+    """How one very slow viewer affects ninety-nine others."""
+    heading(f"What the others get if one of {slow_viewer.OTHERS + 1} viewers is very slow")
+    slowest: dict[bool, float] = {}
     ages: dict[bool, list[age.Ages]] = {False: [], True: []}
     for _ in range(_SLOW_ROUNDS):
         for present in (False, True):
-            effect = slow_viewer.measure(bench.crowd, bench.doorbelld, slow=present)
-            least[present] = min(effect.figures.least_fps, least.get(present, material.FPS))
+            effect = slow_viewer.measure(bench.group, bench.doorbelld, slow=present)
+            slowest[present] = min(effect.figures.min_fps, slowest.get(present, material.FPS))
             ages[present].append(effect.ages)
     merged = {present: age.merged(found) for present, found in ages.items()}
     table(
-        ("", "least fps", "age p50", "p95", "p99", "fps"),
+        ("", "lowest fps", "age p50", "p95", "p99", "fps"),
         [
-            (name, f"{least[present]:.1f}", *_age_cells(merged[present]))
+            (name, f"{slowest[present]:.1f}", *_age_cells(merged[present]))
             for name, present in (("without it", False), ("with it", True))
         ],
     )
-    loss = least[False] - least[True]
+    loss = slowest[False] - slowest[True]
     delay = merged[True].percentile(50) - merged[False].percentile(50)
     return [
-        Target("a dead-slow viewer: loss of the others", loss, 0.5, " fps"),
-        Target("a dead-slow viewer: others' age p50 grows by", delay, 1.0, " ms"),
+        Target("very slow viewer, lost by the others", loss, 0.5, " fps"),
+        Target("very slow viewer, growth of the others' age p50", delay, 1.0, " ms"),
     ]
 
 
-def attacked(bench: Bench) -> list[Target]:
-    """What viewers get while attackers send what once stopped everything."""
-    heading(f"{attack.VIEWERS} viewers while attackers do their worst")
+def under_attack(bench: Bench) -> list[Target]:
+    """What viewers get during attacks that used to stop every stream."""
+    heading(f"{attack.VIEWERS} viewers during the worst known attacks")
     found = {each.name: attack.measure(bench.doorbelld, each) for each in attack.attacks()}
     table(
-        ("", "mean fps", "least fps", "longest gap, ms"),
+        ("", "mean fps", "lowest fps", "longest gap, ms"),
         [
-            (name, f"{effect.mean_fps:.1f}", f"{effect.least_fps:.1f}", f"{effect.gap_ms:.0f}")
+            (name, f"{effect.mean_fps:.1f}", f"{effect.min_fps:.1f}", f"{effect.gap_ms:.0f}")
             for name, effect in found.items()
         ],
     )
-    least = min(effect.least_fps for effect in found.values())
+    slowest = min(effect.min_fps for effect in found.values())
     gap = max(effect.gap_ms for effect in found.values())
     return [
-        Target("under attack, every viewer", least, 29, " fps", at_least=True),
+        Target("under attack, slowest viewer", slowest, 29, " fps", at_least=True),
         Target("under attack, longest gap", gap, 200, " ms"),
     ]
 
 
 def start() -> list[Target]:
-    """From the start of the process to a picture."""
-    heading("Start, with the test card")
+    """How long the daemon takes from its start to the first picture."""
+    heading("Time to start, with the test card")
     found = startup.measure()
     table(
         ("", "seconds"),
@@ -294,13 +295,13 @@ def start() -> list[Target]:
 
 
 def resident(bench: Bench, soak: float) -> list[Target]:
-    """Memory, and whether it grows."""
+    """Memory of the daemon, and whether it grows."""
     viewers = 300
     heading(f"Resident memory of the daemon ({viewers} viewers for {soak:g} seconds)")
-    found = memory.measure(bench.crowd, bench.of, viewers, soak)
+    found = memory.measure(bench.group, bench.frames, viewers, soak)
     rows: Sequence[tuple[str, float]] = (
         (".mjpeg, 1 viewer", found.one_viewer),
-        (f".mjpeg, {viewers} viewers, most", found.many_viewers),
+        (f".mjpeg, {viewers} viewers, peak", found.many_viewers),
         (f".mjpeg, {viewers} viewers, growth", found.growth),
         ("OpenCV source, 1 viewer", found.opencv),
     )

@@ -1,7 +1,7 @@
-"""How old a frame is when a viewer has its last byte: from X-Timestamp to then.
+"""Frame age: the time from a frame's X-Timestamp until a viewer has received its last byte.
 
-The reader is a process of its own (``python -m bench.age HOST PORT PATH WARMUP SECONDS``),
-so that it can run in another network namespace than the bench.
+The reader is a separate process (``python -m bench.age HOST PORT PATH WARMUP SECONDS``), so that
+it can run in another network namespace than the bench.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
     from bench.servers import Running
 
-_PATIENCE = 10.0
+_CONNECT_TIMEOUT = 10.0
 """Seconds to wait for a server that is still starting."""
 
 
 @dataclass(frozen=True)
 class Ages:
-    """The ages of all frames that came, in milliseconds, and how many came a second."""
+    """The ages of all received frames, in milliseconds, and their rate."""
 
     sorted_ms: Sequence[float]
     fps: float
@@ -39,7 +39,7 @@ class Ages:
 
 
 def merged(found: Sequence[Ages]) -> Ages:
-    """Return the ages of several measurements as those of one."""
+    """Merge the ages of several measurements into one."""
     return Ages(
         sorted_ms=sorted(age for ages in found for age in ages.sorted_ms),
         fps=median(ages.fps for ages in found),
@@ -48,30 +48,30 @@ def merged(found: Sequence[Ages]) -> Ages:
 
 
 class Reader:
-    """A viewer who reads for ``seconds``, beginning ``warmup`` seconds after the first frame."""
+    """A viewer that reads for ``seconds``, starting ``warmup`` seconds after the first frame."""
 
     def __init__(
         self, running: Running, warmup: float, seconds: float, prefix: Sequence[str] = ()
     ) -> None:
-        where = [running.host, str(running.port), running.server.path]
-        command = [*prefix, sys.executable, "-m", "bench.age", *where, str(warmup), str(seconds)]
+        url = [running.host, str(running.port), running.server.path]
+        command = [*prefix, sys.executable, "-m", "bench.age", *url, str(warmup), str(seconds)]
         self._process = subprocess.Popen(
             command, cwd=servers.ROOT, stdout=subprocess.PIPE, text=True
         )
 
     def __enter__(self) -> Reader:
-        """Let the reader go when the block ends, whatever it has."""
+        """Return the reader, which runs until the block ends."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the reader."""
+        """Kill the process, even if it is still measuring."""
         self._process.kill()
         self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
 
     def ages(self) -> Ages:
-        """Wait for the end of the measurement and return it."""
+        """Wait until the measurement has finished; return its result."""
         output, _ = self._process.communicate()
         if self._process.returncode:
             raise RuntimeError("the reader of frame ages failed")
@@ -79,7 +79,7 @@ class Reader:
 
 
 def measure(running: Running, warmup: float, seconds: float, prefix: Sequence[str] = ()) -> Ages:
-    """Read for a while, with nothing else to do in between."""
+    """Run a reader, and wait for its result."""
     with Reader(running, warmup, seconds, prefix) as reader:
         return reader.ages()
 
@@ -87,13 +87,13 @@ def measure(running: Running, warmup: float, seconds: float, prefix: Sequence[st
 def _read(host: str, port: int, path: str, warmup: float, seconds: float) -> Ages:
     found: list[stream.Part] = []
     begin = 0.0
-    for part in stream.parts(host, port, path, patience=_PATIENCE):
+    for part in stream.parts(host, port, path, connect_timeout=_CONNECT_TIMEOUT):
         begin = begin or part.arrived + warmup
         if part.arrived >= begin:
             found.append(part)
         if part.arrived >= begin + seconds:
             break
-    # The first frame opens the window, and is not counted as one that came within it.
+    # The first frame starts the interval, so it is not counted.
     fps = (len(found) - 1) / (found[-1].arrived - found[0].arrived)
     ages = sorted((part.arrived - part.stamp) * 1000 for part in found)
     return Ages(ages, fps, found[-1].size)

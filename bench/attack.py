@@ -1,7 +1,7 @@
-"""What fifty viewers get while attackers do their worst: rates, and the longest gap of any.
+"""What fifty viewers get during an attack: frame rates, and the longest gap between two pictures.
 
-The viewers are a process of their own (``python -m bench.attack HOST PORT SECONDS TLS``), and
-so is each attacker.
+The viewers run in a separate process (``python -m bench.attack HOST PORT SECONDS TLS``), and so
+does each attacker.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _BOUNDARY = b"--frame\r\n"
 
 @dataclass(frozen=True)
 class Effect:
-    """Pictures a second, and the milliseconds from one picture to the next at the worst."""
+    """Pictures per second, and the longest gap between two pictures, in milliseconds."""
 
     mean_fps: float
-    least_fps: float
+    min_fps: float
     gap_ms: float
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What is said again and again; nothing for the comparison without an attack."""
+    """Requests that are sent over and over; none for the comparison without an attack."""
 
     name: str
     requests: Sequence[bytes]
@@ -54,9 +54,10 @@ class Attack:
 
 
 def attacks() -> list[Attack]:
-    """Return all that is tried."""
-    blanks, marks = b"a:" + b" " * _HEAD + b"\0", b'Content-Type: multipart/x; a="' + b";" * _HEAD
-    lines = [line + b"\r\n\r\n" for line in (blanks, marks)]
+    """Return all attacks."""
+    spaces = b"a:" + b" " * _HEAD + b"\0"
+    semicolons = b'Content-Type: multipart/x; a="' + b";" * _HEAD
+    lines = [line + b"\r\n\r\n" for line in (spaces, semicolons)]
     return [
         Attack("none", []),
         Attack("GET, 16 KiB", [b"GET / HTTP/1.1\r\n" + line for line in lines]),
@@ -68,7 +69,7 @@ def attacks() -> list[Attack]:
 
 
 def measure(server: Server, attack: Attack) -> Effect:
-    """Let fifty watch under an attack."""
+    """Measure fifty viewers during an attack."""
     with TemporaryDirectory() as folder:
         if attack.tls:
             pair = make_pair(Path(folder))
@@ -76,11 +77,11 @@ def measure(server: Server, attack: Attack) -> Effect:
             server = replace(server, command=[*server.command, *settings])
         with server.run() as running:
             running.wait_listening()
-            where = [running.host, str(running.port), str(_SECONDS), str(int(attack.tls))]
+            arguments = [running.host, str(running.port), str(_SECONDS), str(int(attack.tls))]
             count = _ATTACKERS if attack.requests else 0
             with (
                 subprocess.Popen(
-                    [sys.executable, "-m", "bench.attack", *where],
+                    [sys.executable, "-m", "bench.attack", *arguments],
                     cwd=servers.ROOT,
                     stdout=subprocess.PIPE,
                 ) as viewers,
@@ -91,7 +92,7 @@ def measure(server: Server, attack: Attack) -> Effect:
 
 
 class _Viewer:
-    """One who counts pictures; ``gap`` is the longest time between two, in seconds."""
+    """Counts pictures; ``gap`` is the longest time between two, in seconds."""
 
     def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self.socket = socket.create_connection((host, port))
@@ -100,9 +101,9 @@ class _Viewer:
         self.socket.sendall(_REQUEST)
         self.socket.setblocking(False)
         self._tail = b""
-        self.begin(time.monotonic())
+        self.reset(time.monotonic())
 
-    def begin(self, now: float) -> None:
+    def reset(self, now: float) -> None:
         self.count, self.gap, self.last = 0, 0.0, now
 
     def receive(self) -> None:
@@ -134,7 +135,7 @@ def _watch(host: str, port: int, seconds: float, *, tls: bool) -> Effect:
     for span in (_WARMUP, seconds):
         begin = time.monotonic()
         for viewer in viewers:
-            viewer.begin(begin)
+            viewer.reset(begin)
         while time.monotonic() < begin + span:
             for key, _ in selector.select(0.05):
                 key.data.receive()

@@ -1,7 +1,8 @@
-// floor: what the kernel itself takes to send a stream of frames to many viewers.
+// floor: what the kernel alone needs to send a stream of frames to many viewers.
 //
-// A bare loop that hands the same buffer to every connection with one send, a number of times
-// a second, and does nothing else: no HTTP, no fairness, no freshness, no removal of the slow.
+// A simple loop that calls send() with the same buffer once for every connection, a given number
+// of times per second, and does nothing else: it does not parse HTTP, does not treat viewers
+// fairly, does not skip old frames and does not remove slow viewers.
 //
 //     floor PORT FPS FILE      FILE holds one multipart part
 
@@ -16,20 +17,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_VIEWERS = 4096, LARGEST_PART = 1 << 20 };
+enum { MAX_VIEWERS = 4096, MAX_PART = 1 << 20 };
 
 struct viewer {
     int fd;
-    size_t offset;  // how much of the part is sent already
+    size_t offset;  // bytes of the part that are already sent
 };
 
 static const char head[] =
     "HTTP/1.1 200 OK\r\n"
     "Content-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n";
 
-static struct viewer viewers[MOST_VIEWERS];
+static struct viewer viewers[MAX_VIEWERS];
 static int count;
-static char part[LARGEST_PART];
+static char part[MAX_PART];
 static size_t length;
 
 static void die(const char *what) {
@@ -53,10 +54,10 @@ static void read_part(const char *path) {
     fclose(file);
 }
 
-// Accept everybody who waits. The request is read and not looked at.
+// Accept all waiting connections. The request is read and ignored.
 static void accept_all(int listener) {
     struct pollfd waiting = {.fd = listener, .events = POLLIN};
-    while (count < MOST_VIEWERS && poll(&waiting, 1, 0) > 0) {
+    while (count < MAX_VIEWERS && poll(&waiting, 1, 0) > 0) {
         int fd = accept(listener, NULL, NULL), on = 1;
         char request[1024];
         if (fd < 0) continue;

@@ -1,7 +1,7 @@
-"""What is served: sixty photo-like JPEGs of one size, the same for every server.
+"""The frames that every server sends: sixty JPEGs that resemble photos.
 
-They are drawn from a seed, so that every run on every machine serves the same bytes, and
-padded to one length, so that frames can be counted in bytes.
+They are generated from a seed, so that every run on every machine sends the same bytes, and
+padded to the same length, so that frames can be counted in bytes.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ LENGTH = 46_000
 
 _QUALITY = 80
 _SEED = 20240601
-_MOST_PADDING = 65_533
+_MAX_PADDING = 65_533
 
 
 @dataclass(frozen=True)
 class Material:
-    """The same pictures in every form that a server wants."""
+    """The same pictures in every form that a server needs."""
 
     folder: Path
     mjpeg: Path
@@ -38,7 +38,7 @@ class Material:
 
 
 def make(directory: Path) -> Material:
-    """Draw the pictures, unless they lie in ``directory`` already."""
+    """Draw the pictures, unless ``directory`` already has them."""
     material = Material(
         folder=directory / "frames",
         mjpeg=directory / "frames.mjpeg",
@@ -54,12 +54,12 @@ def make(directory: Path) -> Material:
         (material.folder / f"{number:03d}.jpg").write_bytes(jpeg)
     material.mjpeg.write_bytes(b"".join(jpegs))
     _write_video(material.video, pictures)
-    material.part.write_bytes(_part(jpegs[0]))  # the last one: what it finds is complete
+    material.part.write_bytes(_part(jpegs[0]))  # last: if it exists, all others do
     return material
 
 
 def _pictures() -> Any:
-    """Yield pictures as of a walk past a house: soft shapes, texture, and some noise."""
+    """Yield pictures as if the camera moved along a house: soft shapes, texture and some noise."""
     random = np.random.default_rng(_SEED)
     scene: Any = np.zeros((HEIGHT + COUNT, WIDTH + COUNT, 3), np.float32)
     for cells, weight in ((4, 90), (12, 45), (40, 24), (130, 18)):
@@ -75,12 +75,12 @@ def _pictures() -> Any:
 
 
 def _jpeg(picture: Any) -> bytes:
-    """Encode, and fill up to LENGTH with a comment, which decoders skip."""
+    """Encode a picture, and pad it to LENGTH with a comment, which decoders skip."""
     ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     data: bytes = encoded.tobytes()
     padding = LENGTH - len(data) - 4
-    if not ok or not 0 <= padding <= _MOST_PADDING:
-        raise ValueError(f"a picture of {len(data)} bytes does not fill up to {LENGTH}")
+    if not ok or not 0 <= padding <= _MAX_PADDING:
+        raise ValueError(f"a picture of {len(data)} bytes cannot be padded to {LENGTH}")
     comment = b"\xff\xfe" + struct.pack(">H", padding + 2) + bytes(padding)
     return data[:2] + comment + data[2:]
 
@@ -94,7 +94,7 @@ def _write_video(path: Path, pictures: list[Any]) -> None:
 
 
 def _part(jpeg: bytes) -> bytes:
-    """Return a whole multipart part, for the server that knows no HTTP."""
+    """Return a complete multipart part, for the send loop, which cannot make one."""
     head = (
         "--frame\r\nContent-Type: image/jpeg\r\n"
         f"Content-Length: {len(jpeg)}\r\nX-Timestamp: 1700000000.000000\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Resident memory of the daemon: with few and many viewers, for a while, and with OpenCV."""
+"""Resident memory of the daemon: with one and with many viewers, over time, and with OpenCV."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench import procfs, servers
 
 if TYPE_CHECKING:
-    from bench.load import Crowd
+    from bench.load import ViewerGroup
     from bench.material import Material
     from bench.servers import Running
 
@@ -18,7 +18,7 @@ _SAMPLES = 60
 
 
 class Memory(NamedTuple):
-    """Megabytes, and by how many it grew while it was watched."""
+    """All in megabytes; ``growth`` is that of many viewers, from the first samples to the last."""
 
     one_viewer: float
     many_viewers: float
@@ -26,24 +26,24 @@ class Memory(NamedTuple):
     opencv: float
 
 
-def measure(crowd: Crowd, of: Material, viewers: int, soak: float) -> Memory:
-    """Measure with 1 and with ``viewers`` viewers, the latter for ``soak`` seconds."""
-    with servers.doorbelld(f"file:{of.mjpeg}").run() as running:
+def measure(group: ViewerGroup, frames: Material, viewers: int, soak: float) -> Memory:
+    """Measure with one viewer, and with ``viewers`` viewers for ``soak`` seconds."""
+    with servers.doorbelld(f"file:{frames.mjpeg}").run() as running:
         running.wait_listening()
-        one = _settled(crowd, running)
-        with crowd.watching(running, viewers):
+        one = _settled(group, running)
+        with group.watching(running, viewers):
             time.sleep(_SETTLE)
             samples = _sample(running, soak)
-    with servers.doorbelld(f"file:{of.video}").run() as running:
+    with servers.doorbelld(f"file:{frames.video}").run() as running:
         running.wait_listening()
-        opencv = _settled(crowd, running)
+        opencv = _settled(group, running)
     quarter = len(samples) // 4
     growth = median(samples[-quarter:]) - median(samples[:quarter])
     return Memory(one, max(samples), growth, opencv)
 
 
-def _settled(crowd: Crowd, running: Running) -> float:
-    with crowd.watching(running, 1):
+def _settled(group: ViewerGroup, running: Running) -> float:
+    with group.watching(running, 1):
         time.sleep(_SETTLE)
         return procfs.resident_mb(running.pid)
 

@@ -1,4 +1,4 @@
-"""What the kernel knows of a process: its CPU time and its memory."""
+"""CPU time and memory of a process, from /proc."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of all living threads of a process.
+    """Return user and system time of all running threads of a process.
 
-    From schedstat, in nanoseconds: utime and stime of /proc/PID/stat are the same sum in
-    steps of 10 ms, which is more than a lone viewer costs in a second.
+    It comes from schedstat, which counts nanoseconds. /proc/PID/stat has the same sum in steps of
+    10 ms, but a single viewer costs less than that in a second.
     """
     total = 0
     for thread in Path(f"/proc/{pid}/task").iterdir():
@@ -24,4 +24,4 @@ def resident_mb(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) * 1024 / 1e6
-    raise ValueError(f"process {pid} has no memory any more")
+    raise ValueError(f"process {pid} has ended")

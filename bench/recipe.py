@@ -1,7 +1,7 @@
 """The common recipe for an MJPEG server in Python: a thread per viewer, and a Condition.
 
-Not a straw man: the frame is read once, the parts are built once, and each viewer's thread
-does one wait and one send a frame. ``python -m bench.recipe HOST PORT FPS FOLDER``.
+A fair comparison: the frame is read once, the part is built once, and each viewer's thread
+waits once and sends once per frame. ``python -m bench.recipe HOST PORT FPS FOLDER``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _HEAD = "--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\nX-Timestam
 
 
 class Latest:
-    """The newest part, and the Condition that tells of it."""
+    """The newest part, and the Condition that announces it."""
 
     def __init__(self) -> None:
         self.part = b""
@@ -29,7 +29,7 @@ class Latest:
             self.changed.notify_all()
 
     def wait(self) -> bytes:
-        """Return the next part."""
+        """Wait for the next part and return it."""
         with self.changed:
             self.changed.wait()
             return self.part
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every GET with the stream."""
 
     def do_GET(self) -> None:
-        """Send parts until the viewer goes away."""
+        """Send parts until the viewer disconnects."""
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
@@ -53,18 +53,18 @@ class Handler(BaseHTTPRequestHandler):
             pass
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(ThreadingHTTPServer):
-    """With a backlog that a thousand viewers fit into."""
+    """Has a backlog that is large enough for a thousand viewers."""
 
     daemon_threads = True
     request_queue_size = 1024
 
 
 def main() -> None:
-    """Serve the JPEGs of a folder, over and over."""
+    """Serve the JPEGs of a folder in a loop."""
     host, port, fps, folder = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     pictures = [path.read_bytes() for path in sorted(Path(folder).glob("*.jpg"))]
     server = Server((host, port), Handler)

@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def heading(text: str) -> None:
-    """Print what comes next."""
+    """Print the title of the next table."""
     print(f"\n{text}\n", flush=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under a head; the first column is text, the others are figures."""
+    """Print a table; the first column is aligned left, the others are aligned right."""
     lines = [head, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     print(_line(head, widths))
@@ -33,7 +33,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """Something to be reached; ``measured`` is None where it could not be measured."""
+    """A measured value and its limit; ``measured`` is None if it could not be measured."""
 
     name: str
     measured: float | None
@@ -43,13 +43,13 @@ class Target:
 
     @property
     def missed(self) -> bool:
-        """Whether it was measured and not reached."""
+        """Whether it was measured and is beyond the limit."""
         if self.measured is None:
             return False
         return self.measured < self.limit if self.at_least else self.measured > self.limit
 
     def row(self) -> tuple[str, str, str, str]:
-        """Return it as a row of the last table."""
+        """Return its row in the table of targets."""
         sign = ">=" if self.at_least else "<="
         limit = f"{sign} {self.limit:g}{self.unit}"
         if self.measured is None:
@@ -59,6 +59,6 @@ class Target:
 
 
 def verdict(targets: Sequence[Target]) -> bool:
-    """Print all targets; return whether none was missed."""
-    table(("target", "measured", "asked", ""), [target.row() for target in targets])
+    """Print all targets; return True if none was missed."""
+    table(("target", "measured", "limit", ""), [target.row() for target in targets])
     return not any(target.missed for target in targets)

@@ -1,4 +1,4 @@
-"""The servers that are measured: how each is started, asked for its stream, and ended."""
+"""The servers to measure: how to start and stop each of them, and where its stream is."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
 _FIRST_PORT = 18080
-_PATIENCE = 10.0
+_START_TIMEOUT = 10.0
 _FLAGS = ("-O2", "-Wall", "-Wextra")
 
 
@@ -41,7 +41,7 @@ class Server:
     ) -> Iterator[Running]:
         """Run it until the block ends, on a free port if none is given.
 
-        ``prefix`` is a command that runs the command, in a network namespace for example.
+        ``prefix`` is a command that starts the server, for example in a network namespace.
         """
         port = port or free_port()
         command = [word.format(host=host, port=port) for word in self.command]
@@ -61,7 +61,7 @@ class Server:
 
 @dataclass(frozen=True)
 class Running:
-    """A server that was started."""
+    """A running server."""
 
     server: Server
     process: subprocess.Popen[bytes]
@@ -70,12 +70,12 @@ class Running:
 
     @property
     def pid(self) -> int:
-        """The process to be measured."""
+        """Its process id."""
         return self.process.pid
 
     def wait_listening(self) -> None:
-        """Return as soon as it accepts a connection."""
-        deadline = time.monotonic() + _PATIENCE
+        """Wait until it accepts connections."""
+        deadline = time.monotonic() + _START_TIMEOUT
         while time.monotonic() < deadline and self.process.poll() is None:
             with suppress(OSError), socket.create_connection((self.host, self.port), 1):
                 return
@@ -93,10 +93,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on.
+    """Return a port that is not in use.
 
-    Below the range from which the kernel takes the clients' ports: with thousands of
-    connections coming and going, one of those might be taken again before the server starts.
+    It is below the range from which the kernel chooses ports for clients: while thousands of
+    connections open and close, such a port could be in use again before the server starts.
     """
     return next(port for port in itertools.count(_FIRST_PORT) if _is_free(port))
 
@@ -110,7 +110,7 @@ def _is_free(port: int) -> bool:
 
 
 def compile_c(source: Path, output: Path, *flags: str) -> Path:
-    """Compile one C file, unless that is done already; return the program."""
+    """Compile a C file, unless the program is newer; return the program."""
     if not output.exists() or output.stat().st_mtime < source.stat().st_mtime:
         compiler = os.environ.get("CC", "cc")
         subprocess.run([compiler, *_FLAGS, str(source), "-o", str(output), *flags], check=True)
@@ -131,13 +131,13 @@ def doorbelld(source: str) -> Server:
     return Server("doorbelld", command, "/video_feed")
 
 
-def floor(build: Path, of: material.Material) -> Server:
+def floor(build: Path, frames: material.Material) -> Server:
     """The bare send loop."""
     program = compile_c(ROOT / "bench" / "floor.c", build / "floor")
-    return Server("send loop in C", [str(program), "{port}", str(material.FPS), str(of.part)])
+    return Server("send loop in C", [str(program), "{port}", str(material.FPS), str(frames.part)])
 
 
-def recipe(of: material.Material) -> Server:
+def recipe(frames: material.Material) -> Server:
     """The thread-per-viewer recipe."""
     command = [
         sys.executable,
@@ -146,13 +146,13 @@ def recipe(of: material.Material) -> Server:
         "{host}",
         "{port}",
         str(material.FPS),
-        str(of.folder),
+        str(frames.folder),
     ]
     return Server("thread per viewer", command)
 
 
-def ustreamer(build: Path, of: material.Material) -> Server | None:
-    """Debian's ustreamer if it is installed, with the camera that the tests use."""
+def ustreamer(build: Path, frames: material.Material) -> Server | None:
+    """Debian's ustreamer with the simulated camera of the tests; None if it is not installed."""
     if not shutil.which("ustreamer"):
         return None
     source = ROOT / "tests" / "support" / "v4l2_camera.c"
@@ -162,7 +162,7 @@ def ustreamer(build: Path, of: material.Material) -> Server | None:
     command += ["--host={host}", "--port={port}", f"--desired-fps={material.FPS}"]
     environment = {
         "LD_PRELOAD": str(camera),
-        "FAKE_V4L2_FRAMES": str(of.folder),
+        "FAKE_V4L2_FRAMES": str(frames.folder),
         "FAKE_V4L2_FPS": str(material.FPS),
     }
     return Server("ustreamer", command, "/stream", environment)

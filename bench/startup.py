@@ -1,4 +1,4 @@
-"""From the start of the process to a listening socket, and to the first frame served."""
+"""How long the daemon takes from its start until it listens, and until it serves a frame."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench import servers
 if TYPE_CHECKING:
     from bench.servers import Running
 
-_TIMES = 5
-_PATIENCE = 10.0
+_RUNS = 5
+_FRAME_TIMEOUT = 10.0
 
 
 class Startup(NamedTuple):
-    """Seconds since the process was started."""
+    """Seconds since the start of the process."""
 
     listening: float
     first_frame: float
@@ -26,7 +26,7 @@ class Startup(NamedTuple):
 
 def measure() -> Startup:
     """Start the daemon with the test card a few times; return the medians."""
-    found = [_once() for _ in range(_TIMES)]
+    found = [_once() for _ in range(_RUNS)]
     return Startup(
         median(startup.listening for startup in found),
         median(startup.first_frame for startup in found),
@@ -43,8 +43,8 @@ def _once() -> Startup:
 
 
 def _wait_frame(running: Running) -> None:
-    """Ask for a snapshot until there is a live one: before that it is a 503."""
-    deadline = time.monotonic() + _PATIENCE
+    """Request snapshots until one succeeds: without a live picture the answer is 503."""
+    deadline = time.monotonic() + _FRAME_TIMEOUT
     while time.monotonic() < deadline:
         connection = http.client.HTTPConnection(running.host, running.port, timeout=1)
         with suppress(OSError, http.client.HTTPException):
@@ -56,4 +56,4 @@ def _wait_frame(running: Running) -> None:
                 return
         connection.close()
         time.sleep(0.005)
-    raise RuntimeError("no frame came")
+    raise RuntimeError("the daemon served no frame")

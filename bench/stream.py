@@ -1,4 +1,7 @@
-"""A viewer that reads the stream properly: the sizes and the ages of its parts."""
+"""A viewer that reads the stream properly: the sizes and the ages of its parts.
+
+It reads the streams of other servers as well, so it checks less than the parser of the tests.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +19,26 @@ _TIMEOUT = 20.0
 
 
 class Part(NamedTuple):
-    """One part as it came: seconds of the day it was complete, its stamp, bytes in all."""
+    """A received part: the Unix time when it was complete, its X-Timestamp, and its bytes."""
 
     arrived: float
     stamp: float
     size: int
 
 
-def parts(host: str, port: int, path: str, *, patience: float = 0.0) -> Generator[Part, None, None]:
-    """Yield every part of a stream, each at the moment its last byte is read.
+def parts(
+    host: str, port: int, path: str, *, connect_timeout: float = 0.0
+) -> Generator[Part, None, None]:
+    """Yield each part of a stream as soon as its last byte has been read.
 
-    ``patience`` is for how many seconds a server that is not yet listening is tried again.
+    While the server does not listen yet, try again for ``connect_timeout`` seconds.
     """
-    with _connect(host, port, time.monotonic() + patience) as sock:
+    with _connect(host, port, time.monotonic() + connect_timeout) as sock:
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         received = bytearray()
-        _take_head(sock, received)
+        _read_head(sock, received)
         while True:
-            head = _take_head(sock, received)
+            head = _read_head(sock, received)
             length, stamp = _LENGTH.search(head), _STAMP.search(head)
             if not length:
                 raise ValueError("a part without Content-Length")
@@ -45,9 +50,9 @@ def parts(host: str, port: int, path: str, *, patience: float = 0.0) -> Generato
 
 
 def part_size(host: str, port: int, path: str) -> int:
-    """Return the bytes from one part to the next; all have the same.
+    """Return the size of a part; all parts have the same size.
 
-    The second tells: its head begins with the line end that closes the first.
+    It is that of the second part, which begins with the line end after the first.
     """
     stream = parts(host, port, path)
     next(stream)
@@ -66,8 +71,8 @@ def _connect(host: str, port: int, deadline: float) -> socket.socket:
             time.sleep(0.02)
 
 
-def _take_head(sock: socket.socket, received: bytearray) -> bytes:
-    """Take bytes up to and including the next empty line."""
+def _read_head(sock: socket.socket, received: bytearray) -> bytes:
+    """Remove everything up to and including the next empty line, and return it."""
     while (end := received.find(b"\r\n\r\n")) < 0:
         _fill(sock, received, len(received) + 1)
     head = bytes(received[: end + 4])

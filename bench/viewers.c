@@ -1,12 +1,12 @@
-// viewers: many viewers of one MJPEG stream, cheap enough not to be what is measured.
+// viewers: many viewers of one MJPEG stream, cheap enough not to affect the measurement.
 //
-// One thread, one epoll, and MSG_TRUNC: the kernel throws the bodies away without copying
-// them to us. Each viewer on loopback has an address of its own, as phones have.
+// One thread, one epoll, and MSG_TRUNC: the kernel discards the data without copying it. On
+// loopback, each viewer has its own address, as phones do.
 //
 //     viewers HOST PORT PATH COUNT WARMUP SECONDS
 //
-// Prints "started" when the window opens (WARMUP seconds after the last connection), and at
-// its end one line: connected closed seconds total_bytes least_bytes most_bytes.
+// Prints "started" when the measurement begins (WARMUP seconds after the last connection), and one
+// line when it ends: connected closed seconds total_bytes min_bytes max_bytes.
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -20,10 +20,10 @@
 #include <unistd.h>
 
 enum {
-    EVENTS = 1024,        // taken from epoll at once
-    BURST = 50,           // connections opened before a short rest,
-    REST_US = 20 * 1000,  // so that no listen backlog overflows
-    CHUNK = 1 << 20,      // bytes discarded by one recv
+    EVENTS = 1024,         // returned by one epoll_wait
+    BURST = 50,            // connections opened before a short pause,
+    PAUSE_US = 20 * 1000,  // so that the listen backlog does not overflow
+    CHUNK = 1 << 20,       // bytes discarded by one recv
 };
 
 struct viewer {
@@ -42,8 +42,8 @@ static void die(const char *what) {
     exit(1);
 }
 
-// Bind to the index-th loopback address, if it is loopback that we connect to.
-static void take_own_address(int fd, const struct sockaddr_in *to, int index) {
+// Bind to the index-th loopback address, if the server's address is on loopback.
+static void bind_own_address(int fd, const struct sockaddr_in *to, int index) {
     if (ntohl(to->sin_addr.s_addr) >> 24 != 127) return;
     struct sockaddr_in from = {.sin_family = AF_INET};
     from.sin_addr.s_addr = htonl(0x7f010001u + (index / 250) * 256 + index % 250);
@@ -53,7 +53,7 @@ static void take_own_address(int fd, const struct sockaddr_in *to, int index) {
 static int open_viewer(const struct sockaddr_in *to, const char *request, int index) {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) die("socket");
-    take_own_address(fd, to, index);
+    bind_own_address(fd, to, index);
     if (connect(fd, (const struct sockaddr *)to, sizeof *to)) die("connect");
     size_t length = strlen(request);
     if (write(fd, request, length) != (ssize_t)length) die("write");
@@ -66,7 +66,7 @@ static void open_all(struct viewer *viewers, int count, int epoll, const struct 
         viewers[i].fd = open_viewer(to, request, i);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = &viewers[i]};
         if (epoll_ctl(epoll, EPOLL_CTL_ADD, viewers[i].fd, &event)) die("epoll_ctl");
-        if (i % BURST == BURST - 1) usleep(REST_US);
+        if (i % BURST == BURST - 1) usleep(PAUSE_US);
     }
 }
 
@@ -79,7 +79,7 @@ static int drain(struct viewer *viewer) {
     return 1;
 }
 
-// Drain all viewers until a moment. Returns how many connections the server closed.
+// Drain all viewers until the time ``end``. Returns how many connections the server closed.
 static int drain_until(int epoll, double end) {
     struct epoll_event events[EVENTS];
     int closed = 0;
@@ -91,13 +91,13 @@ static int drain_until(int epoll, double end) {
 }
 
 static void report(const struct viewer *viewers, int count, int closed, double seconds) {
-    long long total = 0, least = viewers[0].bytes, most = 0;
+    long long total = 0, min = viewers[0].bytes, max = 0;
     for (int i = 0; i < count; i++) {
         total += viewers[i].bytes;
-        if (viewers[i].bytes < least) least = viewers[i].bytes;
-        if (viewers[i].bytes > most) most = viewers[i].bytes;
+        if (viewers[i].bytes < min) min = viewers[i].bytes;
+        if (viewers[i].bytes > max) max = viewers[i].bytes;
     }
-    printf("%d %d %.6f %lld %lld %lld\n", count, closed, seconds, total, least, most);
+    printf("%d %d %.6f %lld %lld %lld\n", count, closed, seconds, total, min, max);
 }
 
 int main(int argc, char **argv) {

@@ -1,4 +1,4 @@
-"""A phone at the edge of the Wi-Fi: two network namespaces, and a slow link between them."""
+"""A phone with weak Wi-Fi: two network namespaces, and a slow link between them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SHAPE = ("tbf", "rate", f"{BITS_PER_SECOND}bit", "burst", "32kb", "latency", "3
 _HOST, _PHONE = "192.0.2.1", "192.0.2.2"
 _PORT = 5000
 _SEGMENT, _HEADERS = 1448, 66
-"""Bytes of a frame in one Ethernet packet, and those of its Ethernet, IP and TCP headers."""
+"""Payload bytes in one Ethernet packet, and the bytes of its Ethernet, IP and TCP headers."""
 
 _WARMUP, _SECONDS = 5.0, 15.0
-"""Every buffer on the way is to be full before the measurement begins."""
+"""All buffers on the way have to be full before the measurement begins."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """The way from the server's namespace to the phone's."""
+    """The names of the two namespaces."""
 
     server: str
     phone: str
@@ -44,41 +44,41 @@ class Link:
 
 
 def transmit_ms(size: int) -> float:
-    """Return the time that the bare bytes of a part take on the link."""
+    """Return how long the link takes to transmit a part, without packet headers."""
     return size * 8 / BITS_PER_SECOND * 1000
 
 
-def most_fps(size: int) -> float:
-    """Return how many parts a second the link can carry, with all their packets' headers."""
+def max_fps(size: int) -> float:
+    """Return how many parts per second the link can carry, packet headers included."""
     on_the_wire = size + math.ceil(size / _SEGMENT) * _HEADERS
     return BITS_PER_SECOND / 8 / on_the_wire
 
 
 def is_possible() -> bool:
-    """Tell whether namespaces can be made here: that takes root and iproute2."""
+    """Return whether network namespaces can be made here, which needs root and iproute2."""
     return os.geteuid() == 0 and bool(shutil.which("ip") and shutil.which("tc"))
 
 
 @contextmanager
-def link() -> Iterator[Link]:
-    """Lay the link; it is gone when the block ends."""
-    made = Link(f"bench-server-{os.getpid()}", f"bench-phone-{os.getpid()}")
+def make_link() -> Iterator[Link]:
+    """Set up the link; it is removed when the block ends."""
+    link = Link(f"bench-server-{os.getpid()}", f"bench-phone-{os.getpid()}")
     with ExitStack() as stack:
-        for name in (made.server, made.phone):
+        for name in (link.server, link.phone):
             _run("ip", "netns", "add", name)
             stack.callback(_run, "ip", "netns", "delete", name)
-        _lay(made)
-        yield made
+        _connect(link)
+        yield link
 
 
-def _lay(made: Link) -> None:
-    ends = ("link0", "netns", made.server, "type", "veth", "peer", "link0", "netns", made.phone)
+def _connect(link: Link) -> None:
+    ends = ("link0", "netns", link.server, "type", "veth", "peer", "link0", "netns", link.phone)
     _run("ip", "link", "add", *ends)
-    for name, address in ((made.server, _HOST), (made.phone, _PHONE)):
+    for name, address in ((link.server, _HOST), (link.phone, _PHONE)):
         _run(*_inside(name), "ip", "address", "add", f"{address}/30", "dev", "link0")
         _run(*_inside(name), "ip", "link", "set", "lo", "up")
         _run(*_inside(name), "ip", "link", "set", "link0", "up")
-    _run(*_inside(made.server), "tc", "qdisc", "add", "dev", "link0", "root", *_SHAPE)
+    _run(*_inside(link.server), "tc", "qdisc", "add", "dev", "link0", "root", *_SHAPE)
 
 
 def _inside(name: str) -> tuple[str, ...]:

@@ -1,151 +1,175 @@
-"""The ``doorbelld`` command: what it is told, and who does it."""
+"""The ``doorbelld`` command: parses its arguments, and runs a subcommand, the daemon by default."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import logging
-import os
 import sys
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NoReturn, cast
 
 from doorbelld import __version__
+from doorbelld.commands.base import Command, CommandError, is_service
 from doorbelld.config.load import DEFAULT_PATH, ConfigError, load
-from doorbelld.config.schema import Config
-from doorbelld.daemon import Daemon
-from doorbelld.handover.handover import Handover
-from doorbelld.net.keptpair import KeptPair
-from doorbelld.net.ports import Ports
-from doorbelld.system import log, systemd
-from doorbelld.system.process import raise_descriptor_limit
-from doorbelld.wiring import open_authenticator, tls_context
+from doorbelld.system import log
 
 _log = logging.getLogger(__name__)
 
-_NO_COMMAND = None
-_OPTIONS_OF: dict[str, tuple[str | None, ...]] = {
-    "check": (_NO_COMMAND,),
-    "json": ("status", "cameras"),
-    "force": ("make-certificate",),
-    "remove": ("passwd",),
-    "renew": ("embed-url",),
+_COMMANDS = {
+    "run": "serve the page; this is the default",
+    "status": "show what the running daemon does, and its URLs",
+    "cameras": "list the cameras of this machine",
+    "check": "show the effective configuration, and try the camera",
+    "passwd": "set the password",
+    "embed-url": "print URLs of the picture for pages of other sites",
+    "make-certificate": "make a self-signed certificate for HTTPS",
 }
-"""Options that go with some commands and would mean nothing with the others."""
+_DEFAULT = "run"
 
 _EX_CONFIG = 78
-"""What a bad configuration is called under systemd, see systemd.exec(5)."""
+"""The exit code for a bad configuration under systemd, see systemd.exec(5)."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ``doorbelld`` command; return its exit code."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    _refuse_misplaced_options(parser, options)
+    options = _parse(arguments)
     log.set_up(verbose=options.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # No name is too strange for a terminal.
-    load_again = partial(load, options.config, options.set)
+        sys.stdout.reconfigure(errors="replace")  # A terminal may not know every letter.
+    read = partial(load, options.config, [*options.set, *options.set_after])
     try:
-        if options.command or options.check:
-            from doorbelld import dispatch  # what only commands need costs the daemon memory
-
-            return dispatch.run(options, load_again)
-        daemon = _daemon(load_again(), load_again)
-    except ConfigError as error:
-        for problem in error.problems:
-            _log.error("%s", problem)
-        return _EX_CONFIG if _is_service() else 2
-    except OSError as error:
-        _log.error("%s", error.strerror)
-        return 1
-    return daemon.run() if daemon else 1
+        return _load(options.command or _DEFAULT).run(options, read)
+    except (ConfigError, CommandError, OSError) as error:
+        return _report(error)
 
 
-def _is_service() -> bool:
-    return "NOTIFY_SOCKET" in os.environ
+def _report(error: ConfigError | CommandError | OSError) -> int:
+    """Log a line for everything that went wrong; return the exit code."""
+    problems = [error.strerror or str(error)] if isinstance(error, OSError) else error.problems
+    for problem in problems:
+        _log.error("%s", problem)
+    if isinstance(error, ConfigError):
+        return _EX_CONFIG if is_service() else 2
+    return 1
 
 
-def _daemon(settings: Config, load: Callable[[], Config]) -> Daemon | None:
-    """Return the daemon; None at a terminal if it cannot listen, which is logged then.
+def _load(command: str) -> Command:
+    """Return the module of a command.
 
-    A person at a terminal does not want to wait for a port. Raises ConfigError and OSError.
+    It is loaded now and not before: the daemon should not pay for what only other commands need.
     """
-    raise_descriptor_limit(settings.server.max_viewers)
-    kept = KeptPair(_state_folder())
-    context = tls_context(settings.access, kept, at_start=True)
-    authenticator = open_authenticator(settings.access)
-    handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
-    ports = Ports(handover.listen, settings.server.listen)
-    if ports.failed and not _is_service():
-        for failure in ports.failed:
-            _log.error("%s", failure.strerror)
-        return None
-    return Daemon(settings, ports, load, context, authenticator, handover, kept)
+    name = f"doorbelld.commands.{command.replace('-', '_')}"
+    return cast("Command", importlib.import_module(name))
 
 
-def _state_folder() -> Path | None:
-    """Return the folder for files that outlive the service: StateDirectory= in systemd.exec(5)."""
-    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(first) if first else None
-
-
-def _refuse_misplaced_options(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a usage error where an option was given that its command does not have."""
-    for name, commands in _OPTIONS_OF.items():
-        if getattr(options, name) and options.command not in commands:
-            named = " or ".join(each for each in commands if each)
-            parser.error(f"--{name} goes with {named or 'no command'}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="doorbelld", description="Show the camera at the door on every phone of the house."
+def _parse(arguments: Sequence[str] | None) -> Namespace:
+    """Return all options, which may come before or after the command."""
+    parser = _Parser(
+        prog="doorbelld", description="Show the camera at the door on every phone in the house."
     )
-    parser.add_argument(
-        "command",
-        nargs="?",
-        choices=("status", "cameras", "passwd", "embed-url", "make-certificate"),
-        help="status: what the running daemon does, and its URLs; cameras: what this machine has;"
-        " passwd: sets the password; embed-url: prints addresses for pages of other sites;"
-        " make-certificate: makes a self-signed one for HTTPS",
+    _add_common_options(parser)
+    subparsers = parser.add_subparsers(
+        dest="command", title="commands", parser_class=_CommandParser
     )
+    commands = {
+        name: subparsers.add_parser(name, help=text, command=name)
+        for name, text in _COMMANDS.items()
+    }
+    options, rest = parser.parse_known_args(arguments)
+    # Options of a command that came before it, or without any.
+    options, rest = commands[options.command or _DEFAULT].parse_known_args(rest, options)
+    if rest:
+        _refuse(parser, rest)
+    return options
+
+
+def _refuse(parser: argparse.ArgumentParser, words: Iterable[str]) -> NoReturn:
+    """End with a usage error: an option is unknown, or belongs to other commands."""
+    owners = {word: _owners(word) for word in words}
+    unknown = [word for word, (_, commands) in owners.items() if not commands]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    option, commands = next(iter(owners.values()))
+    named = " or ".join(name for name in commands if name != _DEFAULT)
+    parser.error(f"{option} goes with {named or 'no command'}")
+
+
+def _owners(word: str) -> tuple[str, list[str]]:
+    """Return the option that a word stands for, and the commands that have it."""
+    option, commands = word.partition("=")[0], []
+    if option.startswith("--"):
+        for name in _COMMANDS:
+            for known in _load(name).OPTIONS:
+                if known.startswith(option):
+                    option = known  # from now on in full
+                    commands.append(name)
+    return option, commands
+
+
+class _Parser(argparse.ArgumentParser):
+    """The parser of the whole command line."""
+
+    def format_help(self) -> str:
+        """Return the help, with the options of every command."""
+        own = filter(None, map(_options_help, _COMMANDS))
+        return "\n".join([super().format_help(), *own])
+
+
+def _options_help(command: str) -> str:
+    parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
+    group = parser.add_argument_group(f"options of {command}")
+    for option, text in _load(command).OPTIONS.items():
+        group.add_argument(option, help=text, action="store_true")
+    return parser.format_help().lstrip("\n")
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """The parser of what follows a command."""
+
+    def __init__(self, *, command: str, **settings: Any) -> None:
+        super().__init__(description=f"doorbelld {command}: {_COMMANDS[command]}.", **settings)
+        self._command = command
+        self._is_complete = False
+
+    def parse_known_args(  # type: ignore[override]  # its overloads come to the same
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """Add the options, now that the command is given; then parse."""
+        if not self._is_complete:
+            self._is_complete = True
+            _add_common_options(self, after_command=True)
+            for option, text in _load(self._command).OPTIONS.items():
+                self.add_argument(option, help=text, action="store_true")
+        return super().parse_known_args(args, namespace)
+
+
+def _add_common_options(parser: argparse.ArgumentParser, *, after_command: bool = False) -> None:
+    """Add what every command has. After the command, what is not given changes nothing."""
     parser.add_argument(
         "--config",
         metavar="FILE",
         type=Path,
+        default=argparse.SUPPRESS if after_command else None,
         help=f"read FILE, and conf.d/*.conf beside it, instead of {DEFAULT_PATH}",
     )
     parser.add_argument(
         "--set",
+        dest="set_after" if after_command else "set",
         metavar="SECTION.KEY=VALUE",
         action="append",
         default=[],
-        help="set one key, over what the files say; may be given several times",
+        help="set one key, which overrides the files; may be given several times",
     )
-    parser.add_argument(
-        "--check",
-        action="store_true",
-        help="print the effective configuration, look for the camera, and exit",
-    )
-    _add_options_of_commands(parser)
     parser.add_argument("--version", action="version", version=f"doorbelld {__version__}")
-    parser.add_argument("-v", dest="verbose", action="store_true", help="log every request as well")
-    return parser
-
-
-def _add_options_of_commands(parser: argparse.ArgumentParser) -> None:
-    """Add what goes with some commands alone, see _OPTIONS_OF."""
     parser.add_argument(
-        "--json", action="store_true", help="let status and cameras speak to programs"
-    )
-    parser.add_argument(
-        "--force", action="store_true", help="let make-certificate replace what is there"
-    )
-    parser.add_argument("--remove", action="store_true", help="let passwd take it away")
-    parser.add_argument(
-        "--renew",
+        "-v",
+        dest="verbose",
         action="store_true",
-        help="let embed-url make a new key, which ends all earlier URLs",
+        default=argparse.SUPPRESS if after_command else False,
+        help="log every request as well",
     )

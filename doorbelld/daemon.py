@@ -1,9 +1,9 @@
 """Daemon: all parts from above; built, started, looked after until a signal, stopped.
 
-    camera ──JPEG──▶ CaptureThread ──Frame──▶ Broadcaster ──bytes──▶ every viewer's socket
-                                                   ▲
-                                        sockets handed over by
-                                                   │
+    camera ──JPEG──▶ CaptureThread ──▶ FrameHub ──Frame──▶ Broadcaster ──bytes──▶ viewers' sockets
+                                                                ▲
+                                                     sockets handed over by
+                                                                │
     clients ──▶ AcceptLoop ──requests──▶ handler threads ──▶ page, snapshot, status
 
 Only this module, wiring and the command know the configuration; everything else takes plain
@@ -38,6 +38,8 @@ from doorbelld.server.limits import Limits
 from doorbelld.server.server import Server
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.capture import CaptureThread
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.state import CameraState
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
@@ -75,16 +77,16 @@ class Daemon:
         self._kept = kept
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
-        handover.set_password_id(authenticator.password_id)
+        handover.viewers.set_password_id(authenticator.password_id)
+        hub = FrameHub()
         self._broadcaster = Broadcaster(
+            hub,
+            handover.viewers,
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
-            handover=handover,
         )
-        self._capture = CaptureThread(
-            wiring.capture_settings(settings.camera), self._broadcaster.publish
-        )
-        embedding = Embedding(wiring.embed_key_path(settings.access))
+        self._capture = CaptureThread(wiring.capture_settings(settings.camera), hub)
+        embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
             _site(settings, context, authenticator, embedding),
             self._broadcaster,
@@ -123,7 +125,7 @@ class Daemon:
             return False
         self._tell_urls(self._sockets)
         self._announce()
-        self._ports.look()
+        self._ports.poll()
         # Also while a port is waited for, which may take days: the boot must not wait for it.
         self._notifier.ready()
         return True
@@ -142,7 +144,7 @@ class Daemon:
 
     def _look_at_ports(self) -> None:
         """Serve at the addresses that have become free."""
-        self._ports.look()
+        self._ports.poll()
         fresh = self._ports.take()
         for listener in fresh:
             self._server.listen(listener)
@@ -150,7 +152,7 @@ class Daemon:
         self._sockets += fresh
         if fresh:
             self._announce()
-        self._announcement.look()
+        self._announcement.poll()
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
@@ -170,7 +172,7 @@ class Daemon:
                 _log.critical("a thread has failed: stopping, to be started anew")
                 return 1
             self._look_at_ports()
-            self._capture.look()
+            self._capture.check_for_hang()
             self._recheck()
             self._notifier.status(self._status())
             oldest = min(thread.beat for thread in threads)
@@ -182,9 +184,9 @@ class Daemon:
         if not self._sockets:
             return waiting
         camera = self._capture.status()
-        text = f"{camera['state'].capitalize()}: {camera['detail']}"
-        if camera["state"] == "streaming":
-            text += f" at {camera['fps']:.0f} fps"
+        text = f"{camera.state.value.capitalize()}: {camera.detail}"
+        if camera.state is CameraState.STREAMING:
+            text += f" at {camera.fps:.0f} fps"
         text += f"; {self._broadcaster.watching} watching"
         if self._kept.in_use:
             text += "; TLS with the last pair that worked, see the log"
@@ -221,7 +223,7 @@ class Daemon:
 
         Raises OSError, and then has changed nothing, if the page's files cannot be read.
         """
-        embedding, path = self._app.site.embedding, wiring.embed_key_path(settings.access)
+        embedding, path = self._app.site.embedding, settings.access.embed_key_file
         if embedding.path != path:
             embedding = Embedding(path)
         site = _site(settings, context, authenticator, embedding)

@@ -72,20 +72,14 @@ def _credential() -> Path | None:
 
 def password_path(section: AccessSection) -> Path | None:
     """Return the file that keeps the password: a credential of systemd's before any other."""
-    configured = None if section.password_file == "none" else Path(section.password_file)
-    return _credential() or configured
-
-
-def embed_key_path(section: AccessSection) -> Path | None:
-    """Return the file that keeps the key of embed URLs."""
-    return None if section.embed_key_file == "none" else Path(section.embed_key_file)
+    return _credential() or section.password_file
 
 
 def open_authenticator(section: AccessSection) -> Authenticator:
     """Return what knows the password. Raises ConfigError where its file cannot be used."""
     path = password_path(section)
     try:
-        return Authenticator(path, is_required=path != Path(PASSWORD_FILE))
+        return Authenticator(path, is_required=path != PASSWORD_FILE)
     except ValueError as error:
         raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
 
@@ -100,13 +94,12 @@ def tls_context(
     only logged: a page that does not open is worse, and at boot the clock may be wrong.
     """
     kept = kept or KeptPair(None)
-    paths = (section.tls_certificate, section.tls_key)
-    if paths == ("none", "none"):
+    certificate, key = section.tls_certificate, section.tls_key
+    if certificate is None and key is None:
         kept.forget()
         return None
-    if "none" in paths:
+    if certificate is None or key is None:
         raise ConfigError(["[access] tls_certificate and tls_key: one is of no use alone"])
-    certificate, key = map(Path, paths)
     try:
         context = tls.server_context(certificate, key)
     except CertificateError as error:
@@ -127,11 +120,13 @@ def tls_context(
 
 def _warn_of(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """Log what is wrong with a pair that can be used all the same."""
-    wrong = tls.doubt(context, certificate)
+    from doorbelld.net import certificates  # A daemon without TLS does not need it.
+
+    wrong = certificates.date_problem(context, certificate)
     if wrong:
         _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
-    seconds = tls.handshake_seconds(context)
-    if seconds > tls.SLOW:
+    seconds = certificates.handshake_seconds(context)
+    if seconds > certificates.SLOW:
         _log.warning(
             "[access] tls_key = %s: each new connection takes %.0f ms of this processor;"
             " a P-256 key, as doorbelld make-certificate makes it, takes much less",

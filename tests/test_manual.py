@@ -1,4 +1,4 @@
-"""The man pages against the code."""
+"""The man pages agree with the code."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import fields
 
 import pytest
 
-from doorbelld.config import load as config
 from doorbelld.config.schema import SECTIONS
+from doorbelld.config.values import to_text
 from tests.support.daemon import ROOT
 
 MANUAL = ROOT / "docs" / "man"
 
 
 def described(section: str) -> dict[str, str]:
-    """Return the keys of a section and their defaults, as doorbelld.conf(5) has them."""
+    """Return the keys of a section and their defaults in doorbelld.conf(5)."""
     text = (MANUAL / "doorbelld.conf.5").read_text(encoding="utf-8")
     found = re.search(rf"^\.Sh {section.upper()}\n(.*?)^\.Sh ", text, re.MULTILINE | re.DOTALL)
     assert found, f"doorbelld.conf(5) has no section {section}"
@@ -27,7 +27,7 @@ def described(section: str) -> dict[str, str]:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_doorbelld_conf_5_has_every_key_with_its_default(section: str) -> None:
     default = SECTIONS[section]()
-    known = {each.name: config.to_text(getattr(default, each.name)) for each in fields(default)}
+    known = {each.name: to_text(getattr(default, each.name)) for each in fields(default)}
     assert list(described(section).items()) == list(known.items())
 
 
@@ -39,6 +39,7 @@ def test_doorbelld_conf_5_explains_keys_as_the_shipped_file_does() -> None:
                 assert each.metadata["meaning"] in text, f"{section}.{each.name}"
 
 
+@pytest.mark.process
 def test_doorbelld_8_has_every_option_and_command() -> None:
     command = [sys.executable, "-m", "doorbelld", "--help"]
     usage = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -66,6 +67,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
     assert set(commands[1].split(",")) == set(re.findall(r"^\.It Cm ([\w-]+)$", text, re.MULTILINE))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("page", sorted(MANUAL.iterdir()), ids=lambda page: page.name)
 def test_pages_are_well_formed(page: object) -> None:
     command = ["mandoc", "-T", "lint", "-W", "warning", str(page)]

@@ -1,4 +1,4 @@
-"""SECURITY.md against the tests that it names."""
+"""SECURITY.md names tests that exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_every_promise_names_tests_that_exist() -> None:
     assert len(PROMISES) > 5
     for promise, proof in PROMISES:
         named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", proof)
-        assert named, f"nothing proves: {promise}"
+        assert named, f"no test for: {promise}"
         for path, test in named:
             assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{test}"
 

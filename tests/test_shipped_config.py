@@ -1,4 +1,4 @@
-"""The configuration file that is installed: complete, true, and of no effect as it comes."""
+"""The installed configuration file is complete and correct, and changes no setting."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 from doorbelld.config import load as config
 from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import to_text
 
 SHIPPED = Path(__file__).parents[1] / "etc" / "doorbelld" / "doorbelld.conf"
 _KEY = re.compile(r"#(\w+) = (.*)")
 
 
 class Key(NamedTuple):
-    """A key of the file, commented out, and the comment above it."""
+    """A key of the file, which is commented out, and the comment above it."""
 
     section: str
     name: str
@@ -42,7 +43,7 @@ def shipped() -> list[Key]:
         elif line.startswith("# "):
             comment.append(line[2:])
         else:
-            assert line == "", f"neither comment, section nor key: {line}"
+            assert line == "", f"not a comment, section or key: {line}"
             comment = []
     return found
 
@@ -51,25 +52,25 @@ def uncommented() -> str:
     return re.sub(r"^#(?=\w+ = )", "", text(), flags=re.MULTILINE)
 
 
-def test_has_every_key_of_the_code_in_its_order_and_none_unknown() -> None:
+def test_has_exactly_the_keys_of_the_code_in_the_same_order() -> None:
     expected = [(section, each.name) for section, cls in SECTIONS.items() for each in fields(cls)]
     assert [(key.section, key.name) for key in shipped()] == expected
 
 
-def test_shows_every_key_at_its_default() -> None:
+def test_shows_the_default_of_every_key() -> None:
     default = Config()
     for key in shipped():
         value = getattr(getattr(default, key.section), key.name)
-        assert key.value == config.to_text(value), key.name
+        assert key.value == to_text(value), key.name
 
 
-def test_explains_every_key_in_the_one_line_above_it() -> None:
+def test_explains_every_key_in_the_line_above_it() -> None:
     for key in shipped():
         known = SECTIONS[key.section].__dataclass_fields__[key.name]
         assert key.explanation == [known.metadata["meaning"]], key.name
 
 
-def test_changes_nothing_as_it_comes() -> None:
+def test_changes_no_setting_as_it_is_installed() -> None:
     lines = [line for line in text().splitlines() if line and not line.startswith("#")]
     assert lines == [f"[{section}]" for section in SECTIONS]
     assert config.load(SHIPPED) == Config()
@@ -82,7 +83,7 @@ def test_can_be_read_with_every_key_uncommented(tmp_path: Path) -> None:
     assert config.load(path) == Config()
 
 
-def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
+def test_every_key_has_an_effect_when_it_is_changed(tmp_path: Path) -> None:
     others = {
         "source": "pattern",
         "verify": "no",
@@ -105,7 +106,7 @@ def test_every_key_has_an_effect_once_it_is_changed(tmp_path: Path) -> None:
         path = tmp_path / "doorbelld.conf"
         path.write_text(f"[{key.section}]\n{key.name} = {other}\n", encoding="utf-8")
         found = getattr(getattr(config.load(path), key.section), key.name)
-        assert config.to_text(found) == other
+        assert to_text(found) == other
 
 
 def test_is_plain_text_that_fits_a_terminal() -> None:

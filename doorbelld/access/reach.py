@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 
 from doorbelld.access.policy import Access, is_lan
 from doorbelld.net import interfaces
+from doorbelld.net.addresses import bracketed
 from doorbelld.net.interfaces import Interface
 
 _ANYWHERE = {"", "::", "0.0.0.0"}  # compared, not bound
@@ -24,7 +25,7 @@ def addresses(access: Access) -> list[str]:
 
 def is_answered(host: str, access: Access) -> bool:
     """Return whether any client gets an answer at this name or address of ours."""
-    if not access.answers_to(f"[{host}]" if ":" in host else host):
+    if not access.answers_to(bracketed(host)):
         return False
     at = [each for _, each in interfaces.named_addresses() if str(each.ip) == host]
     return not at or any(map(access.reaches, at))
@@ -36,7 +37,7 @@ def doubts(access: Access, listen: Collection[str]) -> Iterator[str]:
     ``listen`` are the names and addresses of the listeners.
     """
     for host in listen:
-        if host and not access.answers_to(f"[{host}]" if ":" in host else host):
+        if host and not access.answers_to(bracketed(host)):
             yield f"Name {host}: doorbelld does not answer to it; add it to hosts"
     everywhere = not _ANYWHERE.isdisjoint(listen)
     for name, each in _candidates():

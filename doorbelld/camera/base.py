@@ -1,8 +1,8 @@
-"""Camera: the one small protocol that every kind of camera follows.
+"""Base: the small protocol that every kind of camera follows.
 
-A camera delivers whole JPEGs, each with the moment of its capture. It is opened, read and
-closed by a single thread. What goes wrong is a :class:`CameraError`, whose text is one
-sentence that a person at the door understands; it is shown in the picture's place.
+A camera delivers whole JPEGs, each with the time of its capture. One thread opens, reads and
+closes it. If something goes wrong, it raises :class:`CameraError`, whose text is one sentence
+that any user understands; the page shows it instead of the picture.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from urllib.parse import urlsplit
 
 
 class CameraError(Exception):
-    """The camera cannot deliver; the text says why in one plain sentence, no full stop."""
+    """The camera cannot deliver; the text says why in one plain sentence without full stop."""
 
 
 class CameraStuckError(CameraError):
-    """The camera's library hangs inside this process; only a new process can help."""
+    """The camera's library hangs in this process; only a new process can help."""
 
 
 _LONGEST = 300
-"""Letters of a library's own words that are repeated."""
+"""Characters of a library's own message that are repeated."""
 
 
 def describe(error: BaseException) -> str:
-    """Return in one line what a library raised: its kind, its text, and where it came from."""
+    """Return in one line an error that a library raised: its type, text and origin."""
     lines = traceback.format_exception_only(type(error), error)  # never fails, unlike str()
     text = " ".join(" ".join(lines).split())[:_LONGEST]
     *_, place = traceback.extract_tb(error.__traceback__) or [None]
@@ -35,7 +35,7 @@ def describe(error: BaseException) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """Return the URL without user, password, path and query, any of which may be a secret."""
+    """Return the URL without user, password, path and query: any of them may be a secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -54,10 +54,10 @@ class Shot(NamedTuple):
 class CameraSettings:
     """What is asked of a camera; it may deliver another size or rate if it has no such mode.
 
-    ``framerate`` is in frames a second, ``quality`` is the JPEG quality 1..100, ``rotation``
-    is in degrees clockwise (0, 90, 180 or 270), applied after the flips. ``stall_timeout``
-    is how long, in seconds, a driver may be silent before that counts as a fault. ``verify``
-    is whether the certificate of a camera that speaks TLS is checked.
+    ``framerate`` is in frames a second, ``quality`` is the JPEG quality 1..100, ``rotation`` is
+    in degrees clockwise (0, 90, 180 or 270), applied after the flips. ``stall_timeout`` is how
+    many seconds a driver may be silent before that is a fault. ``verify`` is whether to check
+    the certificate of a camera that speaks TLS.
     """
 
     width: int = 640
@@ -72,7 +72,7 @@ class CameraSettings:
 
 
 class Camera(Protocol):
-    """A source of pictures. Constructing one touches no hardware."""
+    """A source of pictures. The constructor touches no hardware."""
 
     @property
     def invalid(self) -> int:
@@ -80,18 +80,18 @@ class Camera(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is, for a person: ``"Logitech C270 (/dev/video0)"``; never a password."""
+        """Its name for the user: ``"Logitech C270 (/dev/video0)"``; never a password."""
 
     def open(self) -> None:
-        """Claim the camera and start it. Raises CameraError and leaves nothing open."""
+        """Open the camera and start it. Raises CameraError, and then leaves nothing open."""
 
     def read(self, timeout: float) -> Shot | None:
         """Return the next picture, or None if none came within ``timeout`` seconds.
 
-        Never returns the same picture twice and never spins. Raises CameraError when the
+        Never returns the same picture twice, and never spins. Raises CameraError when the
         camera is gone; then only close() may follow. After a MemoryError, or a TooLargeError
-        for one picture that has too many pixels to be decoded, it may be read on.
+        for one picture that has too many pixels to be decoded, reading may go on.
         """
 
     def close(self) -> None:
-        """Let go of everything. May be called at any time, also twice."""
+        """Release everything. May be called at any time, also twice."""

@@ -1,7 +1,7 @@
 """Factory: opens the camera that a source names."""
 
-# Each kind of camera is imported where it is opened and not before: the libraries behind
-# them are large, and most are missing on any one machine.
+# Each kind of camera is imported only when it is opened: the libraries behind them are large,
+# and no machine has all of them.
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 
 from doorbelld.camera.base import Camera, CameraError, CameraSettings
 
-_WAKES_UP = 12.0
-"""Seconds. Door cameras that run on a battery were seen to take eight."""
+_WAKE_UP = 12.0
+"""Seconds. Some door cameras that run on a battery take eight."""
 
 
 def time_to_start(source: str, stall_timeout: float) -> float:
-    """Return how many seconds the first picture may take, once the camera is opened.
+    """Return how many seconds the first picture may take after the camera was opened.
 
-    A camera in the network may have to wake up first, or to connect by a slow Wi-Fi.
+    A network camera may have to wake up first, or its Wi-Fi may be slow.
     """
-    is_far = source.partition(":")[0] in ("http", "https", "rtsp")
-    return max(stall_timeout, _WAKES_UP if is_far else 0.0)
+    is_remote = source.partition(":")[0] in ("http", "https", "rtsp")
+    return max(stall_timeout, _WAKE_UP if is_remote else 0.0)
 
 
 def open_camera(source: str, settings: CameraSettings) -> Camera:
@@ -28,7 +28,7 @@ def open_camera(source: str, settings: CameraSettings) -> Camera:
 
     ``source`` is ``auto``, ``picamera2[:N]``, ``picamera[:N]``, ``v4l2:/dev/videoN``,
     ``file:PATH``, an http, https or rtsp URL, or ``pattern``. Raises CameraError when it
-    cannot be opened, and ValueError when ``source`` is none of these.
+    cannot be opened, and ValueError if ``source`` is none of these.
     """
     camera = _make(source, settings)
     camera.open()
@@ -46,7 +46,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     if kind in ("picamera", "picamera2") and (not rest or rest.isdecimal()):
         return _make_pi(kind, int(rest or 0), settings)
     if kind == "v4l2" and rest:
-        from doorbelld.camera.opencv import V4l2Camera
+        from doorbelld.camera.v4l2 import V4l2Camera
 
         return V4l2Camera(rest, settings)
     if kind == "file" and rest:
@@ -57,7 +57,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
 
 
 def _find(settings: CameraSettings) -> Camera:
-    """Return the first camera that is there. To look costs little where there is none."""
+    """Return the first camera that this machine has. Looking is cheap if it has none."""
     from doorbelld.camera import devices, picamera, picamera2
 
     for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
@@ -85,29 +85,29 @@ def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
 
 def _make_network(url: str, settings: CameraSettings) -> Camera:
     if url.startswith("rtsp:"):
-        from doorbelld.camera.opencv import NetworkCamera
+        from doorbelld.camera.video import RtspCamera
 
-        return NetworkCamera(url, settings)
+        return RtspCamera(url, settings)
     from doorbelld.camera.http import HttpCamera
 
     return _turned(HttpCamera(url, settings), settings)
 
 
 def _make_file(path: Path, settings: CameraSettings) -> Camera:
-    from doorbelld.camera.mjpeg import mjpeg_camera
+    from doorbelld.camera.file import mjpeg_camera
 
     camera = mjpeg_camera(path, settings)
     if camera is not None:
         return _turned(camera, settings)
-    from doorbelld.camera.opencv import VideoCamera
+    from doorbelld.camera.video import VideoCamera
 
     return VideoCamera(path, settings)
 
 
 def _turned(camera: Camera, settings: CameraSettings) -> Camera:
-    """Return a camera that cannot turn its pictures with what turns them, if asked for."""
+    """Return a camera that turns the pictures of another one, if the settings ask for that."""
     if not (settings.rotation or settings.hflip or settings.vflip):
         return camera
-    from doorbelld.camera.orientation import ReorientedCamera
+    from doorbelld.camera.orientation import TurnedCamera
 
-    return ReorientedCamera(camera, settings)
+    return TurnedCamera(camera, settings)

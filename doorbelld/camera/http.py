@@ -1,7 +1,7 @@
-"""A camera with an http or https URL that sends JPEGs, as one endless stream or one at a time.
+"""The ``http://`` source: a network camera that sends JPEGs, as a stream or one at a time.
 
-Its pictures are passed on as they are, without OpenCV. The camera may be anything that answers
-at that address, so every read is bounded, and nothing it says leads to another host.
+Its pictures are passed on as they are, without OpenCV. Anything may answer at that address, so
+every read is bounded, and no answer can send us to another host.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import logging
 import re
 import socket
 import ssl
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
@@ -21,27 +20,26 @@ from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from doorbelld.camera.base import CameraError, CameraSettings, Shot, describe, without_secrets
-from doorbelld.camera.closing import join_receiver
+from doorbelld.camera.closing import Receiver
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
 from doorbelld.system.limited_log import OncePerMinute
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 64 * 1024
 _MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
-"""Bytes. What sends more without a picture in between is no camera."""
+"""Bytes. A server that sends more without a picture in between is not a camera."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REQUESTS = 5
 """For one answer: the first, three redirects, and one more with the password."""
 
 _MOST_HEAD = 8 * 1024
-"""Bytes before the body, in one answer and whatever 1xx answers come before it. The standard
-library takes 6 MB, and looks through a Content-Type in quadratic time."""
+"""Bytes before the body, in one answer and any 1xx answers before it. The standard library
+accepts 6 MB, and searches a Content-Type in quadratic time."""
 
 _FASTEST_STILLS = 5.0
-"""A second. Cameras that send one picture at a time are slow."""
+"""Pictures a second. Cameras that send one picture at a time are slow."""
 
 _HEADERS = {"User-Agent": "doorbelld", "Accept": "*/*"}
 _SAFE = "%/:=&~+!$,;'@()*[]|?"
@@ -76,11 +74,11 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 _may_warn = OncePerMinute()
-"""For the process: a camera that is lost every second is opened again as often."""
+"""For the whole process: a camera that is lost every second is opened again as often."""
 
 
 class _Head:
-    """Reads an answer's lines as far as its head may go."""
+    """Reads the lines of an answer, up to the allowed length of its head."""
 
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
@@ -88,7 +86,7 @@ class _Head:
         self.close = file.close
 
     def readline(self, size: int) -> bytes:
-        """Return the next line. Raises HTTPException where it ends too late."""
+        """Return the next line. Raises HTTPException if it ends too late."""
         line = self._file.readline(min(size, self._left + 1))
         self._left -= len(line)
         if self._left < 0:
@@ -102,7 +100,7 @@ class _Answer(HTTPResponse):
     def begin(self) -> None:
         """Read the head. Raises HTTPException and OSError."""
         file = self.fp
-        self.fp = _Head(file)  # type: ignore[assignment]  # nothing else is read meanwhile
+        self.fp = _Head(file)  # type: ignore[assignment]  # nothing else is read before it ends
         try:
             super().begin()
         finally:
@@ -111,10 +109,10 @@ class _Answer(HTTPResponse):
 
 
 class HttpCamera:
-    """Reads MJPEG streams and still pictures. Its name has scheme, host and port alone.
+    """Reads MJPEG streams and still pictures. Its name is scheme, host and port alone.
 
-    A thread of its own reads, always, and only the newest picture is kept. How long the camera
-    may be silent, the reader decides: ``close`` cuts the connection wherever the thread waits.
+    A thread of its own reads all the time, and only the newest picture is kept. The caller decides
+    how long the camera may be silent: ``close`` cuts the connection wherever the thread waits.
     """
 
     def __init__(self, url: str, settings: CameraSettings) -> None:
@@ -126,14 +124,11 @@ class HttpCamera:
         self._socket: socket.socket | None = None
         self._splitter = jpeg.Splitter()
         self._has_no_memory = False
-        self._mailbox: Mailbox[Shot] = Mailbox()
-        self._opened = threading.Event()
-        self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._receive, name="http camera", daemon=True)
+        self._receiver: Receiver[Shot] = Receiver(self.name, self._receive)
 
     @property
     def invalid(self) -> int:
-        """How many pictures broke off in the stream."""
+        """How many pictures in the stream were incomplete."""
         return self._splitter.invalid
 
     def open(self) -> None:
@@ -144,50 +139,45 @@ class HttpCamera:
         is_unverified = self._url.startswith("https:") and not self._settings.verify
         if is_unverified and _may_warn.is_due():
             logger.warning("%s: its certificate is not checked ([camera] verify = no)", self.name)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise CameraError(f"The system is out of threads: {error}") from error
-        if self._opened.wait(1):
-            self._mailbox.check()
+        self._receiver.start()
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
         if self._has_no_memory:
             self._has_no_memory = False
             raise MemoryError
-        return self._mailbox.take(timeout)
+        return self._receiver.take(timeout)
 
     def close(self) -> None:
         """Cut the connection; the thread ends with it."""
-        self._closing.set()
+        self._receiver.closing.set()
         if self._socket is not None:
-            # Not SSLSocket's own, which drops its TLS state while the other thread still reads.
+            # Not SSLSocket's shutdown: it drops the TLS state while the other thread still reads.
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-        join_receiver(self.name, self._thread)
+        self._receiver.stop()
 
-    # The thread.
+    # In the thread.
 
     def _receive(self) -> None:
         interval = 1 / min(self._settings.framerate, _FASTEST_STILLS)
+        closing = self._receiver.closing
         try:
-            while not self._closing.is_set():
+            while not closing.is_set():
                 asked_at = time.monotonic()
                 with self._ask() as answer:
                     self._take(answer)
-                self._closing.wait(max(asked_at + interval - time.monotonic(), 0))
-        except CameraError as error:
-            self._mailbox.fail(error)
-        except Exception as error:  # noqa: BLE001  # whatever it is, read() has to know
+                closing.wait(max(asked_at + interval - time.monotonic(), 0))
+        except CameraError:
+            raise
+        except Exception as error:
             said = f"Cannot get pictures from {self.name}: {_explain(error)}"
-            self._mailbox.fail(CameraError(said))
+            raise CameraError(said) from error
         finally:
             self._hang_up()
-            self._opened.set()
 
     def _ask(self) -> HTTPResponse:
-        """Return the answer that has the pictures, behind redirects and a password."""
+        """Return the answer with the pictures, after redirects and a password."""
         url, has_shown_password = self._url, False
         for _ in range(_MOST_REQUESTS):
             answer = self._request(url)
@@ -202,11 +192,11 @@ class HttpCamera:
                 else:
                     said = _FAULTS.get(answer.status, f"answers with the status {answer.status}")
                     raise CameraError(f"{self.name} {said}")
-            self._hang_up()  # The body of this answer is of no interest.
+            self._hang_up()  # The body of this answer does not matter.
         raise CameraError(f"{self.name} redirects from one path to the next without end")
 
     def _request(self, url: str) -> HTTPResponse:
-        """Ask once, on the connection that there is if it still works."""
+        """Send one request, on the open connection if it still works."""
         parts = urlsplit(url)
         path = quote(parts.path or "/", _SAFE)
         if parts.query:
@@ -239,12 +229,12 @@ class HttpCamera:
         sock.settimeout(None)
         connection.response_class = _Answer
         connection.sock = sock
-        connection.auto_open = 0  # A new connection is made here alone.
+        connection.auto_open = 0  # Only this method makes a new connection.
         return connection
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
-        # Once, for it takes 20 ms, and a camera may want a new connection for each picture.
+        # Once: it takes 20 ms, and a camera may need a new connection for each picture.
         context = ssl.create_default_context()
         if not self._settings.verify:
             context.check_hostname = False
@@ -252,9 +242,9 @@ class HttpCamera:
         return context
 
     def _keep(self, sock: socket.socket) -> socket.socket:
-        """Let close() cut this one."""
+        """Remember this socket, for close() to cut it."""
         self._socket = sock
-        if self._closing.is_set():
+        if self._receiver.closing.is_set():
             raise CameraError(f"{self.name} was closed")
         return sock
 
@@ -266,7 +256,7 @@ class HttpCamera:
             self._socket.close()
 
     def _follow(self, url: str, location: str) -> str:
-        """Return where a redirect leads. Raises CameraError if that is another place."""
+        """Return the target of a redirect. Raises CameraError if that is another host."""
         try:
             target = urljoin(url, location)
             if _place(target) == _place(url):
@@ -280,7 +270,7 @@ class HttpCamera:
         )
 
     def _authorize(self, challenges: list[str]) -> None:
-        """Show the URL's user and password from now on, in the way that the camera asks for."""
+        """From now on send the URL's user and password, by the method that the camera wants."""
         parts = urlsplit(self._url)
         if parts.username is None:
             raise CameraError(f"{self.name} {_NO_PASSWORD}")
@@ -296,7 +286,7 @@ class HttpCamera:
     def _take(self, answer: HTTPResponse) -> None:
         """Take the pictures of one answer, until it ends.
 
-        Raises CameraError at its end, unless it was a single picture, to be asked for again.
+        Raises CameraError at its end, unless it was a single picture, to be requested again.
         """
         kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
         taken = unused = 0
@@ -306,8 +296,8 @@ class HttpCamera:
             pictures = self._cut(data)
             unused += len(data)
             if pictures:
-                self._mailbox.put(Shot(pictures[-1], time.monotonic()))
-                self._opened.set()
+                self._receiver.put(Shot(pictures[-1], time.monotonic()))
+                self._receiver.opened()
                 taken, unused = taken + len(pictures), 0
             elif unused > _MOST_WITHOUT_PICTURE:
                 raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")
@@ -318,16 +308,16 @@ class HttpCamera:
             raise CameraError(f"{self.name} has stopped sending pictures")
 
     def _more(self, answer: HTTPResponse) -> bytes:
-        """Return the next bytes of an answer; b"" when it has ended, or broken off."""
+        """Return the next bytes of an answer; b"" when it has ended, or was cut off."""
         try:
             return answer.read1(_CHUNK)
         except (OSError, HTTPException, ValueError):
             return b""
 
     def _check(self, kind: str, data: bytes) -> None:
-        """Raise CameraError if this is no camera; ``data`` is how the answer begins."""
+        """Raise CameraError if this is not a camera; ``data`` is the start of the answer."""
         if data.startswith(b"\xff\xd8\xff"):
-            return  # Whatever its Content-Type is.
+            return  # A JPEG, whatever its Content-Type is.
         if _PLAYLIST.fullmatch(kind) or data.startswith(b"#EXTM3U"):
             raise CameraError(f"{self.name} {_NO_PLAYLISTS}")
         if kind == "text/html":
@@ -340,7 +330,7 @@ class HttpCamera:
         try:
             return self._splitter.feed(data)
         except MemoryError:
-            # What came is lost in part: the halves of two pictures must not become one.
+            # Some data is lost: the halves of two pictures must not become one.
             self._splitter.forget()
             self._has_no_memory = True
             return []
@@ -358,7 +348,7 @@ def _place(url: str) -> tuple[str, str | None, int]:
 def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
     """Return a function from a URL to its Authorization header for this Digest challenge.
 
-    Both raise ValueError where the challenge cannot be answered.
+    Both raise ValueError if the challenge cannot be answered.
     """
     from urllib import error, request  # Few cameras need it.
 
@@ -380,7 +370,7 @@ def _digest(challenge: str, user: str, password: str) -> Callable[[str], str]:
 
 
 def _explain(error: Exception) -> str:
-    """Say in a few words why there is no connection, or no answer."""
+    """Return in a few words why there is no connection, or no answer."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
         return f"its certificate is not trusted ({why}); verify = no plays it unchecked"

@@ -1,15 +1,37 @@
-"""Turns the pictures of a camera that cannot turn them itself, at the price of OpenCV."""
+"""Orientation: turns pictures that the camera itself cannot turn; this takes OpenCV."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from doorbelld.camera.base import Camera, CameraError, CameraSettings, Shot
-from doorbelld.media import jpeg
+from doorbelld.media import codec
+from doorbelld.media.jpeg import TooLargeError
 
 
-class ReorientedCamera:
+def need_opencv(what: str) -> Any:
+    """Return the ``cv2`` module. Raises CameraError: ``what`` needs it."""
+    try:
+        return codec.load_opencv()
+    except ImportError as error:
+        raise CameraError(codec.explain_missing(what, error)) from error
+
+
+def encode(image: Any, asked: CameraSettings) -> bytes:
+    """Return an OpenCV image, turned as the settings ask, as a JPEG. Raises ValueError."""
+    image = codec.turn(image, asked.rotation, asked.hflip, asked.vflip)
+    return codec.encode(image, asked.quality)
+
+
+def turn_jpeg(data: bytes, asked: CameraSettings) -> bytes:
+    """Return a JPEG turned as the settings ask. Raises TooLargeError and ValueError."""
+    return codec.turn_jpeg(data, asked.rotation, asked.hflip, asked.vflip, asked.quality)
+
+
+class TurnedCamera:
     """Another camera, with every picture decoded, flipped and rotated, and encoded again.
 
-    ``rotation``, ``hflip``, ``vflip`` and ``quality`` of the settings are obeyed here.
+    ``rotation``, ``hflip``, ``vflip`` and ``quality`` of the settings apply here.
     """
 
     def __init__(self, camera: Camera, settings: CameraSettings) -> None:
@@ -24,16 +46,12 @@ class ReorientedCamera:
 
     @property
     def invalid(self) -> int:
-        """What the other camera dropped, and what could not be decoded."""
+        """How many pictures the other camera dropped, or could not be decoded."""
         return self._camera.invalid + self._undecodable
 
     def open(self) -> None:
         """Open the other camera. Raises CameraError, also if OpenCV is missing."""
-        try:
-            jpeg.load_opencv()
-        except ImportError as error:
-            why = jpeg.why_not(error)
-            raise CameraError(f"Turning this camera's picture needs OpenCV{why}") from error
+        need_opencv("Turning this camera's picture")
         self._camera.open()
 
     def read(self, timeout: float) -> Shot | None:
@@ -44,15 +62,13 @@ class ReorientedCamera:
         shot = self._camera.read(timeout)
         if shot is None:
             return None
-        asked = self._settings
         try:
-            data = jpeg.reorient(shot.data, asked.rotation, asked.hflip, asked.vflip, asked.quality)
-        except jpeg.TooLargeError:
+            return shot._replace(data=turn_jpeg(shot.data, self._settings))
+        except TooLargeError:
             raise
         except ValueError:
             self._undecodable += 1
             return None
-        return shot._replace(data=data)
 
     def close(self) -> None:
         """Close the other camera."""

@@ -1,6 +1,6 @@
 """The Raspberry Pi camera through picamera 1.13, on systems with the first camera stack.
 
-The GPU encodes, and turns the picture too. The library calls :meth:`_Output.write` from a
+The GPU encodes the picture, and turns it too. The library calls :meth:`_Output.write` in a
 thread of its own, several times a frame.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
-"""Of the best quality; the encoder is steered by its bit rate, not by a JPEG quality."""
+"""At the best quality; the encoder has a bit rate, not a JPEG quality."""
 
 _MOST_BITS = 25_000_000
-"""Bits a second that the GPU's encoder can be asked for."""
+"""The highest bit rate that the GPU's encoder takes, in bits a second."""
 
 _CLOCK_CHECK = 10.0
 _FRESH = 5.0
@@ -28,26 +28,26 @@ _FRESH = 5.0
 
 
 class _Output:
-    """What the library writes a recording to: parts of a frame, in its own thread."""
+    """The file that the library writes its recording to: parts of a frame, in its own thread."""
 
     def __init__(self, library_camera: Any) -> None:
         self.invalid = 0
-        self.mailbox: Mailbox[tuple[bytes, int | None, float]] = Mailbox()
+        self.latest: Latest[tuple[bytes, int | None, float]] = Latest()
         self._camera = library_camera
         self._parts: list[bytes] = []
 
     def write(self, data: bytes) -> None:
-        """Take a part; with the frame's last one, hand the frame over."""
+        """Take a part of a frame; after its last part, the frame can be fetched."""
         self._parts.append(data)
-        # The library updates this before it writes. Waiting for the next frame's first
-        # bytes instead, as its manual's example does, would cost a frame of delay.
+        # The library updates this before it writes. The example in its manual waits for the
+        # first bytes of the next frame instead, which is one frame late.
         frame = self._camera.frame
         if not frame.complete:
             return
         whole = b"".join(self._parts)
         self._parts = []
         if jpeg.is_whole(whole):
-            self.mailbox.put((whole, frame.timestamp, time.monotonic()))
+            self.latest.put((whole, frame.timestamp, time.monotonic()))
         else:
             self.invalid += 1
 
@@ -82,9 +82,9 @@ class PicameraCamera:
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
-        received = self._output.mailbox.take(timeout)
+        received = self._output.latest.take(timeout)
         if received is None:
-            self._raise_what_the_encoder_met()
+            self._raise_encoder_error()
             return None
         data, timestamp, arrived = received
         return Shot(data, self._captured_at(timestamp, arrived))
@@ -117,8 +117,8 @@ class PicameraCamera:
     def _captured_at(self, timestamp: int | None, arrived: float) -> float:
         """Translate the GPU's clock (microseconds) into ours.
 
-        Both run on, but ours is slewed by NTP, so their distance is measured now and then.
-        That is done here and not in write(), where calls into the GPU could deadlock.
+        NTP slews our clock, so the difference is measured now and then: here and not in
+        write(), where calls into the GPU could deadlock.
         """
         if timestamp is None:
             return arrived
@@ -131,7 +131,7 @@ class PicameraCamera:
         self._clock_checked = time.monotonic()
         self._clock_offset = self._clock_checked - self._camera.timestamp / 1e6
 
-    def _raise_what_the_encoder_met(self) -> None:
+    def _raise_encoder_error(self) -> None:
         try:
             self._camera.wait_recording(0)
         except self._library.PiCameraError as error:
@@ -152,12 +152,12 @@ def _close(library: Any, camera: Any) -> None:
     try:
         camera.close()
     except library.PiCameraError:
-        # It was what the encoder had met, raised once more, before the camera was freed.
+        # The encoder's error, raised once more, before the camera was freed.
         camera.close()
 
 
 def import_picamera() -> Any:
-    """Return the library. Raises CameraError if it is missing or this is no Raspberry Pi."""
+    """Return the library. Raises CameraError if it is missing, or not on a Raspberry Pi."""
     try:
         return importlib.import_module("picamera")
     except ImportError as error:
@@ -167,7 +167,7 @@ def import_picamera() -> Any:
 
 
 def connected() -> dict[int, str]:
-    """Return the sensors of the cameras that the GPU knows of, by their numbers; claims none."""
+    """Return the sensors of the cameras that the GPU knows, by their numbers; opens none."""
     try:
         library = import_picamera()
     except CameraError:
@@ -178,7 +178,7 @@ def connected() -> dict[int, str]:
         with mmalobj.MMALCameraInfo() as info:
             known = info.control.params[mmal.MMAL_PARAMETER_CAMERA_INFO]
             found = known.cameras[: known.num_cameras]
-            # Old firmware tells no names.
+            # Old firmware has no names.
             names = [getattr(camera, "camera_name", b"") for camera in found]
     except library.PiCameraError:
         return {}

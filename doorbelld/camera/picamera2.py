@@ -9,24 +9,24 @@ from typing import Any
 from doorbelld.camera.base import CameraError, CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.media import jpeg
-from doorbelld.system.latest import Mailbox
+from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
-"""Of the best quality; the hardware encoder is steered by its bit rate."""
+"""At the best quality; the hardware encoder has a bit rate."""
 
 _FRESH = 5.0
 """Seconds: a frame that seems older than this has a wrong time stamp."""
 
 
 class Picamera2Camera:
-    """The Raspberry Pi camera with the number ``number``; it can flip, but not rotate by 90."""
+    """The Raspberry Pi camera with the number ``number``; it can flip, but not rotate by 90°."""
 
     def __init__(self, number: int, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"Raspberry Pi camera {number}"
         self._number = number
         self._settings = settings
-        self._mailbox: Mailbox[Shot] = Mailbox()
+        self._latest: Latest[Shot] = Latest()
         self._camera: Any = None
         self._encoder: Any = None
 
@@ -42,10 +42,10 @@ class Picamera2Camera:
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
-        return self._mailbox.take(timeout)
+        return self._latest.take(timeout)
 
     def close(self) -> None:
-        """Stop recording, within a bounded time: the library can hang for ever there."""
+        """Stop recording, within a bounded time: the library can hang there for ever."""
         if self._camera is not None:
             close_in_time(self.name, self._stop_of(self._camera))
             self._camera = None
@@ -63,8 +63,8 @@ class Picamera2Camera:
         if encoders.MJPEGEncoder.__name__ == "MJPEGEncoder":
             bits = asked.width * asked.height * asked.framerate * _BITS_PER_PIXEL
             return encoders.MJPEGEncoder(bitrate=int(bits * asked.quality / 100)), "YUV420"
-        # Where there is no hardware, that name stands for a software encoder that keeps
-        # several frames back. This one does not, and knows JPEG quality.
+        # Without the hardware, that name is a software encoder that holds several frames
+        # back. JpegEncoder does not, and has a JPEG quality.
         return encoders.JpegEncoder(q=asked.quality), "RGB888"
 
     def _configuration(self, pixels: str) -> Any:
@@ -100,17 +100,17 @@ class Picamera2Camera:
         return Output()
 
     def _take(self, data: bytes, timestamp: int | None) -> None:
-        """Hand over a frame; called in a thread of the library."""
+        """Take a frame; called in a thread of the library."""
         if jpeg.is_whole(data):
-            self._mailbox.put(Shot(data, self._captured_at(timestamp)))
+            self._latest.put(Shot(data, self._captured_at(timestamp)))
         else:
             self.invalid += 1
 
     def _captured_at(self, timestamp: int | None) -> float:
         """Translate the encoder's time stamp into our clock.
 
-        It counts microseconds since the encoder's first frame, whose moment it knows on the
-        kernel's boot clock; that clock runs on while the machine sleeps, ours does not.
+        It counts microseconds since the encoder's first frame, whose time is on the kernel's
+        boot clock; that clock goes on while the machine sleeps, ours does not.
         """
         now = time.monotonic()
         if timestamp is None or self._encoder.firsttimestamp is None:
@@ -128,7 +128,7 @@ class Picamera2Camera:
         return stop
 
     def _explain(self, error: Exception) -> str:
-        # The library wraps what libcamera says in sentences about itself.
+        # The library wraps the message of libcamera in its own.
         cause: BaseException = error
         while cause.__cause__ is not None:
             cause = cause.__cause__
@@ -149,9 +149,9 @@ def import_picamera2() -> Any:
 
 
 def connected() -> dict[int, str]:
-    """Return the sensors of the cameras that picamera2 sees, by their numbers; claims none.
+    """Return the sensors of the cameras that picamera2 sees, by their numbers; opens none.
 
-    Without those on USB: they are in its list too, but it can do less with them than V4L2.
+    USB cameras are left out: they are in its list too, but V4L2 can do more with them.
     """
     try:
         library = import_picamera2()

@@ -1,23 +1,26 @@
-"""``doorbelld cameras``: which cameras this machine has, and which one ``auto`` takes."""
+"""``doorbelld cameras``: lists the cameras of this machine, and which one ``auto`` takes."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from doorbelld.camera import devices, picamera, picamera2
 from doorbelld.camera.base import CameraError
-from doorbelld.camera.formats import formats
+from doorbelld.commands.base import Load
+
+OPTIONS = {"--json": "print JSON, for programs"}
 
 
-def cameras(*, as_json: bool) -> int:
+def run(options: Namespace, _load: Load) -> int:
     """Print a table, or JSON, of all cameras; return 0 if there is one and 1 if not."""
     found = find()
-    if as_json:
+    if options.json:
         text = json.dumps({"cameras": found}, indent=2)
     else:
         text = "\n\n".join(map(_describe, found)) or "No camera found; check that one is plugged in"
@@ -47,7 +50,8 @@ def _webcam(device: devices.Device) -> dict[str, Any]:
         row["problem"] = str(error)
     try:
         row["formats"] = [
-            {"format": each.code, "sizes": list(each.sizes)} for each in formats(device.path)
+            {"format": each.code, "sizes": list(each.sizes)}
+            for each in devices.formats(device.path)
         ]
     except OSError as error:
         row["problem"] = row["problem"] or f"{device.path} does not answer: {error.strerror}"
@@ -59,10 +63,10 @@ def _row(source: str, name: str) -> dict[str, Any]:
 
 
 def _users(path: str) -> list[str]:
-    """Return the names of the programs that have the file open, as far as we may look."""
+    """Return the names of the programs that have the file open, as far as we may see them."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # gone meanwhile, or somebody else's
+        with suppress(OSError):  # It has ended, or belongs to another user.
             links = [link.readlink() for link in (process / "fd").iterdir()]
             if Path(path) in links and process.name != str(os.getpid()):
                 found.add((process / "comm").read_text(encoding="utf-8").strip())

@@ -1,25 +1,56 @@
-"""``doorbelld embed-url``: print URLs by which pages of other sites show the picture."""
+"""``doorbelld embed-url``: prints URLs by which pages of other sites can show the picture."""
 
 from __future__ import annotations
 
-import logging
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from doorbelld.access import embedding
+from doorbelld.access.authenticator import password_id_of
+from doorbelld.commands.base import CommandError, Load
+from doorbelld.commands.urls import page_urls, scheme
+from doorbelld.config.load import ConfigError
+from doorbelld.config.schema import AccessSection, Config
 from doorbelld.system import secretfile
+from doorbelld.wiring import password_path
 
-_log = logging.getLogger(__name__)
+OPTIONS = {"--renew": "make a new key, which ends all earlier URLs"}
 
 _PICTURES = ("video_feed", "snapshot.jpg")
 
 
-def embed_url(path: Path, password_id: bytes, page: str, *, renew: bool) -> int:
-    """Print the URLs of the picture with a token that the key in ``path`` signs.
+def run(options: Namespace, load: Load) -> int:
+    """Print the URLs of the picture, signed by the key, which is made if it is missing."""
+    settings = load()
+    path = settings.access.embed_key_file
+    if path is None:
+        raise ConfigError(["[access] embed_key_file = none: there is no place for the key"])
+    password_id = _password_id(settings.access)
+    page = _page(settings)
+    token = embedding.make_token(_key(path, renew=options.renew), password_id).decode()
+    lines = [f"{page}{name}?{embedding.PARAMETER}={token}" for name in _PICTURES]
+    sys.stdout.write("\n".join(lines) + f"\n{_advice(password_id)}\n")
+    return 0
 
-    ``password_id`` stands for the password, b"" for none; ``page`` is the URL of the page. A
-    missing key is made, and with ``renew`` a new one. Returns 0, or 1 where it could not be done.
-    """
+
+def _password_id(section: AccessSection) -> bytes:
+    """Return what stands for the password, b"" if there is none."""
+    path = password_path(section)
+    try:
+        return password_id_of(path) if path else b""
+    except ValueError as error:
+        raise ConfigError([f"[access] password_file = {path}: {error}"]) from None
+
+
+def _page(settings: Config) -> str:
+    host, port = settings.server.listen[0]
+    fallback = f"{scheme(settings)}://localhost:{port}/"
+    return next(page_urls(settings, host, port), fallback)
+
+
+def _key(path: Path, *, renew: bool) -> bytes:
+    """Return the key in the file, or write a new one."""
     try:
         key = b"" if renew else embedding.read_key(path)
         if not key:
@@ -27,15 +58,10 @@ def embed_url(path: Path, password_id: bytes, page: str, *, renew: bool) -> int:
             secretfile.write(path, text.encode("ascii"))
             key = bytes.fromhex(text)
     except ValueError as error:
-        _log.error("%s: %s", path, error)  # a sentence for a person
-        return 1
+        raise CommandError(f"{path}: {error}") from None
     except OSError as error:
-        _log.error("%s", secretfile.explain(error, path))  # as above
-        return 1
-    token = embedding.make_token(key, password_id).decode()
-    lines = [f"{page}{name}?{embedding.PARAMETER}={token}" for name in _PICTURES]
-    sys.stdout.write("\n".join(lines) + f"\n{_advice(password_id)}\n")
-    return 0
+        raise CommandError(secretfile.explain(error, path)) from error
+    return key
 
 
 def _advice(password_id: bytes) -> str:

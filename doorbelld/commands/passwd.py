@@ -1,57 +1,69 @@
-"""``doorbelld passwd``: set the password, change it, or take it away."""
+"""``doorbelld passwd``: sets the password, changes it, or removes it."""
 
 from __future__ import annotations
 
 import getpass
-import logging
 import sys
+from argparse import Namespace
 from pathlib import Path
 
 from doorbelld.access.password import LONGEST, SHORTEST, hashed
+from doorbelld.commands.base import CommandError, Load
+from doorbelld.config.load import ConfigError
+from doorbelld.config.schema import PASSWORD_FILE
 from doorbelld.system import secretfile
 
-_log = logging.getLogger(__name__)
+OPTIONS = {"--remove": "remove the password"}
 
 
-def passwd(path: Path, *, remove: bool) -> int:
-    """Write the password's hash to ``path``, or with ``remove`` take that file away.
-
-    At a terminal it asks twice, otherwise it reads one line. Returns 0, or 1 where it could not
-    be done.
-    """
+def run(options: Namespace, load: Load) -> int:
+    """Write the password's hash to its file, or remove that file."""
+    path = load().access.password_file
+    if path is None:
+        raise ConfigError(["[access] password_file = none: there is no place for a password"])
+    if options.remove and path != PASSWORD_FILE:
+        raise ConfigError(["[access] password_file must be taken out of the configuration"])
     try:
-        if remove:
-            path.unlink(missing_ok=True)
-            sys.stdout.write("Nobody is asked for a password any more.\n")
-            return 0
-        password = _ask()
-        secretfile.write(path, f"{hashed(password)}\n".encode("ascii"))
-    except ValueError as error:
-        _log.error("%s", error)  # a sentence for a person
-        return 1
+        if options.remove:
+            _remove(path)
+        else:
+            _set(path)
     except OSError as error:
-        _log.error("%s", secretfile.explain(error, path))  # as above
-        return 1
-    sys.stdout.write(
-        "From now on the page asks for this password, and who watches now has to show it.\n"
-        "Programs give it by HTTP Basic, with any user name.\n"
-        "Do not leave the user name empty: some programs then send no password at all.\n"
-    )
+        raise CommandError(secretfile.explain(error, path)) from error
     return 0
 
 
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    sys.stdout.write("The page no longer asks for a password.\n")
+
+
+def _set(path: Path) -> None:
+    password = _ask()
+    secretfile.write(path, f"{hashed(password)}\n".encode("ascii"))
+    sys.stdout.write(
+        "From now on the page asks for this password; everyone watching now must enter it again.\n"
+        "Programs send it by HTTP Basic, with any user name.\n"
+        "Do not leave the user name empty: some programs then send no password at all.\n"
+    )
+
+
 def _ask() -> str:
-    """Return the new password. Raises ValueError if it is none."""
+    """Return the new password: from the terminal, twice the same, or the first line of stdin."""
     if sys.stdin.isatty():
         password = getpass.getpass("New password: ")
         if getpass.getpass("The same again: ") != password:
-            raise ValueError("these were not the same: nothing was changed")
+            raise CommandError("the two passwords differ: nothing was changed")
     else:
         password = sys.stdin.readline().rstrip("\n")
     if len(password) < SHORTEST:
-        raise ValueError(f"it needs {SHORTEST} characters at least: nothing was changed")
+        raise CommandError(
+            f"the password needs at least {SHORTEST} characters: nothing was changed"
+        )
     if len(password) > LONGEST:
-        raise ValueError(f"it may have {LONGEST} characters at most: nothing was changed")
+        raise CommandError(f"the password has more than {LONGEST} characters: nothing was changed")
     if not password.isprintable():
-        raise ValueError("no phone could type that: nothing was changed")
+        raise CommandError(
+            "the password has a character that no phone can type: nothing was changed"
+        )
     return password

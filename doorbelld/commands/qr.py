@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from doorbelld.media import jpeg
+from doorbelld.media import codec
 
 _MARGIN = 4
 """Light modules around the code; the standard asks for as many."""
@@ -19,7 +19,7 @@ _BLOCKS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (Tru
 
 def draw(text: str) -> str:
     """Return the code as lines of block characters. Raises ImportError without OpenCV."""
-    cv2 = jpeg.load_opencv()
+    cv2 = codec.load_opencv()
     # OpenCV puts a margin around it, of a width that changed with its versions.
     code = cv2.QRCodeEncoder.create().encode(text)
     dark = [[module < 128 for module in row] for row in code.tolist()]  # 0 is dark, 255 light

@@ -1,4 +1,4 @@
-"""``doorbelld status``: what the running daemon is doing, and where a phone finds it."""
+"""``doorbelld status``: shows what the running daemon is doing, and where phones can open it."""
 
 from __future__ import annotations
 
@@ -6,64 +6,68 @@ import json
 import ssl
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
-from pathlib import Path
 from typing import Any
 
-from doorbelld.access import reach
-from doorbelld.access.policy import Access
+from doorbelld.access.authenticator import cookie_of
 from doorbelld.commands import qr
-from doorbelld.net import holder, mdns
+from doorbelld.commands.base import Load
+from doorbelld.commands.urls import page_urls
+from doorbelld.config.schema import AccessSection
+from doorbelld.net import addresses, holder, listeners
+from doorbelld.wiring import password_path
 
 _PATIENCE = 5.0
 _HTTP = 80
 """Where doorbelld.socket listens, whatever the configuration says."""
 
 _REFUSED = "doorbelld is running, but does not answer this machine:"
-_CLOSED = "It asks for a password, whose file only root may read: sudo doorbelld status"
-_AVAHI = Path("/run/avahi-daemon/pid")
-"""Is there while avahi answers to this machine's .local name."""
+_NO_PASSWORD = "It asks for a password, whose file only root may read: sudo doorbelld status"
+
+OPTIONS = {"--json": "print JSON, for programs"}
 
 
-def status(
-    listen: Sequence[tuple[str, int]],
-    access: Access,
-    *,
-    secure: bool,
-    cookie: str | None,
-    as_json: bool,
-) -> int:
-    """Ask the daemon on this machine, and print what it says and its URLs.
+def run(options: Namespace, load: Load) -> int:
+    """Ask the daemon on this machine, and print what it answers and its URLs.
 
-    ``listen`` is where it is configured to listen, ``access`` the rules for clients, ``secure``
-    whether over TLS; ``cookie`` stands for the password, if there is one.
-    Returns 0 while there is a live picture, 1 while there is none, 3 when no daemon answers,
-    and 4 when it wants the password or refuses this machine.
+    Returns 0 while there is a live picture, 1 while there is none, 3 if no daemon answers,
+    and 4 if it wants the password or refuses this machine.
     """
-    connect = _connect_securely if secure else HTTPConnection
+    settings = load()
+    connect = _connect_securely if settings.access.tls_certificate else HTTPConnection
+    cookie = _own_cookie(settings.access)
     headers = {"Host": "localhost", **({"Cookie": cookie} if cookie else {})}
-    place, answer = _ask(listen, connect, headers)
+    place, answer = _ask(settings.server.listen, connect, headers)
     if answer is None:
-        sys.stdout.write("null\n" if as_json else f"doorbelld is not running: {place}\n")
+        sys.stdout.write("null\n" if options.json else f"doorbelld is not running: {place}\n")
         return 3
     if "camera" not in answer:
-        said = f"{_REFUSED} {answer['refused']}" if answer else _CLOSED
-        sys.stdout.write("null\n" if as_json else f"{said}\n")
+        said = f"{_REFUSED} {answer['refused']}" if answer else _NO_PASSWORD
+        sys.stdout.write("null\n" if options.json else f"{said}\n")
         return 4
-    host, port = place
-    links = list(urls(host, "https" if secure else "http", port, access))
-    if as_json:
+    links = list(page_urls(settings, *place))
+    if options.json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
         sys.stdout.write("\n".join(_report(answer, links)) + "\n")
     return 0 if answer["camera"]["state"] == "streaming" else 1
 
 
+def _own_cookie(section: AccessSection) -> str | None:
+    """Return a cookie that the daemon accepts, if this user may read the password's file."""
+    path = password_path(section)
+    try:
+        return cookie_of(path) if path else None
+    except ValueError:
+        return None
+
+
 def _connect_securely(host: str, port: int, timeout: float) -> HTTPConnection:
-    """Return a connection over TLS that asks for no proof: it ends on this very machine."""
+    """Return a connection over TLS that checks no certificate: it stays on this machine."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -75,20 +79,20 @@ def _ask(
     connect: Callable[..., HTTPConnection],
     headers: Mapping[str, str],
 ) -> tuple[Any, dict[str, Any] | None]:
-    """Return (host, port) and the answer of the first that answers, or why and None.
+    """Return (host, port) and the answer of the first that answers, or a reason and None.
 
-    The answer is empty where it wants a password, and has only ``refused``, which says why,
-    where it refuses this machine.
+    The answer is empty if it wants a password, and has only ``refused``, which says why, if it
+    refuses this machine.
     """
     why = ""
     for host, port in [*listen, ("", _HTTP)]:
-        # By its number: the name localhost is not known on every small system.
+        # A number: some small systems do not know the name localhost.
         here = "::1" if host == "::" else "127.0.0.1"
-        own = here if host in ("", "::", "0.0.0.0") else host  # compared, not bound
+        own = here if addresses.is_all(host) else host
         connection = connect(own, port, timeout=_PATIENCE)
         try:
             status, is_ours, body = _get(connection, headers)
-            if status == HTTPStatus.FORBIDDEN:  # trusted_proxies may name this machine itself.
+            if status == HTTPStatus.FORBIDDEN:  # This machine itself may be in trusted_proxies.
                 connection.close()
                 status, is_ours, body = _get(connection, {**headers, "X-Forwarded-For": here})
             if status == HTTPStatus.UNAUTHORIZED and is_ours:
@@ -118,30 +122,7 @@ def _holder(host: str, port: int) -> str:
     found = holder.find(host, port)
     if found is None or found.is_ours:
         return ""
-    other = 8080 if port != 8080 else 8081
-    return (
-        f"port {port} is in use by {found};"
-        f" stop that program, or choose another port, such as listen = :{other}"
-    )
-
-
-def urls(host: str, scheme: str, port: int, access: Access) -> Iterator[str]:
-    """Yield the addresses of the page at which a phone would be answered, the best first."""
-    if host not in ("", "::", "0.0.0.0"):  # compared, not bound
-        if reach.is_answered(host, access):
-            yield _url(host, scheme, port)
-        return
-    found = reach.addresses(access)
-    if found and _AVAHI.exists():
-        yield _url(mdns.local_name(), scheme, port)
-    for address in found:
-        yield _url(address, scheme, port)
-
-
-def _url(host: str, scheme: str, port: int) -> str:
-    place = f"[{host}]" if ":" in host else host
-    is_usual = (scheme, port) in (("http", 80), ("https", 443))
-    return f"{scheme}://{place}/" if is_usual else f"{scheme}://{place}:{port}/"
+    return f"port {port} is in use by {found}; {listeners.advice(port)}"
 
 
 def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:

@@ -1,8 +1,8 @@
-"""Configuration: INI files and ``--set`` become one frozen Config, or one ConfigError.
+"""Load: reads INI files and ``--set`` into one frozen Config, or raises one ConfigError.
 
-The files are read with :mod:`configparser`: first the main file, then ``conf.d/*.conf``
-beside it in name order, then every ``--set SECTION.KEY=VALUE``; the last one wins. Every
-mistake is collected, so that a person mends a file in one go.
+The files are read with :mod:`configparser`: first the main file, then ``conf.d/*.conf`` beside
+it in name order, then every ``--set SECTION.KEY=VALUE``; the last one wins. All mistakes are
+collected, so that the user can fix them in one go.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from doorbelld.config.schema import SECTIONS, Config, Kind
+from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import Kind, to_text
 from doorbelld.system import files
 
 DEFAULT_PATH = Path("/etc/doorbelld/doorbelld.conf")
 
 _SCHEME = r"(?<!\w)\w+"
-"""Tried from the start of a word only: from each letter of a long one it takes quadratic time."""
+"""Only from the start of a word: from each letter of a long one it would take quadratic time."""
 
 
 class ConfigError(Exception):
@@ -33,19 +34,8 @@ class ConfigError(Exception):
         self.problems = tuple(problems)
 
 
-def to_text(value: Any) -> str:
-    """Return a value as it is written in a file."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
-
-
 def without_password(text: str) -> str:
-    """Return a text as it may be shown: of URLs scheme, host and port.
+    """Return a text that is safe to show: of URLs only scheme, host and port.
 
     Many cameras have the password in the path.
     """
@@ -54,14 +44,14 @@ def without_password(text: str) -> str:
 
 
 def _mistaken(text: str) -> str:
-    """Show a text that is wrong, where any character may stand in a password."""
-    # With an @ somewhere nobody can tell where the password ends.
+    """Return a wrong text that is safe to show; a password in it may have any character."""
+    # If there is an @, it is not known where the password ends.
     secret = rf"({_SCHEME}://).+" if "@" in text else rf"({_SCHEME}://[^/?#\s]*[/?#]).+"
     return re.sub(secret, r"\1...", text, flags=re.DOTALL)
 
 
 def describe(config: Config) -> str:
-    """Return the effective configuration as the text of a file, fit to be shown."""
+    """Return the effective configuration as the text of a file, without passwords."""
     lines = []
     for section, cls in SECTIONS.items():
         lines.append(f"[{section}]")
@@ -75,8 +65,8 @@ def describe(config: Config) -> str:
 def load(path: Path | None = None, settings: Iterable[str] = ()) -> Config:
     """Read the main file, ``conf.d/*.conf`` beside it and the ``--set`` texts.
 
-    Without ``path`` the file of the system is taken, and may be missing. Raises ConfigError
-    with every problem found in any of them.
+    Without ``path`` it reads the system's file, which may be missing. Raises ConfigError with
+    every problem in all of them.
     """
     reader = _Reader()
     main = path or DEFAULT_PATH
@@ -91,7 +81,7 @@ def load(path: Path | None = None, settings: Iterable[str] = ()) -> Config:
 
 
 class _Parser(configparser.ConfigParser):
-    """Takes linear time for every line: Python's own pattern tries each blank of a long gap."""
+    """Parses every line in linear time: Python's own pattern tries each blank of a long gap."""
 
     OPTCRE = re.compile(r"(?P<option>[^=:]*)(?P<vi>[=:])(?P<value>.*)$")  # both are stripped
 
@@ -119,10 +109,10 @@ class _Reader:
         """Read the files ``*.conf`` of a folder, which may be missing, in name order.
 
         Hidden files are skipped: editors and other systems leave them behind (``.#x.conf``,
-        ``._x.conf``). So is what is not a file, such as a named pipe or a folder. A symbolic
-        link to a file that does not exist is a mistake, and is reported.
+        ``._x.conf``). Named pipes, folders and other things that are not files are skipped too.
+        A symbolic link to a file that does not exist is reported as a mistake.
         """
-        if not os.path.lexists(folder):  # asked without a descriptor, of which there may be none
+        if not os.path.lexists(folder):  # It takes no descriptor, and there may be none.
             return
         try:
             paths = sorted(folder.iterdir())
@@ -130,18 +120,18 @@ class _Reader:
             self.problems.append(f"{folder}: cannot be read: {error.strerror}")
             return
         for path in paths:
-            # Path's own methods raise an error where a folder on the way cannot be searched.
+            # Path's own methods raise an error if a folder on the way cannot be searched.
             is_file = os.path.isfile(path) or not os.path.exists(path)  # noqa: PTH110, PTH113
             if path.suffix == ".conf" and not path.name.startswith(".") and is_file:
                 self.read(path)
 
     def _take(self, path: Path, text: str) -> None:
         parser = _Parser(
-            # Values are taken as they stand (a URL may hold a %), and [DEFAULT] is no
-            # section of ours, so that it is reported like any other unknown one.
+            # Values are taken as they are (a URL may have a %), and [DEFAULT] has no special
+            # meaning, so it is reported like any other unknown section.
             interpolation=None,
             default_section="",
-            strict=False,  # it would stop at the first key that stands twice: see _scan
+            strict=False,  # It would stop at the first key that is set twice: see _scan.
         )
         parser.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
         try:
@@ -191,7 +181,7 @@ def _unknown(place: str, noun: str, word: str, known: Iterable[str]) -> str:
 
 
 def _syntax(path: Path, error: configparser.Error) -> list[str]:
-    """Say each mistake of form with its line; configparser's own texts run over several."""
+    """Return a sentence for each syntax error; configparser's own text has several lines."""
     if isinstance(error, configparser.MissingSectionHeaderError):
         return [f"{path}:{error.lineno}: a [section] line must come before the first key"]
     if isinstance(error, configparser.ParsingError):
@@ -200,9 +190,9 @@ def _syntax(path: Path, error: configparser.Error) -> list[str]:
 
 
 def _scan(text: str) -> tuple[dict[tuple[str, str], int], list[tuple[int, str, str]]]:
-    """Find what configparser does not tell: the line of every section (key "") and key.
+    """Find what configparser does not report: the line of every section (key "") and key.
 
-    Returns those, and (line, section, key) of every key that stands a second time.
+    Returns those, and (line, section, key) of every key that is set a second time.
     """
     found: dict[tuple[str, str], int] = {}
     twice = []

@@ -1,1 +1,1 @@
-"""Media: the bytes of pictures and of the stream, without I/O."""
+"""Media: the bytes of pictures and of the stream, and OpenCV, which is loaded when needed."""

@@ -1,4 +1,4 @@
-"""Fault: why a single picture is left out, and how that is said."""
+"""Fault: why a picture is left out, and the words for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from doorbelld.media import jpeg
 
 
 class Fault(NamedTuple):
-    """``always`` is what a camera has done that sends nothing else, ``once`` what happened."""
+    """The words for one kind of fault.
+
+    ``once`` describes one picture, for the log; ``always`` describes a camera that delivers
+    nothing else.
+    """
 
     always: str
     once: str

@@ -10,8 +10,8 @@ class Frame(NamedTuple):
 
     ``data`` is the whole JPEG, from SOI to EOI. ``sequence`` counts published frames from 1
     and never goes back. ``captured_at`` is the moment of capture on ``time.monotonic()``'s
-    clock, ``timestamp`` the same moment as Unix seconds. ``live`` is false for a placeholder
-    card, which is shown while there is no picture.
+    clock, ``timestamp`` the same moment in Unix seconds. ``live`` is false for the placeholder
+    that is shown while there is no picture.
     """
 
     data: bytes

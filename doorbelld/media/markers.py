@@ -1,7 +1,7 @@
-"""Markers: what a JPEG says about itself, read without decoding it.
+"""Markers: reads the markers of a JPEG without decoding it.
 
-Nothing here trusts a picture: a walk along its markers has a bounded number of steps, and
-jumps over fill bytes and entropy-coded data instead of stepping through them.
+Nothing here trusts a picture: the number of markers that are read is bounded, and fill bytes and
+entropy-coded data are skipped by searching for their end.
 """
 
 from __future__ import annotations
@@ -18,39 +18,40 @@ STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 """Markers without a length: TEM and the restart markers."""
 
 AFTER_SCAN = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""The first marker behind entropy-coded data, where FF 00 and FF D0..D7 are data."""
+"""The first marker after entropy-coded data, in which FF 00 and FF D0..D7 are data."""
 
 NOT_FILL = re.compile(rb"[^\xff]")
 
 MOST_SEGMENTS = 2000
-"""A colour profile has up to 255, and a hundred scans with a table each are 200. A picture
-with more was made to cost time."""
+"""Segments that a picture may have. A colour profile has up to 255, and a hundred scans with a
+table each are 200. A picture with more is an attempt to cost time."""
 
 LARGEST = 16 * 1024 * 1024
-"""No camera makes a JPEG of more bytes than this (in 4K, at the best quality, it has some 8 MB):
-it is a stream that has lost its way."""
+"""Bytes that a JPEG may have. A camera makes about 8 MB in 4K at the best quality; more means that
+the stream is damaged."""
 
 MOST_PIXELS = 50_000_000
-"""Pictures of more are not shown (8K has 33 million): no phone could draw them."""
+"""Pictures with more pixels are not shown (8K has 33 million): no phone could draw them."""
 
 MOST_PIXELS_DECODED = 4096 * 3072
-"""Enough for 4K and for the largest camera of a Raspberry Pi (4056x3040). To decode, turn and
-encode so many takes some 120 MB, which a machine with 512 MB can spare."""
+"""Pictures with more pixels are not decoded. It is enough for 4K and for the largest camera of a
+Raspberry Pi (4056x3040). To decode, turn and encode that many takes about 120 MB, which a machine
+with 512 MB can spare."""
 
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _HUFFMAN = frozenset([0xC0, 0xC1, 0xC2])
-"""Baseline, extended and progressive. No camera uses the others."""
+"""Baseline, extended and progressive. Cameras use no others."""
 
 _MOST_SCANS = 32
-"""Encoders make some ten. The decoder walks through the whole picture for each."""
+"""Encoders make about ten. The decoder goes through the whole picture for each."""
 
 _PIXELS_A_BYTE = 256
-"""The most that can be: each block of 64 pixels takes at least two bits. Where there are fewer
-bytes, most of the picture is missing, and the decoder would make it up at full price."""
+"""The most that is possible: each block of 64 pixels takes at least two bits. With fewer bytes
+most of the picture is missing, and the decoder would spend full time on filling it in."""
 
 
 class TooLargeError(ValueError):
-    """A picture with so many pixels that it is not decoded."""
+    """The picture has too many pixels to be decoded."""
 
 
 class Header(NamedTuple):
@@ -64,7 +65,7 @@ class Header(NamedTuple):
 
 
 def header(data: bytes) -> Header | None:
-    """Return the first frame header, or None if none comes before the entropy-coded data."""
+    """Return the first frame header, or None if there is none before the entropy-coded data."""
     for marker, at in _markers(data):
         if marker in _FRAME_HEADERS:
             return _header(data, marker, at)
@@ -74,7 +75,7 @@ def header(data: bytes) -> Header | None:
 
 
 def check_before_decoding(data: bytes) -> None:
-    """Make sure that decoding a JPEG takes only so much memory and time.
+    """Check that decoding a JPEG takes no more than a bounded amount of memory and time.
 
     Raises TooLargeError, or ValueError if it is damaged or of a kind that no camera makes.
     """
@@ -107,7 +108,7 @@ def _header(data: bytes, marker: int, at: int) -> Header | None:
 
 
 def _markers(data: bytes) -> Iterator[tuple[int, int]]:
-    """Yield each marker and where its segment begins, as far as the picture is sound."""
+    """Yield each marker and where its segment begins, until the picture is damaged."""
     at = 2
     for _ in range(MOST_SEGMENTS):
         found = NOT_FILL.search(data, at)

@@ -1,4 +1,4 @@
-"""Room: the memory that the limit of this process leaves, before a library asks for it."""
+"""Room: how much memory the limit of this process (ulimit -v) leaves for a library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _M_ARENA_MAX = -8  # of malloc.h
 
 
 class NoRoomError(ImportError):
-    """A limit leaves too little memory for a library; the text says which, without a full stop."""
+    """The limit leaves too little memory for a library; the text says how much."""
 
 
 def make_sure_of(needed: int, what: str) -> None:
@@ -28,14 +28,14 @@ def make_sure_of(needed: int, what: str) -> None:
 
 
 def use_sparingly() -> None:
-    """Let all threads allocate from one place where address space is limited; before they start.
+    """Make all threads share one malloc arena if address space is limited.
 
-    Otherwise glibc reserves 128 MB for a moment, and 64 MB for good, at the first allocation of
-    each thread, and the next thread may not start.
+    Call this before they start. Otherwise glibc reserves 128 MB for a moment, and 64 MB for
+    good, at the first allocation of each thread, and the next thread may not start.
     """
     if resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY:
         return
-    import ctypes  # It takes memory, and such limits are rare.
+    import ctypes  # It needs memory, and such limits are rare.
 
     with suppress(OSError, AttributeError):  # Another C library may not have it.
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)

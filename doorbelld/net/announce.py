@@ -1,7 +1,7 @@
-"""Announce: shows the page in the network's list of services (mDNS), for as long as this runs.
+"""Announce: publishes the page as a service in the local network (mDNS), while the daemon runs.
 
-avahi-publish of avahi-utils does it, as a child process: so the daemon needs no library for it,
-and Avahi takes back what was announced as soon as the child has ended, however that came about.
+avahi-publish of avahi-utils does it, as a child process. So the daemon needs no library for it,
+and Avahi withdraws the service as soon as the child ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _PROGRAM = "avahi-publish"
 _PAUSE = 60.0
-"""Seconds until a child that has ended is replaced. Avahi itself may come and go: --no-fail."""
+"""Seconds until a child that has ended is started again. Avahi itself may restart: --no-fail."""
 
 _PATIENCE = 0.5
 """Seconds that the child may take to end."""
@@ -33,34 +33,34 @@ _USUAL_PORTS = {"_http._tcp": 80, "_https._tcp": 443}
 
 
 class Announcement:
-    """One entry in the list. To be used by the main thread alone; nothing here waits but stop()."""
+    """One service. Only for the main thread; only stop() waits."""
 
     def __init__(self) -> None:
         self._wanted: list[str] = []
         self._child = 0
         self._next_at = 0.0
-        self._told = False
+        self._has_warned = False
 
     def update(self, name: str, listeners: Sequence[socket], *, secure: bool) -> None:
-        """Announce this camera at the best port of the listeners, in the place of another."""
+        """Announce this camera at the best port of the listeners, instead of what was before."""
         wanted = _arguments(name, listeners, secure=secure)
         if wanted != self._wanted:
             self._end()
             self._wanted = wanted
             self._next_at = 0.0
-            self.look()
+            self.poll()
 
-    def look(self) -> None:
-        """Once a turn: see whether the child has ended, and start one when it is time."""
+    def poll(self) -> None:
+        """Check whether the child has ended, and start one when it is time."""
         if self._child and self._has_ended():
-            self._tell("it ended")
+            self._warn("it ended")
             self._next_at = time.monotonic() + _PAUSE
         if self._wanted and not self._child and time.monotonic() >= self._next_at:
             self._next_at = time.monotonic() + _PAUSE
             self._start()
 
     def stop(self) -> None:
-        """Take the entry back."""
+        """Withdraw the service."""
         self._wanted = []
         self._end()
 
@@ -69,23 +69,23 @@ class Announcement:
             return
         command = [_PROGRAM, *self._wanted]
         if "NOTIFY_SOCKET" not in os.environ:
-            # If we are killed, systemd ends all of the service; elsewhere the kernel must.
+            # If we are killed, systemd ends the child; without systemd the kernel must.
             command = ["setpriv", "--pdeathsig=TERM", *command]
         try:
             self._child = os.posix_spawnp(
                 command[0],
                 command,
-                # Nothing that is meant for this process alone, such as $NOTIFY_SOCKET.
+                # Nothing that is only for this process, such as $NOTIFY_SOCKET.
                 {key: os.environ[key] for key in _ENVIRONMENT if key in os.environ},
                 file_actions=_file_actions(),
                 setsigdef=[signal.SIGPIPE],  # which Python ignores
             )
         except OSError as error:
-            self._tell(error.strerror or str(error))
+            self._warn(error.strerror or str(error))
 
-    def _tell(self, why: str) -> None:
-        if not self._told:
-            self._told = True
+    def _warn(self, why: str) -> None:
+        if not self._has_warned:
+            self._has_warned = True
             _log.warning("%s: %s; trying it every %d s", _PROGRAM, why, _PAUSE)
 
     def _has_ended(self) -> bool:
@@ -119,7 +119,7 @@ def _arguments(name: str, listeners: Sequence[socket], *, secure: bool) -> list[
     ports = [port for host, port in places if not ip_address(host.partition("%")[0]).is_loopback]
     if not ports:
         return []
-    # One entry, for one camera: the port that a browser leaves out, else the first.
+    # One service for one camera: at the default port if it is there, else the first.
     port = _USUAL_PORTS[kind] if _USUAL_PORTS[kind] in ports else ports[0]
     ending = f" on {gethostname().partition('.')[0]}".encode()
     short = name.encode()[: _LONGEST_NAME - len(ending)].decode(errors="ignore").rstrip()
@@ -132,13 +132,13 @@ def _is_there(program: str) -> bool:
 
 
 def _file_actions() -> list[tuple[Any, ...]]:
-    """Leave the child none of our files: OpenCV opens cameras in a way that lets it have them."""
+    """Close all our files in the child: OpenCV opens cameras so that children inherit them."""
     actions: list[tuple[Any, ...]] = [
         (os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in range(3)
     ]
     for entry in Path("/proc/self/fd").iterdir():
         fd = int(entry.name)
-        with suppress(OSError):  # It was the one that listed them.
+        with suppress(OSError):  # It was the descriptor of the listing itself.
             if fd > 2 and os.get_inheritable(fd):
                 actions.append((os.POSIX_SPAWN_CLOSE, fd))
     return actions

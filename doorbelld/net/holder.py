@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Union
 
+_PROC = Path("/proc")
 _LISTEN = "0A"  # TCP_LISTEN in <netinet/tcp.h>
 _OURS = "doorbelld"
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -39,8 +40,8 @@ def find(host: str, port: int) -> Holder | None:
     sockets = {f"socket:[{inode}]" for inode in _inodes(_numeric(host), port)}
     if not sockets:
         return None
-    holders = sorted(_programs(sockets), key=lambda each: (each.name != _OURS, each.pid))
-    return holders[0] if holders else Holder()
+    found = sorted(_programs(sockets), key=lambda each: (each[1].name != _OURS, each[0]))
+    return found[0][1] if found else Holder()
 
 
 def _numeric(host: str) -> _Address | None:
@@ -71,10 +72,17 @@ def _address(text: str) -> _Address:
     return ipaddress.ip_address(struct.pack(f"={count}I", *struct.unpack(f">{count}I", raw)))
 
 
-def _programs(sockets: set[str]) -> Iterator[Holder]:
-    for process in Path("/proc").glob("[0-9]*"):
+def _programs(sockets: set[str]) -> Iterator[tuple[int, Holder]]:
+    """Give every program that has one of the sockets open, with the time of its start."""
+    for process in _PROC.glob("[0-9]*"):
         with suppress(OSError):  # It has ended, or belongs to another user.
             links = (str(each.readlink()) for each in (process / "fd").iterdir())
             if any(link in sockets for link in links):
                 name = (process / "comm").read_text(encoding="utf-8", errors="replace").strip()
-                yield Holder(int(process.name), name)
+                yield _started(process), Holder(int(process.name), name)
+
+
+def _started(process: Path) -> int:
+    """Return when a process started, in ticks: its number tells nothing once numbers wrap."""
+    text = (process / "stat").read_text(encoding="utf-8", errors="replace")
+    return int(text.rpartition(")")[2].split()[19])

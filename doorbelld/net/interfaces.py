@@ -1,4 +1,4 @@
-"""The addresses of this machine's network interfaces, asked of the kernel (rtnetlink(7))."""
+"""Interfaces: the addresses of this machine, from the kernel (rtnetlink(7))."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST = 1 << 18
 
 
 def addresses() -> list[Interface]:
-    """Return every address with the length of its prefix; [] where there is no netlink."""
+    """Return every address with the length of its prefix; [] if there is no netlink."""
     return [address for _, address in _numbered_addresses()]
 
 
@@ -42,13 +42,13 @@ def _numbered_addresses() -> list[tuple[int, Interface]]:
 
 
 def outward_address() -> str | None:
-    """Return the IPv4 address that other machines see us by; None where there is no network."""
+    """Return the IPv4 address that other machines see; None if there is no network."""
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            # Nothing is sent: this only asks which address would be the sender's.
+            # Nothing is sent: the kernel only chooses the address of the sender.
             probe.connect(("192.0.2.1", 9))
             return str(probe.getsockname()[0])
-    except OSError:  # or no descriptor to ask with
+    except OSError:  # or there is no descriptor left
         return None
 
 
@@ -67,7 +67,7 @@ def _received(kernel: socket.socket) -> Iterator[tuple[int, Interface]]:
 def _interface(message: bytes) -> tuple[int, Interface]:
     _, prefix, _, _, index = _ADDRESS.unpack_from(message)
     found = dict(_attributes(message[_ADDRESS.size :]))
-    # On a point-to-point link ADDRESS is the other end's; LOCAL is always ours.
+    # On a point-to-point link ADDRESS is that of the other end; LOCAL is always ours.
     own = found.get(_IFA_LOCAL) or found[_IFA_ADDRESS]
     return index, ipaddress.ip_interface((own, prefix))
 

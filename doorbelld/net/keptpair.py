@@ -1,7 +1,7 @@
-"""KeptPair: the last certificate and key that worked, for when the configured ones do not.
+"""KeptPair: the last certificate and key that worked, in case the configured ones do not.
 
-A renewal may leave a key that only root can read, or half a pair. The daemon that runs keeps
-what it has read, but the next one would find nothing to serve with, and the door would be dark.
+A renewal may leave a key that only root can read, or only one of both files. A running daemon
+still has what it has read, but after a restart it could not serve the page at all.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _CERTIFICATE = re.compile((_BLOCK % r"(?:TRUSTED |X509 )?CERTIFICATE").encode(),
 class KeptPair:
     """Keeps the pair in one file below ``folder``, so that both always belong together.
 
-    Without a folder nothing is kept. It is used for the very paths that it was read from.
-    ``in_use`` says that it is what is served with.
+    Without a folder nothing is kept. A pair is used only for the paths that it was read from.
+    ``in_use`` is whether the daemon serves with it.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._path = folder / "tls" / "pair.pem" if folder else None
-        self._told = False
+        self._has_warned = False
         self.in_use = False
 
     def keep(self, certificate: Path, key: Path) -> None:
-        """Keep a pair that has just been found to work. Trouble is logged, once."""
+        """Keep a pair that works. An error is logged, once."""
         self.in_use = False
         if self._path is None:
             return
@@ -46,8 +46,8 @@ class KeptPair:
             if not self._path.exists() or files.read(self._path) != text:
                 self._write(self._path, text)
         except (OSError, CertificateError) as error:
-            if not self._told:
-                self._told = True
+            if not self._has_warned:
+                self._has_warned = True
                 why = error.strerror if isinstance(error, OSError) else error
                 _log.warning("%s: cannot keep a copy of the TLS key there: %s", self._path, why)
 
@@ -63,7 +63,7 @@ class KeptPair:
         return None
 
     def forget(self) -> None:
-        """Keep no copy of a key that is no longer configured."""
+        """Delete the copy of a key that is no longer configured."""
         self.in_use = False
         if self._path is not None:
             with suppress(OSError):
@@ -76,7 +76,7 @@ class KeptPair:
 
     def _write(self, path: Path, text: bytes) -> None:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        # The files may have changed since they were found good.
+        # The files may have changed since they were checked.
         secretfile.write(path, text, check=lambda new: tls.server_context(new, new))
 
 
@@ -87,7 +87,7 @@ def _origin(certificate: Path, key: Path) -> bytes:
 
 
 def _blocks(certificate: Path, key: Path) -> list[bytes]:
-    """Return the PEM blocks that count, whatever else is in the files: key, then certificates."""
+    """Return the PEM blocks that matter, whatever else is in the files: key, then certificates."""
     found = [
         [match[0] for match in pattern.finditer(files.read(path).replace(b"\r\n", b"\n") + b"\n")]
         for pattern, path in ((_KEY, key), (_CERTIFICATE, certificate))

@@ -1,4 +1,4 @@
-"""Listening sockets: every address asked for, IPv6 and IPv4 alike where both exist."""
+"""Listeners: the listening sockets for all configured addresses, IPv6 and IPv4."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from doorbelld.net import holder
+from doorbelld.net import addresses, holder
 from doorbelld.net.holder import Holder
 
 _log = logging.getLogger(__name__)
@@ -28,24 +28,23 @@ class ListenError(OSError):
     """It is not possible to listen at ``place``, a (host, port).
 
     ``strerror`` is the whole sentence with the remedy, the text a short form of it, and ``kind``
-    stays the same as long as the same obstacle is there.
+    stays the same while the cause is the same.
     """
 
     def __init__(self, place: tuple[str, int], why: str, number: int = 0) -> None:
         host, port = self.place = place
-        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        where = addresses.with_port(host, port)
         self._short = f"{where}: {why}"
         self.kind = why
         helps = ""
         if number in (errno.EADDRINUSE, errno.EACCES):
             self._short = f"port {port}: {why}"
         if number == errno.EADDRINUSE:
-            # It may have gone since, or may not be known: the kind stays the same.
+            # The program may have ended, or be unknown: the kind stays the same.
             found = holder.find(host, port) or Holder()
             self._short = f"port {port}: in use by {found}"
             why += f" by {found}"
-            other = 8080 if port != 8080 else 8081
-            helps = f"; stop that program, or choose another port, such as listen = :{other}"
+            helps = f"; {advice(port)}"
         elif number == errno.EACCES and port < _FIRST_UNPRIVILEGED:
             helps = "; for a port below 1024 enable doorbelld.socket, see man doorbelld"
         super().__init__(number, f"cannot listen on {where}: {why}{helps}")
@@ -55,25 +54,31 @@ class ListenError(OSError):
         return self._short
 
 
+def advice(port: int) -> str:
+    """Return what helps if another program has the port."""
+    other = 8080 if port != 8080 else 8081
+    return f"stop that program, or choose another port, such as listen = :{other}"
+
+
 def open_listeners(
     addresses: Sequence[tuple[str, int]], before: Sequence[socket.socket] = ()
 ) -> tuple[list[socket.socket], list[ListenError]]:
     """Listen on every (host, port); an empty host means all addresses of the machine.
 
-    Those of ``before`` that are at one of the addresses serve on; the others are ended. Returns
-    the listeners, and for each address that cannot be had the reason.
+    Listeners of ``before`` at one of these addresses are kept; the others are closed. Returns the
+    listeners, and an error for each address that failed.
     """
     found: list[socket.socket] = []
     failed: list[ListenError] = []
     kept: _Kept = {each.getsockname()[:2]: each for each in before}
     choices: list[tuple[tuple[str, int], _Choice]] = []
-    # What stands for all addresses first: it may stand for others of the list as well.
+    # "All addresses" comes first: it may include others of the list.
     for place in sorted(dict.fromkeys(addresses), key=_narrowness):
         try:
             choices.append((place, _resolve(*place)))
         except OSError as error:
             failed.append(_failure(place, error))
-    # Before anything new is opened, which may be at the same port.
+    # Before new ones are opened, which may be at the same port.
     _end_all_but(kept, [address[:2] for _, choice in choices for _, address in choice])
     for place, choice in choices:
         try:
@@ -90,7 +95,7 @@ def _narrowness(place: tuple[str, int]) -> int:
 
 
 def _is_covered(place: tuple[str, int]) -> bool:
-    """Return whether we listen there ourselves, at all addresses or by another name of it."""
+    """Return whether we listen there already, at all addresses or by another name."""
     found = holder.find(*place) if place[0] not in ("", "::") else None
     return found is not None and found.pid == os.getpid()
 
@@ -101,7 +106,7 @@ def _failure(place: tuple[str, int], error: OSError) -> ListenError:
 
 
 def end(listeners: Iterable[socket.socket]) -> None:
-    """Listen no more, though others may have copies of the sockets."""
+    """Stop listening, even if others have copies of the sockets."""
     for listener in listeners:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
@@ -109,16 +114,14 @@ def end(listeners: Iterable[socket.socket]) -> None:
 
 
 def url(listener: socket.socket, host: str, *, secure: bool) -> str:
-    """Return the address of the page as served by a listener of every address, or its own."""
+    """Return the URL of the page at this listener, with ``host`` if it is at all addresses."""
     own, port = listener.getsockname()[:2]
-    if own not in ("::", "0.0.0.0"):  # compared, not bound
-        host = f"[{own}]" if ":" in own else own
-    scheme = "https" if secure else "http"
-    return f"{scheme}://{host}:{port}/"
+    where = addresses.with_port(host if addresses.is_all(own) else own, port)
+    return f"{'https' if secure else 'http'}://{where}/"
 
 
 def _resolve(host: str, port: int) -> _Choice:
-    """Return family and address of all that a name stands for, each only once."""
+    """Return family and address of everything that a name resolves to, each only once."""
     if not host:
         return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -130,7 +133,7 @@ def _end_all_but(kept: _Kept, wanted: Sequence[tuple[Any, ...]]) -> None:
 
 
 def _listen_anywhere(choice: _Choice, kept: _Kept) -> socket.socket:
-    """Listen on all addresses of the machine: by one socket for IPv6 and IPv4, if it has both."""
+    """Listen on all addresses of the machine: with one socket for IPv6 and IPv4, if it has both."""
     (family, address), without_ipv6 = sorted(choice, key=lambda each: each[1] not in kept)
     try:
         return _bind(family, address, kept)
@@ -141,7 +144,7 @@ def _listen_anywhere(choice: _Choice, kept: _Kept) -> socket.socket:
 
 
 def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
-    """Listen on all addresses of a name that this machine has: localhost often names ::1 too."""
+    """Listen on all addresses of a name that this machine has: localhost is often ::1 too."""
     found: list[socket.socket] = []
     missing: OSError | None = None
     for family, address in choice:
@@ -149,7 +152,7 @@ def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
             found.append(_bind(family, address, kept))
         except OSError as error:
             if error.errno not in _NO_IPV6:
-                end(found)  # also copies that the service manager has
+                end(found)  # and the copies that the service manager has
                 raise
             missing = error
     if missing and not found:
@@ -158,9 +161,9 @@ def _listen(choice: _Choice, kept: _Kept) -> list[socket.socket]:
 
 
 def _bind_before(missing: OSError, family: int, address: Any) -> socket.socket:
-    """Listen on an address that this machine does not have, for when DHCP or a cable brings it.
+    """Listen on an address that this machine does not have yet: DHCP may bring it later.
 
-    Raises ``missing`` if that is not what is wrong with it.
+    Raises ``missing`` if that is not the problem.
     """
     if missing.errno != errno.EADDRNOTAVAIL:
         raise missing
@@ -177,7 +180,7 @@ def _bind(family: int, address: Any, kept: _Kept, *options: tuple[int, int, int]
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Only the address of all addresses stands for IPv4 too.
+            # Only "::" includes IPv4.
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address[0] != "::")
         for option in options:
             listener.setsockopt(*option)

@@ -1,4 +1,4 @@
-"""mDNS: the .local name that avahi answers to for this machine."""
+"""mDNS: the .local name of this machine."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _QUESTION = (
 def local_name() -> str:
     """Return the machine's name in the local network, such as raspberrypi.local.
 
-    Where two machines have the same host name, avahi calls one of them raspberrypi-2.local, so
-    avahi is asked. Where it does not answer, the name is made of the host name. Takes a few
-    milliseconds as a rule, and two seconds at most.
+    If two machines have the same host name, Avahi calls one of them raspberrypi-2.local, so this
+    asks Avahi. If it does not answer, the name is made from the host name. It usually takes a few
+    milliseconds, and two seconds at most.
     """
     return _name_from_avahi() or f"{socket.gethostname().partition('.')[0].lower()}.local"
 

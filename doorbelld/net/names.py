@@ -1,4 +1,4 @@
-"""Names: what machines, sites and addresses are called in a request, and which are our own."""
+"""Names: the names and addresses in a request, and which of them are this machine's."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from pathlib import Path
 from typing import Union
 from urllib.parse import urlsplit
 
+from doorbelld.net import addresses
+
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 _PRIVATE_ZONES = (
     *(".local", ".localhost", ".lan", ".home", ".home.arpa"),
     *(".internal", ".intranet", ".localdomain"),
 )
-"""Domains that only a local network can answer for: reserved by RFC 6762 and RFC 8375, or kept
-out of the public DNS. So no web site can be there, and none can point such a name at this
-machine. Not «fritz.box», for example: .box is a public domain, and anyone can register there."""
+"""Domains that exist only in a local network: reserved by RFC 6762 and RFC 8375, or kept out of
+the public DNS. So no web site has such a name, and none can point it at this machine. "fritz.box",
+for example, is not one of them: .box is a public domain, where anyone can register a name."""
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))?")
 _LONGEST_NAME = 253
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _RESOLVER = Path("/etc/resolv.conf")
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def bare_name(host: str) -> str:
-    """Return the name or address in a Host header, without its port; "" if it is neither."""
+    """Return the name or address in a Host header, without its port; "" if it has none."""
     match = _HOST.fullmatch(host)
     if not match:
         return ""
@@ -41,7 +42,7 @@ def bare_name(host: str) -> str:
 def forwarded_address(text: str) -> Address:
     """Return the address in an element of X-Forwarded-For. Raises ValueError if there is none."""
     match = _HOST.fullmatch(text.strip())
-    # An IPv6 address may come without the brackets, and then with no port.
+    # An IPv6 address may come without brackets, and then without port.
     return to_address((match[1] or match[2]) if match else text.strip())
 
 
@@ -58,7 +59,7 @@ def is_name(text: str) -> bool:
 def own_names() -> set[str]:
     """Return the names of this machine: its host name, also within the domains of the LAN.
 
-    Asked each time, for a host name may be changed at any time.
+    Not cached: a host name may change at any time.
     """
     full = socket.gethostname().lower()
     short = full.partition(".")[0]
@@ -67,23 +68,21 @@ def own_names() -> set[str]:
 
 @lru_cache(maxsize=32)  # The page is the same one each time.
 def origin(url: str) -> str:
-    """Return the origin of a URL as browsers write it; "null" for what has none."""
+    """Return the origin of a URL as browsers write it; "null" if it has none."""
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError:
         return "null"
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         return "null"
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    is_default = port is None or port == _DEFAULT_PORTS[parts.scheme]
-    return f"{parts.scheme}://{host}" if is_default else f"{parts.scheme}://{host}:{port}"
+    return addresses.origin(parts.scheme, parts.hostname, port)
 
 
 def bare_host(text: str) -> str:
     """Return the host of a Host header or of an origin: no scheme, no port, lower case.
 
-    It is empty where there is none.
+    It is empty if there is none.
     """
     with suppress(ValueError):
         return (urlsplit(f"//{text.rpartition('://')[2]}").hostname or "").removesuffix(".")
@@ -93,7 +92,7 @@ def bare_host(text: str) -> str:
 def is_same_place(page: str, host: str) -> bool:
     """Return whether an origin is that of the request's own Host.
 
-    The scheme does not count: a proxy in front may speak HTTPS where we do not.
+    The scheme may differ: a proxy may serve HTTPS while we serve HTTP.
     """
     scheme = page.partition("://")[0]
     return page != "null" and origin(f"{scheme}://{host}") == page
@@ -115,7 +114,7 @@ def _search_domains() -> list[str]:
 def is_private(name: str) -> bool:
     """Return whether a name cannot exist on the internet.
 
-    A name without a dot is looked up in the local network, whose members may watch anyway.
+    A name without a dot is looked up in the local network, which may watch anyway.
     """
     zone = f".{name.partition('.')[2]}"
     return is_name(name) if zone == "." else zone.endswith(_PRIVATE_ZONES)
@@ -126,7 +125,7 @@ def to_address(text: str) -> Address:
     return _parsed(text.partition("%")[0])
 
 
-@lru_cache(maxsize=256)  # The same few are asked for several times with every request.
+@lru_cache(maxsize=256)  # Every request needs the same few several times.
 def _parsed(text: str) -> Address:
     found = ipaddress.ip_address(text)
     mapped = getattr(found, "ipv4_mapped", None)

@@ -1,7 +1,7 @@
-"""Ports: listens where the configuration says, and waits for an address that cannot be had yet.
+"""Ports: listens on the configured addresses, and waits for those that are not available yet.
 
-Another program may have the port, or a name may not be known before the network is there. Each
-address that is waited for is logged once, and tried again after one second, two, four, ... sixty.
+Another program may have the port, or a name may be unknown until the network is up. For each such
+address one line is logged, and it is tried again after one second, two, four, ... sixty.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Listen = Callable[[Sequence[Place]], tuple[list[socket], list[ListenError]]]
 
 
 class Ports:
-    """Keeps trying the addresses that failed. To be used by the main thread alone.
+    """Keeps trying the addresses that failed. Only for the main thread.
 
-    ``listen`` opens listeners for some (host, port) at once, and returns what failed as well.
-    Nothing here waits: later attempts are made in a thread, for a name server may take its time.
+    ``listen`` opens listeners for several (host, port), and returns the errors as well. Nothing
+    here waits: later attempts run in a thread, because a name server may be slow.
     """
 
     def __init__(self, listen: Listen, places: Sequence[Place]) -> None:
@@ -39,7 +39,7 @@ class Ports:
         self._failed = {error.place: error for error in failed}
         self._served = {place for place in places if place not in self._failed}
         self._fresh = found
-        self._told: dict[Place, str] = {}
+        self._logged: dict[Place, str] = {}
         self._next_at = time.monotonic() + _SHORTEST
         self._delay = 2 * _SHORTEST  # after the next attempt
         self._attempt: threading.Thread | None = None
@@ -47,12 +47,12 @@ class Ports:
 
     @property
     def failed(self) -> list[ListenError]:
-        """Why there is nothing to listen on at some addresses."""
+        """The errors of the addresses that failed."""
         return list(self._failed.values())
 
     @property
     def waiting(self) -> str:
-        """What is waited for and why, in one line; "" for nothing."""
+        """The addresses that it waits for and why, in one line; "" if there are none."""
         return "Waiting for " + ", ".join(map(str, self.failed)) if self._failed else ""
 
     def take(self) -> list[socket]:
@@ -61,9 +61,9 @@ class Ports:
         return fresh
 
     def change(self, places: Sequence[Place]) -> bool:
-        """Wait for other addresses, and try them at once, if any is waited for.
+        """Replace the addresses that it waits for, if any, and try the new ones at once.
 
-        Returns whether what is listened on already is another than what is wanted.
+        Returns whether it listens on addresses that are not wanted, which takes a restart.
         """
         if self._failed:
             wanted = [place for place in places if place not in self._served]
@@ -73,21 +73,21 @@ class Ports:
             return not self._served.issubset(places)
         return self._served != set(places)
 
-    def look(self) -> None:
-        """Once a turn: say what is waited for, and try again when it is time."""
+    def poll(self) -> None:
+        """Log the addresses that it waits for, and try again when it is time."""
         if self._attempt is None:
-            self._tell()
+            self._log_waiting()
             if self._failed and time.monotonic() >= self._next_at:
                 self._try()
         elif not self._attempt.is_alive():
             self._attempt = None
             self._collect()
 
-    def _tell(self) -> None:
-        """Log each address once when the wait begins, and again if another is in the way."""
+    def _log_waiting(self) -> None:
+        """Log each address once when the wait begins, and again if the cause changes."""
         for place, error in self._failed.items():
-            if error.kind not in (_UNTRIED, self._told.get(place)):
-                self._told[place] = error.kind
+            if error.kind not in (_UNTRIED, self._logged.get(place)):
+                self._logged[place] = error.kind
                 _log.warning("%s; waiting for it", error.strerror)
 
     def _try(self) -> None:
@@ -111,12 +111,12 @@ class Ports:
     def _collect(self) -> None:
         results, self._results = self._results, []
         for place, found, failed in results:
-            if place not in self._failed:  # The configuration is another by now.
+            if place not in self._failed:  # The configuration has changed since.
                 listeners.end(found)
             elif failed:
                 self._failed[place] = failed[0]
             else:
                 del self._failed[place]
-                self._told.pop(place, None)
+                self._logged.pop(place, None)
                 self._served.add(place)
                 self._fresh += found

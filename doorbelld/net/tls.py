@@ -1,8 +1,8 @@
-"""TLS: the server's certificate, and a connection's session, which turns bytes into bytes.
+"""TLS: the server's context, and the session of a connection, which turns bytes into bytes.
 
-OpenSSL is given no socket: what the client sends is fed to the session by whoever reads the
-socket, and what is to be sent comes back as bytes. So sockets stay non-blocking and are written
-to in one way, encrypted or not, in the accept loop and in the broadcaster alike.
+OpenSSL gets no socket: the owner of the socket feeds the session what the client has sent, and
+sends the bytes that the session returns. So sockets stay non-blocking, and the accept loop and
+the broadcaster write to them in the same way, encrypted or not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import errno
 import os
 import pwd
 import ssl
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,41 +20,31 @@ _HANDSHAKE = b"\x16"
 """The first byte of every TLS connection, and of no HTTP request."""
 
 _MAX_HANDSHAKE = 16 * 1024
-"""Bytes a client may send until its handshake is done. One takes 2 KiB; OpenSSL alone would
-keep 128 KiB of a stranger's."""
+"""Bytes a client may send until its handshake is done. One takes 2 KiB; OpenSSL itself would
+store 128 KiB for an unknown client."""
 
 _MAX_ENCRYPTED = 64 * 1024
 """Bytes a client may send for one request, which is a third of that at most. TLS has messages
-that tell us nothing and cost work; who never ended with them would have the loop to itself."""
+without content that cost work; a client could occupy the loop with an endless row of them."""
 
 _CHUNK = 64 * 1024
-"""Bytes that are encrypted in one go: OpenSSL keeps a buffer of that size for every session."""
+"""Bytes that are encrypted at once: OpenSSL keeps a buffer of that size for every session."""
 
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""For TLS 1.2, where some others cost us far more than the client. TLS 1.3 has its own."""
+"""For TLS 1.2: some other ciphers cost us far more than the client. TLS 1.3 has its own."""
 
 _CURVE = "prime256v1"
-"""The one group that every client knows. OpenSSL 3 also takes finite fields by default, up to
-ffdhe8192, which costs us a hundred times the work, before the client has done any. Python cannot
-name several groups before 3.15. A browser that first offers another one is asked again, which is
-one more round trip. OpenSSL 1.1.1 knows no finite fields in TLS 1.3 and keeps its own list, with
-X25519."""
-
-SLOW = 0.02
-"""Seconds of processor time for a handshake from which on the log warns of the key."""
+"""The one group that every client has. By default OpenSSL 3 also accepts finite fields, up to
+ffdhe8192, which cost us a hundred times the work, before the client has done any. Before 3.15
+Python cannot set several groups. A browser that offers another one first needs one more round
+trip. OpenSSL 1.1.1 has no finite fields in TLS 1.3 and keeps its own list, with X25519."""
 
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
-"""What OpenSSL calls a key of another certificate; the last if they are of different kinds."""
-
-_MOST_HELLOS = 2
-"""A client says hello once more if it is asked for another group."""
-
-_PARTIAL_CHAIN = ssl.VerifyFlags(0x80000)  # ssl.VERIFY_X509_PARTIAL_CHAIN since Python 3.10
-_DATES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_… in <openssl/x509_vfy.h>
+"""OpenSSL's names for the key of another certificate; the last if the types differ."""
 
 
 class CertificateError(Exception):
-    """There can be no TLS with these files. ``of`` is "certificate" or "key", the text says why."""
+    """These files cannot be used for TLS. ``of`` is "certificate" or "key", the text says why."""
 
     def __init__(self, of: str, why: str) -> None:
         super().__init__(why)
@@ -63,13 +52,13 @@ class CertificateError(Exception):
 
 
 def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return what sessions begin with: the certificate with its chain, and its key, as PEM.
+    """Return the context for sessions, from PEM files: the certificate with its chain, its key.
 
-    Raises CertificateError where they cannot be used.
+    Raises CertificateError if they cannot be used.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Renewing the handshake has no use here, and lets a client cause work without end.
+    # Renegotiation has no use here, and would let a client cause endless work.
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     context.set_ciphers(_CIPHERS)
     if ssl.OPENSSL_VERSION_INFO >= (3,):
@@ -81,7 +70,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError:
         raise CertificateError("certificate", "is no certificate in PEM form") from None
     try:
-        # Without a password of ours OpenSSL would ask for one at the terminal.
+        # Without a password here OpenSSL would ask for one at the terminal.
         context.load_cert_chain(certificate, key, password="")
     except ssl.SSLError as error:
         if error.reason in _OTHER_KEY:
@@ -110,55 +99,12 @@ def _user() -> str:
         return str(os.geteuid())
 
 
-def doubt(context: ssl.SSLContext, certificate: Path) -> str | None:
-    """Return what is wrong with the certificate's dates, as clients see it now; None if nothing."""
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_flags |= _PARTIAL_CHAIN  # It is to be believed, whoever has signed it.
-    client.load_verify_locations(certificate)
-    try:
-        _shake_hands(context, client)
-    except ssl.SSLCertVerificationError as error:
-        return _DATES.get(error.verify_code)
-    except ssl.SSLError:
-        return None  # What else there may be is no matter of dates.
-    return None
-
-
-def handshake_seconds(context: ssl.SSLContext) -> float:
-    """Return how much processor time a client can make us spend on one handshake.
-
-    Most of it is for the certificate's key: a long RSA key takes far more than others.
-    """
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname = False
-    client.verify_mode = ssl.CERT_NONE  # It is our own.
-    with suppress(ssl.SSLError):
-        return _shake_hands(context, client)
-    return 0.0
-
-
-def _shake_hands(context: ssl.SSLContext, client: ssl.SSLContext) -> float:
-    """Do the handshake of a client; return the processor time of our part. Raises SSLError."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ours, its = Session(context), client.wrap_bio(incoming, outgoing)
-    seconds = 0.0
-    for _ in range(_MOST_HELLOS):
-        with suppress(ssl.SSLWantReadError):
-            its.do_handshake()
-        begin = time.thread_time()
-        incoming.write(ours.feed(outgoing.read()))
-        seconds += time.thread_time() - begin
-    its.do_handshake()
-    return seconds
-
-
 class Session:
-    """One connection's TLS, on the server's side. Nothing here waits, or touches a socket.
+    """The TLS of one connection, on the server's side. Nothing here waits, or touches a socket.
 
-    ``plain`` is what the client has said so far and nobody has taken yet. ``ended`` tells that
-    nothing more can come: the client has said so, or it does not speak TLS. ``ready`` tells that
-    the handshake is done.
+    ``plain`` is decrypted data that was not taken yet. ``ended`` is whether nothing more can
+    come: the client has closed the session, or does not speak TLS. ``ready`` is whether the
+    handshake is done.
     """
 
     __slots__ = ("_fed", "_incoming", "_outgoing", "_tls", "ended", "plain", "ready")
@@ -173,13 +119,13 @@ class Session:
 
     @staticmethod
     def begins_with(first: bytes) -> bool:
-        """Tell whether a client whose first byte this is wants to speak TLS."""
+        """Return whether a client that sends this first byte wants to speak TLS."""
         return first == _HANDSHAKE
 
     def feed(self, data: bytes, most: int = 0) -> bytes:
-        """Take what the client has sent; return what has to be sent in turn.
+        """Take the client's bytes; return the bytes that have to be sent back.
 
-        ``plain`` grows to ``most`` bytes or a few more; what is beyond is kept for the next time.
+        ``plain`` grows to ``most`` bytes or a few more; the rest is kept for the next call.
         """
         self._incoming.write(data)
         self._fed += len(data)
@@ -195,21 +141,21 @@ class Session:
                     break
         except ssl.SSLWantReadError:
             self.ended = self._fed > (_MAX_ENCRYPTED if self.ready else _MAX_HANDSHAKE)
-        except ssl.SSLError:  # no TLS, or the end
+        except ssl.SSLError:  # It is not TLS, or it has ended.
             self.ended = True
         return self._outgoing.read()
 
     def take(self, size: int) -> bytes:
-        """Take the first bytes of what the client has said: a request of its."""
+        """Take the first bytes of ``plain``: a request."""
         taken = bytes(self.plain[:size])
         del self.plain[:size]
         self._fed = 0
         return taken
 
     def encrypt(self, data: bytes) -> bytes:
-        """Return what says this to the client. It has to be sent, whole and in this order.
+        """Return the data encrypted. It must be sent completely, and in this order.
 
-        Raises ssl.SSLError, which is an OSError, where the session has failed.
+        Raises ssl.SSLError, which is an OSError, if the session has failed.
         """
         rest = memoryview(data)
         encrypted = []
@@ -219,8 +165,8 @@ class Session:
         return b"".join(encrypted)
 
     def close_notify(self) -> bytes:
-        """Return what tells the client that nothing more will come."""
+        """Return the close_notify alert: nothing more will come."""
         if self.ready:
-            with suppress(ssl.SSLError):  # It does not wait for the client's own.
+            with suppress(ssl.SSLError):  # It does not wait for the client's alert.
                 self._tls.unwrap()
         return self._outgoing.read()

@@ -29,7 +29,7 @@ from doorbelld.server.framing import MAX_BODY, MAX_HEAD, Head, head_size, read_h
 from doorbelld.server.handshakes import Handshakes
 from doorbelld.server.limits import Limits
 from doorbelld.system.limited_log import OncePerMinute
-from doorbelld.system.loop import Loop
+from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class AcceptLoop(Loop):
+class AcceptLoop(Worker):
     """Accepts, waits for complete requests, and writes the rest of long answers.
 
     ``serve(connection, head, body)`` is called with every complete request, and must not block. Nor
@@ -75,6 +75,8 @@ class AcceptLoop(Loop):
         limits: Limits,
     ) -> None:
         super().__init__("accept")
+        self._epoll = select.epoll()
+        self._epoll.register(self._wakeup, select.EPOLLIN)
         self.limits = limits
         self._app = app
         self._serve = serve
@@ -367,4 +369,5 @@ class AcceptLoop(Loop):
         self.close_returned()
         for listener in self._listeners.values():
             listener.close()
+        self._epoll.close()
         super()._close()

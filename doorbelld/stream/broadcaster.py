@@ -3,11 +3,11 @@
 Handler threads answer ``GET /video_feed`` by handing the socket over (:meth:`join`); from
 then on it belongs to the broadcaster's thread. A new frame becomes a multipart part once,
 and the same bytes go to every viewer that is ready, with one ``send`` each. A viewer that
-is not ready loses the frame and never delays anyone: newest frame wins.
+is not ready loses the frame and never delays another: the newest frame wins.
 
 A viewer is ready when nothing of an earlier part is left to write *and* the kernel holds
-next to nothing for it that is still unacknowledged (see :meth:`Viewer.has_room`), which keeps
-pictures fresh on a weak link: the socket's buffer would swallow seconds of video.
+next to nothing for it that is still unacknowledged (see :meth:`Viewer.is_idle`). This
+keeps pictures fresh on a weak link: the socket's buffer would hold seconds of video.
 """
 
 from __future__ import annotations
@@ -21,76 +21,84 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
-from doorbelld.handover.handover import Handover
-from doorbelld.handover.ledger import TORN, WHOLE
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.media.multipart import Parts
 from doorbelld.net.tls import Session
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.saved import SavedViewers
+from doorbelld.stream.state import ViewerStatus
 from doorbelld.stream.viewer import Viewer
+from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
-from doorbelld.system.loop import Loop
+from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
 
 _TICK = 1.0
-"""Seconds between looks at frame rates and stalls; the longest the thread sleeps."""
+"""Seconds between checks of frame rates and stalls; the longest that the thread sleeps."""
 
 _RETRY = 0.004
-"""Seconds between looks at viewers that missed a frame: there is no event for «the other
+"""Seconds between attempts for viewers that missed a frame: there is no event for «the other
 side has acknowledged», and waiting for the next frame would waste a slow link's time."""
 
 _NO_MEMORY = "there was too little memory to send a picture, and it was left out"
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
-class Broadcaster(Loop):
-    """Sends what is published to all who joined."""
+class Broadcaster(Worker):
+    """Sends every frame of ``hub`` to all viewers, those of the process before included.
+
+    ``saved`` keeps them for the next process.
+    """
 
     def __init__(
-        self, *, max_viewers: int, stall_timeout: float, handover: Handover | None = None
+        self, hub: FrameHub, saved: SavedViewers, *, max_viewers: int, stall_timeout: float
     ) -> None:
         super().__init__("broadcast")
         self.max_viewers = max_viewers
         self.stall_timeout = stall_timeout
-        self._latest: Frame | None = None
-        # What the viewers have been sent; it lags behind the latest for a moment.
+        self._hub = hub
+        self._newest = hub.subscribe(self._wakeup.set)
+        # The frame that viewers have been sent; the hub's may be newer for a moment.
         self._shown: Frame | None = None
         self._viewers: dict[int, Viewer] = {}
         self._late: list[Viewer] = []
         self._joining: deque[tuple[Viewer, bytes]] = deque()
         self._watching = 0
         self._state_log = StateLog(_log)
-        self._handover = handover or Handover()
-        self._ledger = self._handover.ledger
+        self._saved = saved
         self._lock = threading.Lock()
         self._dismissals: deque[tuple[Callable[[Viewer], bool], bytes | None]] = deque()
+        self._epoll = select.epoll()
+        self._epoll.register(self._wakeup, select.EPOLLIN)
 
     # Called from any thread.
 
     @property
     def latest(self) -> Frame | None:
-        """The newest frame published, live or placeholder; None before the first."""
-        return self._latest
+        """The newest frame, live or placeholder; None before the first."""
+        return self._hub.latest
 
     @property
     def watching(self) -> int:
-        """How many viewers there are now, those just joining included."""
+        """How many viewers there are, those just joining included."""
         return self._watching
 
     def start(self) -> None:
-        """Start the thread. It goes on with the viewers of the process before."""
-        self._joining.extend(self._handover.heirs(self.max_viewers))
+        """Start the thread, with the viewers of the process before."""
+        for row, sock, record in self._saved.restore(self.max_viewers):
+            try:
+                viewer = Viewer.restored(record, sock, row)
+            except OSError:  # It has left meanwhile.
+                self._saved.remove(row, sock)
+                sock.close()
+                continue
+            self._joining.append((viewer, record.rest))
         self._watching = len(self._joining)
         self._wakeup.set()
         super().start()
-
-    def publish(self, frame: Frame) -> None:
-        """Make this the newest frame. Costs the caller no more than a wake-up."""
-        self._latest = frame
-        self._wakeup.set()
 
     def join(
         self,
@@ -107,8 +115,8 @@ class Broadcaster(Loop):
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
         ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
-        ``session`` is the TLS that the connection has begun, None for plain text; ``ticket`` see
-        :class:`Viewer`. Returns False, and leaves the socket alone, when ``max_viewers`` watch.
+        ``session`` is the connection's TLS, None for plain text; for ``ticket`` see
+        :class:`Viewer`. Returns False, and leaves the socket alone, if ``max_viewers`` watch.
         """
         if advance:
             head += multipart.ADVANCE_HEAD
@@ -128,25 +136,25 @@ class Broadcaster(Loop):
         return True
 
     def dismiss(self, password_id: bytes) -> None:
-        """End every stream there is; who may watch can ask again.
+        """End all streams, because there is another password; viewers may connect again.
 
-        ``password_id`` stands for the password from then on, see :meth:`Handover.set_password_id`.
+        ``password_id`` is the new one's, see :meth:`SavedViewers.set_password_id`.
         """
         self._dismissals.append((lambda _viewer: False, password_id))
         self._wakeup.set()
 
     def keep_only(self, may_stay: Callable[[Viewer], bool]) -> None:
-        """End the streams of all others."""
+        """End the streams of all viewers that may not stay."""
         self._dismissals.append((may_stay, None))
         self._wakeup.set()
 
-    def viewers(self, key: str | None = None) -> list[dict[str, Any]]:
-        """Return a row for every viewer, or for those that named themselves ``key``."""
-        now = time.monotonic()
+    def viewers(self, key: str | None = None) -> list[ViewerStatus]:
+        """Return the status of every viewer, or of those with this ``key``."""
+        now, offset = time.monotonic(), clock.offset()
         found = list(self._viewers.values())
-        return [viewer.status(now) for viewer in found if key is None or viewer.key == key]
+        return [viewer.status(now, offset) for viewer in found if key is None or viewer.key == key]
 
-    # The broadcaster's own thread.
+    # The broadcaster's thread.
 
     def _loop(self) -> None:
         ticked = time.monotonic()
@@ -155,18 +163,18 @@ class Broadcaster(Loop):
             self.beat = now = time.monotonic()
             try:
                 self._send_newest()
-            except MemoryError:  # for the part itself: who has not got it gets the next
+            except MemoryError:  # For the part itself. Viewers without it get the next one.
                 self._state_log.log(logging.WARNING, _NO_MEMORY)
-            self._let_in_and_out()
+            self._admit_and_dismiss()
             if now - ticked >= _TICK:
                 self._inspect(now, now - ticked)
                 ticked = now
-        if self._handover.active:  # The next process goes on, with those joining now too.
-            self._let_in_and_out()
-            self._handover.bequeath(list(self._viewers.values()))
+        if self._saved.active:  # The next process continues, also with viewers that join now.
+            self._admit_and_dismiss()
+            self._saved.save(list(self._viewers.values()))
 
-    def _let_in_and_out(self) -> None:
-        """Admit those who join, and dismiss whom we are asked to, who join just now too."""
+    def _admit_and_dismiss(self) -> None:
+        """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
         while self._joining:
             self._admit(*self._joining.popleft())
         while self._dismissals:
@@ -178,24 +186,22 @@ class Broadcaster(Loop):
             )
             for viewer in [each for each in self._viewers.values() if not may_stay(each)]:
                 self._leave(viewer, why)
-            # Not before: were the process killed meanwhile, the next one would go on with them.
+            # Only now: if the process were killed earlier, the next one would restore them.
             if password_id is not None:
-                self._handover.set_password_id(password_id)
+                self._saved.set_password_id(password_id)
 
     def _send_newest(self) -> None:
-        """Send what was published since the last turn, or give those a chance who missed it."""
-        frame = self._latest
-        if frame is None:
-            return
+        """Send the frame that is new, or try again for viewers that missed it."""
         late, self._late = self._late, []
-        if frame is not self._shown:
+        frame = self._newest.take()
+        if frame is not None:
             self._shown = frame
             self._send_to(list(self._viewers.values()), frame)
-        elif late:
-            self._send_to(list(self._second_chance(late, frame)), frame)
+        elif late and self._shown is not None:
+            self._send_to(list(self._second_chance(late, self._shown)), self._shown)
 
     def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
-        """Take back the miss of those who want the frame still; a new one counts again."""
+        """Yield viewers that still want the frame; their miss is taken back until the next."""
         for viewer in late:
             if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
                 viewer.dropped -= 1
@@ -215,8 +221,8 @@ class Broadcaster(Loop):
         """Start a viewer: response head, then the newest frame without waiting for the next."""
         self._viewers[viewer.fd] = viewer
         try:
-            # Edge-triggered, so one registration serves for good: the kernel tells of room in
-            # the buffer only after a partial write, and then once.
+            # Edge-triggered, so one registration is enough: the kernel reports room in the
+            # buffer only after a partial write, and then once.
             self._epoll.register(viewer.fd, select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET)
         except OSError as error:
             self._leave(viewer, f"cannot be served: {error.strerror}")
@@ -224,24 +230,24 @@ class Broadcaster(Loop):
         _log.info("%s: watching (%d watching)", viewer.address, self._watching)
         try:
             viewer.pending = memoryview(self._opening(viewer, head))
-        except (OSError, MemoryError) as error:  # Its TLS may have failed by now.
+        except (OSError, MemoryError) as error:  # Its TLS may have failed meanwhile.
             why = getattr(error, "strerror", "too little memory")
             self._leave(viewer, f"cannot be served: {why}")
             return
-        self._ledger.torn[viewer.slot] = TORN
+        self._saved.torn[viewer.row] = True
         self._flush(viewer)
 
     def _opening(self, viewer: Viewer, head: bytes) -> bytes:
         if self._shown is not None and viewer.is_due(self._shown.captured_at):
             head += Parts(self._shown)[viewer.advance]
-            viewer.partial = self._shown
+            viewer.pending_frame = self._shown
             viewer.advance_due(self._shown.captured_at)
         return head if viewer.session is None else viewer.session.encrypt(head)
 
     def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
-        """Send a frame to all who are ready; the others are late. The hot path."""
+        """Send a frame to all viewers that are ready; the others are late. The hot path."""
         parts = Parts(frame)
-        captured_at, write, writing = frame.captured_at, os.write, self._ledger.writing
+        captured_at, write, writing = frame.captured_at, os.write, self._saved.writing
         for viewer in viewers:
             if viewer.period and not viewer.is_due(captured_at):
                 continue
@@ -252,9 +258,9 @@ class Broadcaster(Loop):
             if viewer.session is not None:
                 self._send_encrypted(viewer, viewer.session, part, frame)
                 continue
-            writing[0] = viewer.slot
+            writing[0] = viewer.row
             try:
-                count = write(viewer.fd, part) if viewer.credit or viewer.has_room() else 0
+                count = write(viewer.fd, part) if viewer.unchecked_sends or viewer.is_idle() else 0
             except BlockingIOError:
                 count = 0
             except OSError as error:
@@ -262,40 +268,40 @@ class Broadcaster(Loop):
                 continue
             if not count:
                 viewer.dropped += 1
-                viewer.credit = 0
+                viewer.unchecked_sends = 0
                 self._late.append(viewer)
                 continue
             if viewer.period:
                 viewer.advance_due(captured_at)
-            viewer.credit -= 1
+            viewer.unchecked_sends -= 1
             if count == len(part):
                 viewer.sent += 1
                 viewer.sequence = frame.sequence
                 viewer.captured_at = captured_at
             else:
-                self._ledger.torn[viewer.slot] = TORN
-                viewer.credit = 0
+                self._saved.torn[viewer.row] = True
+                viewer.unchecked_sends = 0
                 viewer.pending = memoryview(part)[count:]
-                viewer.partial = frame
+                viewer.pending_frame = frame
         writing[0] = 0
 
     def _send_encrypted(self, viewer: Viewer, session: Session, part: bytes, frame: Frame) -> None:
         """Send a frame to a viewer over TLS, if it is ready."""
         try:
-            if not (viewer.credit or viewer.has_room()):
+            if not (viewer.unchecked_sends or viewer.is_idle()):
                 viewer.dropped += 1
                 self._late.append(viewer)
                 return
-            viewer.begin_encrypted(session.encrypt(part), frame)
+            viewer.set_pending(session.encrypt(part), frame)
         except (OSError, MemoryError) as error:
             self._leave(viewer, f"lost: {getattr(error, 'strerror', 'too little memory')}")
             return
         self._flush(viewer)
         if viewer.pending is not None:
-            viewer.credit = 0
+            viewer.unchecked_sends = 0
 
     def _flush(self, viewer: Viewer) -> None:
-        """Write more of what is pending; once it is through, newer frames may follow."""
+        """Write more of what is pending; once all of it is sent, newer frames may follow."""
         assert viewer.pending is not None
         try:
             count = os.write(viewer.fd, viewer.pending)
@@ -307,16 +313,16 @@ class Broadcaster(Loop):
         if count < len(viewer.pending):
             viewer.pending = viewer.pending[count:]
             return
-        self._ledger.torn[viewer.slot] = WHOLE
-        viewer.finish()
+        self._saved.torn[viewer.row] = False
+        viewer.finish_pending()
         if self._shown is not None and self._shown.sequence > viewer.sequence:
             self._late.append(viewer)
 
     def _inspect(self, now: float, seconds: float) -> None:
-        """Once a tick: sample every viewer's frame rate, drop those that have stalled."""
+        """Once a second: measure every viewer's frame rate, and drop viewers that stall."""
         self._state_log.flush()
         viewers = list(self._viewers.values())
-        self._handover.look_after(viewers)
+        self._saved.sync(viewers)
         for viewer in viewers:
             viewer.sample_rate(seconds)
             if viewer.seconds_stalled(now) > self.stall_timeout:
@@ -324,30 +330,34 @@ class Broadcaster(Loop):
 
     def _leave(self, viewer: Viewer, why: str, *, reset: bool = False) -> None:
         del self._viewers[viewer.fd]
-        viewer.pending = viewer.partial = None
+        viewer.pending = viewer.pending_frame = None
         if reset:
             viewer.reset_on_close()
         with suppress(OSError):  # It could not be registered.
-            # Closing is not enough: while the manager holds the socket, its events would go on
-            # to come, and be taken for those of the next viewer with that number.
+            # Closing is not enough: as long as systemd holds the socket, its events would still
+            # come, and be taken for those of the next viewer with that descriptor.
             self._epoll.unregister(viewer.fd)
-        self._handover.release(viewer)
+        if viewer.row:
+            self._saved.remove(viewer.row, viewer.sock)
         viewer.sock.close()
         with self._lock:
             self._watching -= 1
-        told = (viewer.address, why, viewer.sent, self._watching)
-        _log.info("%s: %s after %d frames (%d watching)", *told)
+            watching = self._watching
+        line = "%s: %s after %d frames (%d watching)"
+        _log.info(line, viewer.address, why, viewer.sent, watching)
 
     def _close(self) -> None:
-        """End every stream that nobody goes on with, as far as the kernel takes it at once."""
+        """Close all connections; streams that no other process continues end properly."""
         with self._lock:
             for viewer, _ in self._joining:
                 viewer.sock.close()
             self._joining.clear()
         for viewer in self._viewers.values():
-            viewer.end()
+            viewer.close()
         self._viewers.clear()
         self._late.clear()
         self._watching = 0
-        self._ledger.close()
+        self._hub.unsubscribe(self._newest)
+        self._saved.close()
+        self._epoll.close()
         super()._close()

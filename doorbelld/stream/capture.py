@@ -1,54 +1,38 @@
-"""CaptureThread: reads the camera for ever, and publishes every frame.
+"""CaptureThread: reads the camera and publishes every picture, for as long as the daemon runs.
 
-A camera that is missing, busy, unplugged, silent or broken is closed and opened again, with
-a growing delay; meanwhile a card that says so honestly takes the picture's place. A single
-picture that is damaged, too large, or too much for the memory there is, is left out.
+A camera that is missing, busy, unplugged, silent or broken is closed and opened again, after a
+delay that grows; until then a placeholder says what is wrong. A single picture that is damaged,
+too large, or too much for the memory that is left, is left out.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
-from doorbelld.camera.base import Camera, CameraError, CameraStuckError, Shot, describe
-from doorbelld.media import fault, jpeg
-from doorbelld.media.fault import Fault
-from doorbelld.media.frame import Frame
+from doorbelld.camera.base import Camera, CameraError, CameraStuckError, describe
+from doorbelld.stream import placeholder
+from doorbelld.stream.counters import Counters
+from doorbelld.stream.hangwatch import HangWatch
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.placeholder import Placeholder
+from doorbelld.stream.reader import Picture, PictureReader
+from doorbelld.stream.state import CameraState, CameraStatus, Condition, StateTracker
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
-from doorbelld.system.wakeup import Wakeup
+from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
 
 _READ = 0.5
-"""Seconds a read may take before the thread looks around; bounds how long a stop takes."""
+"""Seconds that a read may take; so long a stop may have to wait for the thread."""
 
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 15.0
-_CARD_INTERVAL = 1.0
-
-_INTERVALS = 30
-"""How many frames the measured frame rate goes back, about."""
-
-_HANG = 1.0
-"""Seconds beyond the stall timeout after which the thread itself must be stuck in a driver."""
-
-_OPENING = 10.0
-"""Seconds after which that is so while a camera is opened, which may take a while."""
-
-_SHORTEST = 1 / 240
-"""Seconds between frames at the highest rate that can be asked for. A driver that never waits
-would take a processor for itself, and every viewer's link."""
-
-_BREATH = 0.2
-"""Seconds of rest after a read for which there was not enough memory."""
-
-_HANGS = "The camera's driver hangs"
+"""Seconds until a camera is opened again: they double."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +41,8 @@ class CaptureSettings:
 
     ``open_camera`` returns an opened camera or raises CameraError. ``name`` is what people
     call it, ``source`` where it is, without passwords. ``width`` and ``height`` are those of
-    the placeholder card, in pixels. After ``stall_timeout`` seconds without a picture the
-    camera counts as lost; the first one may take ``time_to_start``, if that is longer.
+    the placeholder, in pixels. After ``stall_timeout`` seconds without a picture the camera
+    counts as lost; the first one may take ``time_to_start``, if that is longer.
     """
 
     open_camera: Callable[[], Camera]
@@ -70,281 +54,168 @@ class CaptureSettings:
     time_to_start: float = 0.0
 
 
-class CaptureThread:
-    """Publishes frames from the camera; ``beat`` is the time.monotonic() of its last turn."""
+class _Failure(NamedTuple):
+    """Why a camera was closed; ``clue`` is for the log. All empty: it was asked for."""
 
-    def __init__(self, settings: CaptureSettings, publish: Callable[[Frame], None]) -> None:
-        self.beat = time.monotonic()
+    reason: str = ""
+    clue: str = ""
+    is_stuck: bool = False
+
+
+class CaptureThread(Worker):
+    """Publishes pictures, and the placeholder while there are none, to ``hub``."""
+
+    def __init__(self, settings: CaptureSettings, hub: FrameHub) -> None:
+        super().__init__("capture")
         self._settings = settings
-        self._publish = publish
-        self._wake = Wakeup()
-        self._stopping = False
+        self._hub = hub
         self._reopen = False
-        self._numbers = itertools.count(1)  # next() on it is safe in any thread
-        self._state = "starting"
-        self._detail = "starting the camera"
-        self._since = time.monotonic()
-        self._clue = ""
         self._state_log = StateLog(_log)
-        self._trouble = fault.SILENT
-        self._complaints: set[Fault] = set()
-        self._hang_card: bytes | None = None
-        self._size: tuple[int, int] | None = None
-        self._latest: Frame | None = None
-        self._card: bytes | None = None
-        self._card_at = 0.0
-        self._interval = 0.0
-        self._intervals = 0
-        self._frames = 0
-        self._invalid = 0
-        self._opened = 0
-        self._is_stuck = False
-        self._camera: Camera | None = None
-        self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
+        self._tracker = StateTracker(self._state_log)
+        self._placeholder = Placeholder(hub)
+        self._hang_watch = HangWatch(self._tracker, Placeholder(hub))
+        self._counters = Counters()
+        self._reader: PictureReader | None = None
 
-    @property
-    def alive(self) -> bool:
-        """Whether the thread runs; false after start() means that it failed."""
-        return self._thread.is_alive()
-
-    def start(self) -> None:
-        """Start the thread; it opens the camera."""
-        self._thread.start()
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """Stop it and close the camera; return whether it ended within ``timeout`` seconds.
-
-        It may not: a driver can hold a read for as long as it likes.
-        """
-        self._stopping = True
-        self._wake.set()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
-        else:
-            self._wake.close()
-        return not self._thread.is_alive()
+    # Called from other threads.
 
     def reconfigure(self, settings: CaptureSettings) -> None:
         """Close the camera and open the one of ``settings``; viewers stay."""
         self._settings = settings
         self._reopen = True
-        self._wake.set()
+        self._wakeup.set()
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> CameraStatus:
         """Return the camera's part of ``/status``."""
-        # The state before the frame: who is streaming has one already.
-        state, detail, since = self._truth()
-        latest, camera = self._latest, self._camera
-        width, height = self._size or (None, None)
-        interval = self._interval
-        fps = 1 / interval if state == "streaming" and interval > 0 else 0.0
-        return {
-            "name": self._settings.name,
-            "source": self._settings.source,
-            "state": state,
-            "detail": detail,
-            "since": round(clock.unix(since), 3),
-            "width": width,
-            "height": height,
-            "fps": round(fps, 1),
-            "frames": self._frames,
-            "invalid": self._invalid + (camera.invalid if camera else 0),
-            "reopened": max(0, self._opened - 1),
-            "age_ms": round((time.monotonic() - latest.captured_at) * 1000) if latest else None,
-        }
+        condition, found, reader = self._condition(), self._counters, self._reader
+        width, height = found.size or (None, None)
+        fps = found.rate.fps if condition.state is CameraState.STREAMING else 0.0
+        return CameraStatus(
+            name=self._settings.name,
+            source=self._settings.source,
+            state=condition.state,
+            detail=condition.detail,
+            since=round(clock.unix(condition.since), 3),
+            width=width,
+            height=height,
+            fps=round(fps, 1),
+            frames=found.frames,
+            invalid=found.invalid + (reader.invalid if reader else 0),
+            reopened=found.reopened,
+            age_ms=found.age_ms,
+        )
 
-    def look(self) -> None:
-        """Show the card if the thread itself cannot, for it is stuck in a driver.
+    def check_for_hang(self) -> None:
+        """Show the placeholder if the thread cannot, because it hangs in a driver.
 
-        To be called about once a second, by the thread that looks after the others.
+        The main thread calls this about once a second.
         """
-        state, detail, since = self._truth()
-        if detail != _HANGS:
-            if self._hang_card is not None:
-                self._hang_card = None
-                self._tell_state(state, detail)
-            return
-        if self._hang_card is None:
-            self._hang_card = self._draw_card(detail, since)
-            self._tell_state(state, detail)
-        self._publish(self._number(self._hang_card, time.monotonic(), live=False))
+        settings = self._settings
+        self._hang_watch.update(self._condition(), settings.name, settings.width, settings.height)
 
-    def _truth(self) -> tuple[str, str, float]:
-        """Return state, detail and since when, though the thread may be stuck and cannot tell."""
-        state, detail, since = self._state, self._detail, self._since
-        latest, now = self._latest, time.monotonic()
-        if state == "streaming" and latest is not None:
-            if now - self.beat > self._settings.stall_timeout + _HANG:
-                return "offline", _HANGS, latest.captured_at
-        elif now - self.beat > max(self._settings.stall_timeout, _OPENING):
-            return "offline", _HANGS, self.beat
-        return state, detail, since
+    def _condition(self) -> Condition:
+        return self._hang_watch.condition(
+            self.beat, self._counters.captured_at, self._settings.stall_timeout
+        )
 
     # The thread.
-
-    def _run(self) -> None:
-        try:
-            self._loop()
-        except Exception:  # noqa: BLE001  # the thread ends, and main ends the daemon
-            _log.exception("the capture thread failed")
-        finally:
-            self._wake.close()
 
     def _loop(self) -> None:
         delay = _FIRST_DELAY
         while not self._stopping:
-            self._wake.clear()
+            self._wakeup.clear()
             self._reopen = False
-            frames = self._frames
-            reason, clue = self._capture()
-            if self._interrupted():
+            frames = self._counters.frames
+            failure = self._capture()
+            if self._is_interrupted():
                 delay = _FIRST_DELAY
                 if not self._stopping:
-                    self._change_state("starting", "starting the camera")
+                    self._tracker.change(CameraState.STARTING, "starting the camera")
                 continue
-            if self._frames > frames:
+            if self._counters.frames > frames:
                 delay = _FIRST_DELAY
-            if self._is_stuck and delay >= _LONGEST_DELAY:
-                self._change_state("offline", reason, clue)
-                return  # The daemon ends with this thread, and is started anew.
-            self._change_state("offline", reason, clue, f"; trying again in {delay:g} s")
-            self._show_card(delay)
+            if failure.is_stuck and delay >= _LONGEST_DELAY:
+                self._tracker.change(CameraState.OFFLINE, failure.reason, failure.clue)
+                return  # The daemon ends with this thread, and is started again.
+            again = f"; trying again in {delay:g} s"
+            self._tracker.change(CameraState.OFFLINE, failure.reason, failure.clue, again)
+            self._show_placeholder(delay)
             delay = min(delay * 2, _LONGEST_DELAY)
 
-    def _interrupted(self) -> bool:
-        """Whether somebody wants the thread to end, or to open another camera."""
+    def _is_interrupted(self) -> bool:
+        """Return whether the thread has to end, or to open another camera."""
         return self._stopping or self._reopen
 
-    def _capture(self) -> tuple[str, str]:
-        """Open the camera and publish its pictures; return what went wrong, and a clue for us."""
-        self._is_stuck = False
+    def _capture(self) -> _Failure:
+        """Open the camera and publish its pictures until that fails or is interrupted."""
         try:
-            self._camera = self._settings.open_camera()
-            self._opened += 1
-            self._read(self._camera)
+            camera = self._settings.open_camera()
+            self._reader = PictureReader(camera, self._state_log, self._wakeup.wait)
+            self._counters.opened += 1
+            self._read(self._reader)
         except CameraError as error:
-            self._is_stuck = isinstance(error, CameraStuckError)
-            return str(error), ""
+            return _Failure(str(error), is_stuck=isinstance(error, CameraStuckError))
         except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
             _log.debug("the camera's driver failed", exc_info=True)
-            return "The camera's driver failed; the log tells more", describe(error)
+            return _Failure("The camera's driver failed; the log tells more", describe(error))
         finally:
             self._close_camera()
-        return "", ""
+        return _Failure()
 
     def _close_camera(self) -> None:
-        camera, self._camera = self._camera, None
-        if camera is None:
+        reader, self._reader = self._reader, None
+        if reader is None:
             return
-        self._invalid += camera.invalid
+        self._counters.invalid += reader.invalid
         try:
-            camera.close()
+            reader.camera.close()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
             _log.debug("the camera's driver failed", exc_info=True)
             text = f"the camera could not be closed properly: {describe(error)}"
             self._state_log.log(logging.WARNING, text)
 
-    def _read(self, camera: Camera) -> None:
-        """Read until the camera fails or somebody wants something else."""
-        self._complaints.clear()
-        self._trouble = fault.SILENT
-        heard_at = time.monotonic()
-        patience = max(self._settings.stall_timeout, self._settings.time_to_start)
-        while not self._interrupted():
+    def _read(self, reader: PictureReader) -> None:
+        """Publish pictures until interrupted. Raises CameraError when none comes for too long."""
+        settings, last_at = self._settings, time.monotonic()
+        patience = max(settings.stall_timeout, settings.time_to_start)
+        while not self._is_interrupted():
             self.beat = now = time.monotonic()
             self._state_log.flush()
-            if self._shoot(camera):
-                heard_at, patience = now, self._settings.stall_timeout
-            elif now - heard_at > patience:
-                raise CameraError(f"{camera.name} {self._trouble.always} for {patience:g} s")
-            elif self._card and now - self._card_at >= _CARD_INTERVAL:
-                self._publish_card(self._card, now)  # still nothing better to show
+            picture = reader.read(min(_READ, settings.stall_timeout))
+            if picture is not None:
+                self._publish(picture, reader.camera.name)
+                last_at, patience = now, settings.stall_timeout
+            elif now - last_at > patience:
+                name, why = reader.camera.name, reader.fault.always
+                raise CameraError(f"{name} {why} for {patience:g} s")
+            else:
+                self._placeholder.publish_if_due(now)
 
-    def _shoot(self, camera: Camera) -> bool:
-        """Read once; show the picture, and return whether there was one that can be shown."""
-        damaged = camera.invalid
-        try:
-            shot = camera.read(min(_READ, self._settings.stall_timeout))
-        except MemoryError:
-            self._leave_out(camera, fault.NO_MEMORY, camera.invalid == damaged)  # else it counts
-            self._wake.wait(_BREATH)
-            return False
-        except jpeg.TooLargeError:
-            self._leave_out(camera, fault.TOO_MANY_TO_TURN)
-            return False
-        if camera.invalid > damaged:
-            self._leave_out(camera, fault.DAMAGED, 0)
-        if shot is None:
-            return False
-        found = fault.judge(shot.data)
-        if isinstance(found, Fault):
-            self._leave_out(camera, found)
-            return False
-        self._take(shot, found, camera)
-        return True
+    def _publish(self, picture: Picture, name: str) -> None:
+        """Publish a live picture, once the status says that there is one."""
+        shot, size = picture
+        found = self._counters
+        found.captured_at = shot.captured_at
+        found.frames += 1
+        self._placeholder.clear()
+        if self._tracker.current.state is not CameraState.STREAMING or size != found.size:
+            found.size = size
+            found.rate.reset()
+            self._tracker.change(CameraState.STREAMING, f"{name}, {size[0]}x{size[1]}")
+        found.rate.add(shot.captured_at)
+        self._hub.publish(shot.data, shot.captured_at, live=True)
+        if pause := found.rate.pause:
+            self._wakeup.wait(pause)
 
-    def _leave_out(self, camera: Camera, trouble: Fault, count: int = 1) -> None:
-        """Count a picture, and log why it is missing: once, until the camera is reopened."""
-        self._invalid += count
-        self._trouble = trouble
-        if trouble not in self._complaints:
-            self._complaints.add(trouble)
-            self._state_log.log(logging.WARNING, f"{camera.name}: {trouble.once} was left out")
-
-    def _take(self, shot: Shot, size: tuple[int, int], camera: Camera) -> None:
-        before = self._latest
-        frame = self._number(shot.data, shot.captured_at, live=True)
-        self._latest = frame
-        self._frames += 1
-        self._card = None
-        self._trouble = fault.SILENT
-        if self._state != "streaming" or size != self._size:
-            self._size = size
-            self._interval, self._intervals = 0.0, 0
-            self._change_state("streaming", f"{camera.name}, {size[0]}x{size[1]}")
-        elif before is not None:
-            self._measure(frame.captured_at - before.captured_at)
-        self._publish(frame)
-        if self._intervals == _INTERVALS and self._interval < _SHORTEST:
-            self._wake.wait(_SHORTEST)
-
-    def _measure(self, interval: float) -> None:
-        """Follow the mean interval; the mean of rates would leap with every hasty frame."""
-        self._intervals = min(self._intervals + 1, _INTERVALS)
-        self._interval += (interval - self._interval) / self._intervals
-
-    def _number(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
-        timestamp = captured_at + clock.ahead()
-        return Frame(data, next(self._numbers), captured_at, timestamp, live)
-
-    def _change_state(self, state: str, detail: str, clue: str = "", more: str = "") -> None:
-        if (state, detail, clue) == (self._state, self._detail, self._clue):
-            return
-        if state != self._state:
-            self._since = time.monotonic()
-        self._state, self._detail, self._clue = state, detail, clue
-        self._tell_state(state, detail, (f" ({clue})" if clue else "") + more)
-
-    def _tell_state(self, state: str, detail: str, more: str = "") -> None:
-        level = logging.WARNING if state == "offline" else logging.INFO
-        self._state_log.log(level, f"camera {state}: {detail}{more}")
-
-    def _draw_card(self, detail: str, since: float) -> bytes:
-        text = time.strftime("since %H:%M", time.localtime(clock.unix(since)))
+    def _show_placeholder(self, seconds: float) -> None:
+        """Publish the placeholder once a second, until it is time to try again."""
         settings = self._settings
-        return jpeg.placeholder(settings.name, detail, text, settings.width, settings.height)
-
-    def _show_card(self, seconds: float) -> None:
-        """Publish the placeholder card once a second, until it is time to try again."""
-        card = self._draw_card(self._detail, self._since)
-        self._card = card
+        self._placeholder.draw(
+            settings.name, self._tracker.current, settings.width, settings.height
+        )
         again_at = time.monotonic() + seconds
-        while not self._interrupted() and (now := time.monotonic()) < again_at:
+        while not self._is_interrupted() and (now := time.monotonic()) < again_at:
             self.beat = now
             self._state_log.flush()
-            self._publish_card(card, now)
-            self._wake.wait(min(_CARD_INTERVAL, again_at - now))
-
-    def _publish_card(self, card: bytes, now: float) -> None:
-        self._card_at = now
-        self._publish(self._number(card, now, live=False))
+            self._placeholder.publish(now)
+            self._wakeup.wait(min(placeholder.INTERVAL, again_at - now))

@@ -1,4 +1,4 @@
-"""Viewer: one socket that is being sent the stream, and what is known of it."""
+"""Viewer: one socket that the stream is sent to, and what is known of it."""
 
 from __future__ import annotations
 
@@ -9,70 +9,72 @@ import struct
 import time
 from array import array
 from contextlib import suppress
-from typing import Any
 
+from doorbelld.handover.record import ViewerRecord
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session
-from doorbelld.system import clock
+from doorbelld.stream.state import ViewerStatus
 
 _SIOCOUTQ = 0x5411
 """Ask a TCP socket how many bytes are sent or queued but not yet acknowledged."""
 
-_NOTSENT_LOWAT = 16 * 1024
-"""Bytes of a partial write that may wait in the kernel: enough to keep a link busy."""
+_NOTSENT_LOWAT_BYTES = 16 * 1024
+"""How much of a partial write may wait in the kernel: enough to keep a link busy."""
 
-_EARLY = 0.008
-"""Seconds a frame may come before it is due: cameras are not that exact, and waiting for the
+_EARLY_SECONDS = 0.008
+"""How long before it is due a frame may come: cameras are not that exact, and waiting for the
 next one would space a viewer's frames unevenly."""
 
-_PROBATION = 30
-"""How often in a row a viewer must have been found free to be trusted."""
+_TRUSTED_IDLE_STREAK = 30
+"""How often in a row a viewer's link must have been found idle to be trusted."""
 
-_CREDIT = 4
-"""Frames for which a trusted viewer is not asked. Were its link to fail that moment, the limit
+_TRUSTED_UNCHECKED_SENDS = 4
+"""Frames for which a trusted link is not checked. If it failed in that moment, the limit
 on what waits in the kernel bounds what is sent in vain."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Viewer:
-    """A connection the broadcaster owns. Only its thread touches it; others may ask its status.
+    """A connection that belongs to the broadcaster's thread. Others may only ask for its status.
 
-    ``pending`` is what is left of a part that was sent in part: until it is through, no
-    other frame may follow. ``sequence`` and ``captured_at`` are those of the newest frame
-    that was handed to the kernel whole, 0 before the first, ``sent`` how many there were, those
-    of the process before included. ``due`` is when the next frame may go to a viewer
-    with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain text.
-    ``slot`` is its place in the ledger for the next process (0: none). ``ticket`` stands for the
-    embed URL that opened the stream (b"": none did).
+    ``pending`` is what is left of a part that was sent only in part: until it is sent, no
+    other frame may follow. ``pending_frame`` is its frame. ``sequence`` and ``captured_at`` are
+    those of the newest frame that the kernel took as a whole, 0 before the first, ``sent`` how
+    many there were, in the processes before as well. ``due`` is when the next frame may go to a
+    viewer with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain
+    text. ``row`` is its place among the viewers that outlive the process (0: none).
+    ``ticket`` stands for the embed URL that opened the stream (b"": none did).
+    ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
+    in a row it was idle when it was checked.
     """
 
     __slots__ = (
         "address",
         "advance",
         "captured_at",
-        "credit",
         "dropped",
         "due",
         "fd",
         "fps",
-        "gate",
+        "idle_streak",
         "key",
-        "partial",
-        "passed",
+        "most_unacknowledged",
         "pending",
+        "pending_frame",
         "period",
+        "progress",
+        "row",
         "sent",
         "sent_before",
         "sequence",
         "session",
         "since",
-        "slot",
         "sock",
         "stalled_since",
         "ticket",
-        "trace",
+        "unchecked_sends",
     )
 
     def __init__(
@@ -87,8 +89,8 @@ class Viewer:
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.credit = 0
-        self.passed = 0
+        self.unchecked_sends = 0
+        self.idle_streak = 0
         self.address = address
         self.key = key
         self.advance = advance
@@ -98,43 +100,75 @@ class Viewer:
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0
         self.pending: memoryview | None = None
-        self.partial: Frame | None = None
+        self.pending_frame: Frame | None = None
         self.sequence = 0
         self.captured_at = 0.0
         self.sent = 0
         self.dropped = 0
         self.fps = 0.0
         self.sent_before = 0
-        self.slot = 0
+        self.row = 0
         self.stalled_since = 0.0
-        self.trace: tuple[int, int, int] = (0, 0, 0)
-        self.gate = _tune(sock)
+        self.progress: tuple[int, int, int] = (0, 0, 0)
+        self.most_unacknowledged = _prepare(sock)
+
+    @classmethod
+    def restored(cls, record: ViewerRecord, sock: socket.socket, row: int) -> Viewer:
+        """Return a viewer of the process before. Raises OSError if its connection has ended."""
+        fps = 1 / record.period if record.period else None
+        viewer = cls(sock, record.address, key=record.key, fps=fps, advance=record.advance)
+        viewer.ticket = record.ticket
+        viewer.since = record.since
+        viewer.sent = viewer.sent_before = record.sent
+        viewer.dropped = record.dropped
+        viewer.due = record.due
+        viewer.row = row
+        return viewer
+
+    def record(self) -> ViewerRecord:
+        """Return what the next process has to know."""
+        return ViewerRecord(
+            address=self.address,
+            key=self.key,
+            period=self.period,
+            advance=self.advance,
+            since=self.since,
+            sent=self.sent,
+            dropped=self.dropped,
+            due=self.due,
+            ticket=self.ticket,
+        )
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has been here for a tick at least."""
+        """Whether it has been here for a second at least."""
         return self.stalled_since > 0
 
-    def begin_encrypted(self, encrypted: bytes, frame: Frame) -> None:
-        """Make a frame pending: without all of it, nothing sent later can be decrypted."""
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is over TLS."""
+        return self.session is not None
+
+    def set_pending(self, encrypted: bytes, frame: Frame) -> None:
+        """Make an encrypted frame pending: without all of it, nothing later can be decrypted."""
         self.pending = memoryview(encrypted)
-        self.partial = frame
+        self.pending_frame = frame
         if self.period:
             self.advance_due(frame.captured_at)
-        self.credit -= 1
+        self.unchecked_sends -= 1
 
-    def finish(self) -> None:
-        """Count what was pending as through."""
+    def finish_pending(self) -> None:
+        """Count what was pending as sent."""
         self.pending = None
-        frame, self.partial = self.partial, None
+        frame, self.pending_frame = self.pending_frame, None
         if frame is not None:
             self.sent += 1
             self.sequence = frame.sequence
             self.captured_at = frame.captured_at
 
-    def end(self) -> None:
+    def close(self) -> None:
         """Close the connection; if the stream ends with it, say so as far as that is possible."""
-        if self.pending is None and not self.slot:
+        if self.pending is None and not self.row:
             text = b"" if self.advance else multipart.CLOSING_BOUNDARY
             with suppress(OSError):  # It is being closed anyway.
                 if self.session is not None:
@@ -142,22 +176,23 @@ class Viewer:
                 os.write(self.fd, text)
         self.sock.close()
 
-    def has_room(self) -> bool:
-        """Tell whether the link is free for a frame, or as good as free.
+    def is_idle(self) -> bool:
+        """Return whether the link can take a frame at once, or nearly so.
 
-        Who has been found free for a second is trusted for a few frames: to ask costs as much
-        as everything else that is done for a viewer and a frame.
+        A link that was idle for a second is then trusted for a few frames: to check it costs as
+        much as everything else that is done for a viewer and a frame.
         """
-        if unacknowledged(self.fd) > self.gate:
-            self.passed = 0
+        if unacknowledged(self.fd) > self.most_unacknowledged:
+            self.idle_streak = 0
             return False
-        self.passed += 1
-        self.credit = _CREDIT if self.passed > _PROBATION else 1
+        self.idle_streak += 1
+        is_trusted = self.idle_streak > _TRUSTED_IDLE_STREAK
+        self.unchecked_sends = _TRUSTED_UNCHECKED_SENDS if is_trusted else 1
         return True
 
     def is_due(self, captured_at: float) -> bool:
-        """Tell whether a frame captured then may go out under the cap, or nearly so."""
-        return captured_at >= self.due - _EARLY
+        """Return whether the cap lets a frame of that moment through, or nearly so."""
+        return captured_at >= self.due - _EARLY_SECONDS
 
     def advance_due(self, captured_at: float) -> None:
         """Count a frame against the cap, on a fixed grid so that the spacing stays even."""
@@ -165,34 +200,37 @@ class Viewer:
         self.due = (self.due if on_grid else captured_at) + self.period
 
     def sample_rate(self, seconds: float) -> None:
-        """Take the frame rate over the last ``seconds``, smoothed over a few samples."""
+        """Measure the frame rate over the last ``seconds``, smoothed over a few samples."""
         rate = (self.sent - self.sent_before) / seconds
         self.sent_before = self.sent
         self.fps = (self.fps + rate) / 2 if self.fps else rate
 
     def seconds_stalled(self, now: float) -> float:
-        """How long nothing has moved although something was under way; 0 while it moves."""
+        """Return for how long data has been under way without any progress."""
         backlog = unacknowledged(self.fd)
-        trace = (self.sent, len(self.pending) if self.pending else 0, backlog)
-        if trace != self.trace or not (backlog or self.pending):
-            self.trace = trace
+        progress = (self.sent, len(self.pending) if self.pending else 0, backlog)
+        if progress != self.progress or not (backlog or self.pending):
+            self.progress = progress
             self.stalled_since = now
         return now - self.stalled_since
 
-    def status(self, now: float) -> dict[str, Any]:
-        """Return the viewer's row of ``/status``; ``now`` is time.monotonic()."""
-        return {
-            "key": self.key,
-            "address": self.address,
-            "since": round(clock.unix(self.since), 3),
-            "fps": round(self.fps, 1),
-            "sent": self.sent,
-            "dropped": self.dropped,
-            "age_ms": round((now - self.captured_at) * 1000) if self.captured_at else None,
-        }
+    def status(self, now: float, clock_offset: float) -> ViewerStatus:
+        """Return the viewer's row of ``/status``.
+
+        ``now`` is time.monotonic(), and ``clock_offset`` is clock.offset(): the same for all rows.
+        """
+        return ViewerStatus(
+            self.key,
+            self.address,
+            round(self.since + clock_offset, 3),
+            round(self.fps, 1),
+            self.sent,
+            self.dropped,
+            round((now - self.captured_at) * 1000) if self.captured_at else None,
+        )
 
     def reset_on_close(self) -> None:
-        """Make the kernel forget what it still holds as soon as the socket is closed."""
+        """Make the kernel drop what it still holds when the socket is closed."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
 
 
@@ -202,22 +240,22 @@ _outq = array("i", [0])
 def unacknowledged(fd: int) -> int:
     """Return how many bytes of a TCP socket the other side has not acknowledged.
 
-    Called from the broadcaster's thread alone: the buffer is shared to spare an allocation
-    for every viewer and frame.
+    For the broadcaster's thread alone: the buffer is shared, to save an allocation for every
+    viewer and frame.
     """
     fcntl.ioctl(fd, _SIOCOUTQ, _outq, True)
     return _outq[0]
 
 
-def _tune(sock: socket.socket) -> int:
-    """Set the socket up for fresh pictures; return how much may be unacknowledged, in bytes.
+def _prepare(sock: socket.socket) -> int:
+    """Set the socket up for fresh pictures; return how many bytes may be unacknowledged.
 
     Two segments, for that many may wait for a delayed acknowledgement on the fastest link:
     about 3 KB on Ethernet and Wi-Fi (a few ms on a slow link), more than a frame on
-    loopback, where a smaller gate would cost frames.
+    loopback, where a smaller limit would cost frames.
     """
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT_BYTES)
     segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
     return max(4096, 2 * segment)

@@ -1,8 +1,8 @@
-"""The clock on the wall, for moments that were taken by the one that nobody sets.
+"""Clock: turns moments of time.monotonic() into Unix time.
 
-A machine without a battery believes itself to be in the past until it has asked a time server.
-What was noted before must not look a day old then, so moments are kept in time.monotonic(),
-and told in the time that the wall has now.
+A machine without a battery has a wrong system clock until it has asked a time server. Moments
+from before must not look a day old after that. So moments are kept on time.monotonic()'s clock,
+which is never set, and converted by the system clock as it is now.
 """
 
 from __future__ import annotations
@@ -10,32 +10,40 @@ from __future__ import annotations
 import time
 
 _SLACK = 1.0
-"""Seconds that the clock may be moved without a moment being told anew: it is always moved a
-little, and what is told twice should be the same."""
+"""Seconds by which the system clock may be moved without any effect here: it is always moved a
+little, and the same moment should have the same Unix time when it is asked for again."""
 
 _PAUSE = 0.001
-"""Seconds between looks at the two clocks that are too many: the thread was held up."""
+"""Seconds between two readings of the clock; if there are more, the thread was interrupted."""
 
 
 def ahead() -> float:
-    """Return how many seconds the wall's clock is ahead of time.monotonic() now."""
+    """Return how many seconds the system clock is ahead of time.monotonic() now."""
     for _ in range(5):
-        before, wall, after = time.monotonic(), time.time(), time.monotonic()
+        before, system, after = time.monotonic(), time.time(), time.monotonic()
         if after - before < _PAUSE:
             break
-    return wall - before
+    return system - before
 
 
-class _Wall:
+class _SystemClock:
     def __init__(self) -> None:
         self._ahead = ahead()
 
-    def unix(self, moment: float) -> float:
-        """Return the Unix time of a moment of time.monotonic(), by the clock as it is set now."""
+    def offset(self) -> float:
+        """Return what has to be added to a moment of time.monotonic() for its Unix time.
+
+        It is by the system clock of now, but ignores small changes.
+        """
         now = ahead()
         if abs(now - self._ahead) > _SLACK:
             self._ahead = now
-        return moment + self._ahead
+        return self._ahead
 
 
-unix = _Wall().unix
+offset = _SystemClock().offset
+
+
+def unix(moment: float) -> float:
+    """Return the Unix time of a moment of time.monotonic(), by the system clock of now."""
+    return moment + offset()

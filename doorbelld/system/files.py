@@ -1,4 +1,4 @@
-"""Files: reads a file named by the configuration, which may be something else than a file."""
+"""Files: reads a file that the configuration names, which may not be a regular file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 MOST = 1 << 20
-"""Bytes: a hundred times what any of these files needs."""
+"""Bytes that a file may have: a hundred times what any of these files needs."""
 
 _KINDS = {
     stat.S_IFIFO: "it is a named pipe",
@@ -19,9 +19,9 @@ _KINDS = {
 
 
 def read(path: Path) -> bytes:
-    """Return what a file holds; /dev/null holds nothing.
+    """Return the contents of a file; /dev/null is empty.
 
-    Never waits, as opening a named pipe does. Raises OSError, whose strerror can be shown.
+    Never waits, as opening a named pipe would. Raises OSError with a strerror for the user.
     """
     found = path.stat()
     kind = stat.S_IFMT(found.st_mode)
@@ -29,7 +29,7 @@ def read(path: Path) -> bytes:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if kind != stat.S_IFREG and not os.path.samestat(found, Path(os.devnull).stat()):
         raise OSError(errno.EINVAL, _KINDS.get(kind, "it is not a regular file"), str(path))
-    # Should it have become a pipe in this very moment: O_NONBLOCK.
+    # O_NONBLOCK, because it may have been replaced by a pipe in this moment.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
         data = file.read(MOST + 1)
     if len(data) > MOST:

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class OncePerMinute:
     """Says whether a line is due: at once, and then at most once a minute.
 
-    Two threads that ask at the very same moment may both be told to log it.
+    Two threads that ask at the same moment may both get True.
     """
 
     def __init__(self) -> None:

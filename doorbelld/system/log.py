@@ -1,7 +1,7 @@
-"""Log: what the daemon says, to the journal or to a terminal.
+"""Log: writes the daemon's log lines to the journal or to a terminal.
 
-It is never worth a picture: a line that cannot be written, because the disk is full or because
-whoever reads it stands still, is counted, and the daemon goes on.
+A line is never worth a delay. If it cannot be written, because the disk is full or because the
+program that reads it has stopped reading, it is counted, and the daemon goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PRIORITIES = {
 
 
 def set_up(*, verbose: bool) -> None:
-    """Log to standard error, with priorities where the journal reads it; it has the time itself."""
+    """Log to standard error, with priorities if the journal reads it. The journal adds the time."""
     _close_gaps()
     handler = _Handler(_STANDARD_ERROR)
     is_journal = _is_journal(_STANDARD_ERROR)
@@ -31,16 +31,16 @@ def set_up(*, verbose: bool) -> None:
 
 
 def _close_gaps() -> None:
-    """Open the standard streams where whoever started us has closed them.
+    """Open the standard streams that were closed when the process was started.
 
-    Or a viewer's socket would get such a number, and with it all that the libraries below
-    complain of.
+    Otherwise a viewer's socket would get the number of one, and the viewer would be sent what
+    libraries print there.
     """
     for number in range(_STANDARD_ERROR + 1):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # The lowest number that is free: this one.
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest free number: this one.
 
 
 def _is_journal(fd: int) -> bool:
@@ -50,7 +50,7 @@ def _is_journal(fd: int) -> bool:
 
 
 class _Handler(logging.Handler):
-    """Writes to a descriptor whatever it takes without waiting."""
+    """Writes to a descriptor as much as it takes without waiting."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class _Handler(logging.Handler):
         self._lost = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a line, or count it as lost; and once it goes on, how many were."""
+        """Write a line, or count it as lost. The next line that works says how many were lost."""
         text = self.format(record)
         if self._lost and self._write(self._format_loss()):
             self._lost = 0
@@ -74,11 +74,11 @@ class _Handler(logging.Handler):
         return self.format(logging.makeLogRecord(values))
 
     def _write(self, text: str) -> bool:
-        """Write it all; return whether that was possible."""
+        """Write all of it; return whether that was possible."""
         data = f"{text}\n".encode(errors="replace")
         try:
             while data:
-                # No more at once than what a pipe that has room at all takes.
+                # No more at once than a pipe takes that has any room.
                 if not self._poll.poll(0):
                     return False
                 data = data[os.write(self._fd, data[: select.PIPE_BUF]) :]
@@ -88,7 +88,7 @@ class _Handler(logging.Handler):
 
 
 class _JournalFormatter(logging.Formatter):
-    """A sd-daemon(3) priority before every line, a traceback's lines included."""
+    """Puts an sd-daemon(3) priority before every line, also before those of a traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         priority = _PRIORITIES.get(record.levelno, "<6>")
@@ -96,7 +96,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 class _TerminalFormatter(logging.Formatter):
-    """The message alone, with its level where a person should look."""
+    """Formats the message alone, with the level if it is a warning or worse."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)

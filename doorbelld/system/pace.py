@@ -1,4 +1,4 @@
-"""Pace: the beat at which a camera that is not real delivers its pictures."""
+"""Pace: the even beat at which files and the test pattern deliver their pictures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import time
 class Pace:
     """An even beat on ``time.monotonic()``'s clock, counted from its first use.
 
-    The beats lie on a fixed grid, so lateness of one never delays the next. Beats that were
-    missed are left out, not made up for. ``beats`` counts both kinds.
+    The beats are on a fixed grid, so a late one never delays the next. Beats that were missed
+    are skipped. ``beats`` counts all beats, skipped ones included.
     """
 
     def __init__(self, framerate: float) -> None:
@@ -18,7 +18,7 @@ class Pace:
         self.beats = 0
 
     def wait(self, timeout: float) -> float | None:
-        """Sleep until the next beat and return its moment; None if ``timeout`` comes first."""
+        """Sleep until the next beat and return its moment; None if it is not within ``timeout``."""
         now = time.monotonic()
         if self._start is None:
             self._start = now

@@ -1,4 +1,4 @@
-"""Process: what the whole process asks of the system: signals as bytes, and many open files."""
+"""Process: signals, and how many files the process may have open."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from doorbelld.system.wakeup import Wakeup
 _log = logging.getLogger(__name__)
 
 _LEAST_FILES = 32
-"""Open files that a daemon takes with a camera and a few viewers."""
-
+"""Open files that the daemon needs with a camera and a few viewers."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def catch_signals() -> Wakeup:
-    """Return a wakeup that is set when a signal arrives; its bytes are the signals' numbers."""
+    """Return a Wakeup that each signal sets; its bytes are the numbers of the signals."""
     wakeup = Wakeup()
     signal.set_wakeup_fd(wakeup.writer.fileno(), warn_on_full_buffer=False)
     for number in _SIGNALS:
@@ -28,9 +27,9 @@ def catch_signals() -> Wakeup:
 
 
 def ignore_signals() -> None:
-    """Drop every further signal in the kernel, so that none interrupts the shutdown.
+    """Let the kernel drop every further signal, so that none interrupts the shutdown.
 
-    A handler in Python, even an empty one, runs between any two lines, and may wait for a lock
+    A handler in Python, even an empty one, can run between any two lines, and may wait for a lock
     that the interrupted line holds.
     """
     for number in _SIGNALS:
@@ -39,9 +38,9 @@ def ignore_signals() -> None:
 
 
 def raise_descriptor_limit(max_viewers: int) -> None:
-    """Allow as many open sockets as the system lets us have: every viewer is one.
+    """Allow as many open files as the system permits: every viewer's socket is one.
 
-    Raises OSError if they are too few to start.
+    Raises OSError if that is too few to start.
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

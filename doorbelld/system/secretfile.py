@@ -1,4 +1,4 @@
-"""Secret files: read while they change, written at once, for the service alone."""
+"""Secret files: replaced in one step, and readable only by the service."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from doorbelld.system.owner import give_to_the_service
+from doorbelld.system.users import give_to_the_service
 
 _MOST_READ = 1024
 
 
 def read(path: Path) -> str | None:
-    """Return what the file holds, its beginning at least; None if it does not exist.
+    """Return the first kilobyte of the file; None if it does not exist.
 
-    Raises ValueError if it is something else than a file, and OSError.
+    Raises ValueError if it is not a regular file, and OSError.
     """
-    if not path.is_file() and path.exists():  # A pipe, which would keep us waiting.
+    if not path.is_file() and path.exists():  # Such as a pipe, which would block.
         raise ValueError("is no file")
     try:
         with path.open(encoding="ascii", errors="replace") as file:
@@ -26,7 +26,7 @@ def read(path: Path) -> str | None:
 
 
 def stamp(path: Path | None) -> tuple[int, ...]:
-    """Return what differs as soon as the file is another or has been written."""
+    """Return a value that changes when the file is replaced or written."""
     try:
         found = path.stat() if path else None
     except OSError:
@@ -37,7 +37,7 @@ def stamp(path: Path | None) -> tuple[int, ...]:
 
 
 def explain(error: OSError, path: Path) -> str:
-    """Return in a sentence why the file could not be written, and what helps."""
+    """Return a sentence that says why the file could not be written, and what helps."""
     if isinstance(error, FileNotFoundError):
         return f"{path}: the folder {path.parent} is missing; make it first"
     if isinstance(error, PermissionError):
@@ -46,12 +46,12 @@ def explain(error: OSError, path: Path) -> str:
 
 
 def write(path: Path, data: bytes, check: Callable[[Path], object] | None = None) -> None:
-    """Replace the file at once, so that the daemon never sees half of it. Raises OSError.
+    """Replace the file in one step, so that the daemon never reads half of it. Raises OSError.
 
-    ``check`` is called with the new file before it takes the place of the old one, which stays
-    if it raises.
+    ``check`` is called with the new file before it replaces the old one. If it raises, the old
+    file stays.
     """
-    import tempfile  # It brings much along, and is seldom needed.
+    import tempfile  # It needs memory, and is rarely used.
 
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
     new = Path(name)

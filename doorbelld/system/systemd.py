@@ -1,6 +1,6 @@
-"""The systemd side of the daemon: notifications, the watchdog, descriptors that are passed on.
+"""systemd: notifications, the watchdog, and the descriptor store.
 
-Everything here is quietly without effect where there is no systemd.
+Without systemd everything here silently does nothing.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ _log = logging.getLogger(__name__)
 
 _FIRST_INHERITED = 3  # SD_LISTEN_FDS_START in sd_listen_fds(3)
 
-_PATIENCE = 0.5
-"""Seconds a notification may wait for the manager; then it is lost."""
+_NOTIFY_TIMEOUT = 0.5
+"""Seconds that a notification may wait for the service manager; then it is dropped."""
 
 
 class Notifier:
-    """Tells the service manager how the daemon is; see sd_notify(3)."""
+    """Sends the daemon's state to the service manager, see sd_notify(3)."""
 
     def __init__(self) -> None:
         self._notifier = sdnotify.SystemdNotifier()
         if self._notifier.socket:
-            # A manager that does not listen must not keep us from our work.
-            self._notifier.socket.settimeout(_PATIENCE)
+            # A manager that does not read must not block the main thread.
+            self._notifier.socket.settimeout(_NOTIFY_TIMEOUT)
         self._status = ""
 
     def ready(self) -> None:
-        """The socket listens: units ordered after this one may start."""
+        """Report that the socket listens: units ordered after this one may start."""
         self._notifier.notify("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is being read again; ready() ends it."""
+        """Report that the configuration is being read again; ready() ends that."""
         self._notifier.notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The daemon has begun to stop."""
+        """Report that the daemon has begun to stop."""
         self._notifier.notify("STOPPING=1")
 
     def watchdog(self) -> None:
-        """Everything is alive."""
+        """Report that all threads are alive."""
         self._notifier.notify("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """Say one line for ``systemctl status``; the same line is sent only once."""
+        """Set the line in ``systemctl status``; it is sent only if it has changed."""
         if text != self._status:
             self._status = text
             # sdnotify silently drops what is not latin-1.
@@ -58,7 +58,7 @@ class Notifier:
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
-    """Return within how many seconds the manager wants to hear WATCHDOG=1; None for never."""
+    """Return within how many seconds the manager expects WATCHDOG=1; None if it does not."""
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:
@@ -70,28 +70,28 @@ def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:
 class DescriptorStore:
     """Descriptors that the manager keeps for the next process: sd_notify(3), FDSTORE=1.
 
-    A socket that is shut down leaves the store by itself. ``capacity`` is how many it takes;
-    0: there is none.
+    The manager drops a socket that is shut down by itself. ``capacity`` is how many descriptors
+    it keeps; 0 means that there is no store.
     """
 
     def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
-        # systemd before 254 says nothing of it: there the unit does.
+        # systemd before 254 does not set FDSTORE: the unit does it there.
         capacity = environ.get("FDSTORE", "") if self._address else ""
         self.capacity = int(capacity) if capacity.isdecimal() else 0
 
     def keep(self, name: str, descriptors: Sequence[int], timeout: float = 0.0) -> bool:
-        """Store copies of at most 253 descriptors; those that it has already stay as they are.
+        """Store copies of at most 253 descriptors; those that are stored already do not change.
 
         Returns False if the manager took nothing within ``timeout`` seconds.
         """
-        return not descriptors or self._tell(f"FDSTORE=1\nFDNAME={name}", descriptors, timeout)
+        return not descriptors or self._send(f"FDSTORE=1\nFDNAME={name}", descriptors, timeout)
 
     def forget(self, name: str) -> bool:
-        """Take all descriptors of this name out of the store."""
-        return self._tell(f"FDSTOREREMOVE=1\nFDNAME={name}", [], 0.0)
+        """Remove all descriptors of this name from the store."""
+        return self._send(f"FDSTOREREMOVE=1\nFDNAME={name}", [], 0.0)
 
-    def _tell(self, text: str, descriptors: Sequence[int], timeout: float) -> bool:
+    def _send(self, text: str, descriptors: Sequence[int], timeout: float) -> bool:
         address = self._address
         if address.startswith("@"):
             address = "\0" + address[1:]

@@ -1,4 +1,4 @@
-"""Wakeup: how one thread, or a signal handler, wakes another out of epoll."""
+"""Wakeup: lets a thread or a signal handler wake a thread that waits in poll or epoll."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Wakeup:
-    """A socket that becomes readable when :meth:`set` is called and quiet after :meth:`clear`.
+    """A socket that becomes readable when :meth:`set` is called, until :meth:`clear`.
 
     ``set`` may be called from any thread and from a signal handler, and after ``close``.
     """
@@ -18,30 +18,35 @@ class Wakeup:
         self._reader.setblocking(False)
         self.writer.setblocking(False)
 
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._reader.fileno() < 0
+
     def fileno(self) -> int:
-        """The descriptor to wait for."""
+        """Return the descriptor to wait for."""
         return self._reader.fileno()
 
     def set(self) -> None:
         """Wake the waiting thread."""
-        # Full: it has wake-ups enough. Closed: nobody waits any more.
+        # Full: there are enough wake-ups in it. Closed: no thread waits any more.
         with suppress(OSError):
             self.writer.send(b"\0")
 
     def wait(self, timeout: float) -> None:
         """Return once it is set, or after ``timeout`` seconds.
 
-        However the clock is set meanwhile: those of threading wait by the clock on the wall
-        in Pythons before 3.9.8, such as Debian 11's.
+        Changes of the system clock make no difference. The waits of ``threading`` use that
+        clock in Python before 3.9.8, such as Debian 11's.
         """
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         poll.poll(timeout * 1000)
 
     def clear(self) -> bytes:
-        """Take back the wake-ups; return the bytes that stood for them.
+        """Make it quiet again; return the bytes that were sent to it.
 
-        Were there more than it takes at once, it stays readable: call it again.
+        If there are more than it reads at once, it stays readable: call it again.
         """
         try:
             return self._reader.recv(4096)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from string import punctuation
-from typing import Any
 from urllib.parse import quote
 
 from doorbelld.access import embedding
@@ -21,6 +20,7 @@ from doorbelld.server.limits import Limits
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web import assets, guard, headers
 from doorbelld.web.guard import RefusedError
@@ -48,7 +48,7 @@ class App:
         self,
         site: Site,
         broadcaster: Broadcaster,
-        camera_status: Callable[[], dict[str, Any]],
+        camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
     ) -> None:
         self._site = site

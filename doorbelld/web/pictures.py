@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from socket import socket
-from typing import Any
 
 from doorbelld.access.watching import Watcher
 from doorbelld.media import multipart
@@ -16,6 +15,7 @@ from doorbelld.net.tls import Session
 from doorbelld.server.request import Query, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.stream.viewer import Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
 from doorbelld.web.site import Site
@@ -32,7 +32,7 @@ class Pictures:
     def __init__(
         self,
         broadcaster: Broadcaster,
-        camera_status: Callable[[], dict[str, Any]],
+        camera_status: Callable[[], CameraStatus],
         site: Callable[[], Site],
     ) -> None:
         self._broadcaster = broadcaster
@@ -60,8 +60,8 @@ class Pictures:
     def snapshot(self, visit: Visit) -> Response:  # noqa: ARG002  # like all other paths
         """Return the newest frame as it is, if it is a live one."""
         frame, camera = self._broadcaster.latest, self._camera_status()
-        if frame is None or not frame.live or camera["state"] != "streaming":
-            error = {"error": camera["detail"]}
+        if frame is None or not frame.live or camera.state is not CameraState.STREAMING:
+            error = {"error": camera.detail}
             return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})
         headers = {**NO_STORE, "X-Timestamp": f"{frame.timestamp:.6f}"}
         return reply(HTTPStatus.OK, "image/jpeg", frame.data, headers)

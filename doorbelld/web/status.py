@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
 
 from doorbelld import __version__
 from doorbelld.server.limits import Limits
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.web.pictures import viewer_key
 from doorbelld.web.replies import TEXT, as_json, refusal, reply
 from doorbelld.web.visit import Visit
@@ -22,7 +22,7 @@ class Status:
     def __init__(
         self,
         broadcaster: Broadcaster,
-        camera_status: Callable[[], dict[str, Any]],
+        camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
     ) -> None:
         self._broadcaster = broadcaster
@@ -33,12 +33,13 @@ class Status:
     def status(self, visit: Visit) -> Response:
         """Return everything as JSON; with ``?key=K`` only the viewers of that name."""
         query = visit.request.query
+        key = viewer_key(query) if "key" in query else None
         status = {
             "version": __version__,
             "uptime_s": round(time.monotonic() - self._started_at, 1),
-            "camera": self._camera_status(),
+            "camera": vars(self._camera_status()),
             "watching": self._broadcaster.watching,
-            "viewers": self._broadcaster.viewers(viewer_key(query) if "key" in query else None),
+            "viewers": [vars(row) for row in self._broadcaster.viewers(key)],
             "limits": {"max_viewers": self._broadcaster.max_viewers, **self._limits()._asdict()},
             "password": visit.site.authenticator.is_needed,
         }
@@ -47,8 +48,8 @@ class Status:
     def healthz(self, visit: Visit) -> Response:
         """Return in a word whether there is a live picture."""
         camera = self._camera_status()
-        if camera["state"] == "streaming":
+        if camera.state is CameraState.STREAMING:
             return reply(HTTPStatus.OK, TEXT, b"ok\n")
         # The reason is only for clients that may watch.
-        why = "" if visit.site.authenticator.is_needed else f": {camera['detail']}"
-        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera['state']}{why}")
+        why = "" if visit.site.authenticator.is_needed else f": {camera.detail}"
+        return refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera.state.value}{why}")

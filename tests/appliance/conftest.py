@@ -1,6 +1,6 @@
-"""Fixtures of the appliance tests: the package, and machines that have it installed.
+"""Fixtures of the appliance tests: the package, and machines with it.
 
-They take root, and minutes: ``make test-appliance`` runs them.
+These tests need root and take half an hour: ``make test-appliance`` runs them.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ NewContainer = Callable[[], Container]
 
 @pytest.fixture(scope="session")
 def package() -> Package:
-    """Return the package of this checkout, built as README says."""
+    """Return the package, built from this checkout as README says."""
     subprocess.run(["make", "deb"], cwd=ROOT, check=True)
     return Package(ROOT / "doorbelld.deb")
 
 
 @pytest.fixture(scope="session", params=SUITES)
 def suite(request: pytest.FixtureRequest) -> str:
-    """Return each Debian release that is supported."""
+    """Return each supported Debian release."""
     return str(request.param)
 
 
 @pytest.fixture(scope="session")
 def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return a folder for the machines' disks, which is emptied at the end."""
+    """Return a folder for the machines' disks; it is deleted at the end."""
     folder = tmp_path_factory.mktemp("disks")
     yield folder
     shutil.rmtree(folder)
@@ -48,7 +48,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def clean(suite: str, disks: Path, package: Package) -> Path:
-    """Return a clean, bootable Debian that has fetched what the package needs, not more."""
+    """Return a clean Debian that can boot, with the dependencies downloaded but not installed."""
     machine = Container(roots.make(disks / suite, suite), next(_numbers))
     machine.put(package.path)
     machine.write("/etc/dpkg/dpkg.cfg.d/fast", "force-unsafe-io\n")
@@ -62,7 +62,7 @@ def clean(suite: str, disks: Path, package: Package) -> Path:
 
 @pytest.fixture(scope="session")
 def ready(clean: Path, disks: Path, package: Package) -> Path:
-    """Return the same with all that the package needs, but without the package."""
+    """Return a Debian with all dependencies of the package, but without the package."""
     machine = Container(_copy(clean, disks), next(_numbers))
     needs = f"{package.field('Depends')}, {package.field('Recommends')}"
     machine.prepare("apt-get", "satisfy", "--yes", needs)
@@ -71,7 +71,7 @@ def ready(clean: Path, disks: Path, package: Package) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(ready: Path, disks: Path, package: Package) -> Path:
-    """Return the same with the package installed before the first boot, and never booted."""
+    """Return a Debian with the package installed that was never booted."""
     machine = Container(_copy(ready, disks), next(_numbers))
     machine.prepare("apt-get", "install", "--yes", f"/root/{package.path.name}")
     machine.write("/etc/doorbelld/conf.d/test.conf", "[camera]\nsource = pattern\n")
@@ -80,28 +80,28 @@ def installed(ready: Path, disks: Path, package: Package) -> Path:
 
 @pytest.fixture
 def clean_machine(clean: Path, disks: Path) -> Iterator[Container]:
-    """Return a machine of the test's own, off, as Debian's installer leaves it."""
+    """Return a machine for one test, not booted yet, with a newly installed Debian."""
     with Container(_copy(clean, disks), next(_numbers)) as machine:
         yield machine
 
 
 @pytest.fixture
 def new_machine(ready: Path, disks: Path) -> Iterator[Container]:
-    """Return a machine of the test's own, off, that lacks nothing but the package."""
+    """Return a machine for one test, not booted yet, with everything but the package."""
     with Container(_copy(ready, disks), next(_numbers)) as machine:
         yield machine
 
 
 @pytest.fixture
 def spare_machine(installed: Path, disks: Path) -> Iterator[Container]:
-    """Return a machine of the test's own, off, with doorbelld and a test card for a camera."""
+    """Return a machine for one test, not booted yet, with doorbelld and the test card."""
     with Container(_copy(installed, disks), next(_numbers)) as machine:
         yield machine
 
 
 @pytest.fixture(scope="module")
 def machine(installed: Path, disks: Path) -> Iterator[Container]:
-    """Return a booted machine that all tests of a module share; its journal must be clean."""
+    """Return a booted machine that the tests of a module share; its log must have no traceback."""
     with Container(_copy(installed, disks), next(_numbers)) as machine:
         machine.boot()
         yield machine

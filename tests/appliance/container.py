@@ -1,4 +1,4 @@
-"""Container: a Debian that boots with systemd as PID 1, on a network of its own."""
+"""Container: a Debian system that boots with systemd as PID 1 and has its own network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import IO
 
 from tests.support.daemon import eventually
 
-PATIENCE = 120.0
+BOOT_TIMEOUT = 120.0
 """Seconds for a boot or a shutdown on a busy machine."""
 
 _REBOOT = 133
-"""What systemd-nspawn says to whoever is to start it again."""
+"""The exit code of systemd-nspawn when the container wants to be booted again."""
 
 _ENVIRONMENT = ["HOME=/root", "LANG=C.UTF-8", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=dumb"]
 _NETWORK = """
@@ -31,7 +31,7 @@ LinkLocalAddressing=yes
 
 
 class Container:
-    """One machine; ``root`` is its disk. ``number`` (1..250) makes its network unique."""
+    """A container with the folder ``root`` as its disk. ``number`` (1..250) chooses its network."""
 
     def __init__(self, root: Path, number: int) -> None:
         self.root = root
@@ -41,33 +41,33 @@ class Container:
         self._process: subprocess.Popen[bytes] | None = None
         self._console: IO[bytes] | None = None
 
-    # Without booting it.
+    # While it is not booted.
 
     def prepare(self, *command: str) -> str:
-        """Run a command in the root while it is not booted, on this machine's network."""
+        """Run a command in the root without booting it, with the network of the host."""
         nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe"]
         return _output([*nspawn, f"--directory={self.root}", "--", "env", *_ENVIRONMENT, *command])
 
     def put(self, file: Path) -> None:
-        """Copy a file of this machine into /root."""
+        """Copy a file from the host into /root."""
         shutil.copy(file, self.root / "root")
 
     def write(self, path: str, text: str) -> None:
-        """Write a file of the root."""
-        place = self.root / path.lstrip("/")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
+        """Write a file in the container."""
+        file = self.root / path.lstrip("/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     def read(self, path: str) -> str:
-        """Return a file of the root."""
+        """Return the text of a file in the container."""
         return (self.root / path.lstrip("/")).read_text()
 
-    # Booted.
+    # While it is booted.
 
     def boot(self, *options: str) -> None:
-        """Switch it on, and wait until all that starts at boot has started.
+        """Boot it, and wait until everything that starts at boot has started.
 
-        ``options`` are more of systemd-nspawn's.
+        ``options`` are further options of systemd-nspawn.
         """
         self.write("/etc/systemd/network/10-host0.network", _NETWORK.format(address=self.address))
         wants = self.root / "etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
@@ -85,73 +85,73 @@ class Container:
             stderr=subprocess.STDOUT,
         )
         eventually(
-            lambda: self.leader() and self._plug_in() and self._is_up(),
+            lambda: self.leader() and self._connect() and self._is_up(),
             "the container has booted",
-            PATIENCE,
+            BOOT_TIMEOUT,
         )
 
     def leader(self) -> int:
-        """Return the process id that the container's PID 1 has on this machine; 0: none."""
+        """Return the process id of the container's PID 1 on the host, or 0 if it has none."""
         assert self._process is not None, "it was not booted"
         assert self._process.poll() is None, f"it has ended; see {self.root}.console"
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for child in children.read_text().split():
-            # nspawn has another child while it starts, which may end this very moment.
+            # While nspawn starts, it has another child, which may end at any moment.
             with suppress(FileNotFoundError, ProcessLookupError):
                 if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
                     return int(child)
         return 0
 
     def run(self, *command: str, check: bool = True) -> str:
-        """Run a command inside; return what it prints, both kinds."""
+        """Run a command in the container; return its standard output and standard error."""
         enter = ["nsenter", f"--target={self.leader()}"]
         enter += ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--wd"]
         return _output([*enter, "env", "-i", *_ENVIRONMENT, *command], check=check)
 
     def show(self, unit: str, name: str) -> str:
-        """Return a property of a unit, or of systemd itself, as ``systemctl show`` tells it."""
+        """Return a property that ``systemctl show`` prints for a unit, or for systemd itself."""
         units = [unit] if unit else []
         return self.run("systemctl", "show", "--value", f"--property={name}", *units).strip()
 
     def journal(self, unit: str) -> str:
-        """Return what a unit has logged."""
+        """Return the log of a unit."""
         return self.run("journalctl", "--no-pager", f"--unit={unit}")
 
     def url(self, path: str, port: int = 5000) -> str:
-        """Return the address of something that it serves."""
+        """Return the URL of a path on its web server."""
         return f"http://{self.address}:{port}{path}"
 
-    def address_here(self, address: str) -> None:
-        """Give this machine's end of the cable a further address, as ADDRESS/PREFIX."""
+    def add_host_address(self, address: str) -> None:
+        """Add an address (ADDRESS/PREFIX) to the host's end of the link."""
         _output(["ip", "address", "replace", address, "dev", f"ve-{self._name}", "nodad"])
 
-    def address_there(self, address: str) -> None:
-        """Give the container's end a further address, as ADDRESS/PREFIX."""
+    def add_address(self, address: str) -> None:
+        """Add an address (ADDRESS/PREFIX) to the container's end of the link."""
         self._ip("address", "replace", address, "dev", "host0", "nodad")
 
     def reboot(self) -> None:
-        """Boot it anew from inside, and wait until all that starts at boot has started."""
+        """Reboot it from inside, and wait until everything that starts at boot has started."""
         assert self._process is not None, "it was not booted"
         self.run("systemctl", "--no-block", "reboot")
-        code = self._process.wait(PATIENCE)
+        code = self._process.wait(BOOT_TIMEOUT)
         assert code == _REBOOT, f"it ended with {code}; see {self.root}.console"
-        self._hang_up()
+        self._close_console()
         self.boot()
 
     def shut_down(self) -> None:
-        """Switch it off."""
+        """Shut it down, if it is booted."""
         if self._process is None:
             return
         if self._process.poll() is None and (leader := self.leader()):
             os.kill(leader, signal.SIGRTMIN + 4)  # poweroff.target
         try:
-            self._process.wait(PATIENCE)
+            self._process.wait(BOOT_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._hang_up()
+        self._close_console()
 
-    def _hang_up(self) -> None:
+    def _close_console(self) -> None:
         self._process = None
         if self._console:
             self._console.close()
@@ -168,8 +168,8 @@ class Container:
         self.shut_down()
         shutil.rmtree(self.root)
 
-    def _plug_in(self) -> bool:
-        """Give this machine's end of the cable its address; tell whether it is there."""
+    def _connect(self) -> bool:
+        """Set up the host's end of the link; return whether it exists already."""
         link = f"ve-{self._name}"
         if not Path(f"/sys/class/net/{link}").exists():
             return False
@@ -181,7 +181,7 @@ class Container:
 
     def _is_up(self) -> bool:
         state = self.run("systemctl", "is-system-running", check=False).strip()
-        # Before networkd has come to it, it would take away again what is given to it.
+        # Until networkd has configured the link, it would remove addresses that a test adds.
         has_address = f" {self.address}/" in self._ip("address", "show", "dev", "host0")
         return has_address and state in ("running", "degraded")
 

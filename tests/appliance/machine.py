@@ -1,4 +1,4 @@
-"""VirtualMachine: a Debian with a kernel of its own, so that it can have cameras."""
+"""VirtualMachine: a Debian system with its own kernel, so that it can have cameras."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.support.daemon import eventually
 
 PACKAGES = ("systemd-sysv", "dbus", "udev", "kmod", "linux-image-amd64", "openssh-server")
 
-_PATIENCE = 600.0
-"""Seconds for a boot: every instruction of it is emulated."""
+_BOOT_TIMEOUT = 600.0
+"""Seconds for a boot, in which every instruction is emulated."""
 
 _NETWORK = """
 [Match]
@@ -25,7 +25,7 @@ DHCP=ipv4
 
 
 class VirtualMachine:
-    """Boots the Debian in the folder ``root``; its port 5000 is ``port`` of this machine."""
+    """Boots the Debian in the folder ``root``. Its port 5000 is ``port`` on the host."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -37,8 +37,8 @@ class VirtualMachine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Make the disk from the folder: nothing that is changed in there later counts."""
-        self._let_us_in()
+        """Make the disk image from the folder; later changes in the folder have no effect."""
+        self._allow_login()
         network = self.root / "etc/systemd/network/10-wired.network"
         network.parent.mkdir(parents=True, exist_ok=True)
         network.write_text(_NETWORK)
@@ -48,7 +48,7 @@ class VirtualMachine:
         _run("mke2fs", "-q", "-t", "ext4", "-d", str(self.root), str(self._disk), "4G")
 
     def boot(self) -> None:
-        """Switch it on, and wait until one can log in."""
+        """Boot it, and wait until it accepts logins."""
         kernel = next((self.root / "boot").glob("vmlinuz-*"))
         initrd = next((self.root / "boot").glob("initrd.img-*"))
         self.port, self._ssh_port = _free_ports()
@@ -61,17 +61,17 @@ class VirtualMachine:
         command += ["-nic", f"user,model=virtio-net-pci,{forward}"]
         command += ["-display", "none", "-no-reboot", "-serial", f"file:{self._console}"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        eventually(self._is_up, f"a login; see {self._console}", _PATIENCE)
+        eventually(self._is_up, f"a login; see {self._console}", _BOOT_TIMEOUT)
 
     def run(self, command: str, *, check: bool = True) -> str:
-        """Run a shell command inside; return what it prints, both kinds."""
+        """Run a shell command inside; return its standard output and standard error."""
         done = self._ssh(command)
         if check and done.returncode:
             raise AssertionError(f"{command} failed ({done.returncode}):\n{done.stdout}")
         return done.stdout
 
     def start(self, command: str) -> subprocess.Popen[str]:
-        """Start a command inside that goes on; it ends with its standard input."""
+        """Start a command inside, which runs until its standard input is closed."""
         return subprocess.Popen(
             [*self._ssh_command(), command],
             stdin=subprocess.PIPE,
@@ -95,7 +95,7 @@ class VirtualMachine:
         shutil.rmtree(self.root)
         self._disk.unlink(missing_ok=True)
 
-    def _let_us_in(self) -> None:
+    def _allow_login(self) -> None:
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key))
         keys = self.root / "root/.ssh/authorized_keys"
         keys.parent.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Package: a .deb, and what can be asked of it or done to it."""
+"""Package: a .deb, its fields, and an older version made from it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Package:
         return _output("dpkg-deb", "--field", str(self.path), name).strip()
 
     def needs(self) -> tuple[str, ...]:
-        """Return the names of the packages it depends on, the first of each choice."""
-        choices = self.field("Depends").split(",")
-        return tuple(re.split(r"[\s|(:]", choice.strip())[0] for choice in choices)
+        """Return the names of the packages it depends on, the first one of each alternative."""
+        dependencies = self.field("Depends").split(",")
+        return tuple(re.split(r"[\s|(:]", each.strip())[0] for each in dependencies)
 
     def older(self, folder: Path) -> Package:
-        """Return the same as a build of an earlier version, with the file for Avahi that had."""
+        """Return the package with an earlier version, and with the file for Avahi that it had."""
         tree = folder / "older"
         _output("dpkg-deb", "--raw-extract", str(self.path), str(tree))
         control = tree / "DEBIAN" / "control"
@@ -34,9 +34,9 @@ class Package:
         text = control.read_text()
         assert version in text
         control.write_text(text.replace(version, f"{version}~older"))
-        announced = tree / AVAHI_FILE[1:]
-        announced.parent.mkdir(parents=True)
-        announced.write_text("<service-group/>\n")
+        avahi_file = tree / AVAHI_FILE[1:]
+        avahi_file.parent.mkdir(parents=True)
+        avahi_file.write_text("<service-group/>\n")
         with (tree / "DEBIAN" / "conffiles").open("a") as conffiles:
             conffiles.write(f"{AVAHI_FILE}\n")
         older = folder / "older.deb"

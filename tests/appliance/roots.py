@@ -1,4 +1,4 @@
-"""Clean Debian roots of any suite and architecture, made by mmdebstrap."""
+"""Clean Debian root folders of any suite and architecture, made by mmdebstrap."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import subprocess
 from pathlib import Path
 
 BOOTABLE = ("systemd-sysv", "dbus")
-"""What a minimal Debian lacks to boot; every machine that a person installs has it."""
+"""What a minimal Debian needs to boot. Debian's installer always installs it."""
 
 
 def make(folder: Path, suite: str, packages: tuple[str, ...] = BOOTABLE) -> Path:
-    """Install a minimal Debian ``suite`` with more packages into ``folder``; return it."""
+    """Install a minimal Debian ``suite`` and ``packages`` into ``folder``; return the folder."""
     return _mmdebstrap(folder, suite, packages, ["--variant=minbase"])
 
 
 def unpack(folder: Path, suite: str, packages: tuple[str, ...], arch: str) -> Path:
-    """Only unpack packages of any architecture, with all they depend on; run no script."""
+    """Unpack packages of any architecture and their dependencies, without running scripts."""
     options = ["--variant=extract", f"--architectures={arch}", "--skip=check/qemu"]
     return _mmdebstrap(folder, suite, packages, options)
 
@@ -27,9 +27,9 @@ def _mmdebstrap(folder: Path, suite: str, packages: tuple[str, ...], options: li
 
 
 def mirror() -> str:
-    """Return the Debian archive that this machine itself uses."""
+    """Return the URL of the Debian archive that the host uses."""
     command = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     for uri in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split():
         if uri.rstrip("/").endswith("/debian"):
             return uri
-    raise RuntimeError("this machine's apt knows no Debian archive")
+    raise RuntimeError("apt on this machine has no Debian archive")

@@ -1,7 +1,7 @@
-"""A real V4L2 driver, reached under the service's full confinement, and seen on a phone.
+"""A real V4L2 driver, used by the fully confined service, and seen on a phone.
 
-The machine has a kernel of its own, whose vivid module is a camera that can be plugged in,
-taken away and given back. The tests build on each other's machine, not on each other.
+The machine has its own kernel, whose vivid module is a camera that can be plugged in, removed and
+plugged in again. The tests share a machine, but do not depend on each other.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tests.support import chromium
 from tests.support.daemon import eventually
 
 DRIVER = "/sys/bus/platform/drivers/vivid"
-PATIENCE = 60.0
-"""Seconds: inside, every instruction is emulated."""
+TIMEOUT = 60.0
+"""Seconds: inside the machine, every instruction is emulated."""
 
-TAKE_AWAY = f"echo ready && read -r _ && echo vivid.0 > {DRIVER}/unbind"
-"""Takes the camera away at a sign: to log in takes longer than what is measured."""
+UNPLUG = f"echo ready && read -r _ && echo vivid.0 > {DRIVER}/unbind"
+"""Removes the camera when it gets a line: logging in takes longer than the time to measure."""
 
 HOLD = """
 import sys
@@ -39,12 +39,12 @@ camera = cv2.VideoCapture("/dev/video0", cv2.CAP_V4L2)
 print("holding" if camera.read()[0] else "failed", flush=True)
 sys.stdin.read()
 """
-"""Another program that has the camera, until its standard input ends."""
+"""Another program that uses the camera until its standard input is closed."""
 
 
 @pytest.fixture(scope="module")
 def vm(disks: Path, package: Package) -> Iterator[VirtualMachine]:
-    """Return a booted machine with doorbelld as it comes, and no camera yet."""
+    """Return a booted machine with doorbelld and its default settings, and no camera yet."""
     root = roots.make(disks / "vm", "bookworm", machine.PACKAGES)
     container = Container(root, 250)
     container.put(package.path)
@@ -60,7 +60,7 @@ def vm(disks: Path, package: Package) -> Iterator[VirtualMachine]:
 
 @pytest.fixture
 def vivid(vm: VirtualMachine) -> Iterator[Callable[..., None]]:
-    """Return what plugs in cameras; afterwards all are gone."""
+    """Return a function that plugs in cameras; they are removed at the end."""
 
     def plug_in(options: str = "") -> None:
         vm.run(f"modprobe vivid node_types=0x1 {options}")
@@ -72,7 +72,7 @@ def vivid(vm: VirtualMachine) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    """Return a phone's browser, outside of the machine."""
+    """Return the browser of a phone, outside the machine."""
     with chromium.chromium(tmp_path) as browser:
         yield browser.new_context(
             viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
@@ -81,33 +81,31 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 def camera(vm: VirtualMachine) -> dict[str, Any]:
     url = f"http://127.0.0.1:{vm.port}/status"
-    with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
         found: dict[str, Any] = json.load(answer)["camera"]
         return found
 
 
 def wait_for(vm: VirtualMachine, state: str, detail: str = "") -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+    def poll() -> dict[str, Any] | None:
         found = camera(vm)
         return found if found["state"] == state and re.search(detail, found["detail"]) else None
 
-    return eventually(look, f"{state} {detail}", PATIENCE)
+    return eventually(poll, f"{state} {detail}", TIMEOUT)
 
 
-def see(page: Page, vm: VirtualMachine) -> None:
+def open_page(page: Page, vm: VirtualMachine) -> None:
     page.goto(f"http://127.0.0.1:{vm.port}/", wait_until="domcontentloaded")
     wait_for_badge(page, "live")
 
 
 def wait_for_badge(page: Page, state: str) -> None:
-    page.wait_for_selector(f"#stage[data-state={state}]", timeout=PATIENCE * 1000)
+    page.wait_for_selector(f"#stage[data-state={state}]", timeout=TIMEOUT * 1000)
 
 
 def wait_for_motion(page: Page) -> None:
     first = page.locator("#picture").screenshot()
-    eventually(
-        lambda: page.locator("#picture").screenshot() != first, "the picture moves", PATIENCE
-    )
+    eventually(lambda: page.locator("#picture").screenshot() != first, "the picture moves", TIMEOUT)
 
 
 def test_a_camera_that_appears_long_after_boot_is_picked_up(
@@ -120,29 +118,29 @@ def test_a_camera_that_appears_long_after_boot_is_picked_up(
     found = wait_for(vm, "streaming", "vivid")
     assert (found["width"], found["height"]) == (640, 480)
     assert "/dev/video0" in vm.run(f"ls -l /proc/{before.strip()}/fd")
-    see(page, vm)
+    open_page(page, vm)
     wait_for_motion(page)
     assert vm.run("systemctl show --value --property=MainPID doorbelld") == before
 
 
-def test_a_camera_taken_away_is_missed_and_given_back_is_found(
+def test_page_reports_that_a_camera_was_unplugged_and_shows_it_again_later(
     vm: VirtualMachine, vivid: Callable[..., None], page: Page
 ) -> None:
     vivid()
     wait_for(vm, "streaming")
     before = vm.run("systemctl show --value --property=MainPID doorbelld")
-    see(page, vm)
+    open_page(page, vm)
     for _ in range(2):
-        with vm.start(TAKE_AWAY) as hand:
-            assert hand.stdin
-            assert hand.stdout
-            assert hand.stdout.readline() == "ready\n"
-            taken_at = time.monotonic()
-            hand.stdin.write("now\n")
-            hand.stdin.flush()
+        with vm.start(UNPLUG) as unplug:
+            assert unplug.stdin
+            assert unplug.stdout
+            assert unplug.stdout.readline() == "ready\n"
+            unplugged_at = time.monotonic()
+            unplug.stdin.write("now\n")
+            unplug.stdin.flush()
             wait_for_badge(page, "offline")
-            pause = time.monotonic() - taken_at
-        print(f"\nthe page misses the camera after {pause:.1f} s")
+            pause = time.monotonic() - unplugged_at
+        print(f"\nthe page shows that the camera is gone after {pause:.1f} s")
         assert pause < 5
         wait_for(vm, "offline", r"check that (it|one) is plugged in|has gone|unplugged")
         vm.run(f"echo vivid.0 > {DRIVER}/bind")
@@ -151,7 +149,9 @@ def test_a_camera_taken_away_is_missed_and_given_back_is_found(
     assert vm.run("systemctl show --value --property=MainPID doorbelld") == before
 
 
-def test_with_two_cameras_one_is_chosen(vm: VirtualMachine, vivid: Callable[..., None]) -> None:
+def test_auto_takes_the_first_of_two_cameras_and_source_chooses_the_other(
+    vm: VirtualMachine, vivid: Callable[..., None]
+) -> None:
     vivid("n_devs=2")
     rows = json.loads(vm.run("doorbelld cameras --json"))["cameras"]
     assert [row["source"] for row in rows] == ["v4l2:/dev/video0", "v4l2:/dev/video1"]
@@ -163,7 +163,7 @@ def test_with_two_cameras_one_is_chosen(vm: VirtualMachine, vivid: Callable[...,
     wait_for(vm, "streaming", "/dev/video1")
 
 
-def test_a_camera_that_another_program_holds_is_said_to_be_busy(
+def test_a_camera_that_another_program_uses_is_reported_as_busy(
     vm: VirtualMachine, vivid: Callable[..., None]
 ) -> None:
     vm.run("systemctl stop doorbelld")
@@ -173,7 +173,7 @@ def test_a_camera_that_another_program_holds_is_said_to_be_busy(
         assert holder.stdout.readline() == "holding\n"
         vm.run("systemctl start doorbelld")
         wait_for(vm, "offline", "/dev/video0 is in use by another program")
-        # At times by the daemon as well, which tries again and again.
+        # The daemon may be listed as well, because it keeps trying to open the camera.
         assert re.search(r"In use by .*\bpython3\b", vm.run("doorbelld cameras"))
         assert "in use by another program" in vm.run("doorbelld status", check=False)
         holder.communicate()

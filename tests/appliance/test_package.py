@@ -1,4 +1,4 @@
-"""The package through its life: installed, upgraded, removed and purged."""
+"""The package: it is installed, upgraded, removed and purged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.appliance.package import AVAHI_FILE
-from tests.appliance.test_service import UNIT, announced, fetch, main_pid, wait_for_picture
+from tests.appliance.service import UNIT, announced, fetch, install, main_pid, wait_for_picture
 from tests.support.daemon import ROOT, eventually
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONFIGURATION = "/etc/doorbelld/doorbelld.conf"
 _CHANGES = ("etc/", "usr/", "opt/", "srv/", "home/", "root/", "var/lib/", "var/spool/")
-"""Where a package may leave something; the rest is logs, caches and what is gone at a boot."""
+"""Where a package could leave files. Elsewhere are logs, caches, and files that end at a boot."""
 
 _KEPT_BY_DEBIAN = re.compile(
     r"var/lib/(dpkg|apt|systemd|dbus)/"
@@ -31,7 +31,7 @@ _KEPT_BY_DEBIAN = re.compile(
 
 
 def tree(root: Path) -> set[str]:
-    """Return the paths of all files and folders that count, relative to the root."""
+    """Return the paths of all files and folders that matter here, relative to the root."""
     found = subprocess.run(
         ["find", ".", "-xdev", "-printf", "%P\\n"],
         cwd=root,
@@ -42,13 +42,8 @@ def tree(root: Path) -> set[str]:
     return {path for path in found if path.startswith(_CHANGES) and not _KEPT_BY_DEBIAN.match(path)}
 
 
-def install(machine: Container, package: Package) -> None:
-    machine.put(package.path)
-    machine.run("apt-get", "install", "--yes", f"/root/{package.path.name}")
-
-
 class Reader:
-    """Follows README word for word; only questions are answered beforehand."""
+    """Runs the commands of README exactly as they are; only questions are answered in advance."""
 
     def __init__(self, machine: Container) -> None:
         self._machine = machine
@@ -57,15 +52,15 @@ class Reader:
         (machine.root / "usr/local/bin/sudo").chmod(0o755)
 
     def follow(self, section: str) -> list[str]:
-        """Type what a section says; return what each command prints."""
+        """Run the commands of a section; return the output of each."""
         found = re.search(rf"\n## {section}\n(.*?)\n## ", README, re.DOTALL)
         assert found, f"README has no section {section}"
         commands = "".join(re.findall(r"```sh\n(.*?)```", found[1], re.DOTALL)).splitlines()
-        assert commands, f"{section} says to do nothing"
-        return [self._type(command) for command in commands]
+        assert commands, f"{section} has no commands"
+        return [self._run(command) for command in commands]
 
-    def _type(self, command: str) -> str:
-        # These tell by their exit code that there is no camera, as in this machine.
+    def _run(self, command: str) -> str:
+        # The exit code of these says that there is no camera, which is right on this machine.
         check = command not in ("doorbelld status", "doorbelld cameras")
         if command.endswith(" passwd"):
             command = f"echo 'correct horse' | {command}"
@@ -74,14 +69,14 @@ class Reader:
 
 
 def may_show_it(machine: Container, origin: str) -> bool:
-    """Tell whether the page lets this origin show it; a reload takes a moment to tell it so."""
+    """Return whether the page allows this origin to show it."""
     with urllib.request.urlopen(machine.url("/", 80)) as answer:
         policy: str = answer.headers["Content-Security-Policy"]
     return policy.endswith(f"; frame-ancestors {origin}")
 
 
 def secure_page(machine: Container) -> bytes:
-    """Return the page as somebody gets it who trusts the machine's own certificate."""
+    """Return the page as a browser gets it that trusts the machine's own certificate."""
     certificate = machine.root / "etc/doorbelld/tls.crt"
     context = ssl.create_default_context(cafile=str(certificate))
     url = machine.url("/", 80).replace("http:", "https:")
@@ -102,7 +97,7 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
             fetch(clean_machine, "/healthz")
             == (503, b"offline: No camera found; check that one is plugged in\n")
         ),
-        "what is wrong, in plain words",
+        "the problem in plain words",
     )
     assert clean_machine.show(UNIT, "UnitFileState") == "enabled"
     assert package.field("Version") in clean_machine.run("doorbelld", "--version")
@@ -116,18 +111,20 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     reader.follow("Who may watch")
     dashboard = "http://homeassistant.local:8123"
     eventually(lambda: may_show_it(clean_machine, dashboard), "the dashboard may show the page")
-    said = reader.follow("A password")
-    assert said[0].startswith("From now on the page asks for this password")
-    assert said[1] == "Nobody is asked for a password any more.\n"
+    outputs = reader.follow("A password")
+    assert outputs[0].startswith("From now on the page asks for this password")
+    assert outputs[1] == "The page no longer asks for a password.\n"
     reader.follow("HTTPS")
-    eventually(lambda: b"<title>Back door</title>" in secure_page(clean_machine), "the page by TLS")
+    eventually(
+        lambda: b"<title>Back door</title>" in secure_page(clean_machine), "the page over TLS"
+    )
     key = clean_machine.run("stat", "--format=%U %a", "/etc/doorbelld/tls.key")
     assert key == "doorbelld 600\n"
     reader.follow("Upgrade, remove")
     assert fetch(clean_machine, "/")[0] == 0
 
 
-def test_lintian_has_nothing_to_say_about_any_architecture() -> None:
+def test_lintian_finds_nothing_in_the_packages_of_all_architectures() -> None:
     subprocess.run(["make", "debs"], cwd=ROOT, check=True)
 
 
@@ -163,18 +160,16 @@ def test_an_upgrade_leaves_a_disabled_service_alone(
     assert new_machine.show(UNIT, "ActiveState") == "inactive"
 
 
-def test_removed_it_stops_and_purged_it_leaves_nothing(
-    new_machine: Container, package: Package
-) -> None:
+def test_remove_stops_it_and_purge_leaves_nothing(new_machine: Container, package: Package) -> None:
     new_machine.boot()
     before = tree(new_machine.root)
     install(new_machine, package)
     eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page")
-    assert tree(new_machine.root) > before, "this test sees what a package brings"
+    assert tree(new_machine.root) > before, "this test notices the files of a package"
     eventually(lambda: announced(new_machine) == {("_http._tcp", 5000)}, "it is announced")
     new_machine.run("apt-get", "remove", "--yes", "doorbelld")
     assert fetch(new_machine, "/")[0] == 0
-    eventually(lambda: not announced(new_machine), "no longer announced")
+    eventually(lambda: not announced(new_machine), "it is no longer announced")
     running = new_machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     assert "doorbelld" not in running
     assert (new_machine.root / CONFIGURATION[1:]).exists()
@@ -184,4 +179,4 @@ def test_removed_it_stops_and_purged_it_leaves_nothing(
     assert "doorbelld" not in units
     assert "doorbelld" not in new_machine.run("systemctl", "list-units", "--all", "--no-pager")
     install(new_machine, package)
-    eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page, after all that")
+    eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page, installed again")

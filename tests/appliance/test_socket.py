@@ -1,14 +1,12 @@
-"""With the socket unit: port 80, and restarts during which nobody is turned away."""
+"""With the socket unit: port 80, and restarts that refuse no connection."""
 
 from __future__ import annotations
 
 import re
-import threading
 import urllib.request
-from http.client import HTTPException
 from typing import TYPE_CHECKING
 
-from tests.appliance.test_service import wait_for_picture
+from tests.appliance.service import Client, wait_for_picture
 from tests.support.daemon import ROOT
 
 if TYPE_CHECKING:
@@ -20,26 +18,6 @@ COMMANDS = [
     "systemctl enable --now doorbelld.socket",
     "systemctl start doorbelld",
 ]
-
-
-class Client(threading.Thread):
-    """Asks again and again, each time on a new connection; remembers what went wrong."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.answers = 0
-        self.errors: list[str] = []
-        self.done = threading.Event()
-        self._url = url
-
-    def run(self) -> None:
-        while not self.done.is_set():
-            try:
-                with urllib.request.urlopen(self._url, timeout=30) as answer:
-                    answer.read()
-                self.answers += 1
-            except (OSError, HTTPException) as error:
-                self.errors.append(str(error))
 
 
 def test_no_connection_is_refused_while_it_restarts(spare_machine: Container) -> None:
@@ -64,6 +42,6 @@ def test_no_connection_is_refused_while_it_restarts(spare_machine: Container) ->
         assert answer.status == 200
 
 
-def test_the_unit_says_how_to_enable_it() -> None:
+def test_the_unit_explains_how_to_enable_it() -> None:
     unit = (ROOT / "systemd" / "doorbelld.socket").read_text()
     assert re.findall(r"^#     sudo (.*)$", unit, re.MULTILINE) == COMMANDS

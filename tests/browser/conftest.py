@@ -1,8 +1,8 @@
-"""One browser for all tests, and a phone of its own for each."""
+"""One browser for all tests, and a phone for each test."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -10,12 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support import chromium
 from tests.support.daemon import GUARD, Daemon
-from tests.support.phone import PORTRAIT, Phone
-
-TEST_CARD = {"camera.framerate": 10, "camera.resolution": "320x240"}
-"""Settings for a moving picture that leaves the machine some time for the browser."""
-
-Phones = Callable[..., Phone]
+from tests.support.phone import PORTRAIT, TEST_CARD, Phone, Phones
 
 expect.set_options(timeout=GUARD * 1000)
 

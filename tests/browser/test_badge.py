@@ -1,4 +1,4 @@
-"""What the page says of its picture is true, and soon."""
+"""What the page says about its picture is true, and up to date."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import TEST_CARD, Phones
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import Phone
+from tests.support.phone import TEST_CARD, Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 
 SOON = 6.0
-"""Seconds: the page promises 2, and a busy machine may take some itself."""
+"""Seconds: the page promises 2, and a busy machine may need some more."""
 
 
 LISTEN = """() => {
@@ -39,7 +38,7 @@ def watch(phone: Phone, door: Daemon, camera: PipeCamera) -> None:
 
 
 def soon(phone: Phone, state: str, within: float = SOON) -> None:
-    """Wait for what the page has promised to say in time."""
+    """Wait for a state that the page must show in time."""
     started = time.monotonic()
     phone.wait_for(state)
     assert time.monotonic() - started < within
@@ -136,11 +135,11 @@ def test_daemon_that_hangs_is_not_live(phone: Phone, daemon: Daemon) -> None:
     phone.wait_for("live")
 
 
-def test_phone_without_network_is_told_so(phone: Phone, doorbell: Daemon) -> None:
+def test_phone_without_network_says_so(phone: Phone, doorbell: Daemon) -> None:
     phone.open(doorbell).wait_for("live")
     phone.page.context.set_offline(True)
     soon(phone, "offline")
-    expect(phone.page.locator("#detail")).to_have_text("This device is not in any network.")
+    expect(phone.page.locator("#detail")).to_have_text("This device is not connected to a network.")
     phone.page.context.set_offline(False)
     phone.wait_for("live")
 

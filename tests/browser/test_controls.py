@@ -7,9 +7,8 @@ from pathlib import Path
 
 from playwright.sync_api import Download, expect
 
-from tests.browser.conftest import Phones
 from tests.support.daemon import Daemon
-from tests.support.phone import Phone
+from tests.support.phone import Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 
@@ -64,7 +63,7 @@ def test_keyboard_reaches_and_presses_the_buttons_in_their_order(
         with phone.page.expect_download():
             keyboard.press(key)
         expect(snapshot).to_be_focused()
-        # Pressed while it is still busy, it would rightly do nothing.
+        # While it is busy, pressing it does nothing.
         expect(snapshot).not_to_have_attribute("aria-busy", "true")
     keyboard.press("Tab")
     expect(full_screen).to_be_focused()

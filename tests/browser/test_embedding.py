@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 
 from doorbelld.access.embedding import make_token, new_key
 from doorbelld.access.password import Password, hashed
-from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
 from tests.support.dashboard import Dashboard
+from tests.support.phone import TEST_CARD
 from tests.support.secure import SecureDaemon, make_pair
 
 WORD = "correct horse"
@@ -64,7 +64,7 @@ def shown(page: Page, dashboard: Dashboard, *images: str) -> list[int]:
 
     def widths() -> list[int] | None:
         found: list[int] = page.evaluate(WIDTHS)
-        # A stream is never complete, but has its size with the first picture.
+        # A stream never ends, but it has a size as soon as the first picture is there.
         sizes = page.evaluate("() => Array.from(document.images, (each) => each.naturalWidth)")
         settled = all(size > 0 or width >= 0 for size, width in zip(sizes, found))
         return sizes if len(found) == len(images) and settled else None
@@ -73,7 +73,7 @@ def shown(page: Page, dashboard: Dashboard, *images: str) -> list[int]:
 
 
 @pytest.mark.parametrize("password", [False, True], ids=["no password", "password"])
-def test_embed_url_shows_the_picture_where_a_page_tells_nothing(
+def test_embed_url_shows_the_picture_where_a_page_sends_no_referrer(
     daemon: Daemon, dashboard: Dashboard, page: Page, password: bool
 ) -> None:
     token = set_up(daemon, dashboard, password=password)
@@ -83,7 +83,7 @@ def test_embed_url_shows_the_picture_where_a_page_tells_nothing(
     signed = [f"src='{at(daemon, path)}?embed={token}'" for path in paths]
     wrong = [f"src='{at(daemon, path)}?embed={token[::-1]}'" for path in paths]
     assert shown(page, dashboard, *plain, *wrong, *signed) == [0, 0, 0, 0, 320, 320]
-    # It may show it, but not read it: that is for the sites in embed.
+    # It may show the picture, but not read it: that is for the sites in embed.
     asking = [f"crossorigin='anonymous' {each}" for each in (*plain, *signed)]
     expected = [0, 0, 320, 320] if password else [320] * 4
     assert shown(page, dashboard, *asking) == expected
@@ -164,7 +164,7 @@ def test_frame_over_tls_keeps_the_login(tmp_path: Path, dashboard: Dashboard, pa
         (cookie,) = page.context.cookies()
         assert (cookie["name"], cookie["sameSite"]) == ("doorbelld_framed", "None")
         assert (cookie["secure"], cookie["httpOnly"]) == (True, True)
-        # It is this dashboard's alone: the page itself, and any other site, has to ask.
+        # The cookie is for this dashboard only: the page itself and other sites have to log in.
         door = page.context.new_page()
         door.goto(at(daemon, "/"))
         expect(door.locator("#password")).to_be_visible()

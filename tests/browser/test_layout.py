@@ -6,9 +6,8 @@ from itertools import combinations
 
 import pytest
 
-from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phone
+from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, TEST_CARD, Phone
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 

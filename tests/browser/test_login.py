@@ -6,9 +6,8 @@ import pytest
 from playwright.sync_api import expect
 
 from doorbelld.access.password import hashed
-from tests.browser.conftest import TEST_CARD, Phones
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import PORTRAIT, SMALL, Phone
+from tests.support.phone import PORTRAIT, SMALL, TEST_CARD, Phone, Phones
 
 WORD, OTHER = "correct horse", "battery staple"
 
@@ -40,7 +39,7 @@ def log_in(phone: Phone, password: str = WORD) -> None:
     phone.page.get_by_role("button", name="See who is there").tap()
 
 
-def test_who_knows_the_password_sees_who_is_there(phone: Phone, locked: Daemon) -> None:
+def test_password_opens_the_page(phone: Phone, locked: Daemon) -> None:
     log_in(phone.open(locked))
     phone.wait_for("live")
     assert phone.page.url == f"http://127.0.0.1:{locked.port}/"
@@ -51,7 +50,7 @@ def test_who_knows_the_password_sees_who_is_there(phone: Phone, locked: Daemon) 
     assert phone.evaluate("() => document.cookie") == ""
 
 
-def test_wrong_password_is_told_and_can_be_mended(phone: Phone, locked: Daemon) -> None:
+def test_wrong_password_is_reported_and_can_be_corrected(phone: Phone, locked: Daemon) -> None:
     log_in(phone.open(locked), "wrong horse")
     message = phone.page.get_by_role("alert")
     expect(message).to_have_text("That is not the password.")
@@ -87,7 +86,7 @@ def test_three_buttons_find_room(phones: Phones, locked: Daemon, size: tuple[int
         assert phone.evaluate(f"{room} b.scrollWidth <= b.clientWidth; }}"), name
 
 
-def test_without_a_password_nobody_can_log_out(phone: Phone, doorbell: Daemon) -> None:
+def test_without_a_password_there_is_no_log_out(phone: Phone, doorbell: Daemon) -> None:
     phone.open(doorbell).wait_for("live")
     expect(phone.page.locator("#logout")).to_be_hidden()
 
@@ -103,7 +102,7 @@ def test_open_page_asks_for_the_new_password(phone: Phone, locked: Daemon) -> No
 def test_link_from_another_site_leads_to_the_picture(phone: Phone, locked: Daemon) -> None:
     log_in(phone.open(locked))
     phone.wait_for("live")
-    # What belongs to another site brings no cookie of ours along; its own page here asks again.
+    # In a frame of another site the browser sends no cookie, so the page asks again.
     phone.page.goto(f"data:text/html,<a href='http://127.0.0.1:{locked.port}/'>Door</a>")
     phone.page.get_by_role("link").tap()
     phone.wait_for("live")
@@ -112,9 +111,9 @@ def test_link_from_another_site_leads_to_the_picture(phone: Phone, locked: Daemo
 def test_browser_has_nothing_to_complain_about(phone: Phone, locked: Daemon) -> None:
     phone.open(locked)
     at_the_form(phone)
-    # That it asks and is refused is how the form finds out whether somebody is in already.
+    # The form finds out whether the user is logged in by a request that is refused if not.
     refused = f"http://127.0.0.1:{locked.port}/status: 401"
-    # Playwright tells nothing while it is not asked.
+    # Playwright reports nothing until it is called.
     asked = "() => true"
     eventually(lambda: phone.evaluate(asked) and refused in phone.problems, "the form has asked")
     rest = [each for each in phone.problems if "401" not in each]

@@ -1,4 +1,4 @@
-"""Pages of other web sites in a real browser: none shows or reads us, except those named."""
+"""Pages of other web sites in a real browser: only those in ``embed`` show the doorbell."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
+from tests.support.phone import TEST_CARD
 
 STREAM, SNAPSHOT, STATUS = "/video_feed", "/snapshot.jpg", "/status"
 
@@ -31,7 +31,7 @@ READ = "(url) => fetch(url).then((answer) => answer.text()).catch(() => 'refused
 
 
 class DashboardHandler(BaseHTTPRequestHandler):
-    """A page of another site, with us in a frame."""
+    """A page of another site, with the doorbell in a frame."""
 
     def do_GET(self) -> None:  # its name there
         """Answer with the page; its query is what it frames."""
@@ -44,7 +44,7 @@ class DashboardHandler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def dashboard() -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Browser, dashboard: str) -> Iterator[Callable[[Daemon], Page]]:
-    """Return what opens the page of the other site, with that daemon's page in its frame."""
+    """Return a function that opens the other site's page with a daemon's page in its frame."""
     context = browser.new_context()
 
     def open_page(daemon: Daemon) -> Page:
@@ -81,7 +81,7 @@ def width(page: Page, daemon: Daemon, path: str, policy: str = "", cors: str = "
 
 
 def framed_state(page: Page, daemon: Daemon) -> str | None:
-    """Return what the page in the frame says of its picture; None if there is none of ours."""
+    """Return the state that the page in the frame shows; None if our page is not there."""
     frame = next((each for each in page.frames if each.url == url(daemon, "/")), None)
     stage = frame.query_selector("#stage") if frame else None
     return stage.get_attribute("data-state") if stage else None
@@ -106,7 +106,7 @@ def test_named_site_shows_and_reads_us(
     for path in (STREAM, SNAPSHOT):
         assert width(page, daemon, path) == 320
         assert width(page, daemon, path, cors="anonymous") == 320
-        assert width(page, daemon, path, "no-referrer") == 0, "it does not say who it is"
+        assert width(page, daemon, path, "no-referrer") == 0, "it sends no referrer"
     assert '"camera"' in page.evaluate(READ, url(daemon, STATUS))
     eventually(lambda: framed_state(page, daemon) == "live", "live in the frame")
 

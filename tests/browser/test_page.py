@@ -1,4 +1,4 @@
-"""The page itself: clean, accessible, installable, and true to its configuration."""
+"""The page itself: no errors, accessible, installable, and as configured."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import cv2
 import numpy as np
 from playwright.sync_api import expect
 
-from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import Phone
+from tests.support.phone import TEST_CARD, Phone
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 
@@ -81,7 +80,7 @@ def test_voice_speaks_only_when_something_changes(phone: Phone, doorbell: Daemon
 
 
 def test_words_can_be_read(phone: Phone, daemon: Daemon) -> None:
-    """White, red and grey on the page's ground: at least 4.5 to 1, as WCAG asks."""
+    """White, red and grey on the page's background: at least 4.5 to 1, as WCAG demands."""
     daemon.start({"camera.source": "file:/nowhere/door.mjpeg"})
     phone.open(daemon).wait_for("offline")
     colour = "(id) => getComputedStyle(document.getElementById(id)).color"
@@ -152,7 +151,7 @@ def test_new_name_is_shown_literally_and_at_once_on_the_open_page(
 
 
 def expect_name(phone: Phone, name: str) -> None:
-    """Wait until the camera is called so wherever it is named, letter by letter."""
+    """Wait until the camera has exactly this name everywhere."""
     expect(phone.page.get_by_role("heading")).to_have_text(name)
     expect(phone.page.get_by_role("img", name=f"{name} camera", exact=True)).to_be_visible()
     expect(phone.page).to_have_title(f"● {name}")

@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Phones
 from tests.support import v4l2
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import Phone
+from tests.support.phone import Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import TEST_CARD
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import Phone
+from tests.support.phone import TEST_CARD, Phone
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.wire import Wire
 
 
 def key_of_stream(daemon: Daemon) -> str:
-    """Return what the one viewer calls itself."""
+    """Return the key of the only viewer."""
     return str(daemon.wait_for_viewers(1)[0]["key"])
 
 
 def keys_of_streams(daemon: Daemon) -> set[str]:
-    """Return what all viewers call themselves."""
+    """Return the keys of all viewers."""
     return {row["key"] for row in daemon.status()["viewers"]}
 
 
@@ -42,7 +41,7 @@ def test_page_survives_a_restart_of_the_daemon(
     eventually(look, "the new picture on the screen")
 
 
-def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Daemon) -> None:
+def test_stream_that_goes_dead_or_is_cut_is_set_up_again(phone: Phone, daemon: Daemon) -> None:
     daemon.start(TEST_CARD)
     with Wire(daemon.port) as wire:
         phone.open(daemon, wire.port).wait_for("live")
@@ -50,7 +49,7 @@ def test_stream_that_goes_dead_or_is_cut_is_set_up_anew(phone: Phone, daemon: Da
         assert wire.deaden("/video_feed") == 1
         phone.wait_for("stale")
         detail = phone.page.locator("#detail")
-        expect(detail).to_have_text("The connection to this screen does not keep up.")
+        expect(detail).to_have_text("The connection to this device is too slow.")
         phone.wait_for("live")
         before = keys_of_streams(daemon)
         assert before - {dead}
@@ -85,7 +84,7 @@ def test_hidden_page_lets_go_and_resumes_when_it_is_shown(
     browser: Browser, daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
-    # In a context of Playwright's making no page is ever hidden.
+    # In the contexts that Playwright makes no page is ever hidden.
     own = browser.contexts[0]
     page, other = own.new_page(), own.new_page()
     try:

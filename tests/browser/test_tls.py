@@ -1,4 +1,4 @@
-"""The page over HTTPS: as it is without, and whoever comes without is brought there."""
+"""The page over HTTPS: the same as over HTTP, which is redirected to it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import TEST_CARD, Phones
 from tests.support.daemon import eventually
-from tests.support.phone import Phone
+from tests.support.phone import TEST_CARD, Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.secure import SecureDaemon, make_pair
@@ -25,7 +24,7 @@ def secure(tmp_path: Path) -> Iterator[SecureDaemon]:
 
 @pytest.fixture
 def visitor(phones: Phones) -> Phone:
-    """Return the phone of somebody who has clicked the browser's warning away."""
+    """Return a phone on which the browser's warning was dismissed."""
     return phones(ignore_https_errors=True)
 
 
@@ -59,7 +58,7 @@ def test_page_recovers_after_a_restart(visitor: Phone, secure: SecureDaemon) -> 
     visitor.wait_for("live")
 
 
-def test_who_types_http_comes_to_https(visitor: Phone, secure: SecureDaemon) -> None:
+def test_http_is_redirected_to_https(visitor: Phone, secure: SecureDaemon) -> None:
     secure.start(TEST_CARD)
     visitor.page.goto(f"http://127.0.0.1:{secure.port}/?x=1", wait_until="domcontentloaded")
     assert visitor.page.url == f"https://127.0.0.1:{secure.port}/?x=1"

@@ -7,8 +7,8 @@ import pytest
 
 from doorbelld.camera import closing
 from doorbelld.camera.base import CameraError, CameraStuckError
-from doorbelld.camera.closing import close_in_time, refuse_if_stuck
-from tests.support.daemon import GUARD
+from doorbelld.camera.closing import Receiver, close_in_time, refuse_if_stuck
+from tests.support.daemon import GUARD, eventually
 
 
 def test_a_library_that_hangs_is_left_and_refused_until_it_comes_back(
@@ -44,3 +44,75 @@ def test_a_library_that_fails_is_logged_and_forgotten(caplog: pytest.LogCaptureF
         r"Camera 0: error while it was closed: RuntimeError: no, at test_closing\.py:\d+", line
     )
     refuse_if_stuck("Camera 0")
+
+
+def test_receiver_keeps_the_newest_and_ends_when_it_is_stopped() -> None:
+    def receive() -> None:
+        for number in (1, 2, 3):
+            receiver.put(number)
+        receiver.opened()
+        receiver.closing.wait(GUARD)
+
+    receiver: Receiver[int] = Receiver("Camera 0", receive)
+    receiver.start()
+    assert receiver.take(0) == 3
+    assert receiver.take(0) is None
+    receiver.stop()
+    assert not receiver.alive
+    receiver.stop()
+
+
+def test_receiver_that_fails_while_it_opens_says_so_at_the_start() -> None:
+    def receive() -> None:
+        raise CameraError("no route")
+
+    receiver: Receiver[int] = Receiver("Camera 0", receive)
+    with pytest.raises(CameraError, match="no route"):
+        receiver.start()
+    receiver.stop()
+
+
+def test_receiver_that_fails_later_says_so_when_it_is_read() -> None:
+    fail = threading.Event()
+
+    def receive() -> None:
+        receiver.opened()
+        fail.wait(GUARD)
+        raise OSError("gone")
+
+    receiver: Receiver[int] = Receiver("Camera 0", receive)
+    receiver.start()
+    fail.set()
+    with pytest.raises(OSError, match="gone"):
+        receiver.take(GUARD)
+    receiver.stop()
+
+
+def test_receiver_that_hangs_is_left_and_that_is_logged(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO")
+    monkeypatch.setattr(closing, "_OPENING", 0.01)
+    monkeypatch.setattr(closing, "_NETWORK_PATIENCE", 0.01)
+    release = threading.Event()
+
+    def receive() -> None:
+        release.wait(GUARD)
+
+    receiver: Receiver[int] = Receiver("Camera 0", receive)
+    receiver.start()  # It does not wait for the connection for ever.
+    receiver.stop()
+    assert caplog.messages == ["Camera 0: waiting for the network to give up"]
+    release.set()
+    eventually(lambda: not receiver.alive, "the thread's end")
+
+
+def test_receiver_without_a_thread_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    receiver: Receiver[int] = Receiver("Camera 0", lambda: None)
+    with pytest.raises(CameraError, match="out of threads"):
+        receiver.start()
+    receiver.stop()

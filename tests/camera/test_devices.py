@@ -19,7 +19,7 @@ MEMORY_TO_MEMORY = 0x04204000
 
 
 class Kernel:
-    """The kernel's answers about the files in a folder that stands for /dev."""
+    """The kernel's answers about the files in a folder that is used as /dev."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sysfs, self.dev = folder / "sys", folder / "dev"
@@ -85,7 +85,7 @@ def test_finds_cameras_in_the_order_of_their_numbers(kernel: Kernel) -> None:
     ]
 
 
-def test_leaves_out_what_is_no_camera_for_us(kernel: Kernel) -> None:
+def test_leaves_out_devices_that_are_not_cameras(kernel: Kernel) -> None:
     kernel.add(0, index=1)
     kernel.add(1, device_caps=METADATA)
     kernel.add(2, device_caps=MEMORY_TO_MEMORY | 1)
@@ -98,7 +98,7 @@ def test_leaves_out_what_is_no_camera_for_us(kernel: Kernel) -> None:
     assert kernel.find() == [Device(good, "The one")]
 
 
-def test_a_camera_that_is_gone_meanwhile_is_left_out(kernel: Kernel) -> None:
+def test_a_camera_that_has_just_gone_is_left_out(kernel: Kernel) -> None:
     Path(kernel.add(0)).unlink()
     assert kernel.find() == []
 

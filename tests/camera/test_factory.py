@@ -20,7 +20,7 @@ from tests.support.daemon import ROOT
     "source",
     ["", "webcam", "v4l2", "v4l2:", "file:", "http:", "picamera:x", "picamera2:-1", "ftp://a/b"],
 )
-def test_what_is_no_source_is_a_value_error(source: str) -> None:
+def test_an_unknown_source_is_a_value_error(source: str) -> None:
     with pytest.raises(ValueError, match="is no camera source"):
         open_camera(source, CameraSettings())
 
@@ -75,7 +75,8 @@ class TestAuto:
         monkeypatch.setattr("doorbelld.camera.picamera.connected", lambda: {0: "ov5647"})
         return made
 
-    def test_looking_in_vain_loads_no_opencv(self) -> None:
+    @pytest.mark.process
+    def test_looking_for_a_camera_loads_no_opencv(self) -> None:
         script = """
 import sys
 from doorbelld.camera.base import CameraError, CameraSettings

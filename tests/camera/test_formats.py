@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.camera.formats import Format, formats
+from doorbelld.camera.devices import Format, formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def test_lists_formats_and_sizes_in_the_drivers_order(
     ]
 
 
-def test_ends_with_a_driver_that_never_says_that_there_are_no_more(
+def test_ends_with_a_driver_that_lists_formats_for_ever(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def endless(request: int, _code: bytes, _index: int) -> bytes | None:

@@ -65,7 +65,7 @@ def watching(
             yield server, camera
         finally:
             camera.close()
-            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+            eventually(lambda: not camera._receiver.alive, "the thread's end")
 
 
 def read(camera: HttpCamera) -> Shot:
@@ -136,7 +136,7 @@ class TestStreams:
         with watching(always(PICTURE, PICTURE, kind="text/plain")) as (_, camera):
             assert read(camera).data == PICTURE
 
-    def test_leaves_out_parts_that_are_no_pictures(self) -> None:
+    def test_skips_parts_that_are_not_pictures(self) -> None:
         parts = part(b"temperature=21", "Content-Type: text/plain") + part(PICTURE)
         with watching(always(b"", parts)) as (_, camera):
             assert read(camera).data == PICTURE
@@ -171,7 +171,7 @@ class TestStreams:
         script = once(answer(part(PICTURE), MULTIPART))
         assert fault(script) == "http://CAMERA has stopped sending pictures"
 
-    def test_want_of_memory_is_told_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lack_of_memory_is_reported_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with watching(always(b"", part(PICTURE))) as (_, camera):
             read(camera)
             with monkeypatch.context() as patch:
@@ -239,7 +239,7 @@ class TestStills:
 
 
 def guarded(check: str) -> Script:
-    """Let in whoever shows what matches ``check``."""
+    """Answer requests whose credentials match ``check``."""
 
     def script(asked: Asked) -> Iterable[bytes]:
         if re.fullmatch(check, asked.header("Authorization")):
@@ -251,7 +251,7 @@ def guarded(check: str) -> Script:
 
 
 def digest_guard(asked: Asked) -> Iterable[bytes]:
-    """Let in whoever shows anton's password, sesame, by Digest; each number of use once."""
+    """Answer requests with anton's password by Digest."""
     shown = dict(re.findall(r'(\w+)="?([^",]+)"?', asked.header("Authorization")))
     if shown:
         ha1 = md5(b"anton:camera:ses@me").hexdigest()  # noqa: S324
@@ -285,7 +285,7 @@ class TestPasswords:
             camera.close()
             assert not any(each.header("Authorization").startswith("B") for each in server.asked)
 
-    def test_wrong_and_missing_ones_are_told(self) -> None:
+    def test_wrong_and_missing_ones_are_reported(self) -> None:
         wrong = "http://CAMERA refuses the user name or the password"
         assert fault(guarded("right"), user="anton:wrong@") == wrong
         assert fault(digest_guard, user="anton:wrong@") == wrong
@@ -296,7 +296,7 @@ class TestPasswords:
         "challenge",
         ["realm=", 'realm="a", nonce="b", qop="auth-int"', 'realm="a\0"', "algorithm=X"],
     )
-    def test_digest_that_cannot_be_answered_is_told_in_a_sentence(self, challenge: str) -> None:
+    def test_digest_that_cannot_be_answered_is_reported_in_a_sentence(self, challenge: str) -> None:
         more = f"WWW-Authenticate: Digest {challenge}\r\n"
         said = fault(once(answer(b"", "", "401 Unauthorized", more)), user="anton:sesame@")
         assert said in (
@@ -392,7 +392,7 @@ class TestFaults:
         with pytest.raises(CameraError, match="out of threads"):
             HttpCamera("http://127.0.0.1:1/", CameraSettings()).open()
 
-    def test_its_name_tells_no_secret(self) -> None:
+    def test_its_name_shows_no_secret(self) -> None:
         camera = HttpCamera("https://u:p@ss@[fe80::1]:444/live?x=y#z", CameraSettings())
         assert camera.name == "https://[fe80::1]:444"
         camera.close()
@@ -400,10 +400,10 @@ class TestFaults:
 
 class TestTls:
     @pytest.mark.parametrize("data", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b""])
-    def test_a_camera_without_it_is_told(self, data: bytes) -> None:
+    def test_a_camera_without_it_is_reported(self, data: bytes) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:
             camera = HttpCamera(f"https://127.0.0.1:{server.getsockname()[1]}/", USUAL)
-            camera._thread.start()
+            camera._receiver._thread.start()
             connection, _ = server.accept()
             with connection:
                 connection.sendall(data)
@@ -445,10 +445,10 @@ class TestBounds:
     def test_what_never_ends_is_cut_off_by_close(self, script: Script) -> None:
         with RawCamera(script) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._thread.start()
+            camera._receiver._thread.start()
             eventually(lambda: server.asked, "a request")
             camera.close()
-            eventually(lambda: not camera._thread.is_alive(), "the thread's end")
+            eventually(lambda: not camera._receiver.alive, "the thread's end")
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
     def test_silence_is_cut_off_by_close(self, scheme: str) -> None:
@@ -461,12 +461,12 @@ class TestBounds:
                 assert connection.recv(1)
                 assert camera.read(0.01) is None
                 camera.close()
-                assert not camera._thread.is_alive()
+                assert not camera._receiver.alive
 
     def test_close_comes_before_the_connection(self) -> None:
         with RawCamera(once(answer(PICTURE))) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._closing.set()
+            camera._receiver.closing.set()
             with pytest.raises(CameraError, match="was closed"):
                 camera._connect(urlsplit(camera._url))
             camera._hang_up()
@@ -568,10 +568,13 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),
     ],
 )
-def test_what_is_no_camera_is_told_and_not_followed(kind: str, body: bytes, said: str) -> None:
+def test_anything_but_a_camera_is_reported_and_not_followed(
+    kind: str, body: bytes, said: str
+) -> None:
     assert fault(once(answer(body, kind))).startswith(f"http://CAMERA {said}")
 
 
+@pytest.mark.process
 def test_camera_is_trusted_by_its_certificate_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -588,6 +591,7 @@ def test_camera_is_trusted_by_its_certificate_alone(
         camera.close()
 
 
+@pytest.mark.process
 def test_trusted_certificates_are_read_once_however_often_it_connects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -604,6 +608,7 @@ def test_trusted_certificates_are_read_once_however_often_it_connects(
     make.assert_called_once_with()
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_certificate_is_not_checked_if_verify_is_no_which_the_log_says(
     scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

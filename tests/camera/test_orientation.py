@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from doorbelld.camera.base import CameraSettings, Shot
-from doorbelld.camera.orientation import ReorientedCamera
+from doorbelld.camera.orientation import TurnedCamera
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import ROOT
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Script:
-    """A camera that gives what it was told to give."""
+    """A camera that returns the given shots."""
 
     name = "Script"
     invalid = 3
@@ -39,7 +39,7 @@ class Script:
 
 def test_turns_the_picture_and_leaves_the_rest_to_the_camera() -> None:
     script = Script(Shot(pictures.jpeg(5), 12.5), None)
-    camera = ReorientedCamera(script, CameraSettings(rotation=270))
+    camera = TurnedCamera(script, CameraSettings(rotation=270))
     camera.open()
     shot = camera.read(0.5)
     nothing = camera.read(1)
@@ -54,11 +54,12 @@ def test_turns_the_picture_and_leaves_the_rest_to_the_camera() -> None:
 
 
 def test_counts_what_cannot_be_decoded() -> None:
-    camera = ReorientedCamera(Script(Shot(b"\xff\xd8\xff\xd9", 1.0)), CameraSettings(hflip=True))
+    camera = TurnedCamera(Script(Shot(b"\xff\xd8\xff\xd9", 1.0)), CameraSettings(hflip=True))
     assert camera.read(1) is None
     assert camera.invalid == 4
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("turn", ["rotation=90", "hflip=True", "vflip=True"])
 def test_says_that_turning_needs_opencv(turn: str, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(pictures.jpeg())

@@ -13,6 +13,7 @@ from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.pattern import PatternCamera
 from doorbelld.media import jpeg
+from doorbelld.media.card import PatternCard
 from tests.support.daemon import GUARD, ROOT
 
 
@@ -54,33 +55,32 @@ def test_gives_nothing_before_its_time_and_the_moment_due() -> None:
 
 
 def test_shows_the_time_of_day_and_the_number_of_the_frame() -> None:
-    """The digits are those the camera draws for that time and number, and for no other."""
-    settings = CameraSettings(framerate=1000, quality=95)
-    camera, other = PatternCamera(settings), PatternCamera(settings)
+    """The digits are those the card draws for that time and number, and for no other."""
+    camera = PatternCamera(CameraSettings(framerate=1000, quality=95))
+    other = PatternCard(640, 480)
     camera.open()
-    other.open()
     camera._number = 41
     camera.read(GUARD)
+    card = camera._card
+    assert card
+    assert (card.image[:, 320] != other.image[:, 320]).any()
     noon = time.mktime((2026, 1, 2, 12, 34, 56, 0, 0, -1)) + 0.75
-    camera._update(noon)
-    shown = camera._card[150:330].copy()
+    card.update(noon, camera._number)
+    shown = card.image[150:330].copy()
     for text, row in (("12:34:56.7", 0), ("    000042", 1)):
         for column, letter in enumerate(text):
-            left = (640 - 10 * camera._wide) // 2 + column * camera._wide
-            top = (480 - 2 * camera._high) // 2 + row * camera._high
-            cell = camera._card[top : top + camera._high, left : left + camera._wide]
+            left = (640 - 10 * card._wide) // 2 + column * card._wide
+            top = (480 - 2 * card._high) // 2 + row * card._high
+            cell = card.image[top : top + card._high, left : left + card._wide]
             assert (cell == other._glyphs[letter]).all()
-    camera._update(noon + 0.1)
-    assert (camera._card[150:330] != shown).any()
+    card.update(noon + 0.1, camera._number)
+    assert (card.image[150:330] != shown).any()
     camera.close()
-    other.close()
 
 
 def test_all_digits_look_different() -> None:
-    camera = PatternCamera(CameraSettings(64, 48))
-    camera.open()
-    assert len({glyph.tobytes() for glyph in camera._glyphs.values()}) >= 10
-    camera.close()
+    card = PatternCard(64, 48)
+    assert len({glyph.tobytes() for glyph in card._glyphs.values()}) >= 10
 
 
 def test_is_turned_like_any_camera() -> None:
@@ -97,6 +97,7 @@ def test_is_turned_like_any_camera() -> None:
     assert abs(bars - down_the_right_side).mean() < 10
 
 
+@pytest.mark.process
 def test_says_that_it_needs_opencv() -> None:
     script = """
 import sys

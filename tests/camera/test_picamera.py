@@ -38,7 +38,7 @@ def library() -> Any:
 
 @pytest.fixture
 def pi(library: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the class that stands for the Raspberry Pi's camera."""
+    """Return the class used as the Raspberry Pi's camera."""
     made = picamera_library.camera_class(library)
     monkeypatch.setattr(library, "PiCamera", made)
     return made
@@ -132,7 +132,7 @@ def test_a_sensor_that_falls_silent_is_just_silent(camera: Camera) -> None:
     assert camera.read(0.01) is None
 
 
-def test_an_error_of_the_encoder_is_told(
+def test_an_error_of_the_encoder_is_reported(
     library: Any, pi: Any, camera: Camera, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder = pi.made[0]._encoders[1]
@@ -185,6 +185,7 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
     eventually(lambda: pi.made[0].closed, "the camera is closed")
 
 
+@pytest.mark.process
 def test_says_that_it_works_on_a_raspberry_pi_only() -> None:
     script = """
 from doorbelld.camera.base import CameraError, CameraSettings

@@ -19,7 +19,7 @@ PICTURE, OTHER = pictures.jpeg(1), pictures.jpeg(2)
 
 @pytest.fixture
 def pi(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return the class that stands for the Raspberry Pi's camera."""
+    """Return the class used as the Raspberry Pi's camera."""
     return picamera2_library.install(monkeypatch)
 
 

@@ -10,12 +10,17 @@ import pytest
 
 from doorbelld.camera import devices, picamera, picamera2
 from doorbelld.camera.base import CameraError
-from doorbelld.camera.devices import Device
-from doorbelld.camera.formats import Format
-from doorbelld.commands import cameras
+from doorbelld.camera.devices import Device, Format
+from doorbelld.cli import main
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def run(*options: str) -> int:
+    """Run the command in this process; return its exit code."""
+    return main(["cameras", *options])
+
 
 BUSY = "The camera {} is in use by another program"
 
@@ -42,7 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[F
         monkeypatch.setattr(library, "connected", dict)
     monkeypatch.setattr(devices, "find", lambda: [Device(path, "Webcam") for path in offers])
     monkeypatch.setattr(devices, "probe", probe)
-    monkeypatch.setattr(cameras, "formats", formats)
+    monkeypatch.setattr(devices, "formats", formats)
     return offers
 
 
@@ -50,7 +55,7 @@ def test_lists_what_there_is_and_what_auto_takes(
     machine: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = machine
-    assert cameras.cameras(as_json=False) == 0
+    assert run() == 0
     assert capsys.readouterr().out == (
         f"v4l2:{first}  Webcam  (auto takes this one)\n"
         "    MJPG  640x480, 1280x720\n"
@@ -61,8 +66,8 @@ def test_lists_what_there_is_and_what_auto_takes(
     )
 
 
-def test_speaks_json(machine: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
-    assert cameras.cameras(as_json=True) == 0
+def test_prints_json(machine: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--json") == 0
     first = json.loads(capsys.readouterr().out)["cameras"][0]
     assert first == {
         "source": f"v4l2:{next(iter(machine))}",
@@ -77,15 +82,16 @@ def test_speaks_json(machine: dict[str, object], capsys: pytest.CaptureFixture[s
     }
 
 
-def test_tells_what_is_wrong_with_a_camera(
+def test_says_what_is_wrong_with_a_camera(
     machine: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = next(iter(machine))
     machine[first] = "No permission to use it"
-    cameras.cameras(as_json=False)
+    run()
     assert "    No permission to use it\n" in capsys.readouterr().out
 
 
+@pytest.mark.process
 def test_names_the_program_that_uses_a_camera(
     machine: dict[str, object], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +105,7 @@ def test_names_the_program_that_uses_a_camera(
     ) as process:
         assert process.stdout
         process.stdout.readline()
-        cameras.cameras(as_json=False)
+        run()
         process.communicate(b"\n")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1] == "    In use by holder"
@@ -111,7 +117,7 @@ def test_a_camera_of_a_raspberry_pi_comes_first(
 ) -> None:
     machine.popitem()
     monkeypatch.setattr(picamera2, "connected", lambda: {1: "imx708", 0: ""})
-    cameras.cameras(as_json=True)
+    run("--json")
     rows = json.loads(capsys.readouterr().out)["cameras"]
     assert [(row["source"], row["name"]) for row in rows] == [
         ("picamera2:0", "Raspberry Pi camera 0"),
@@ -125,12 +131,13 @@ def test_says_that_there_is_none(
     machine: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     machine.clear()
-    assert cameras.cameras(as_json=False) == 1
+    assert run() == 1
     assert capsys.readouterr().out == "No camera found; check that one is plugged in\n"
-    assert cameras.cameras(as_json=True) == 1
+    assert run("--json") == 1
     assert json.loads(capsys.readouterr().out) == {"cameras": []}
 
 
+@pytest.mark.process
 def test_is_a_command(tmp_path: Path) -> None:
     """On this very machine, whatever it has: it must not fail, and must not need OpenCV."""
     (tmp_path / "cv2.py").write_text("raise ImportError\n")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from doorbelld.config import load as config
 from doorbelld.config.load import ConfigError
-from doorbelld.config.schema import SECTIONS, Config, Listen, Resolution
+from doorbelld.config.schema import SECTIONS, Config
+from doorbelld.config.values import Listen, Resolution
 from doorbelld.system import files
 
 
@@ -83,7 +84,7 @@ listen = 127.0.0.1:80, [::1]:8080, :0, door.local:5000
     )
 
 
-def test_all_problems_of_all_files_are_told_at_once_with_their_places(tmp_path: Path) -> None:
+def test_all_problems_of_all_files_are_reported_at_once_with_their_places(tmp_path: Path) -> None:
     main = write(
         tmp_path / "doorbelld.conf",
         """\
@@ -131,7 +132,7 @@ def test_mistakes_of_form_are_explained(tmp_path: Path, text: str, problem: str)
     assert problem in found
 
 
-def test_a_file_that_is_missing_or_no_text_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "x.conf"
     assert problems(path) == [f"{path}: cannot be read: No such file or directory"]
     path.write_bytes(b"[camera]\nname = T\xfcr\n")
@@ -196,7 +197,7 @@ def test_the_systems_own_file_may_be_missing_but_not_a_link_to_nowhere(
     assert problems() == [f"{path}: cannot be read: No such file or directory"]
 
 
-def test_conf_d_that_is_no_folder_is_named(tmp_path: Path) -> None:
+def test_conf_d_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     main = write(tmp_path / "x.conf", "")
     write(tmp_path / "conf.d", "")
     assert problems(main) == [f"{tmp_path}/conf.d: cannot be read: Not a directory"]
@@ -281,6 +282,17 @@ def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad
         assert "must be " in found
 
 
+def test_the_word_none_is_not_in_the_configuration_that_was_read() -> None:
+    paths = ("password_file", "embed_key_file", "tls_certificate", "tls_key")
+    lists = ("trusted_proxies", "hosts", "embed")
+    access = config.load(settings=[f"access.{key}=none" for key in (*paths, *lists)]).access
+    assert [getattr(access, key) for key in paths] == [None] * len(paths)
+    assert [getattr(access, key) for key in lists] == [()] * len(lists)
+    assert config.load(settings=["access.tls_key=/x"]).access.tls_key == Path("/x")
+    described = config.describe(Config(access=access))
+    assert all(f"\n{key} = none\n" in f"{described}\n" for key in (*paths, *lists))
+
+
 def test_every_key_is_covered_above() -> None:
     (mark,) = (
         mark
@@ -297,7 +309,7 @@ def test_the_effective_configuration_reads_back_as_itself(tmp_path: Path) -> Non
     assert config.load(write(tmp_path / "x.conf", config.describe(found))) == found
 
 
-def test_a_url_with_a_space_is_none_for_its_password_would_be_shown() -> None:
+def test_a_url_with_a_space_is_refused_without_showing_its_password() -> None:
     (problem,) = problems(None, "camera.source=rtsp://user:se cret@cam/")
     assert "cret" not in problem.replace("camera.source", "")
 

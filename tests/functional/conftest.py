@@ -21,6 +21,13 @@ def doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 @pytest.fixture
 def manager() -> Iterator[ServiceManager]:
-    """Return a service manager that keeps what the daemons that it starts leave to each other."""
+    """Return a service manager that stores descriptors from one daemon to the next."""
+    with ServiceManager(capacity=4096) as found:
+        yield found
+
+
+@pytest.fixture
+def systemd() -> Iterator[ServiceManager]:
+    """Return a service manager without a store, whose messages the test reads."""
     with ServiceManager() as found:
         yield found

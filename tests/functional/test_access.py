@@ -1,4 +1,4 @@
-"""Who gets in: by address, by the name that is asked for, by the page that makes them ask."""
+"""Which clients are let in: by address, by host name, and by the page that sends them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.test_paths import EVERY_PATH
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
+from tests.support.paths import EVERY_PATH
 from tests.support.raw import assert_strict, exchange, only_answer, read_to_end
 from tests.support.secure import make_pair
 from tests.support.service_manager import ServiceManager
 from tests.support.stream import Stream
+from tests.support.viewer_group import ViewerGroup
 
 STRANGER = "8.8.8.8"
 LOCAL = "192.168.1.2"
 DASHBOARD = "http://dashboard.example:8123"
 ANYWHERE = {"Accept": "text/html,image/png,*/*"}
-"""What a browser says that follows a link."""
+"""The headers of a browser that follows a link."""
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 def ask(
     daemon: Daemon, path: str = "/status", method: str = "GET", **headers: str
 ) -> tuple[HTTPResponse, bytes]:
-    """Ask with headers, written with _ for their hyphens; a stream is not waited out.
+    """Send a request with headers, written with _ for their hyphens; a stream is not read.
 
-    A daemon behind a proxy is asked for a client of the LAN, unless another is given.
+    Behind a proxy the client is one of the LAN, unless another is given.
     """
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if "access.trusted_proxies" in daemon.settings:
@@ -101,12 +101,12 @@ def test_403_for_what_came_through_a_proxy_that_is_not_trusted(doorbell: Daemon,
         answer, body = ask(doorbell, path, Host="localhost", **headers)
         assert answer.status == 403
         name = next(iter(headers)).replace("_", "-")
-        told = f"this came through a proxy, as the header {name} shows, and 127.0.0.1 is not in"
+        reason = f"this came through a proxy, as the header {name} shows, and 127.0.0.1 is not in"
         how = "trusted_proxies; to allow it, set [access] trusted_proxies = 127.0.0.1"
-        assert body in (b"", f"{told} {how}\n".encode())
+        assert body in (b"", f"{reason} {how}\n".encode())
 
 
-def test_name_that_the_proxy_is_asked_by_is_told_too(doorbell: Daemon) -> None:
+def test_refusal_also_names_the_proxys_host_name(doorbell: Daemon) -> None:
     _, body = ask(doorbell, Host="door.example.org", Via="1.1 x")
     settings = "[access] trusted_proxies = 127.0.0.1 and [access] hosts = door.example.org\n"
     assert body.decode().endswith(settings)
@@ -119,7 +119,7 @@ def test_body_from_a_proxy_that_is_not_trusted_is_not_waited_for(doorbell: Daemo
     assert only_answer(exchange(doorbell, head.encode())).status == 403
 
 
-def test_body_from_a_proxy_that_names_nobody_is_not_waited_for(proxied: Daemon) -> None:
+def test_body_from_a_proxy_that_names_no_client_is_not_waited_for(proxied: Daemon) -> None:
     head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
     answer = only_answer(exchange(proxied, head.encode()))
     assert answer.status == 403
@@ -220,37 +220,37 @@ def test_reload_lets_others_in(daemon: Daemon, tmp_path: Path) -> None:
     assert daemon.request("/")[0].status == 200
 
 
-def test_reload_ends_the_streams_of_those_who_are_not_let_in_any_more(
+def test_reload_ends_the_streams_of_clients_that_are_no_longer_allowed(
     daemon: Daemon, tmp_path: Path
 ) -> None:
     config = tmp_path / "doorbelld.conf"
     config.write_text("")
     daemon.start({"camera.resolution": "160x120"}, arguments=["--config", str(config)])
-    with Crowd(daemon) as crowd:
-        (stays,) = crowd.join(source="127.0.0.1")
-        (goes,) = crowd.join(source="127.0.0.2")
+    with ViewerGroup(daemon) as group:
+        (stays,) = group.join(source="127.0.0.1")
+        (goes,) = group.join(source="127.0.0.2")
         daemon.wait_for_viewers(2)
         config.write_text("[access]\nnetworks = 127.0.0.1\n")
         daemon.send(signal.SIGHUP)
-        crowd.wait(lambda: goes.ended, "the stream ends")
+        group.wait(lambda: goes.ended, "the stream ends")
         daemon.wait_for_log("127.0.0.2: is not let in any more")
         seen = len(stays.parts)
-        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+        group.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
 
 
-def test_restart_ends_the_streams_of_those_who_are_not_let_in_any_more(
+def test_restart_ends_the_streams_of_clients_that_are_no_longer_allowed(
     daemon: Daemon, manager: ServiceManager
 ) -> None:
     settings = {"camera.resolution": "160x120"}
     manager.start(daemon, settings)
-    with Crowd(daemon) as crowd:
-        (stays,) = crowd.join(source="127.0.0.1")
-        (goes,) = crowd.join(source="127.0.0.2")
+    with ViewerGroup(daemon) as group:
+        (stays,) = group.join(source="127.0.0.1")
+        (goes,) = group.join(source="127.0.0.2")
         daemon.wait_for_viewers(2)
         manager.restart(daemon, {**settings, "access.networks": "127.0.0.1"})
-        crowd.wait(lambda: goes.ended, "the stream ends")
+        group.wait(lambda: goes.ended, "the stream ends")
         seen = len(stays.parts)
-        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+        group.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
 
 
 def test_restart_ends_the_streams_in_plain_text_once_there_is_a_certificate(
@@ -265,7 +265,7 @@ def test_restart_ends_the_streams_in_plain_text_once_there_is_a_certificate(
     daemon.wait_for_log("is not let in any more")
 
 
-def test_the_log_is_not_filled_by_who_is_refused(daemon: Daemon) -> None:
+def test_refused_clients_do_not_fill_the_log(daemon: Daemon) -> None:
     daemon.start({"access.networks": "192.0.2.0/24"})
     for _ in range(50):
         assert daemon.request("/")[0].status == 403
@@ -280,7 +280,7 @@ def curl(pid: int, *arguments: str) -> str:
 
 
 def within_network(*addresses: str) -> list[str]:
-    """Return what to run a command with so that it has these addresses and no others."""
+    """Return a prefix that runs a command with these addresses and no others."""
     setup = "ip link set lo up"
     setup += "".join(f" && ip address add {each} dev lo nodad" for each in addresses)
     shell = ["sh", "-c", f'{setup} && exec "$@"', "sh"]
@@ -288,7 +288,7 @@ def within_network(*addresses: str) -> list[str]:
 
 
 def test_lan_with_public_addresses_is_a_lan(daemon: Daemon) -> None:
-    # A network whose prefix is as wide as that of 2002:: here is nobody's LAN.
+    # A network as wide as 2002:: here is no LAN.
     inside = within_network("2001:db8:5::1/64", "2002:db8::1/16")
     daemon.start({"server.listen": ":5000"}, prefix=inside)
     url = "http://[2001:db8:5::1]:5000/"
@@ -321,12 +321,12 @@ def test_answers_to_a_configured_name(doorbell: Daemon, proxied: Daemon) -> None
 
 
 @pytest.mark.parametrize("path", [*EVERY_PATH, "/nothing", "/app.js"])
-def test_421_at_a_name_that_somebody_points_here(doorbell: Daemon, path: str) -> None:
+def test_421_for_a_name_that_was_pointed_here(doorbell: Daemon, path: str) -> None:
     host = f"rebound.example:{doorbell.port}"
     answer, body = ask(doorbell, path, Host=host)
     assert answer.status == 421
-    told = f"'{host}' is not a name that doorbelld answers to; to allow it, set"
-    assert body in (b"", f"{told} [access] hosts = rebound.example\n".encode())
+    reason = f"'{host}' is not a name that doorbelld answers to; to allow it, set"
+    assert body in (b"", f"{reason} [access] hosts = rebound.example\n".encode())
 
 
 def test_browser_gets_a_page_that_says_which_name_and_what_to_set(daemon: Daemon) -> None:
@@ -343,7 +343,7 @@ def test_browser_gets_a_page_that_says_which_name_and_what_to_set(daemon: Daemon
     assert f"127.0.0.1: refused: {said} [access] hosts = door.fritz.box\n" in daemon.log()
 
 
-def test_line_that_is_told_is_enough(daemon: Daemon, tmp_path: Path) -> None:
+def test_line_that_the_refusal_suggests_is_enough(daemon: Daemon, tmp_path: Path) -> None:
     config = tmp_path / "doorbelld.conf"
     config.write_text("")
     daemon.start({"server.listen": ":0"}, arguments=["--config", str(config)])
@@ -365,7 +365,7 @@ def test_line_that_is_told_is_enough(daemon: Daemon, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "host", ["<script>.example", "a b.example", "x" * 5000 + ".example", "\xe4.b"]
 )
-def test_name_that_is_told_does_no_harm(daemon: Daemon, host: str) -> None:
+def test_host_name_in_the_refusal_does_no_harm(daemon: Daemon, host: str) -> None:
     daemon.start()
     head = f"GET / HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\n\r\n".encode("latin-1")
     answer = only_answer(exchange(daemon, head))
@@ -398,7 +398,7 @@ def test_new_host_name_counts_at_once(daemon: Daemon) -> None:
 @pytest.mark.parametrize(
     ("head", "status"),
     [
-        (b"GET /status HTTP/1.1\r\n\r\n", 200),  # no browser leaves the Host out
+        (b"GET /status HTTP/1.1\r\n\r\n", 200),  # every browser sends a Host
         (b"GET /status HTTP/1.0\r\n\r\n", 200),
         (b"GET /status HTTP/1.1\r\nHost:\r\n\r\n", 421),
         (b"GET /status HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n", 400),
@@ -418,7 +418,7 @@ def test_host_in_unusual_forms(doorbell: Daemon, head: bytes, status: int) -> No
 
 
 def foreign(daemon: Daemon) -> Iterator[Mapping[str, str]]:
-    """Give what a browser tells of a page elsewhere."""
+    """Return what a browser sends about a page elsewhere."""
     for page in ("http://evil.example", "null", f"http://127.0.0.1:{daemon.port + 1}"):
         yield {"Origin": page}
         yield {"Referer": f"{page}/page.html", "Accept": "image/avif,image/webp,*/*"}
@@ -436,8 +436,8 @@ def test_page_elsewhere_gets_403(doorbell: Daemon, path: str) -> None:
 @pytest.mark.parametrize("header", ["Origin", "Referer"])
 def test_own_page_is_answered(doorbell: Daemon, header: str) -> None:
     for host in ("localhost:5000", "door.local", "[::1]:5000"):
-        told = {"Host": host, header: f"http://{host}" + "/" * (header == "Referer")}
-        assert ask(doorbell, **told)[0].status == 200
+        headers = {"Host": host, header: f"http://{host}" + "/" * (header == "Referer")}
+        assert ask(doorbell, **headers)[0].status == 200
 
 
 def test_link_from_elsewhere_may_be_followed(doorbell: Daemon) -> None:
@@ -454,8 +454,8 @@ def test_nothing_is_opened_to_other_sites_unasked(doorbell: Daemon) -> None:
 
 
 def test_named_origin_may_show_and_read(proxied: Daemon) -> None:
-    for told in ({"Origin": DASHBOARD}, {"Referer": f"{DASHBOARD}/lovelace"}):
-        answer, body = ask(proxied, **told)
+    for headers in ({"Origin": DASHBOARD}, {"Referer": f"{DASHBOARD}/lovelace"}):
+        answer, body = ask(proxied, **headers)
         assert answer.status == 200
         assert answer.getheader("Cross-Origin-Resource-Policy") == "cross-origin"
         assert answer.getheader("Access-Control-Allow-Origin") == DASHBOARD
@@ -463,9 +463,9 @@ def test_named_origin_may_show_and_read(proxied: Daemon) -> None:
         assert json.loads(body)["camera"]
 
 
-def test_strangers_are_not_told_who_may_show_it(proxied: Daemon) -> None:
-    for told in ({"X_Forwarded_For": STRANGER}, {"Host": "evil.example"}, {"Origin": "null"}):
-        answer, _ = ask(proxied, **told)
+def test_strangers_do_not_learn_which_sites_may_show_it(proxied: Daemon) -> None:
+    for headers in ({"X_Forwarded_For": STRANGER}, {"Host": "evil.example"}, {"Origin": "null"}):
+        answer, _ = ask(proxied, **headers)
         assert answer.status in (403, 421)
         assert "dashboard" not in str(answer.headers)
 
@@ -479,7 +479,7 @@ def test_other_origins_stay_out_though_one_is_named(proxied: Daemon) -> None:
     assert f"frame-ancestors {DASHBOARD}" in answer.headers["Content-Security-Policy"]
 
 
-# What every answer carries
+# The headers of every answer
 
 REQUESTS = {
     200: b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",

@@ -1,4 +1,4 @@
-"""What the network is told of the page: by avahi-publish, in whose place a script stands here."""
+"""How the page is announced in the network: by avahi-publish, here replaced by a script."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Daemon, eventually
+from tests.support.ports import free_port
 from tests.support.secure import make_pair
-from tests.support.systemd import Systemd
+from tests.support.service_manager import ServiceManager
 
 PROGRAM = """\
 #!{python} -S
@@ -35,7 +35,7 @@ signal.pause()
 
 
 class Avahi:
-    """Stands in for avahi-publish, and knows how it was called each time."""
+    """Replaces avahi-publish, and records each call."""
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "calls"
@@ -60,12 +60,6 @@ def avahi(tmp_path: Path) -> Avahi:
     return Avahi(tmp_path)
 
 
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with Systemd(tmp_path) as found:
-        yield found
-
-
 def entry(call: dict[str, object]) -> tuple[str, ...]:
     """Return name, type, port and TXT record of what was announced."""
     arguments = call["arguments"]
@@ -75,7 +69,7 @@ def entry(call: dict[str, object]) -> tuple[str, ...]:
 
 
 def is_alive(call: dict[str, object]) -> bool:
-    """Tell whether the process of a call is there, as a zombie too."""
+    """Return whether the process of a call exists, even as a zombie."""
     return Path(f"/proc/{call['pid']}").exists()
 
 
@@ -123,10 +117,10 @@ def test_page_that_no_phone_can_reach_is_not_announced(daemon: Daemon, avahi: Av
 
 
 def test_port_that_is_waited_for_is_announced_once_it_is_served(
-    daemon: Daemon, avahi: Avahi, systemd: Systemd
+    daemon: Daemon, avahi: Avahi, systemd: ServiceManager
 ) -> None:
-    with socket.create_server(("", 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
+    with socket.create_server(("", port)):
         environ = {**avahi.environ, **systemd.environ}
         daemon.start({"server.listen": f":{port}"}, environ=environ, wait=False)
         systemd.wait_for("STATUS=Waiting")
@@ -139,17 +133,17 @@ def test_name_is_as_long_as_avahi_takes_and_no_option(
     daemon: Daemon, avahi: Avahi, name: str
 ) -> None:
     daemon.start({"server.listen": ":0", "camera.name": name}, environ=avahi.environ)
-    told = entry(avahi.call(1))[0]
-    assert len(told.encode()) <= 63
-    assert told.endswith(on_this_machine("")[-50:])
-    assert told.startswith(name[:5])
+    announced = entry(avahi.call(1))[0]
+    assert len(announced.encode()) <= 63
+    assert announced.endswith(on_this_machine("")[-50:])
+    assert announced.startswith(name[:5])
 
 
 def test_child_has_nothing_that_is_the_daemons(
-    daemon: Daemon, avahi: Avahi, systemd: Systemd
+    daemon: Daemon, avahi: Avahi, systemd: ServiceManager
 ) -> None:
     environ = {**avahi.environ, **systemd.environ, "SECRET": "sesame"}
-    with Path("/dev/null").open() as leaked:  # as OpenCV leaves a camera
+    with Path("/dev/null").open() as leaked:  # inheritable, as OpenCV opens a camera
         daemon.start({"server.listen": ":0"}, environ=environ, pass_fds=[leaked.fileno()])
     call = avahi.call(1)
     files, found = call["files"], call["environ"]
@@ -160,7 +154,7 @@ def test_child_has_nothing_that_is_the_daemons(
     assert set(found) - {"LC_CTYPE"} <= {"PATH", "DBUS_SYSTEM_BUS_ADDRESS"}
 
 
-def test_child_that_ends_is_reaped_and_told_once(daemon: Daemon, avahi: Avahi) -> None:
+def test_child_that_ends_is_reaped_and_logged_once(daemon: Daemon, avahi: Avahi) -> None:
     daemon.start({"server.listen": ":0"}, environ=avahi.environ)
     call = avahi.call(1)
     os.kill(int(str(call["pid"])), signal.SIGKILL)

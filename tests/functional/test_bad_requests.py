@@ -1,35 +1,21 @@
-"""Requests that make no sense: one short plain reason, and never more than one answer."""
+"""Malformed requests get one short plain reason, and never more than one answer."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.functional.test_paths import EVERY_PATH
 from tests.support.daemon import Daemon
-from tests.support.raw import Answer, assert_strict, exchange, only_answer, read_answer, read_to_end
+from tests.support.paths import EVERY_PATH
+from tests.support.raw import (
+    POISON,
+    exchange,
+    only_answer,
+    read_answer,
+    read_to_end,
+    refusal,
+    refused,
+)
 from tests.support.stream import Stream
-
-POISON = b"GET /poison HTTP/1.1\r\n\r\n"
-
-
-def refused(answer: Answer, status: int) -> str:
-    """Check an answer that says no; return its reason."""
-    assert answer.status == status
-    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
-    assert_strict(answer.headers)
-    reason = answer.body.decode()
-    assert reason.endswith("\n")
-    assert "\n" not in reason[:-1], "one line"
-    assert 0 < len(reason) < 120
-    assert "Traceback" not in reason
-    return reason[:-1]
-
-
-def refusal(doorbell: Daemon, request: bytes, status: int) -> str:
-    """Send a request after which the daemon is to close; return the reason it gives."""
-    answer = only_answer(exchange(doorbell, request))
-    assert answer.headers["Connection"] == "close"
-    return refused(answer, status)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +228,7 @@ def test_empty_body_is_none(doorbell: Daemon) -> None:
 
 
 def test_answer_arrives_though_the_client_sends_on(doorbell: Daemon) -> None:
-    """The unread rest would make the kernel send a reset, which overtakes the answer."""
+    """Otherwise the kernel would send a reset for the unread rest, and the answer would be lost."""
     with doorbell.connect() as sock:
         sock.sendall(b"POST /status HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
         sock.sendall(b"x" * 1_000_000)
@@ -279,7 +265,7 @@ def test_408_for_a_request_that_is_not_whole_in_time(daemon: Daemon) -> None:
     with daemon.connect() as begun, daemon.connect() as silent:
         begun.sendall(b"GET / HTTP/1.1\r\nHost: ")
         refused(only_answer(read_to_end(begun)), 408)
-        # Who has asked for nothing is told nothing.
+        # A client that has sent nothing gets no answer.
         assert read_to_end(silent) == b""
 
 
@@ -291,7 +277,7 @@ def test_connection_that_idles_is_closed_without_a_word(daemon: Daemon) -> None:
         assert read_to_end(sock) == b""
 
 
-def test_who_leaves_in_the_middle_of_a_request_is_no_trouble(doorbell: Daemon) -> None:
+def test_client_that_leaves_in_the_middle_of_a_request_is_no_trouble(doorbell: Daemon) -> None:
     for text in (b"", b"GET", b"GET /status HTTP/1.1\r\n", b"GET /status HTTP/1.1\r\n\r\n"):
         with doorbell.connect() as sock:
             sock.sendall(text)

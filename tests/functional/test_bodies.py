@@ -1,4 +1,4 @@
-"""Bodies: a small one comes whole to who answers, and none is ever taken for a request."""
+"""Bodies: a small one is read completely, and none is ever taken for a request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.functional.test_bad_requests import POISON, refusal, refused
 from tests.support.daemon import Daemon, eventually
 from tests.support.processes import sockets, threads
-from tests.support.raw import only_answer, read_answer, read_to_end
+from tests.support.raw import POISON, only_answer, post, read_answer, read_to_end, refusal, refused
 
 MAX_BODY = 4096
 
@@ -23,13 +22,8 @@ def client(doorbell: Daemon) -> Iterator[socket.socket]:
         yield sock
 
 
-def post(body: bytes, fields: bytes = b"") -> bytes:
-    """Return a request whose body no path here wants: what is seen is where it ends."""
-    return b"POST /status HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)
-
-
 def lives_on(sock: socket.socket) -> None:
-    """Check that the connection is of use still, and that nothing was left in it."""
+    """Check that the connection still works, and that no bytes were left in it."""
     sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
     answer = read_answer(sock)
     assert (answer.status, answer.body) == (200, b"ok\n")
@@ -76,7 +70,7 @@ def test_body_that_is_too_long_is_not_waited_for(doorbell: Daemon, length: int) 
     refusal(doorbell, head + POISON * 100, 405)
 
 
-def test_who_waits_to_be_told_to_send_its_body_is_told_no(doorbell: Daemon) -> None:
+def test_client_that_expects_100_continue_is_refused(doorbell: Daemon) -> None:
     refusal(doorbell, post(b"abc", b"Expect: 100-continue\r\n")[:-3], 405)
 
 
@@ -87,7 +81,7 @@ def test_408_for_a_body_that_never_comes(daemon: Daemon) -> None:
         refused(only_answer(read_to_end(sock)), 408)
 
 
-def test_who_leaves_in_the_middle_of_its_body_is_no_trouble(daemon: Daemon) -> None:
+def test_client_that_leaves_in_the_middle_of_its_body_is_no_trouble(daemon: Daemon) -> None:
     daemon.start({"server.header_timeout": 3600})
     before = sockets(daemon.pid)
     with daemon.connect() as sock:
@@ -95,7 +89,7 @@ def test_who_leaves_in_the_middle_of_its_body_is_no_trouble(daemon: Daemon) -> N
     eventually(lambda: sockets(daemon.pid) == before, "the socket given back")
 
 
-def test_who_waits_with_its_body_costs_no_thread(daemon: Daemon) -> None:
+def test_client_that_holds_back_its_body_costs_no_thread(daemon: Daemon) -> None:
     daemon.start({"server.header_timeout": 3600, "server.max_requests": 2})
     daemon.wait_for_state("streaming")
     before = threads(daemon.pid)
@@ -150,7 +144,7 @@ def test_an_empty_line_alone_is_no_request_that_is_late(daemon: Daemon, empty_li
         assert read_to_end(sock) == b""
 
 
-def test_who_drips_empty_lines_is_ended(daemon: Daemon) -> None:
+def test_client_that_drips_empty_lines_is_cut_off(daemon: Daemon) -> None:
     daemon.start({"server.header_timeout": 1})
     with daemon.connect() as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

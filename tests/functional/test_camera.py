@@ -1,4 +1,4 @@
-"""What viewers and watchers are told when the camera is missing, lost, silent or mad."""
+"""What is shown and reported when the camera is missing, lost, silent or faulty."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def picture_size(data: bytes) -> tuple[int, int]:
 
 
 def next_other(stream: Stream, known: set[bytes]) -> Part:
-    """Return the next picture that is none of these."""
+    """Return the next picture that is not one of these."""
     while True:
         part = stream.part()
         if part.body not in known:
@@ -65,14 +65,14 @@ def test_missing_camera_is_shown_as_a_card_once_a_second(daemon: Daemon) -> None
         parts = [stream.part() for _ in range(4)]
     assert all(picture_size(part.body) == (320, 240) for part in parts)
     assert SHIPPED_CARD not in [part.body for part in parts]
-    # Who joins gets the last card at once; from then on they come at their pace.
-    # One that is late does not delay the others.
+    # A new viewer gets the last card at once; from then on they come at their usual rate.
+    # A late card does not delay the next ones.
     shown = stamps(parts)
     assert all(0.3 < later - earlier < 2 for earlier, later in zip(shown, shown[1:]))
     assert 2.7 < shown[-1] - shown[0] < 6
 
 
-def test_missing_camera_is_told_everywhere(daemon: Daemon) -> None:
+def test_missing_camera_is_reported_everywhere(daemon: Daemon) -> None:
     daemon.start(MISSING)
     camera = daemon.wait_for_state("offline")
     why = "There is no file /nowhere/camera.mjpeg"
@@ -170,7 +170,7 @@ def test_each_change_of_state_is_one_line_in_the_log(
         pipe_camera.disconnect()
         daemon.wait_for_state("offline")
         with Stream(daemon) as stream:
-            for _ in range(3):  # Two cards later it has been tried in vain again.
+            for _ in range(3):  # Two cards later the camera has been tried again without success.
                 stream.part()
     up = f"camera streaming: Pipe {pipe_camera.source[5:]}, 64x48"
     gone = f"camera offline: The program writing pictures to {pipe_camera.source[5:]} has stopped"
@@ -196,7 +196,7 @@ def test_silent_camera_is_offline_until_it_speaks(daemon: Daemon, pipe_camera: P
 def test_cards_go_on_while_a_silent_camera_is_tried(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    """A try takes as long as the stall timeout; viewers must not think the stream has died."""
+    """An attempt takes as long as the stall timeout; meanwhile the stream must not look dead."""
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 4})
     with Stream(daemon) as stream:
         pipe_camera.connect()
@@ -208,7 +208,7 @@ def test_picture_after_the_card_is_shown_at_once(daemon: Daemon, pipe_camera: Pi
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 2})
     with Stream(daemon) as stream:
         card = stream.part()
-        # Whenever the pipe is opened for a try, the picture is there.
+        # Whenever the daemon opens the pipe, the picture is there.
         pipe_camera.show(jpeg(1))
         assert next_other(stream, {card.body}).body == jpeg(1)
         pipe_camera.show(jpeg(2))
@@ -272,7 +272,9 @@ def test_frame_rate_is_true_from_the_first_second_though_frames_come_in_bursts(
         daemon.wait_for_state("offline")
 
 
-def test_hanging_driver_is_told_although_its_thread_cannot(daemon: Daemon, tmp_path: Path) -> None:
+def test_hanging_driver_is_reported_although_its_thread_cannot(
+    daemon: Daemon, tmp_path: Path
+) -> None:
     flag = tmp_path / "hang"
     (tmp_path / "sitecustomize.py").write_text(HANGING.format(flag=str(flag)))
     path = f"{tmp_path}:{ROOT}"

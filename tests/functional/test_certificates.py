@@ -1,4 +1,4 @@
-"""Certificates: made by the daemon's own command, changed while it runs, and broken ones told."""
+"""Certificates: made by the daemon's command, changed while it runs, reported if broken."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.secure import (
     make_pair_of,
     openssl,
 )
+from tests.support.service_manager import ServiceManager
 from tests.support.stream import Stream
-from tests.support.systemd import Systemd
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,13 @@ def secure(tmp_path: Path, pair: Pair) -> Iterator[SecureDaemon]:
 
 
 def install(source: Pair, target: Pair) -> None:
-    """Put a certificate and its key in the place of others."""
+    """Replace a certificate and its key by others."""
     for ours, its in zip(source, target):
         shutil.copy(ours, its)
 
 
 def shown(door: SecureDaemon) -> bytes:
-    """Return the certificate that a new client is shown."""
+    """Return the certificate that a new client gets."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -72,7 +72,7 @@ def shown(door: SecureDaemon) -> bytes:
 # The command.
 
 
-def test_command_tells_what_it_made_and_how_it_is_used(tmp_path: Path) -> None:
+def test_command_prints_what_it_made_and_how_to_use_it(tmp_path: Path) -> None:
     done = command(tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     pair = Pair(tmp_path / "tls.crt", tmp_path / "tls.key")
@@ -96,7 +96,7 @@ def test_configuration_it_prints_is_one_that_works(daemon: Daemon, tmp_path: Pat
     assert ": open https://" in daemon.log()
 
 
-def test_certificate_is_what_browsers_take(pair: Pair) -> None:
+def test_certificate_is_one_that_browsers_accept(pair: Pair) -> None:
     seconds = str(825 * 24 * 3600)
     text = subprocess.run(
         ["openssl", "x509", "-in", pair.certificate, "-noout", "-text", "-checkend", seconds],
@@ -106,7 +106,7 @@ def test_certificate_is_what_browsers_take(pair: Pair) -> None:
     ).stdout
     assert "Certificate will expire" in text, "Apple takes none of more than 825 days"
     assert "NIST CURVE: P-256" in text
-    assert "CA:FALSE" in text, "who trusts it trusts this door and nothing else"
+    assert "CA:FALSE" in text, "trusting it means trusting this door and nothing else"
     assert "TLS Web Server Authentication" in text
     name = socket.gethostname().partition(".")[0].lower()
     for place in (f"DNS:{name}", f"DNS:{name}.local", "DNS:localhost", "IP Address:127.0.0.1"):
@@ -118,7 +118,7 @@ def test_names_of_the_configuration_are_in_it(tmp_path: Path) -> None:
     assert ", door.example.org, other, " in done.stdout
 
 
-def test_it_replaces_nothing_unless_told_to(tmp_path: Path) -> None:
+def test_it_replaces_nothing_without_force(tmp_path: Path) -> None:
     pair = make_pair(tmp_path)
     before = [path.read_bytes() for path in pair]
     done = command(tmp_path)
@@ -164,11 +164,11 @@ def test_it_says_what_it_lacks(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*tls*"))
 
 
-# What is there stays as it is where the command fails.
+# A command that fails changes nothing.
 
 
 class There:
-    """A pair that is there already, in a folder each, and what becomes of it."""
+    """An existing pair, each file in its own folder, and what happens to it."""
 
     def __init__(self, folder: Path, pair: Pair) -> None:
         self.folder = folder
@@ -296,7 +296,7 @@ def test_a_disk_that_takes_nothing_changes_nothing(
 
 
 def test_if_the_second_file_cannot_be_replaced_the_first_is_as_it_was(there: There) -> None:
-    # What is mounted over cannot be renamed over: EBUSY.
+    # A mount point cannot be replaced by rename(): EBUSY.
     certificate = there.pair.certificate
     said = there.command(*in_a_mount_namespace(f"mount --bind {certificate} {certificate}"))
     assert said == f"{certificate.parent}: Device or resource busy; no file was changed"
@@ -312,7 +312,7 @@ def test_if_there_was_no_first_file_there_is_none_after_a_failure(
 
 
 def in_a_mount_namespace(script: str) -> list[str]:
-    """Return a command that changes mounts for the command after it alone."""
+    """Return a prefix that changes mounts only for the command after it."""
     as_user = ["--map-root-user"] if os.geteuid() else []
     return ["unshare", "--mount", *as_user, "sh", "-c", f'{script} && exec "$@"', "sh"]
 
@@ -393,7 +393,7 @@ BREAK += [key_with_password, key_of_another, key_of_another_kind, too_weak]
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_broken_files_are_told_at_the_start(
+def test_broken_files_are_reported_at_the_start(
     secure: SecureDaemon, other: Pair, break_: Callable[[Pair, Pair], str]
 ) -> None:
     problem = break_(secure.pair, other)
@@ -403,7 +403,7 @@ def test_broken_files_are_told_at_the_start(
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_broken_files_at_a_reload_leave_the_old_in_force(
+def test_after_a_reload_with_broken_files_the_old_ones_stay_in_use(
     secure: SecureDaemon, pair: Pair, other: Pair, break_: Callable[[Pair, Pair], str]
 ) -> None:
     secure.start()
@@ -418,13 +418,13 @@ def test_broken_files_at_a_reload_leave_the_old_in_force(
 
 
 @pytest.mark.parametrize("lacking", ["access.tls_certificate", "access.tls_key"])
-def test_one_is_of_no_use_without_the_other(secure: SecureDaemon, lacking: str) -> None:
+def test_one_file_without_the_other_is_refused(secure: SecureDaemon, lacking: str) -> None:
     secure.start({lacking: "none"}, wait=False)
     assert secure.wait() == 2
     assert "[access] tls_certificate and tls_key: one is of no use alone" in secure.log()
 
 
-def test_check_tells_of_them_too(secure: SecureDaemon, other: Pair) -> None:
+def test_check_reports_them_too(secure: SecureDaemon, other: Pair) -> None:
     problem = key_of_another(secure.pair, other)
     secure.start(arguments=["--check"], wait=False)
     assert secure.wait() == 2
@@ -438,7 +438,7 @@ def test_check_tells_of_them_too(secure: SecureDaemon, other: Pair) -> None:
         ("20900101000000Z", "20910101000000Z", "is not valid yet"),
     ],
 )
-def test_wrong_dates_are_told_and_the_picture_is_shown(
+def test_wrong_dates_are_logged_and_the_picture_is_shown(
     secure: SecureDaemon, tmp_path: Path, start: str, end: str, what: str
 ) -> None:
     install(make_pair_of(tmp_path, start, end), secure.pair)
@@ -455,7 +455,7 @@ def test_rsa_will_do_and_goes_without_a_warning(secure: SecureDaemon, tmp_path: 
     assert shown(secure) == secure.pair.der()
 
 
-def test_those_who_signed_it_are_shown_with_it(secure: SecureDaemon, other: Pair) -> None:
+def test_its_chain_is_sent_with_it(secure: SecureDaemon, other: Pair) -> None:
     with secure.pair.certificate.open("ab") as file:
         file.write(other.certificate.read_bytes())
     secure.start()
@@ -468,20 +468,16 @@ def test_those_who_signed_it_are_shown_with_it(secure: SecureDaemon, other: Pair
 
 
 @pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with Systemd(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
 def state(tmp_path: Path) -> Path:
-    """Return what systemd makes for the service to keep things in."""
+    """Return the state directory that systemd makes for the service."""
     folder = tmp_path / "state"
     folder.mkdir()
     return folder
 
 
-def start_as_service(secure: SecureDaemon, systemd: Systemd, state: Path, **more: object) -> None:
+def start_as_service(
+    secure: SecureDaemon, systemd: ServiceManager, state: Path, **more: object
+) -> None:
     environ = {**systemd.environ, "STATE_DIRECTORY": f"{state}:/nowhere"}
     secure.start(dict(more), environ=environ, wait=False)
     eventually(
@@ -489,14 +485,14 @@ def start_as_service(secure: SecureDaemon, systemd: Systemd, state: Path, **more
     )
 
 
-def restart(secure: SecureDaemon, systemd: Systemd, state: Path, **more: object) -> None:
+def restart(secure: SecureDaemon, systemd: ServiceManager, state: Path, **more: object) -> None:
     assert secure.stop() == 0, secure.log()
     Path(secure.folder, "log").unlink()
     start_as_service(secure, systemd, state, **more)
 
 
 @pytest.fixture
-def served(secure: SecureDaemon, systemd: Systemd, state: Path) -> SecureDaemon:
+def served(secure: SecureDaemon, systemd: ServiceManager, state: Path) -> SecureDaemon:
     """Return a service that has a certificate, and has run with it."""
     start_as_service(secure, systemd, state)
     secure.port = int(secure.wait_for_log(r"open https://\S+:(\d+)/")[1])
@@ -504,9 +500,9 @@ def served(secure: SecureDaemon, systemd: Systemd, state: Path) -> SecureDaemon:
 
 
 @pytest.mark.parametrize("break_", BREAK)
-def test_pair_that_worked_serves_after_a_restart_and_it_is_told(
+def test_pair_that_worked_serves_after_a_restart_and_the_log_says_so(
     served: SecureDaemon,
-    systemd: Systemd,
+    systemd: ServiceManager,
     state: Path,
     other: Pair,
     break_: Callable[[Pair, Pair], str],
@@ -542,12 +538,13 @@ def test_copy_of_the_pair_is_the_services_alone(served: SecureDaemon, state: Pat
     written = kept.stat()
     served.send(signal.SIGHUP)
     served.wait_for_log("the configuration was read again")
-    assert kept.stat() == written, "not written again while it is the same"
+    after = kept.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
 
 
 @pytest.mark.parametrize("how", ["nothing kept", "damaged", "other paths"])
 def test_without_a_pair_that_worked_it_does_not_start(
-    served: SecureDaemon, systemd: Systemd, state: Path, how: str
+    served: SecureDaemon, systemd: ServiceManager, state: Path, how: str
 ) -> None:
     more: dict[str, object] = {}
     served.pair.key.unlink()
@@ -564,7 +561,7 @@ def test_without_a_pair_that_worked_it_does_not_start(
 
 
 def test_copy_goes_when_tls_is_turned_off(
-    served: SecureDaemon, systemd: Systemd, state: Path
+    served: SecureDaemon, systemd: ServiceManager, state: Path
 ) -> None:
     off = {"access.tls_certificate": "none", "access.tls_key": "none"}
     restart(served, systemd, state, **off)
@@ -573,7 +570,7 @@ def test_copy_goes_when_tls_is_turned_off(
 
 
 def test_pair_that_has_expired_is_better_than_a_dark_door(
-    secure: SecureDaemon, systemd: Systemd, state: Path, tmp_path: Path
+    secure: SecureDaemon, systemd: ServiceManager, state: Path, tmp_path: Path
 ) -> None:
     install(make_pair_of(tmp_path, "20200101000000Z", "20200201000000Z"), secure.pair)
     start_as_service(secure, systemd, state)
@@ -586,7 +583,7 @@ def test_pair_that_has_expired_is_better_than_a_dark_door(
 
 
 def test_file_with_key_and_chain_is_kept_as_it_is_shown(
-    secure: SecureDaemon, systemd: Systemd, state: Path, other: Pair
+    secure: SecureDaemon, systemd: ServiceManager, state: Path, other: Pair
 ) -> None:
     both = b"".join(path.read_bytes() for path in (*secure.pair, other.certificate))
     for path in secure.pair:
@@ -599,8 +596,8 @@ def test_file_with_key_and_chain_is_kept_as_it_is_shown(
     ]
 
 
-def test_pair_that_cannot_be_kept_is_told_once_and_served(
-    secure: SecureDaemon, systemd: Systemd, tmp_path: Path
+def test_pair_that_cannot_be_kept_is_logged_once_and_served(
+    secure: SecureDaemon, systemd: ServiceManager, tmp_path: Path
 ) -> None:
     (tmp_path / "full").touch()
     start_as_service(secure, systemd, tmp_path / "full")
@@ -610,7 +607,7 @@ def test_pair_that_cannot_be_kept_is_told_once_and_served(
     assert secure.log().count("cannot keep a copy of the TLS key there: Not a directory") == 1
 
 
-def test_nothing_is_kept_by_who_is_no_service(secure: SecureDaemon, tmp_path: Path) -> None:
+def test_outside_of_a_service_nothing_is_kept(secure: SecureDaemon, tmp_path: Path) -> None:
     before = set(tmp_path.rglob("*"))
     secure.start()
     assert set(tmp_path.rglob("*")) - before <= {tmp_path / "log"}
@@ -619,7 +616,7 @@ def test_nothing_is_kept_by_who_is_no_service(secure: SecureDaemon, tmp_path: Pa
 # While it runs.
 
 
-def test_another_certificate_is_shown_to_who_comes_after_a_reload(
+def test_new_clients_get_another_certificate_after_a_reload(
     secure: SecureDaemon, pair: Pair, other: Pair
 ) -> None:
     secure.start()
@@ -627,7 +624,7 @@ def test_another_certificate_is_shown_to_who_comes_after_a_reload(
         stream.part()
         assert shown(secure) == pair.der()
         install(other, secure.pair)
-        assert shown(secure) == pair.der(), "not before it is told to read it"
+        assert shown(secure) == pair.der(), "not before the reload"
         secure.send(signal.SIGHUP)
         secure.wait_for_log("the configuration was read again")
         assert shown(secure) == other.der()

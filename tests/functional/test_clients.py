@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.functional.test_paths import SNAPSHOTS, STREAMS
-from tests.support.coded import code_of, coded, film
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.numbered_pictures import film, numbered, read_number
+from tests.support.paths import SNAPSHOTS, STREAMS
+from tests.support.stream_parser import StreamParser
 
 FRAMES = 40
 PICTURES = 1000
@@ -37,7 +38,7 @@ def url(door: Daemon, path: str) -> str:
 
 
 def run(command: Sequence[str]) -> bytes:
-    """Return what a client prints, which must have nothing to complain about."""
+    """Return what a client prints; it must report no error."""
     done = subprocess.run(command, capture_output=True, timeout=GUARD, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
@@ -54,14 +55,14 @@ def curl(*options: str) -> bytes:
 
 
 def assert_in_order(numbers: Iterable[int]) -> None:
-    """Each picture is the next, or one some steps on where the reader was slow."""
+    """Check that each picture is the next one, or a later one if the reader was slow."""
     numbers = list(numbers)
     steps = [(later - earlier) % PICTURES for earlier, later in zip(numbers, numbers[1:])]
     assert all(0 < step < PICTURES // 2 for step in steps), numbers
 
 
 def pictures_in(data: bytes) -> list[bytes]:
-    """Take JPEGs apart that stand one behind the other."""
+    """Split JPEGs that follow each other without a gap."""
     return re.findall(rb"\xff\xd8\xff.*?\xff\xd9(?=\xff\xd8\xff|$)", data, re.DOTALL)
 
 
@@ -75,7 +76,7 @@ def test_opencv_reads_the_stream(door: Daemon, path: str) -> None:
         capture.release()
     assert all(whole for whole, _ in frames)
     assert {image.shape for _, image in frames} == {(HEIGHT, WIDTH, 3)}
-    assert_in_order(code_of(image) for _, image in frames)
+    assert_in_order(read_number(image) for _, image in frames)
 
 
 @pytest.mark.parametrize("path", [*STREAMS, "/stream.mjpg?fps=30"])
@@ -83,18 +84,18 @@ def test_ffmpeg_decodes_the_stream(door: Daemon, path: str) -> None:
     data = ffmpeg(door, path, "-f", "rawvideo", "-pix_fmt", "gray")
     images = np.frombuffer(data, np.uint8).reshape(-1, HEIGHT, WIDTH)
     assert len(images) == FRAMES
-    assert_in_order(code_of(image) for image in images)
+    assert_in_order(read_number(image) for image in images)
 
 
 @pytest.mark.parametrize("path", STREAMS)
 def test_ffmpeg_copies_the_pictures_as_they_are(door: Daemon, path: str) -> None:
     options = ["-codec", "copy", "-f", "mjpeg"]
-    # Even when it insists on the boundary that the head of the answer names.
+    # Even with a strict check of the boundary that the head of the answer names.
     data = ffmpeg(door, path, *options, before=["-f", "mpjpeg", "-strict_mime_boundary", "1"])
     found = pictures_in(data)
     assert len(found) == FRAMES
-    numbers = [code_of(picture) for picture in found]
-    assert found == [coded(number) for number in numbers]
+    numbers = [read_number(picture) for picture in found]
+    assert found == [numbered(number) for number in numbers]
     assert_in_order(numbers)
 
 
@@ -102,7 +103,7 @@ def test_ffmpeg_takes_the_snapshot(door: Daemon) -> None:
     for path in SNAPSHOTS:
         command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", url(door, path)]
         data = run([*command, "-codec", "copy", "-f", "image2pipe", "-"])
-        assert data == coded(code_of(data))
+        assert data == numbered(read_number(data))
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -115,18 +116,12 @@ def test_curl_reads_the_stream(door: Daemon, path: str) -> None:
             head = b"".join(iter(process.stdout.readline, b"\r\n"))
             assert b"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n" in head
             numbers = []
+            parser = StreamParser()
             for _ in range(FRAMES):
-                part = b"".join(iter(process.stdout.readline, b"\r\n"))
-                found = re.fullmatch(
-                    rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (\d+)\r\n"
-                    rb"X-Timestamp: \d+\.\d{6}\r\n",
-                    part,
-                )
-                assert found, part
-                picture = process.stdout.read(int(found[1]))
-                numbers.append(code_of(picture))
-                assert picture == coded(numbers[-1])
-                assert process.stdout.read(2) == b"\r\n"
+                part = parser.read(process.stdout)
+                assert part
+                numbers.append(read_number(part.body))
+                assert part.body == numbered(numbers[-1])
         finally:
             process.terminate()
     assert_in_order(numbers)
@@ -134,7 +129,7 @@ def test_curl_reads_the_stream(door: Daemon, path: str) -> None:
 
 def test_curl_saves_the_stream_to_a_file(door: Daemon, tmp_path: Path) -> None:
     saved = tmp_path / "saved"
-    enough = 2 * FRAMES * len(coded(0))
+    enough = 2 * FRAMES * len(numbered(0))
     command = ["curl", "--silent", "--no-buffer", "--output", str(saved)]
     with subprocess.Popen([*command, url(door, "/stream.mjpg")]) as process:
         try:
@@ -145,9 +140,9 @@ def test_curl_saves_the_stream_to_a_file(door: Daemon, tmp_path: Path) -> None:
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "mpjpeg", "-i", str(saved)]
     data = run([*command, "-frames:v", str(FRAMES), "-codec", "copy", "-f", "mjpeg", "-"])
     found = pictures_in(data)
-    assert found == [coded(code_of(picture)) for picture in found]
+    assert found == [numbered(read_number(picture)) for picture in found]
     assert len(found) == FRAMES
-    assert_in_order(code_of(picture) for picture in found)
+    assert_in_order(read_number(picture) for picture in found)
 
 
 @pytest.mark.parametrize("options", [[], ["--compressed"], ["--http1.0"], ["--http2"]])
@@ -156,7 +151,7 @@ def test_curl_gets_page_and_snapshot(door: Daemon, tmp_path: Path, options: list
     for path in SNAPSHOTS:
         heads = tmp_path / "heads"
         picture = curl(*options, "--dump-header", str(heads), url(door, path))
-        assert picture == coded(code_of(picture))
+        assert picture == numbered(read_number(picture))
         assert "\nX-Timestamp: " in heads.read_text(encoding="ascii")
 
 

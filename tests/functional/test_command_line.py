@@ -1,4 +1,4 @@
-"""The ``doorbelld`` command: its options, what it refuses, and what it never tells."""
+"""The ``doorbelld`` command: its options, what it refuses, and what it never prints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from doorbelld import __version__
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 from tests.support.pictures import claiming, jpeg
-from tests.support.systemd import service
+from tests.support.sitecustomize import sitecustomize
 from tests.support.web_camera import WebCamera
 
 MODULE = (sys.executable, "-m", "doorbelld")
@@ -75,6 +75,8 @@ def test_help_names_every_option_and_command(command: Sequence[str]) -> None:
     [
         (["--nonsense"], "unrecognized arguments: --nonsense"),
         (["dance"], "invalid choice: 'dance'"),
+        (["status", "cameras"], "unrecognized arguments: cameras"),
+        (["status", "--nonsense", "--force"], "unrecognized arguments: --nonsense"),
         (["--set"], "argument --set: expected one argument"),
         (["--config"], "argument --config: expected one argument"),
     ],
@@ -101,6 +103,8 @@ def test_unknown_words_are_refused(command: Sequence[str], arguments: list[str],
         (["passwd", "--force"], "--force goes with make-certificate"),
         (["--remove"], "--remove goes with passwd"),
         (["make-certificate", "--remove"], "--remove goes with passwd"),
+        (["check", "--json"], "--json goes with status or cameras"),
+        (["run", "--renew"], "--renew goes with embed-url"),
     ],
 )
 def test_option_of_another_command_is_refused_and_nothing_done(
@@ -123,7 +127,7 @@ def test_configuration_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_script_runs_the_daemon_as_the_module_does(daemon: Daemon) -> None:
-    # The daemon is started by its module everywhere else.
+    # All other tests start the daemon by its module.
     process = subprocess.Popen(
         [*SCRIPT, "--set=camera.source=pattern", "--set=server.listen=127.0.0.1:0"],
         cwd=daemon.folder,
@@ -156,7 +160,7 @@ def test_requests_are_logged_only_when_asked_for(daemon: Daemon) -> None:
 # Checking.
 
 
-def test_check_tells_the_effective_configuration_and_the_camera() -> None:
+def test_check_prints_the_effective_configuration_and_the_camera() -> None:
     done = check("camera.source=pattern", "camera.resolution=320x240", "server.listen=:0,[::1]:80")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
@@ -169,6 +173,33 @@ def test_check_tells_the_effective_configuration_and_the_camera() -> None:
         r"\nFound Test pattern: 320x240, \d+ bytes a picture\.\ndoorbelld would stream it\.\n",
         done.stdout,
     )
+
+
+@pytest.mark.parametrize("how", [["check"], ["run", "--check"], ["--check", "run"]])
+def test_check_is_a_command_too(how: list[str]) -> None:
+    settings = ["--set=camera.source=pattern", "--set=camera.rotation=90"]
+    done = run(*settings, *how)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("\ndoorbelld would stream it.\n")
+    assert "rotation = 90\n" in done.stdout
+    done = run(*how, "--set=camera.rotation=45")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "ERROR: --set camera.rotation = 45: must be 0, 90, 180 or 270\n"
+
+
+@pytest.mark.parametrize("command", ["status", "make-certificate", "passwd", "embed-url", "run"])
+def test_every_command_refuses_a_bad_configuration_in_the_same_way(
+    command: str, tmp_path: Path
+) -> None:
+    for environ, code in (({}, 2), ({"NOTIFY_SOCKET": str(tmp_path / "none")}, 78)):
+        done = run(command, "--set=server.listen=x", environ=environ, stdin="correct horse\n")
+        assert (done.returncode, done.stdout) == (code, "")
+        assert done.stderr.startswith("ERROR: --set server.listen = x: must be HOST:PORT")
+
+
+def test_run_is_the_daemon(daemon: Daemon) -> None:
+    daemon.start(arguments=["run"])
+    assert daemon.stop() == 0
 
 
 def test_check_of_a_camera_that_is_missing(tmp_path: Path) -> None:
@@ -213,7 +244,7 @@ def test_check_of_a_camera_whose_pictures_are_left_out(
 
 
 def test_check_of_a_driver_that_fails_in_its_own_way(tmp_path: Path) -> None:
-    done = check("camera.source=pattern", environ=service(tmp_path, "failing", FAILING))
+    done = check("camera.source=pattern", environ=sitecustomize(tmp_path, "failing", FAILING))
     assert done.returncode == 1
     assert done.stdout.splitlines()[-2].startswith("No picture: ")
     assert "SystemError: the sensor is on fire" in done.stderr, "what there is to report"
@@ -243,7 +274,7 @@ def test_check_of_a_bad_configuration() -> None:
     assert done.stderr == "ERROR: --set camera.rotation = 45: must be 0, 90, 180 or 270\n"
 
 
-# Where a value comes from, and what is wrong with it.
+# Where a value comes from, and its mistakes.
 
 
 def write(path: Path, text: str) -> Path:
@@ -270,7 +301,7 @@ def test_settings_win_over_conf_d_and_that_over_the_file(tmp_path: Path, daemon:
     assert "framerate = 11\n" in done.stdout
 
 
-def test_every_mistake_is_told_in_one_go(tmp_path: Path) -> None:
+def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     main = write(tmp_path / "etc" / "x.conf", "[camera]\nrotation = 45\nqualty = 80\n[doors]\n")
     other = write(tmp_path / "etc" / "conf.d" / "y.conf", "\n[server]\nlisten = 5000\n")
     done = run("--config", str(main), "--set=camera.hflip=maybe")
@@ -285,41 +316,41 @@ def test_every_mistake_is_told_in_one_go(tmp_path: Path) -> None:
     ]
 
 
-# What is never told.
+# What is never printed.
 
 SECRETS = ("anton", "sesame", "c0de")
 CREDENTIALS = "anton:sesame@"
 
 
-def assert_nothing_is_told(text: str) -> None:
+def assert_no_secret_in(text: str) -> None:
     assert [secret for secret in SECRETS if secret in text] == []
 
 
-def test_password_of_a_camera_is_used_and_never_told(daemon: Daemon) -> None:
+def test_password_of_a_camera_is_used_and_never_shown(daemon: Daemon) -> None:
     with WebCamera([jpeg(1)], credentials="anton:sesame") as camera:
         source = f"http://{CREDENTIALS}{camera.address}/user=anton&password=sesame?pin=c0de"
         daemon.start({"camera.source": source}, arguments=["-v"])
         daemon.wait_for_state("streaming")
         status = daemon.request("/status")[1].decode()
         assert json.loads(status)["camera"]["source"] == f"http://{camera.address}/..."
-        assert_nothing_is_told(status)
+        assert_no_secret_in(status)
         done = check(f"camera.source={source}")
         assert done.returncode == 0
-        assert_nothing_is_told(done.stdout + done.stderr)
+        assert_no_secret_in(done.stdout + done.stderr)
         assert daemon.stop() == 0
-        assert_nothing_is_told(daemon.log())
+        assert_no_secret_in(daemon.log())
 
 
 @pytest.mark.parametrize("scheme", ["http", "rtsp"])
-def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
+def test_password_is_not_shown_when_the_camera_is_missing(daemon: Daemon, scheme: str) -> None:
     source = f"{scheme}://{CREDENTIALS}127.0.0.1:1/user=anton&password=sesame?pin=c0de"
     daemon.start({"camera.source": source}, arguments=["-v"])
     detail = daemon.wait_for_state("offline")["detail"]
     why = ": nothing listens there" if scheme == "http" else ""
     assert detail == f"Cannot get pictures from {scheme}://127.0.0.1:1{why}"
-    assert_nothing_is_told(daemon.request("/status")[1].decode())
+    assert_no_secret_in(daemon.request("/status")[1].decode())
     assert daemon.stop() == 0
-    assert_nothing_is_told(daemon.log())
+    assert_no_secret_in(daemon.log())
 
 
 @pytest.mark.parametrize(
@@ -337,8 +368,8 @@ def test_password_is_not_told_when_the_camera_is_missing(daemon: Daemon, scheme:
         f"server.listen=rtsp://{CREDENTIALS}cam/?pin=c0de",
     ],
 )
-def test_password_is_not_told_when_the_setting_is_wrong(setting: str) -> None:
+def test_password_is_not_shown_when_the_setting_is_wrong(setting: str) -> None:
     done = check(setting)
     assert done.returncode == 2
     assert done.stderr.startswith("ERROR: --set ")
-    assert_nothing_is_told(done.stderr)
+    assert_no_secret_in(done.stderr)

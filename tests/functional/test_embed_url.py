@@ -1,4 +1,4 @@
-"""``doorbelld embed-url``: what its addresses open, to which clients, and for how long."""
+"""``doorbelld embed-url``: what its addresses open, for which clients, and for how long."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from doorbelld.access.password import hashed
-from tests.functional.test_password import OTHER, WORD, basic, set_password
-from tests.functional.test_paths import EVERY_PATH
-from tests.support.crowd import Crowd
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.passwords import OTHER, WORD, basic, set_password
+from tests.support.paths import EVERY_PATH
 from tests.support.service_manager import ServiceManager
+from tests.support.viewer_group import ViewerGroup
 
 SMALL = {"camera.resolution": "160x120"}
 EVIL = {"Origin": "http://evil.example", "Referer": "http://evil.example/page"}
@@ -52,7 +52,7 @@ class Door:
         }
 
     def token(self, *options: str) -> str:
-        """Return what the command puts into its addresses."""
+        """Return the token in the addresses that the command prints."""
         access = {name: value for name, value in self.settings.items() if value}
         done = command(*(f"--set={name}={value}" for name, value in access.items()), *options)
         assert (done.returncode, done.stderr) == (0, "")
@@ -66,7 +66,7 @@ def signed(path: str, token: str) -> str:
 
 
 def ask(daemon: Daemon, path: str, **headers: str) -> tuple[int, str]:
-    """Return the status, and who may show the answer."""
+    """Return the status, and which sites may show the answer."""
     answer, _ = daemon.request(path, "HEAD", headers)
     assert answer.getheader("Access-Control-Allow-Origin") is None
     return answer.status, answer.headers["Cross-Origin-Resource-Policy"]
@@ -102,12 +102,12 @@ def test_it_opens_nothing_else(door: tuple[Daemon, str], path: str) -> None:
     assert ask(daemon, signed(path, token)) == ask(daemon, path)
     assert ask(daemon, signed(path, token), **EVIL) == (403, "same-origin")
     for method in ("POST", "PUT"):
-        told = daemon.request(signed("/snapshot.jpg", token), method)[0]
-        assert told.headers["Cross-Origin-Resource-Policy"] == "same-origin"
-        assert told.status == daemon.request("/snapshot.jpg", method)[0].status
+        answer = daemon.request(signed("/snapshot.jpg", token), method)[0]
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin"
+        assert answer.status == daemon.request("/snapshot.jpg", method)[0].status
 
 
-def test_it_does_not_change_who_is_let_in(door: tuple[Daemon, str]) -> None:
+def test_it_does_not_change_which_clients_are_allowed(door: tuple[Daemon, str]) -> None:
     daemon, token = door
     assert ask(daemon, signed("/snapshot.jpg", token), Host="evil.example")[0] == 421
 
@@ -128,7 +128,7 @@ def test_wrong_token_costs_its_sender_no_wait(door: tuple[Daemon, str]) -> None:
     assert ask(daemon, signed("/snapshot.jpg", token))[0] == 200
 
 
-def test_token_is_not_told(door: tuple[Daemon, str]) -> None:
+def test_token_is_never_logged(door: tuple[Daemon, str]) -> None:
     daemon, token = door
     paths = [signed(path, token) for path in ("/snapshot.jpg", "/nothing", "/login", "/")]
     paths += [f"/snapshot.jpg?{name}={token}" for name in ("%65mbed", "e%6Dbed", "e%6dbed")]
@@ -161,18 +161,18 @@ def test_wrong_token_is_explained(daemon: Daemon, tmp_path: Path) -> None:
 def test_stream_ends_when_a_new_key_is_made(daemon: Daemon, tmp_path: Path) -> None:
     door = Door(tmp_path)
     daemon.start(door.settings)
-    token = door.token()  # It is noticed while the daemon runs.
+    token = door.token()  # The running daemon notices the new key.
     path = signed("/snapshot.jpg", token)
     eventually(lambda: ask(daemon, path)[1] == "cross-origin", "the key is read")
-    with Crowd(daemon) as crowd:
-        (goes,) = crowd.join(path=signed("/video_feed", token))
-        (stays,) = crowd.join()
+    with ViewerGroup(daemon) as group:
+        (goes,) = group.join(path=signed("/video_feed", token))
+        (stays,) = group.join()
         daemon.wait_for_viewers(2)
         new = door.token("--renew")
         assert new != token
-        crowd.wait(lambda: goes.ended, "the stream ends")
+        group.wait(lambda: goes.ended, "the stream ends")
         seen = len(stays.parts)
-        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+        group.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
     assert ask(daemon, path)[1] == "same-origin"
     assert ask(daemon, signed("/snapshot.jpg", new))[1] == "cross-origin"
     assert door.token() == new, "it prints what is good"
@@ -182,11 +182,11 @@ def test_change_of_the_password_ends_what_it_opens(daemon: Daemon, tmp_path: Pat
     door = Door(tmp_path, WORD)
     token = door.token()
     daemon.start(door.settings)
-    with Crowd(daemon) as crowd:
-        (goes,) = crowd.join(path=signed("/video_feed", token))
-        crowd.wait(lambda: len(goes.parts) > 2, "pictures")
+    with ViewerGroup(daemon) as group:
+        (goes,) = group.join(path=signed("/video_feed", token))
+        group.wait(lambda: len(goes.parts) > 2, "pictures")
         set_password(door.password, OTHER)
-        crowd.wait(lambda: goes.ended, "the stream ends")
+        group.wait(lambda: goes.ended, "the stream ends")
     assert ask(daemon, signed("/snapshot.jpg", token))[0] == 401
     assert ask(daemon, signed("/snapshot.jpg", door.token()))[0] == 200
 
@@ -195,11 +195,11 @@ def test_removing_the_key_ends_it(daemon: Daemon, tmp_path: Path) -> None:
     door = Door(tmp_path)
     token = door.token()
     daemon.start(door.settings)
-    with Crowd(daemon) as crowd:
-        (goes,) = crowd.join(path=signed("/video_feed", token))
-        crowd.wait(lambda: len(goes.parts) > 2, "pictures")
+    with ViewerGroup(daemon) as group:
+        (goes,) = group.join(path=signed("/video_feed", token))
+        group.wait(lambda: len(goes.parts) > 2, "pictures")
         door.key.unlink()
-        crowd.wait(lambda: goes.ended, "the stream ends")
+        group.wait(lambda: goes.ended, "the stream ends")
 
 
 @pytest.mark.parametrize("password", [None, WORD])
@@ -210,26 +210,26 @@ def test_restart_ends_what_is_not_good_any_more_and_nothing_else(
     token = door.token()
     manager.start(daemon, door.settings)
     header = f"Authorization: {basic(WORD)['Authorization']}\r\n"
-    with Crowd(daemon) as crowd:
-        (by_token,) = crowd.join(path=signed("/video_feed", token))
-        (stays,) = crowd.join(headers=header)
-        crowd.wait(lambda: min(len(by_token.parts), len(stays.parts)) > 2, "pictures")
+    with ViewerGroup(daemon) as group:
+        (by_token,) = group.join(path=signed("/video_feed", token))
+        (stays,) = group.join(headers=header)
+        group.wait(lambda: min(len(by_token.parts), len(stays.parts)) > 2, "pictures")
         manager.restart(daemon, door.settings)
         seen = len(by_token.parts)
-        crowd.wait(lambda: len(by_token.parts) > seen + 5, "it goes on in the next process")
+        group.wait(lambda: len(by_token.parts) > seen + 5, "it goes on in the next process")
         assert daemon.stop() == 0
         door.token("--renew")
         manager.start(daemon, door.settings)
-        crowd.wait(lambda: by_token.ended, "the stream ends")
+        group.wait(lambda: by_token.ended, "the stream ends")
         seen = len(stays.parts)
-        crowd.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
+        group.wait(lambda: len(stays.parts) > seen + 5, "the other goes on")
 
 
 # The file
 
 
 @pytest.mark.parametrize("how", ["garbage", "empty", "pipe", "folder"])
-def test_file_that_is_no_use_opens_nothing_and_is_told_once(
+def test_file_that_is_no_use_opens_nothing_and_is_logged_once(
     daemon: Daemon, tmp_path: Path, how: str
 ) -> None:
     door = Door(tmp_path)

@@ -1,4 +1,4 @@
-"""A clock on the wall that is set by a day, forth and back, while people watch."""
+"""The wall clock is set forward and back by a day while viewers watch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.functional.test_password import WORD, cookie_of, log_in, set_password
 from tests.support.condition import Condition
-from tests.support.crowd import Crowd
 from tests.support.daemon import GUARD, Daemon
 from tests.support.faulty_system import FaultySystem
+from tests.support.passwords import WORD, cookie_of, log_in, set_password
 from tests.support.raw import read_answer, read_to_end
-from tests.support.systemd import Systemd
+from tests.support.service_manager import ServiceManager
+from tests.support.viewer_group import ViewerGroup
 
 DAY = 86400
 JUMPS = (DAY, 0, -DAY, 0)
@@ -30,12 +30,12 @@ def system(tmp_path: Path) -> Iterator[FaultySystem]:
 
 
 def is_recent(moment: float, now: float) -> bool:
-    """Tell whether a moment of this test is told in the time that the clock is set to."""
+    """Return whether a moment of this test is given in the time that the clock is set to."""
     return now - 4 * GUARD < moment < now + 0.1
 
 
 def check(status: dict[str, Any], now: float) -> None:
-    """Check all that /status tells of times."""
+    """Check all times in /status."""
     camera = status["camera"]
     assert camera["state"] == "streaming"
     assert 0 <= camera["age_ms"] < 1000 * GUARD
@@ -53,18 +53,18 @@ def test_clock_that_jumps_costs_no_viewer_a_picture(daemon: Daemon, system: Faul
     settings = {"camera.resolution": "160x120", "camera.framerate": 20, "server.max_requests": 1}
     settings["server.header_timeout"] = 3600
     daemon.start(settings, environ=system.environ)
-    with Crowd(daemon) as crowd, daemon.connect() as idle:
-        crowd.join(VIEWERS)
-        crowd.wait_for_parts(50)  # A frame rate takes a moment to be known.
+    with ViewerGroup(daemon) as group, daemon.connect() as idle:
+        group.join(VIEWERS)
+        group.wait_for_parts(50)  # It takes a moment until the frame rate is known.
         before = Condition.of(daemon.pid)
         for jump in JUMPS:
             system.set_clock(jump)
-            for watcher in crowd.watchers:
-                watcher.parts.clear()
-            crowd.wait_for_parts(50)
+            for viewer in group.viewers:
+                viewer.parts.clear()
+            group.wait_for_parts(50)
             now = time.time() + jump
-            for watcher in crowd.watchers:
-                assert is_recent(float(watcher.parts[-1].headers["x-timestamp"]), now)
+            for viewer in group.viewers:
+                assert is_recent(float(viewer.parts[-1].headers["x-timestamp"]), now)
             idle.sendall(REQUEST)
             assert read_answer(idle).status == 200
             check(daemon.status(), now)
@@ -78,13 +78,13 @@ def test_camera_is_offline_since_a_moment_that_follows_the_clock(
     missing = {"camera.source": "file:/nowhere/at/all", "camera.resolution": "160x120"}
     daemon.start(missing, environ=system.environ)
     first = daemon.wait_for_state("offline")
-    with Crowd(daemon) as crowd:
-        crowd.join(VIEWERS)
+    with ViewerGroup(daemon) as group:
+        group.join(VIEWERS)
         for jump in JUMPS:
             system.set_clock(jump)
-            for watcher in crowd.watchers:
-                watcher.parts.clear()
-            crowd.wait_for_parts(2)  # The card goes on, once a second.
+            for viewer in group.viewers:
+                viewer.parts.clear()
+            group.wait_for_parts(2)  # The card goes on, once a second.
             camera = daemon.status()["camera"]
             assert camera["state"] == "offline"
             assert camera["since"] == pytest.approx(first["since"] + jump, abs=2)
@@ -92,21 +92,20 @@ def test_camera_is_offline_since_a_moment_that_follows_the_clock(
 
 @pytest.mark.parametrize("jump", [DAY, -DAY])
 def test_clock_that_jumps_neither_shortens_nor_lengthens_a_wait(
-    daemon: Daemon, system: FaultySystem, tmp_path: Path, jump: int
+    daemon: Daemon, system: FaultySystem, systemd: ServiceManager, jump: int
 ) -> None:
     settings = {"server.header_timeout": 1, "camera.resolution": "160x120"}
-    with Systemd(tmp_path) as systemd:
-        environ = {**system.environ, **systemd.environ, "WATCHDOG_USEC": "3000000"}
-        daemon.start(settings, environ=environ)
+    environ = {**system.environ, **systemd.environ, "WATCHDOG_USEC": "3000000"}
+    daemon.start(settings, environ=environ)
+    systemd.wait_for("WATCHDOG=1")
+    with daemon.connect() as dripping:
+        dripping.sendall(REQUEST[:-2])
+        system.set_clock(jump)
+        systemd.rest()
+        assert read_to_end(dripping).startswith(b"HTTP/1.1 408 ")
         systemd.wait_for("WATCHDOG=1")
-        with daemon.connect() as dripping:
-            dripping.sendall(REQUEST[:-2])
-            system.set_clock(jump)
-            systemd.rest()
-            assert read_to_end(dripping).startswith(b"HTTP/1.1 408 ")
-            systemd.wait_for("WATCHDOG=1")
-        assert daemon.status()["uptime_s"] < 4 * GUARD
-        assert daemon.stop() == 0
+    assert daemon.status()["uptime_s"] < 4 * GUARD
+    assert daemon.stop() == 0
 
 
 def test_clock_that_jumps_ends_no_session_before_its_time(

@@ -1,13 +1,13 @@
-"""The fault matrix, drivers: a camera's library that fails, hangs, or knows no measure.
+"""The fault matrix, drivers: a camera's library that fails, hangs, or floods.
 
-The faults happen inside the shipped daemon's own process; see Sabotage. ::
+The faults happen inside the shipped daemon's own process; see FaultInjector. ::
 
     read() that never returns      test_driver_that_hangs_gets_the_daemon_restarted
     the same, and it returns       test_driver_that_comes_back_is_taken_up_again
-    open() that never returns      test_opening_that_hangs_is_told
+    open() that never returns      test_opening_that_hangs_is_reported
     close() that never returns     test_library_that_hangs_at_the_end_gets_the_daemon_restarted
     stop while a driver hangs      test_life_cycle.py
-    encoder that fails for good    test_driver_that_fails_for_good_is_told_once
+    encoder that fails for good    test_driver_that_fails_for_good_is_logged_once
     no memory for any picture      the same
     library that raises anything   the same
     and raises when it is closed   test_library_that_fails_at_the_end_too_is_opened_again
@@ -17,18 +17,17 @@ The faults happen inside the shipped daemon's own process; see Sabotage. ::
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cards import SIZE, is_card, see, see_card, see_picture
 from tests.support.daemon import Daemon, eventually
+from tests.support.fault_injector import FaultInjector
+from tests.support.fault_observer import FaultObserver
 from tests.support.pictures import jpeg
-from tests.support.sabotage import Sabotage
+from tests.support.service_manager import ServiceManager
 from tests.support.stream import Stream
-from tests.support.systemd import Systemd
-from tests.support.witness import Witness
 
 SETTINGS = {**SIZE, "server.max_requests": 1, "camera.stall_timeout": 1}
 
@@ -68,21 +67,15 @@ class Speechless(Exception):
 """
 
 
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with Systemd(tmp_path) as found:
-        yield found
-
-
-def start(daemon: Daemon, sabotage: Sabotage, **settings: object) -> Witness:
+def start(daemon: Daemon, injector: FaultInjector, **settings: object) -> FaultObserver:
     """Start a daemon with a camera that works for now."""
-    daemon.start({**SETTINGS, **settings}, environ=sabotage.environ)
+    daemon.start({**SETTINGS, **settings}, environ=injector.environ)
     daemon.wait_for_state("streaming")
-    return Witness(daemon)
+    return FaultObserver(daemon)
 
 
-def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
-    """Return what is told between two reloads, which is a whole turn of the main loop."""
+def turn(daemon: Daemon, systemd: ServiceManager) -> list[str]:
+    """Return the messages between two reloads, which is a whole turn of the main loop."""
     daemon.send(signal.SIGHUP)
     systemd.wait_for("RELOADING=1")
     start = len(systemd.heard)
@@ -116,67 +109,67 @@ def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
         "nonsense",
     ],
 )
-def test_driver_that_fails_for_good_is_told_once(
+def test_driver_that_fails_for_good_is_logged_once(
     daemon: Daemon, tmp_path: Path, target: str, fault: str, why: str, clue: str
 ) -> None:
-    sabotage = Sabotage(tmp_path, target, fault, SPEECHLESS)
-    witness = start(daemon, sabotage)
+    injector = FaultInjector(tmp_path, target, fault, SPEECHLESS)
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
         see_picture(stream)
-        sabotage.begin()
-        witness.sees_camera_offline(f"^{why}$")
-        # It has been tried again, in vain.
+        injector.fail_always()
+        observer.sees_camera_offline(f"^{why}$")
+        # It has been tried again without success.
         eventually(lambda: daemon.status()["camera"]["reopened"], "another try")
-        witness.sees_camera_offline(f"^{why}$")
+        observer.sees_camera_offline(f"^{why}$")
         stream.part()
-        sabotage.end()
-        witness.sees_camera_well()
+        injector.stop()
+        observer.sees_camera_streaming()
         see_picture(stream)
-    lines = witness.said()
+    lines = observer.logged()
     assert len([line for line in lines if f"camera offline: {why}" in line]) == 1, lines
     assert clue in "\n".join(lines)
     assert len(lines) <= 5, lines
-    witness.sees_all_as_before()
+    observer.sees_resources_released()
 
 
 def test_library_that_fails_at_the_end_too_is_opened_again(daemon: Daemon, tmp_path: Path) -> None:
     fault = "arguments[0].close = close; raise KeyError"
-    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", fault, UNCLOSABLE)
-    witness = start(daemon, sabotage)
+    injector = FaultInjector(tmp_path, f"{PATTERN}.read", fault, UNCLOSABLE)
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
-        sabotage.strike()
+        injector.fail_once()
         see_card(stream)
         see_picture(stream)
-    assert witness.sees_camera_well()["reopened"] == 1
-    lines = witness.said()
+    assert observer.sees_camera_streaming()["reopened"] == 1
+    lines = observer.logged()
     assert len(lines) == 3, lines
     assert "the camera could not be closed properly: RuntimeError: and that too" in lines[0]
-    witness.sees_all_as_before()
+    observer.sees_resources_released()
 
 
 def test_driver_that_hangs_gets_the_daemon_restarted(
-    daemon: Daemon, systemd: Systemd, tmp_path: Path
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path
 ) -> None:
-    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", HANG)
-    environ = {**sabotage.environ, **systemd.environ, "WATCHDOG_USEC": "3000000"}
+    injector = FaultInjector(tmp_path, f"{PATTERN}.read", HANG)
+    environ = {**injector.environ, **systemd.environ, "WATCHDOG_USEC": "3000000"}
     daemon.start(SETTINGS, environ=environ)
     daemon.wait_for_state("streaming")
-    witness = Witness(daemon)
+    observer = FaultObserver(daemon)
     with Stream(daemon) as stream, Stream(daemon) as left:
         systemd.wait_for("WATCHDOG=1")
-        sabotage.begin()
-        # Who watches is told, though the thread that draws the card is the one that hangs.
+        injector.fail_always()
+        # Viewers see it, although the thread that draws the card is the one that hangs.
         see_card(stream)
-        witness.sees_camera_offline(HANGS)
+        observer.sees_camera_offline(HANGS)
         with Stream(daemon) as late:
             assert is_card(late.part().body)
         left.close()
         systemd.wait_for(f"STATUS=Offline: {HANGS}")
         eventually(lambda: "WATCHDOG=1" not in turn(daemon, systemd), "no WATCHDOG=1")
-        daemon.send(signal.SIGABRT)  # as systemd does when it has heard nothing for long enough
+        daemon.send(signal.SIGABRT)  # as systemd does when the watchdog was not fed
         daemon.wait()
-    assert witness.said()[0] == f"WARNING: camera offline: {HANGS}"
-    sabotage.end()
+    assert observer.logged()[0] == f"WARNING: camera offline: {HANGS}"
+    injector.stop()
     systemd.rest()
     daemon.start(SETTINGS, environ=environ)
     systemd.wait_for("READY=1")
@@ -187,51 +180,52 @@ def test_driver_that_hangs_gets_the_daemon_restarted(
 
 
 def test_driver_that_comes_back_is_taken_up_again(daemon: Daemon, tmp_path: Path) -> None:
-    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", HANG)
-    witness = start(daemon, sabotage)
+    injector = FaultInjector(tmp_path, f"{PATTERN}.read", HANG)
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
         for _ in range(2):
-            sabotage.begin()
+            injector.fail_always()
             see_card(stream)
-            witness.sees_camera_offline(HANGS)
-            sabotage.end()
-            assert witness.sees_camera_well()["reopened"] == 0
+            observer.sees_camera_offline(HANGS)
+            injector.stop()
+            assert observer.sees_camera_streaming()["reopened"] == 0
             see_picture(stream)
     lines = eventually(
-        lambda: [line for line in witness.said() if len(witness.said()) == 4], "told"
+        lambda: [line for line in observer.logged() if len(observer.logged()) == 4],
+        "four lines in the log",
     )
     assert [HANGS in line for line in lines] == [True, False, True, False]
-    witness.sees_all_as_before()
+    observer.sees_resources_released()
 
 
-def test_opening_that_hangs_is_told(daemon: Daemon, tmp_path: Path) -> None:
-    sabotage = Sabotage(tmp_path, f"{PATTERN}.open", HANG)
-    sabotage.begin()
-    daemon.start(SETTINGS, environ=sabotage.environ)
+def test_opening_that_hangs_is_reported(daemon: Daemon, tmp_path: Path) -> None:
+    injector = FaultInjector(tmp_path, f"{PATTERN}.open", HANG)
+    injector.fail_always()
+    daemon.start(SETTINGS, environ=injector.environ)
     assert daemon.status()["camera"]["state"] == "starting"
     with Stream(daemon) as stream:
         see_card(stream)  # after ten seconds
-        Witness(daemon).sees_camera_offline(HANGS)
-        sabotage.end()
+        FaultObserver(daemon).sees_camera_offline(HANGS)
+        injector.stop()
         see_picture(stream)
-    Witness(daemon).sees_camera_well()
+    FaultObserver(daemon).sees_camera_streaming()
 
 
 def test_library_that_hangs_at_the_end_gets_the_daemon_restarted(
-    daemon: Daemon, systemd: Systemd, tmp_path: Path
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path
 ) -> None:
-    # As the Raspberry Pi's libraries are closed, which may never come back from it.
+    # Closed like the Raspberry Pi's libraries, which may never return.
     lost = "raise CameraError('Test pattern is lost')"
-    sabotage = Sabotage(tmp_path, f"{PATTERN}.read", lost, STUCK)
-    environ = {**sabotage.environ, **systemd.environ}
+    injector = FaultInjector(tmp_path, f"{PATTERN}.read", lost, STUCK)
+    environ = {**injector.environ, **systemd.environ}
     daemon.start(SETTINGS, environ=environ)
     with Stream(daemon) as stream:
         see_picture(stream)
-        sabotage.strike()
+        injector.fail_once()
         see_card(stream)
-        witness = Witness(daemon)
-        witness.sees_camera_offline("Test pattern hangs; only a restart of doorbelld can help")
-        assert daemon.wait() == 1, "for systemd to start it anew"
+        observer = FaultObserver(daemon)
+        observer.sees_camera_offline("Test pattern hangs; only a restart of doorbelld can help")
+        assert daemon.wait() == 1, "so that systemd starts it again"
     assert "CRITICAL: a thread has failed: stopping, to be started anew" in daemon.log()
     systemd.rest()
     daemon.start(SETTINGS, environ=environ)
@@ -242,23 +236,23 @@ def test_library_that_hangs_at_the_end_gets_the_daemon_restarted(
 
 def test_flood_of_frames_is_slowed_down(daemon: Daemon, tmp_path: Path) -> None:
     picture = jpeg(7)
-    sabotage = Sabotage(
+    injector = FaultInjector(
         tmp_path,
         f"{PATTERN}.read",
         "return Shot(picture, time.monotonic())",
         f"from doorbelld.camera.base import Shot\npicture = {picture!r}",
     )
-    witness = start(daemon, sabotage)
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
         before = daemon.status()["camera"]["frames"]
-        sabotage.begin()
+        injector.fail_always()
         see(stream, picture)
         for _ in range(500):
             assert stream.part().body == picture
-        camera = witness.sees_camera_well()
+        camera = observer.sees_camera_streaming()
         assert camera["frames"] > before + 400
         assert camera["fps"] < 260, "the most that can be asked for is 240"
-        sabotage.end()
+        injector.stop()
         see_picture(stream)
     eventually(lambda: daemon.status()["camera"]["fps"] < 35, "its own rate again")
-    witness.sees_all_as_before()
+    observer.sees_resources_released()

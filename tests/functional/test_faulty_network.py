@@ -1,4 +1,4 @@
-"""A network that goes away and comes back: cables, addresses, and both at the daemon's start."""
+"""A network that goes away and comes back: cables and addresses, also at the daemon's start."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from tests.support.condition import Condition
-from tests.support.crowd import Crowd, Watcher
 from tests.support.daemon import Daemon, eventually
-from tests.support.place import DaemonThere, Place
-from tests.support.systemd import Systemd
+from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
+from tests.support.service_manager import ServiceManager
+from tests.support.viewer_group import Viewer, ViewerGroup
 
 FAR = 3
 NEAR = 2
 MISSED = 15
-"""Pictures that those far away have missed when the link comes back: a second and a half."""
+"""Pictures that the remote viewers miss while the link is down: a second and a half."""
 
 SETTINGS = {"camera.resolution": "160x120", "camera.framerate": 10, "server.max_requests": 1}
 DOOR, PHONE, OTHER = "192.168.77.1", "192.168.77.2", "192.168.77.3"
@@ -25,15 +25,15 @@ DOOR_V6, PHONE_V6 = "fd77::1", "fd77::2"
 
 
 @pytest.fixture
-def door() -> Iterator[Place]:
-    """Return where the daemon is; it has a link to the phone's place, and no address there."""
-    with Place() as found:
+def door() -> Iterator[NetworkNamespace]:
+    """Return the daemon's namespace: it has a link to the phone's, and no address on it."""
+    with NetworkNamespace() as found:
         yield found
 
 
 @pytest.fixture
-def phone(door: Place) -> Iterator[Place]:
-    with Place(within=door) as found:
+def phone(door: NetworkNamespace) -> Iterator[NetworkNamespace]:
+    with NetworkNamespace(within=door) as found:
         door.link(found, "door0", "phone0")
         for address in (PHONE, PHONE_V6):
             found.ip("address", "add", *_with_prefix(address), "dev", "phone0")
@@ -41,53 +41,53 @@ def phone(door: Place) -> Iterator[Place]:
 
 
 @pytest.fixture
-def daemon(door: Place, tmp_path: Path) -> Iterator[DaemonThere]:
-    found = DaemonThere(tmp_path, door)
+def daemon(door: NetworkNamespace, tmp_path: Path) -> Iterator[NamespacedDaemon]:
+    found = NamespacedDaemon(tmp_path, door)
     with found:
         yield found
 
 
-def give(door: Place, address: str) -> None:
+def give(door: NetworkNamespace, address: str) -> None:
     door.ip("address", "add", *_with_prefix(address), "dev", "door0")
 
 
-def take(door: Place, address: str) -> None:
+def take(door: NetworkNamespace, address: str) -> None:
     door.ip("address", "delete", *_with_prefix(address)[:1], "dev", "door0")
 
 
 def _with_prefix(address: str) -> list[str]:
-    # Nobody else is there who could have the same address, so it need not be asked for.
+    # No other machine can have the address, so there is no need to check for duplicates.
     return [f"{address}/64", "nodad"] if ":" in address else [f"{address}/24"]
 
 
 class Viewers:
-    """Some beside the daemon, some at the other end of the link."""
+    """Viewers beside the daemon, and viewers at the other end of the link."""
 
-    def __init__(self, daemon: DaemonThere, phone: Place, stack: ExitStack) -> None:
+    def __init__(self, daemon: NamespacedDaemon, phone: NetworkNamespace, stack: ExitStack) -> None:
         self.daemon = daemon
-        self.crowd = stack.enter_context(Crowd(daemon))
-        self.near = self.crowd.join(NEAR, "/video_feed?key=near")
+        self.group = stack.enter_context(ViewerGroup(daemon))
+        self.near = self.group.join(NEAR, "/video_feed?key=near")
         with daemon.seen_from(phone, DOOR):
-            self.far = self.crowd.join(FAR, "/video_feed?key=far")
-        self.crowd.wait_for_parts(3)
+            self.far = self.group.join(FAR, "/video_feed?key=far")
+        self.group.wait_for_parts(3)
 
     def rows(self, key: str) -> list[dict[str, object]]:
         rows: list[dict[str, object]] = self.daemon.status(f"?key={key}")["viewers"]
         return rows
 
     def those_near_go_on(self) -> None:
-        """Let those beside the daemon get all of the next pictures."""
+        """Wait until the viewers beside the daemon have all of the next pictures."""
         self.go_on(self.near)
 
-    def go_on(self, watchers: list[Watcher]) -> None:
-        """Let these get ten more pictures."""
-        for watcher in watchers:
-            watcher.parts.clear()
-        self.crowd.wait_for_parts(10, watchers)
+    def go_on(self, viewers: list[Viewer]) -> None:
+        """Wait until these have ten more pictures."""
+        for viewer in viewers:
+            viewer.parts.clear()
+        self.group.wait_for_parts(10, viewers)
 
 
 def test_link_that_is_down_for_a_moment_ends_no_stream(
-    daemon: DaemonThere, door: Place, phone: Place
+    daemon: NamespacedDaemon, door: NetworkNamespace, phone: NetworkNamespace
 ) -> None:
     give(door, DOOR)
     daemon.start({**SETTINGS, "server.listen": ":0"}, prefix=door.prefix)
@@ -96,7 +96,7 @@ def test_link_that_is_down_for_a_moment_ends_no_stream(
         before = Condition.of(daemon.pid)
         since = [row["since"] for row in viewers.rows("far")]
         door.ip("link", "set", "door0", "down")
-        viewers.crowd.wait(
+        viewers.group.wait(
             lambda: all(int(str(row["dropped"])) > MISSED for row in viewers.rows("far")),
             "those far away miss pictures",
         )
@@ -104,10 +104,10 @@ def test_link_that_is_down_for_a_moment_ends_no_stream(
         assert daemon.request("/healthz")[0].status == 200
         door.ip("link", "set", "door0", "up")
         up_at = float(daemon.request("/snapshot.jpg")[0].headers["X-Timestamp"])
-        viewers.crowd.wait(
+        viewers.group.wait(
             lambda: all(
-                float(watcher.parts[-1].headers["x-timestamp"]) > up_at + 0.5
-                for watcher in viewers.far
+                float(viewer.parts[-1].headers["x-timestamp"]) > up_at + 0.5
+                for viewer in viewers.far
             ),
             "they see what is now",
         )
@@ -117,8 +117,8 @@ def test_link_that_is_down_for_a_moment_ends_no_stream(
     assert "WARNING" not in daemon.log()
 
 
-def test_link_that_stays_down_costs_its_viewers_and_nobody_else(
-    daemon: DaemonThere, door: Place, phone: Place
+def test_link_that_stays_down_costs_its_own_viewers_only(
+    daemon: NamespacedDaemon, door: NetworkNamespace, phone: NetworkNamespace
 ) -> None:
     give(door, DOOR)
     daemon.start({**SETTINGS, "server.listen": ":0", "server.stall_timeout": 2}, prefix=door.prefix)
@@ -126,13 +126,13 @@ def test_link_that_stays_down_costs_its_viewers_and_nobody_else(
         viewers = Viewers(daemon, phone, stack)
         before = Condition.of(daemon.pid)
         door.ip("link", "set", "door0", "down")
-        viewers.crowd.wait(lambda: not viewers.rows("far"), "those far away are given up")
-        eventually(lambda: daemon.log().count(": took nothing for 2 s") == FAR, "it is told")
+        viewers.group.wait(lambda: not viewers.rows("far"), "those far away are given up")
+        eventually(lambda: daemon.log().count(": took nothing for 2 s") == FAR, "it is logged")
         left = before.descriptors - FAR
         eventually(lambda: Condition.now(daemon.pid).descriptors == left, "their sockets closed")
         viewers.those_near_go_on()
         door.ip("link", "set", "door0", "up")
-        with daemon.seen_from(phone, DOOR), Crowd(daemon) as again:
+        with daemon.seen_from(phone, DOOR), ViewerGroup(daemon) as again:
             again.join(FAR)
             again.wait_for_parts(10)
         viewers.those_near_go_on()
@@ -142,7 +142,7 @@ def test_link_that_stays_down_costs_its_viewers_and_nobody_else(
 
 
 def test_address_that_changes_is_served_at_once(
-    daemon: DaemonThere, door: Place, phone: Place
+    daemon: NamespacedDaemon, door: NetworkNamespace, phone: NetworkNamespace
 ) -> None:
     give(door, DOOR)
     daemon.start({**SETTINGS, "server.listen": ":0"}, prefix=door.prefix)
@@ -150,24 +150,28 @@ def test_address_that_changes_is_served_at_once(
         viewers = Viewers(daemon, phone, stack)
         take(door, DOOR)
         give(door, OTHER)
-        with daemon.seen_from(phone, OTHER), Crowd(daemon) as others:
+        with daemon.seen_from(phone, OTHER), ViewerGroup(daemon) as others:
             others.join(FAR)
             others.wait_for_parts(10)
         viewers.those_near_go_on()
         take(door, OTHER)
-        give(door, DOOR)  # The lease is renewed, and with it those who still wait.
+        give(door, DOOR)  # The lease is renewed, and the waiting streams go on.
         viewers.go_on(viewers.far)
         assert all(row["dropped"] == 0 for row in viewers.rows("near"))
 
 
 @pytest.mark.parametrize(("address", "host"), [(DOOR, DOOR), (DOOR_V6, f"[{DOOR_V6}]")])
 def test_address_that_comes_after_the_start_is_waited_for(
-    daemon: DaemonThere, door: Place, phone: Place, tmp_path: Path, address: str, host: str
+    daemon: NamespacedDaemon,
+    door: NetworkNamespace,
+    phone: NetworkNamespace,
+    systemd: ServiceManager,
+    address: str,
+    host: str,
 ) -> None:
-    with Systemd(tmp_path) as systemd:
-        where = {**SETTINGS, "server.listen": f"{host}:0"}
-        daemon.start(where, environ=systemd.environ, prefix=door.prefix)
-        assert systemd.next() == "READY=1"
+    where = {**SETTINGS, "server.listen": f"{host}:0"}
+    daemon.start(where, environ=systemd.environ, prefix=door.prefix)
+    assert systemd.next() == "READY=1"
     expected = f"WARNING: this machine does not have the address {address} yet: waiting for it\n"
     assert daemon.log().startswith(expected)
     for _ in range(2):
@@ -176,9 +180,9 @@ def test_address_that_comes_after_the_start_is_waited_for(
         give(door, address)
         with daemon.seen_from(phone, address):
             eventually(lambda: answers(daemon), "the address is there")
-            with Crowd(daemon) as crowd:
-                crowd.join(FAR)
-                crowd.wait_for_parts(3)
+            with ViewerGroup(daemon) as group:
+                group.join(FAR)
+                group.wait_for_parts(3)
         take(door, address)
     assert daemon.log().count("does not have the address") == 1
 

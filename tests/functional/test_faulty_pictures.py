@@ -1,12 +1,12 @@
 """The fault matrix, single pictures: no memory for one, no encoder, no OpenCV.
 
-The faults happen inside the shipped daemon's own process; see Sabotage. ::
+The faults happen inside the shipped daemon's own process; see FaultInjector. ::
 
     encoder raises, or refuses      test_picture_that_cannot_be_made_is_left_out
     no memory to read, encode, send the same
     no memory for an answer         test_answer_for_which_there_is_no_memory_is_refused
-    memory really is short          test_real_want_of_memory_costs_the_large_picture_alone
-    OpenCV missing or broken        test_camera_that_needs_opencv_tells_that_it_is_missing
+    memory really is short          test_real_shortage_of_memory_costs_only_the_large_picture
+    OpenCV missing or broken        test_camera_that_needs_opencv_says_that_it_is_missing
     the card cannot be drawn        test_card_that_cannot_be_drawn_is_the_ready_one
 """
 
@@ -22,23 +22,23 @@ from doorbelld.media.jpeg import LARGEST
 from tests.support import processes
 from tests.support.cards import READY_CARD, SIZE, see_card
 from tests.support.daemon import Daemon, eventually
+from tests.support.fault_injector import FaultInjector
+from tests.support.fault_observer import FaultObserver
 from tests.support.pictures import huge_jpeg, jpeg
 from tests.support.pipe_camera import PipeCamera
-from tests.support.sabotage import Sabotage
+from tests.support.sitecustomize import sitecustomize
 from tests.support.stream import Stream
-from tests.support.systemd import service
-from tests.support.witness import Witness
 
 SETTINGS = {**SIZE, "server.max_requests": 1, "camera.stall_timeout": 60}
 
 PATTERN = "doorbelld.camera.pattern:PatternCamera"
 
 
-def start(daemon: Daemon, sabotage: Sabotage, **settings: object) -> Witness:
+def start(daemon: Daemon, injector: FaultInjector, **settings: object) -> FaultObserver:
     """Start a daemon with a camera that works for now."""
-    daemon.start({**SETTINGS, **settings}, environ=sabotage.environ)
+    daemon.start({**SETTINGS, **settings}, environ=injector.environ)
     daemon.wait_for_state("streaming")
-    return Witness(daemon)
+    return FaultObserver(daemon)
 
 
 @pytest.mark.parametrize(
@@ -55,36 +55,36 @@ def start(daemon: Daemon, sabotage: Sabotage, **settings: object) -> Witness:
 def test_picture_that_cannot_be_made_is_left_out(
     daemon: Daemon, tmp_path: Path, target: str, fault: str
 ) -> None:
-    sabotage = Sabotage(tmp_path, target, fault)
-    witness = start(daemon, sabotage)
+    injector = FaultInjector(tmp_path, target, fault)
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
         stream.part()
         for _ in range(3):
-            sabotage.strike()
-            eventually(lambda: sabotage.has_struck, "a fault")
+            injector.fail_once()
+            eventually(lambda: injector.has_failed, "a fault")
             before = daemon.status()["camera"]["frames"]
             assert daemon.wait_for_state("streaming")
             stream.part()
             eventually(lambda: daemon.status()["camera"]["frames"] > before, "more frames")  # noqa: B023
-    camera = witness.sees_camera_well()
+    camera = observer.sees_camera_streaming()
     assert camera["reopened"] == 0
     assert camera["invalid"] == (0 if "multipart" in target else 3)
-    assert 1 <= len(witness.said()) <= 3, witness.said()
-    assert all("was left out" in line for line in witness.said()), witness.said()
-    witness.sees_all_as_before()
+    assert 1 <= len(observer.logged()) <= 3, observer.logged()
+    assert all("was left out" in line for line in observer.logged()), observer.logged()
+    observer.sees_resources_released()
 
 
-def test_real_want_of_memory_costs_the_large_picture_alone(
+def test_real_shortage_of_memory_costs_only_the_large_picture(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     daemon.start(
         {**SETTINGS, "camera.source": pipe_camera.source, "camera.stall_timeout": 60},
-        # Else the address space that the allocator has reserved for a thread is room enough.
+        # Otherwise the address space that the allocator reserves for a thread would be enough.
         environ={"MALLOC_ARENA_MAX": "1"},
     )
     pipe_camera.show(jpeg(0))
     daemon.wait_for_state("streaming")
-    witness = Witness(daemon)
+    observer = FaultObserver(daemon)
     with Stream(daemon) as stream:
         assert stream.part().body == jpeg(0)
         room = processes.mapped(daemon.pid) + 8 * 1024 * 1024
@@ -99,11 +99,11 @@ def test_real_want_of_memory_costs_the_large_picture_alone(
         assert stream.part().body == huge_jpeg(14)
         pipe_camera.show(jpeg(6))
         assert stream.part().body == jpeg(6)
-    camera = witness.sees_camera_well()
+    camera = observer.sees_camera_streaming()
     assert (camera["invalid"], camera["frames"], camera["reopened"]) == (5, 8, 0)
-    (line,) = witness.said()
+    (line,) = observer.logged()
     assert line.endswith("there was too little memory for a picture, which was left out")
-    witness.sees_all_as_before(2 * LARGEST)
+    observer.sees_resources_released(2 * LARGEST)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_real_want_of_memory_costs_the_large_picture_alone(
         ("v4l2", "SystemError('initialization failed')"),
     ],
 )
-def test_camera_that_needs_opencv_tells_that_it_is_missing(
+def test_camera_that_needs_opencv_says_that_it_is_missing(
     daemon: Daemon, tmp_path: Path, source: str, fault: str
 ) -> None:
     folder = tmp_path / "camera"
@@ -125,34 +125,34 @@ def test_camera_that_needs_opencv_tells_that_it_is_missing(
     (folder / "1.jpg").write_bytes(jpeg(1))
     sources = {"v4l2": "v4l2:/dev/video9", "http": "http://127.0.0.1:1/", "file": f"file:{folder}"}
     settings = {"camera.source": sources.get(source, source), "camera.rotation": 90}
-    environ = service(tmp_path, "opencv", "")
+    environ = sitecustomize(tmp_path, "opencv", "")
     (tmp_path / "opencv" / "cv2.py").write_text(f"raise {fault}\n")
     daemon.start({**SETTINGS, **settings}, environ=environ)
     daemon.wait_for_state("offline")
-    witness = Witness(daemon)
+    observer = FaultObserver(daemon)
     with Stream(daemon) as stream:
         parts = [stream.part() for _ in range(2)]
     assert [part.body for part in parts] == [READY_CARD] * 2
-    witness.sees_camera_offline("needs OpenCV, which is not installed, or does not load$")
+    observer.sees_camera_offline("needs OpenCV, which is not installed, or does not load$")
     assert daemon.request("/")[0].status == 200
     assert daemon.log().count("camera offline") == 1
-    witness.sees_all_as_before()
+    observer.sees_resources_released()
 
 
 @pytest.mark.parametrize("fault", ["raise MemoryError", "import cv2; raise cv2.error('no')"])
 def test_card_that_cannot_be_drawn_is_the_ready_one(
     daemon: Daemon, tmp_path: Path, fault: str
 ) -> None:
-    sabotage = Sabotage(tmp_path, "cv2:putText", fault)
-    sabotage.begin()
+    injector = FaultInjector(tmp_path, "cv2:putText", fault)
+    injector.fail_always()
     daemon.start(
-        {**SETTINGS, "camera.source": f"file:{tmp_path}/no.mjpeg"}, environ=sabotage.environ
+        {**SETTINGS, "camera.source": f"file:{tmp_path}/no.mjpeg"}, environ=injector.environ
     )
     with Stream(daemon) as stream:
         assert stream.part().body == READY_CARD
-        sabotage.end()
+        injector.stop()
         see_card(stream)
-    Witness(daemon).sees_camera_offline("There is no file")
+    FaultObserver(daemon).sees_camera_offline("There is no file")
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_card_that_cannot_be_drawn_is_the_ready_one(
 def test_answer_for_which_there_is_no_memory_is_refused(
     daemon: Daemon, tmp_path: Path, target: str, end: type[Exception] | None
 ) -> None:
-    sabotage = Sabotage(tmp_path, target, "raise MemoryError")
-    witness = start(daemon, sabotage)
+    injector = FaultInjector(tmp_path, target, "raise MemoryError")
+    observer = start(daemon, injector)
     with Stream(daemon) as stream:
         for _ in range(20):
-            sabotage.strike()
+            injector.fail_once()
             if end is None:
                 assert daemon.request("/snapshot.jpg")[0].status == 503
             else:
@@ -180,6 +180,6 @@ def test_answer_for_which_there_is_no_memory_is_refused(
                     daemon.request("/snapshot.jpg")
         stream.part()
         assert daemon.request("/snapshot.jpg")[0].status == 200
-    assert len(witness.said()) == (end is None), witness.said()
-    witness.sees_camera_well()
-    witness.sees_all_as_before()
+    assert len(observer.logged()) == (end is None), observer.logged()
+    observer.sees_camera_streaming()
+    observer.sees_resources_released()

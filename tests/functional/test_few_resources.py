@@ -1,4 +1,4 @@
-"""Limits that a shell or a supervisor has set: what cannot be had is said in one sentence."""
+"""Limits set by a shell or a supervisor: what is missing is reported in one sentence."""
 
 from __future__ import annotations
 

@@ -12,21 +12,22 @@ import pytest
 
 from doorbelld.access.password import hashed
 from doorbelld.media import multipart
-from tests.support.coded import coded
-from tests.support.crowd import Crowd, Watcher
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.managed import BIG, go_on, going_on, read_part, restart, settings, slow
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
+from tests.support.ports import free_port
 from tests.support.processes import allow_many_files, descriptors
 from tests.support.raw import read_to_end
 from tests.support.secure import SecureDaemon, make_pair
 from tests.support.service_manager import LEDGER, LISTENER, VIEWER, ServiceManager
 from tests.support.stream import Stream
+from tests.support.viewer_group import Viewer, ViewerGroup
 
 RESTARTS = 5
 BROWSER = "image/avif,image/webp,*/*"
 MANY = 1100
-"""Viewers: more than select() can cope with, and than a process may open by default."""
+"""Viewers: more than select() can handle, and more than a process may open by default."""
 
 
 @pytest.fixture
@@ -47,9 +48,9 @@ def test_viewers_of_both_forms_get_every_picture_once_and_in_order(
         assert browser.file.read(len(multipart.ADVANCE_HEAD)) == multipart.ADVANCE_HEAD
         for number in range(0, 3 * RESTARTS, 3):
             for each in range(number, number + 3):
-                pipe_camera.show(coded(each))
-                assert plain.part().body == coded(each)
-                expected = multipart.advance_part(coded(each))
+                pipe_camera.show(numbered(each))
+                assert plain.part().body == numbered(each)
+                expected = multipart.advance_part(numbered(each))
                 assert browser.file.read(len(expected)) == expected
             restart(manager, door, pipe_camera)
         manager.close_store()
@@ -63,21 +64,21 @@ def test_viewers_are_the_same_for_status(
 ) -> None:
     key = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
     with Stream(door, "/video_feed?key=caf%C3%A9&fps=0.02") as capped, Stream(door) as other:
-        pipe_camera.show(coded(1))
+        pipe_camera.show(numbered(1))
         capped.part()
         other.part()
         door.wait_for_counts((key, 1, 0), ("", 1, 0))
         before = door.wait_for_viewers(2)
         restart(manager, door, pipe_camera)
         after = door.wait_for_viewers(2)
-        told = ("key", "address", "sent", "dropped")
-        assert sorted([row[each] for each in told] for row in after) == sorted(
-            [row[each] for each in told] for row in before
+        columns = ("key", "address", "sent", "dropped")
+        assert sorted([row[each] for each in columns] for row in after) == sorted(
+            [row[each] for each in columns] for row in before
         )
         since = [sorted(row["since"] for row in rows) for rows in (before, after)]
         assert since[0] == pytest.approx(since[1], abs=0.1), "but for the clocks' drift"
-        pipe_camera.show(coded(2))
-        assert other.part().body == coded(2)
+        pipe_camera.show(numbered(2))
+        assert other.part().body == numbered(2)
         # The cap of one picture in 50 seconds has been taken over as well.
         door.wait_for_counts((key, 1, 0), ("", 2, 0))
 
@@ -86,35 +87,35 @@ def test_part_that_was_begun_is_finished_by_the_next_process(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     with slow(door) as sock:
-        pipe_camera.show(coded(1, BIG))
+        pipe_camera.show(numbered(1, BIG))
         sock.recv(1, socket.MSG_PEEK)  # It has begun.
         for _ in range(3):
             restart(manager, door, pipe_camera)
-        pipe_camera.show(coded(2))
+        pipe_camera.show(numbered(2))
         door.wait_for_counts(("slow", 0, 1))
         read_part(sock, 1, BIG)
         read_part(sock, 2)
 
 
-def test_who_came_a_moment_ago_is_kept_too(
+def test_viewer_that_has_just_joined_is_kept_too(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    with Crowd(door) as crowd:
+    with ViewerGroup(door) as group:
         for number in range(RESTARTS):
-            crowd.join(4)
-            door.wait_for_viewers(len(crowd.watchers))
+            group.join(4)
+            door.wait_for_viewers(len(group.viewers))
             restart(manager, door, pipe_camera)
-            pipe_camera.show(coded(number))
-            for watcher in crowd.watchers:
-                crowd.wait_for_parts(1 + number - first_of(crowd, watcher), [watcher])
-        for watcher in crowd.watchers:
-            numbers = range(first_of(crowd, watcher), RESTARTS)
-            assert watcher.bodies == [coded(number) for number in numbers]
+            pipe_camera.show(numbered(number))
+            for viewer in group.viewers:
+                group.wait_for_parts(1 + number - first_of(group, viewer), [viewer])
+        for viewer in group.viewers:
+            numbers = range(first_of(group, viewer), RESTARTS)
+            assert viewer.bodies == [numbered(number) for number in numbers]
 
 
-def first_of(crowd: Crowd, watcher: Watcher) -> int:
-    """Return the number of the picture that was there when this one of the fours came."""
-    return max(0, crowd.watchers.index(watcher) // 4 - 1)
+def first_of(group: ViewerGroup, viewer: Viewer) -> int:
+    """Return the number of the newest picture when this one, of every fourth, came."""
+    return max(0, group.viewers.index(viewer) // 4 - 1)
 
 
 def to_the_end(stream: Stream) -> None:
@@ -148,21 +149,21 @@ def test_password_that_changes_during_the_restart_ends_the_streams(
 
     manager.start(daemon, {**settings(pipe_camera), **access(before)})
     credentials = b64encode(b"me:correct horse").decode()
-    with Crowd(daemon) as crowd:
-        (watcher,) = crowd.join(headers=f"Authorization: Basic {credentials}\r\n")
-        pipe_camera.show(coded(1))
-        crowd.wait_for_parts(1)
-        manager.wait_for(VIEWER, 1)
+    with ViewerGroup(daemon) as group:
+        (viewer,) = group.join(headers=f"Authorization: Basic {credentials}\r\n")
+        pipe_camera.show(numbered(1))
+        group.wait_for_parts(1)
+        manager.wait_for_stored(VIEWER, 1)
         assert daemon.stop() == 0
-        assert not watcher.ended
+        assert not viewer.ended
         pipe_camera.disconnect()
         manager.start(daemon, {**settings(pipe_camera), **access(after)})
         if before == after:
-            pipe_camera.show(coded(2))
-            crowd.wait_for_parts(2)
+            pipe_camera.show(numbered(2))
+            group.wait_for_parts(2)
         else:
-            crowd.wait(lambda: watcher.ended, "the stream ends though there is no picture")
-            manager.wait_for(VIEWER, 0)
+            group.wait(lambda: viewer.ended, "the stream ends though there is no picture")
+            manager.wait_for_stored(VIEWER, 0)
 
 
 def test_streams_over_tls_end_properly_and_the_port_stays(
@@ -185,7 +186,7 @@ def test_restart_without_a_store_ends_every_stream_properly(
 ) -> None:
     manager.start(daemon, settings(pipe_camera), environ={"FDSTORE": "0"})
     with Stream(daemon) as stream:
-        pipe_camera.show(coded(1))
+        pipe_camera.show(numbered(1))
         stream.part()
         assert daemon.stop() == 0
         with pytest.raises(EOFError):
@@ -199,15 +200,15 @@ def test_those_beyond_the_stores_capacity_are_closed_properly(
     with ServiceManager(capacity=34) as manager, ExitStack() as stack:
         manager.start(daemon, settings(pipe_camera))
         streams = [stack.enter_context(Stream(daemon, f"/stream?key={n}")) for n in range(3)]
-        pipe_camera.show(coded(1))
+        pipe_camera.show(numbered(1))
         for stream in streams:
             stream.part()
         restart(manager, daemon, pipe_camera)
         kept = {row["key"] for row in daemon.wait_for_viewers(2)}
-        pipe_camera.show(coded(2))
+        pipe_camera.show(numbered(2))
         for number, stream in enumerate(streams):
             if str(number) in kept:
-                assert stream.part().body == coded(2)
+                assert stream.part().body == numbered(2)
             else:
                 with pytest.raises(EOFError):
                     stream.part()
@@ -216,13 +217,13 @@ def test_those_beyond_the_stores_capacity_are_closed_properly(
 def test_fewer_viewers_allowed_than_before(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    with Crowd(door) as crowd:
-        crowd.join(5)
+    with ViewerGroup(door) as group:
+        group.join(5)
         door.wait_for_viewers(5)
         restart(manager, door, pipe_camera, max_viewers=2)
         door.wait_for_viewers(2)
-        manager.wait_for(VIEWER, 2)
-        crowd.wait(lambda: going_on(crowd) == 2, "three closed")
+        manager.wait_for_stored(VIEWER, 2)
+        group.wait(lambda: going_on(group) == 2, "three closed")
 
 
 def test_more_viewers_than_select_can_cope_with(
@@ -230,23 +231,25 @@ def test_more_viewers_than_select_can_cope_with(
 ) -> None:
     allow_many_files()
     manager.start(daemon, settings(pipe_camera, max_viewers=MANY))
-    with Crowd(daemon) as crowd:
-        crowd.join(MANY)
+    with ViewerGroup(daemon) as group:
+        group.join(MANY)
         daemon.wait_for_viewers(MANY)
         for number in range(2):
             restart(manager, daemon, pipe_camera, max_viewers=MANY)
-            pipe_camera.show(coded(number))
-            crowd.wait_for_parts(number + 1)
-        assert all(watcher.bodies == [coded(0), coded(1)] for watcher in crowd.watchers)
+            pipe_camera.show(numbered(number))
+            group.wait_for_parts(number + 1)
+        assert all(viewer.bodies == [numbered(0), numbered(1)] for viewer in group.viewers)
 
 
 # The store.
 
 
 @pytest.mark.parametrize("how", ["closes", "shuts down its half", "resets"])
-def test_who_leaves_is_gone_from_the_store(manager: ServiceManager, door: Daemon, how: str) -> None:
+def test_viewer_that_leaves_is_removed_from_the_store(
+    manager: ServiceManager, door: Daemon, how: str
+) -> None:
     stream = Stream(door)
-    manager.wait_for(VIEWER, 1)
+    manager.wait_for_stored(VIEWER, 1)
     if how == "closes":
         stream.close()
     elif how == "resets":
@@ -256,23 +259,23 @@ def test_who_leaves_is_gone_from_the_store(manager: ServiceManager, door: Daemon
         assert stream.file.read() == b"", "the daemon closes its half, though a copy is stored"
         stream.close()
     door.wait_for_viewers(0)
-    manager.wait_for(VIEWER, 0)
+    manager.wait_for_stored(VIEWER, 0)
 
 
-def test_who_stalls_is_cut_off_though_a_copy_is_stored(
+def test_viewer_that_stalls_is_cut_off_although_a_copy_is_stored(
     daemon: Daemon, manager: ServiceManager, pipe_camera: PipeCamera
 ) -> None:
     manager.start(daemon, settings(pipe_camera, stall_timeout=3))
     with slow(daemon) as sock:
-        manager.wait_for(VIEWER, 1)
-        pipe_camera.show(coded(1, BIG))
-        manager.wait_for(VIEWER, 0)
+        manager.wait_for_stored(VIEWER, 1)
+        pipe_camera.show(numbered(1, BIG))
+        manager.wait_for_stored(VIEWER, 0)
         daemon.wait_for_viewers(0)
         with pytest.raises(ConnectionResetError):
             read_to_end(sock)
 
 
-def test_who_left_during_the_restart_is_gone_after_it(
+def test_viewer_that_left_during_the_restart_is_gone_after_it(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     with Stream(door) as stays:
@@ -282,22 +285,22 @@ def test_who_left_during_the_restart_is_gone_after_it(
         vanishes.reset()
         go_on(manager, door, pipe_camera)
         door.wait_for_viewers(1)
-        manager.wait_for(VIEWER, 1)
-        pipe_camera.show(coded(1))
-        assert stays.part().body == coded(1)
+        manager.wait_for_stored(VIEWER, 1)
+        pipe_camera.show(numbered(1))
+        assert stays.part().body == numbered(1)
 
 
 def test_restarts_leave_no_descriptors_behind(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    with Crowd(door) as crowd:
-        crowd.join(5)
-        manager.wait_for(VIEWER, 5)
+    with ViewerGroup(door) as group:
+        group.join(5)
+        manager.wait_for_stored(VIEWER, 5)
         counts: set[int] = set()
         for number in range(RESTARTS):
             restart(manager, door, pipe_camera)
-            pipe_camera.show(coded(number))
-            crowd.wait_for_parts(number + 1)
+            pipe_camera.show(numbered(number))
+            group.wait_for_parts(number + 1)
             eventually(lambda: len(descriptors(door.pid)) <= min(counts, default=999), "no more")
             counts.add(len(descriptors(door.pid)))
             stored = [manager.stored(name) for name in (VIEWER, LISTENER, LEDGER)]
@@ -315,18 +318,18 @@ def test_ledger_of_another_version_costs_the_viewers_and_no_more(
         manager.replace(LEDGER, content)
         go_on(manager, door, pipe_camera)
         assert stream.file.read() == b""
-    manager.wait_for(VIEWER, 0)
-    manager.wait_for(LEDGER, 1)
+    manager.wait_for_stored(VIEWER, 0)
+    manager.wait_for_stored(LEDGER, 1)
     with Stream(door) as stream:
         restart(manager, door, pipe_camera)
-        pipe_camera.show(coded(1))
-        assert stream.part().body == coded(1)
+        pipe_camera.show(numbered(1))
+        assert stream.part().body == numbered(1)
 
 
 # Listeners.
 
 
-def test_who_comes_between_two_processes_waits_and_is_served(
+def test_client_that_comes_between_two_processes_waits_and_is_served(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     assert door.stop() == 0
@@ -340,8 +343,7 @@ def test_who_comes_between_two_processes_waits_and_is_served(
 def test_other_addresses_to_listen_on(
     daemon: Daemon, manager: ServiceManager, pipe_camera: PipeCamera
 ) -> None:
-    # A port that is free at all addresses.
-    manager.start(daemon, settings(pipe_camera, listen=":0"))
+    manager.start(daemon, settings(pipe_camera, listen=f":{free_port()}"))
     port = daemon.port
     for addresses, reached, refused in (
         (f"127.0.0.1:{port},127.0.0.2:{port}", ["127.0.0.1", "127.0.0.2"], "127.0.0.3"),
@@ -349,7 +351,7 @@ def test_other_addresses_to_listen_on(
         (f"127.0.0.3:{port}", ["127.0.0.3"], "127.0.0.1"),
     ):
         restart(manager, daemon, pipe_camera, listen=addresses)
-        manager.wait_for(LISTENER, addresses.count(",") + 1)
+        manager.wait_for_stored(LISTENER, addresses.count(",") + 1)
         for address in reached:
             socket.create_connection((address, port)).close()
         if refused:
@@ -364,10 +366,10 @@ def test_sockets_of_a_socket_unit_take_the_place_of_those_of_before(
         assert door.stop() == 0
         pipe_camera.disconnect()
         manager.start(door, settings(pipe_camera), sockets=[passed])
-        manager.wait_for(LISTENER, 0)
+        manager.wait_for_stored(LISTENER, 0)
         with pytest.raises(ConnectionRefusedError):
             door.connect()
         door.port = passed.getsockname()[1]
-        pipe_camera.show(coded(1))
-        assert stream.part().body == coded(1)
+        pipe_camera.show(numbered(1))
+        assert stream.part().body == numbered(1)
         door.wait_for_viewers(1)

@@ -1,4 +1,4 @@
-"""Clients on a public address behind real proxies that doorbelld was not told of."""
+"""Clients with a public address behind real proxies that are not in the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.support.daemon import eventually
-from tests.support.place import DaemonThere, Place
+from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.proxy_servers import caddy, haproxy, nginx, wait_until_it_listens
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ NGINX = {
     " proxy_set_header X-Forwarded-For $remote_addr;",
 }
 SILENT = (8001, 8002, 8003, 8004, 8005, 8008, 8009, 8010)
-"""Those that do not say who asks, so that it is no use to trust them."""
+"""Proxies that do not name their client, so that trusting them is no use."""
 
 HAPROXY = {
     8101: "",
@@ -56,13 +56,13 @@ PORTS = (*NGINX, *HAPROXY, *HAPROXY_SERVER, *CADDY)
 class Net(NamedTuple):
     """A machine with a public address and one in a LAN, and a client that has both as well."""
 
-    door: Place
-    client: Place
+    door: NetworkNamespace
+    client: NetworkNamespace
 
 
 @pytest.fixture(scope="module")
 def net() -> Iterator[Net]:
-    with Place() as door, Place(within=door) as client:
+    with NetworkNamespace() as door, NetworkNamespace(within=door) as client:
         door.link(client, "door0", "phone0")
         for place, link, local, public, other in (
             (door, "door0", LAN, PUBLIC, STRANGER),
@@ -76,7 +76,7 @@ def net() -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def _proxies(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run all the proxies, in front of a daemon that is still to come."""
+    """Run all the proxies, before the daemon is started."""
     to = f"127.0.0.1:{PORT}"
     servers = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }\n"
     servers += "".join(
@@ -108,24 +108,24 @@ def _proxies(net: Net, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Non
 
 
 @pytest.fixture
-def daemon(net: Net, tmp_path: Path) -> Iterator[DaemonThere]:
-    found = DaemonThere(tmp_path, net.door)
+def daemon(net: Net, tmp_path: Path) -> Iterator[NamespacedDaemon]:
+    found = NamespacedDaemon(tmp_path, net.door)
     with found:
         yield found
 
 
-def start(daemon: DaemonThere, net: Net, **access: str) -> None:
+def start(daemon: NamespacedDaemon, net: Net, **access: str) -> None:
     settings = {f"access.{key}": value for key, value in access.items()}
     daemon.start(
         {"server.listen": f":{PORT}", "camera.resolution": "160x120", **settings},
         prefix=net.door.prefix,
     )
-    # Not through /status, which may be refused to this machine itself.
+    # Not by /status, which may be refused even to this machine.
     eventually(lambda: "camera streaming" in daemon.log(), "a picture")
 
 
 def ask(net: Net, address: str, port: int, path: str = "/status", **headers: str) -> int:
-    """Return the status that the client gets at this address."""
+    """Return the status of the client's request to this address."""
     connection = HTTPConnection(address, port)
     connection.sock = net.client.connect(address, port)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -139,12 +139,12 @@ def ask(net: Net, address: str, port: int, path: str = "/status", **headers: str
 @pytest.mark.usefixtures("_proxies")
 @pytest.mark.parametrize("hosts", ["none", NAME])
 def test_no_stranger_is_let_in_through_a_proxy_that_is_not_trusted(
-    daemon: DaemonThere, net: Net, hosts: str
+    daemon: NamespacedDaemon, net: Net, hosts: str
 ) -> None:
     start(daemon, net, hosts=hosts)
     for port in PORTS:
         if port == 8202:
-            continue  # It hides itself from doorbelld, except for the name: see below.
+            continue  # doorbelld can recognise it only by the host name: see below.
         for path in PATHS:
             for host in (f"{PUBLIC}:{port}", NAME):
                 assert ask(net, PUBLIC, port, path, Host=host) in (400, 403, 421), (port, host)
@@ -156,7 +156,7 @@ def test_no_stranger_is_let_in_through_a_proxy_that_is_not_trusted(
 
 
 def ask_in_few_words(net: Net, port: int, *lines: str) -> int:
-    """Return the status for a request with no lines in its head but these."""
+    """Return the status of a request that has only these header lines."""
     with net.client.connect(PUBLIC, port) as sock:
         sock.sendall("\r\n".join(["GET /status HTTP/1.1", *lines, "", ""]).encode())
         return int(sock.recv(12)[9:])
@@ -164,7 +164,7 @@ def ask_in_few_words(net: Net, port: int, *lines: str) -> int:
 
 @pytest.mark.usefixtures("_proxies")
 def test_no_stranger_is_let_in_through_nginx_whatever_it_says(
-    daemon: DaemonThere, net: Net
+    daemon: NamespacedDaemon, net: Net
 ) -> None:
     start(daemon, net)
     for port in NGINX:
@@ -177,7 +177,7 @@ def test_no_stranger_is_let_in_through_nginx_whatever_it_says(
 
 @pytest.mark.usefixtures("_proxies")
 def test_proxy_on_this_machine_that_adds_nothing_is_known_by_the_name_it_passes_on(
-    daemon: DaemonThere, net: Net
+    daemon: NamespacedDaemon, net: Net
 ) -> None:
     start(daemon, net, hosts=NAME)
     for port in (8101, 8202):
@@ -186,13 +186,15 @@ def test_proxy_on_this_machine_that_adds_nothing_is_known_by_the_name_it_passes_
 
 
 @pytest.mark.usefixtures("_proxies")
-def test_a_trusted_proxy_that_names_nobody_lets_nobody_in(daemon: DaemonThere, net: Net) -> None:
+def test_a_trusted_proxy_that_names_no_client_lets_no_client_in(
+    daemon: NamespacedDaemon, net: Net
+) -> None:
     start(daemon, net, trusted_proxies="127.0.0.1", hosts=NAME)
     for port in (*SILENT, 8101, 8103):
         for path in PATHS:
             assert ask(net, PUBLIC, port, path, Host=NAME) == 403, port
             assert ask(net, LAN, port, path, Host=NAME) == 403, port
-    # nginx passes on what it was not told to set.
+    # nginx passes on the headers that it does not set.
     for port in (8001, 8002, 8003, 8005, 8008, 8009):
         for header in ("X_Forwarded_For", "Forwarded"):
             forged = {"X_Forwarded_For": LOCAL_PHONE, "Forwarded": f"for={LOCAL_PHONE}"}[header]
@@ -201,8 +203,8 @@ def test_a_trusted_proxy_that_names_nobody_lets_nobody_in(daemon: DaemonThere, n
 
 
 @pytest.mark.usefixtures("_proxies")
-def test_a_trusted_proxy_that_says_who_asks_lets_in_the_lan_and_nobody_else(
-    daemon: DaemonThere, net: Net
+def test_a_trusted_proxy_that_names_its_clients_lets_in_only_the_lan(
+    daemon: NamespacedDaemon, net: Net
 ) -> None:
     start(daemon, net, trusted_proxies="127.0.0.1", hosts=NAME)
     for port in (8006, 8007, 8011, 8102, 8201):
@@ -212,12 +214,12 @@ def test_a_trusted_proxy_that_says_who_asks_lets_in_the_lan_and_nobody_else(
                 assert ask(net, PUBLIC, port, path, Host=host) == 403, (port, host)
         for forged in (LOCAL_PHONE, "127.0.0.1", f"{LOCAL_PHONE}, 127.0.0.1", "unknown", ""):
             assert ask(net, PUBLIC, port, Host=NAME, X_Forwarded_For=forged) in (400, 403), port
-            told = f'for="{forged}'  # It might swallow what the proxy adds.
-            assert ask(net, PUBLIC, port, Host=NAME, Forwarded=told) in (400, 403), port
+            forwarded = f'for="{forged}'  # The open quote might swallow what the proxy adds.
+            assert ask(net, PUBLIC, port, Host=NAME, Forwarded=forwarded) in (400, 403), port
 
 
-def test_a_router_that_hides_who_asks_is_known_by_the_address(
-    daemon: DaemonThere, net: Net
+def test_a_router_that_hides_its_clients_is_recognised_by_its_address(
+    daemon: NamespacedDaemon, net: Net
 ) -> None:
     start(daemon, net)
     assert ask(net, LAN, PORT, Host="198.51.100.77:5000") == 403

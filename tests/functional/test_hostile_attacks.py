@@ -1,4 +1,4 @@
-"""Attackers who do their worst as fast as they can: fifty who watch go on watching."""
+"""The worst known requests as fast as possible: fifty viewers do not notice."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import pytest
 
 from tests.support.attack import attackers, hello
 from tests.support.cost import BOUND, UNIT
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon
 from tests.support.processes import allow_many_files, cpu_seconds
 from tests.support.secure import SecureDaemon, make_pair
+from tests.support.viewer_group import ViewerGroup
 
 VIEWERS, FPS, SECONDS = 50, 30, 5
 ATTACKERS = 3
 KEY = "watching"
 SETTINGS = {"camera.resolution": "160x120", "camera.framerate": FPS, "server.max_viewers": VIEWERS}
+pytestmark = pytest.mark.alone("three attackers take as much of the machine as they can get")
+
 _BESIDES = 1.0
 """Seconds of processor time for the camera and all viewers, in a second of pictures."""
 
@@ -43,19 +45,19 @@ def counts(daemon: Daemon) -> tuple[int, int]:
 
 
 def watch_under_attack(daemon: Daemon, requests: Sequence[bytes]) -> None:
-    """Check that all see what there is to see, that newcomers are served, and what it costs."""
+    """Check that all pictures arrive, that new clients are served, and what it costs."""
     daemon.wait_for_state("streaming")
-    with Crowd(daemon) as crowd:
-        watchers = crowd.join(VIEWERS, f"/video_feed?key={KEY}", source="127.0.0.200")
-        crowd.wait_for_parts(1)
+    with ViewerGroup(daemon) as group:
+        viewers = group.join(VIEWERS, f"/video_feed?key={KEY}", source="127.0.0.200")
+        group.wait_for_parts(1)
         with attackers(daemon.port, requests, ATTACKERS) as dealt_with:
-            crowd.wait(lambda: dealt_with() > len(requests), "an attack under way")
+            group.wait(lambda: dealt_with() > len(requests), "an attack under way")
             frames, sent = counts(daemon)
             attacks, spent = dealt_with(), cpu_seconds(daemon.pid)
-            most = max(len(watcher.parts) for watcher in watchers)
+            most = max(len(viewer.parts) for viewer in viewers)
             for second in range(1, SECONDS + 1):
-                crowd.wait_for_parts(most + second * FPS)
-                # Somebody new, at another address than they.
+                group.wait_for_parts(most + second * FPS)
+                # A new client, at an address of its own.
                 assert daemon.request("/healthz")[1] == b"ok\n"
             shown, seen = (now - then for now, then in zip(counts(daemon), (frames, sent)))
             attacks, spent = dealt_with() - attacks, cpu_seconds(daemon.pid) - spent
@@ -65,7 +67,7 @@ def watch_under_attack(daemon: Daemon, requests: Sequence[bytes]) -> None:
 
 
 def nasty(first: bytes) -> list[bytes]:
-    """Return heads that are as long as may be, each of which once took a tenth of a second."""
+    """Return heads of the maximum length, each of which once took a tenth of a second."""
     lines = [
         b"a:" + b" " * (UNIT - 100) + b"\0",
         b"a:" + b"\t" * (UNIT - 100) + b"\x7f",
@@ -82,5 +84,5 @@ def test_heads_that_do_their_worst_are_not_noticed(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("groups", ["ffdhe8192", "ffdhe2048", "P-256"])
 def test_hellos_that_do_their_worst_are_not_noticed(secure: SecureDaemon, groups: str) -> None:
-    """One of them all is a proper one, and there are as many as three processes can send."""
+    """Only one of them is usable; three processes send as many as they can."""
     watch_under_attack(secure, [hello(groups)])

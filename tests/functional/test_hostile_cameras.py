@@ -1,4 +1,4 @@
-"""A camera, or whoever stands in its place, that sends what is meant to harm.
+"""A camera, or a program that pretends to be one, that tries to do harm.
 
 Every row runs the shipped daemon, and looks at the most memory that it ever took, at its CPU
 time, at what it says, and whether it plays a good camera afterwards.
@@ -25,10 +25,10 @@ from tests.support.raw_camera import Asked, RawCamera, answer
 from tests.support.stream import Stream
 
 MEMORY = 256 * 1024 * 1024
-"""Bytes that the daemon takes at most, whatever the camera sends: few enough for 512 MB."""
+"""Bytes of memory that the daemon takes at most: few enough for a machine with 512 MB."""
 
 CPU = 20
-"""Seconds of CPU time, which are enough to start, to load OpenCV and to be harmed a little."""
+"""Seconds of CPU time: enough to start, to load OpenCV, and for a little harm."""
 
 MULTIPART = "multipart/x-mixed-replace; boundary=part"
 TURNED = {**SIZE, "camera.rotation": 90}
@@ -44,7 +44,7 @@ def large_jpeg(width: int, height: int, *options: int) -> bytes:
 
 
 def bomb(scans: int) -> bytes:
-    """Return a progressive JPEG with many scans, each of which makes the decoder go through it."""
+    """Return a progressive JPEG with many scans, each of which is a pass for the decoder."""
     data = large_jpeg(4096, 3072, cv2.IMWRITE_JPEG_PROGRESSIVE, 1)
     scan = b"\xff\xda\0\x08\x01\x01\0\0\0\x01\0"
     return data[:-2] + scan * scans + data[-2:]
@@ -56,7 +56,7 @@ def sees_no_harm(daemon: Daemon) -> None:
 
 
 def sees_good_camera(daemon: Daemon) -> None:
-    """See the picture of jpeg(2), in whatever way it was turned."""
+    """Wait for the picture jpeg(2), however it is rotated."""
     with Stream(daemon) as stream:
         while number_of(stream.part().body) != 2:
             pass

@@ -1,4 +1,4 @@
-"""What strangers may cost: no request takes long, however it is made, and handshakes neither."""
+"""What strangers may cost: neither requests nor handshakes take long, whatever they are."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from doorbelld.access import password
 from doorbelld.config.schema import AccessSection
-from doorbelld.net import tls
+from doorbelld.net import certificates
 from doorbelld.wiring import tls_context
 from tests.support.cost import UNIT, assert_cheap_for
 from tests.support.daemon import GUARD, Daemon, eventually
@@ -21,10 +21,10 @@ from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 
 TIMES = 4
 CLIENT = b"X-Forwarded-For: 127.0.0.1\r\n"
-"""What the daemon wants to hear, as it takes whoever asks for a proxy."""
+"""What the daemon needs, as it takes every client for a proxy."""
 
 ROOM = UNIT - 200
-"""Bytes that a line may have beside the others of a head."""
+"""Bytes that one line may have, besides the others of a head."""
 
 RUNS = {
     "blanks": b" ",
@@ -72,7 +72,7 @@ STARTS = {
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Return a daemon that has a reason to look at everything a request brings."""
+    """Return a daemon that is configured to evaluate every header."""
     folder = tmp_path_factory.mktemp("door")
     file = folder / "password"
     file.write_text(password.hashed("correct horse battery staple"), encoding="ascii")
@@ -90,7 +90,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
 
 
 def say(daemon: Daemon, request: bytes) -> None:
-    """Say it, and wait until it was answered or the connection closed."""
+    """Send it, and wait for the answer or the end of the connection."""
     with daemon.connect() as sock, suppress(ConnectionError):
         sock.sendall(request)
         sock.shutdown(socket.SHUT_WR)
@@ -164,7 +164,7 @@ def secure(tmp_path: Path, pair: Pair) -> Iterator[SecureDaemon]:
     found = SecureDaemon(tmp_path, pair)
     with found:
         found.start({"camera.resolution": "160x120", "camera.framerate": 5})
-        found.wait_for_state("streaming")  # To begin takes processor time, too.
+        found.wait_for_state("streaming")  # Starting takes processor time, too.
         yield found
 
 
@@ -238,12 +238,12 @@ def test_a_hello_that_offers_thousands_of_everything_costs_no_more(secure: Secur
                 assert b"HTTP/" not in read_to_end(sock)
 
 
-def test_who_has_a_key_that_costs_much_is_told(
+def test_a_key_that_is_slow_is_logged(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    section = AccessSection(tls_certificate=str(pair.certificate), tls_key=str(pair.key))
+    section = AccessSection(tls_certificate=pair.certificate, tls_key=pair.key)
     assert tls_context(section)
     assert caplog.text == ""
-    monkeypatch.setattr(tls, "SLOW", 0.0)
+    monkeypatch.setattr(certificates, "SLOW", 0.0)
     assert tls_context(section)
     assert f"tls_key = {pair.key}: each new connection takes" in caplog.text

@@ -1,4 +1,4 @@
-"""Clients that are gone without a word, like a phone out of reach: nothing comes back, ever."""
+"""Clients that vanish without closing, like a phone out of reach: no packet ever comes back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from tests.support.audience import Audience
-from tests.support.coded import coded
 from tests.support.condition import Condition
 from tests.support.daemon import Daemon, eventually
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import allow_many_files, descriptors
 from tests.support.raw import read_answer
-from tests.support.systemd import environment_of_the_unit
+from tests.support.service_manager import environment_of_the_unit
+from tests.support.viewer_group import lossless_viewers
 
 VIEWERS, GONE, HANDSHAKES = 50, 25, 1000
 MAX_REQUESTS = 4
@@ -31,7 +31,7 @@ _SYN_SENT = b"\2"
 
 
 def lose(sock: socket.socket) -> None:
-    """Let nothing reach a socket any more, so that its kernel acknowledges and answers nothing."""
+    """Drop every packet for a socket, so that its kernel acknowledges nothing."""
     program = ctypes.create_string_buffer(_DROP_ALL)
     filter_ = struct.pack("HL", 1, ctypes.addressof(program))
     sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, filter_)
@@ -39,7 +39,7 @@ def lose(sock: socket.socket) -> None:
 
 @pytest.fixture
 def door(daemon: Daemon, pipe_camera: PipeCamera) -> Iterator[Daemon]:
-    """Return a daemon that is patient for a second, with picture 0 on the air."""
+    """Return a daemon with timeouts of a second that shows picture 0."""
     allow_many_files()
     settings = {
         "camera.source": pipe_camera.source,
@@ -50,7 +50,7 @@ def door(daemon: Daemon, pipe_camera: PipeCamera) -> Iterator[Daemon]:
         "server.stall_timeout": 1,
     }
     daemon.start(settings, environ=environment_of_the_unit())
-    pipe_camera.show(coded(0))
+    pipe_camera.show(numbered(0))
     daemon.wait_for_state("streaming")
     yield daemon
     daemon.wait_for_viewers(0)
@@ -68,29 +68,29 @@ WAYS = {
 }
 
 
-def test_who_is_gone_is_forgotten(door: Daemon, pipe_camera: PipeCamera) -> None:
-    with Audience(door, pipe_camera, VIEWERS) as audience, ExitStack() as stack:
-        audience.see_next()
+def test_clients_that_vanished_are_forgotten(door: Daemon, pipe_camera: PipeCamera) -> None:
+    with lossless_viewers(door, pipe_camera, VIEWERS) as viewers, ExitStack() as stack:
+        viewers.show_next(kilobytes=20)
         before = Condition.of(door.pid)
         for sent in [*WAYS.values()] * GONE:
             sock = stack.enter_context(door.connect(source=SOURCE, buffer=4096))
             sock.sendall(sent)
             lose(sock)
-        # Who comes after them is not let in before them.
+        # A client that comes after them is accepted after them.
         assert door.request("/")[0].status == 200
 
         def all_are_forgotten() -> bool:
-            audience.see_next()
+            viewers.show_next(kilobytes=20)
             return len(descriptors(door.pid)) <= before.descriptors
 
         eventually(all_are_forgotten, "the sockets given back, though no client let go")
-        # Threads for requests stay, once there was need of them.
+        # Threads for requests stay, once they were needed.
         before._replace(threads=before.threads + MAX_REQUESTS).wait_until_back()
 
 
 def test_handshakes_that_are_never_ended(door: Daemon, pipe_camera: PipeCamera) -> None:
-    """These wait in the kernel, and keep nobody else from coming in."""
-    with Audience(door, pipe_camera, VIEWERS) as audience, ExitStack() as stack:
+    """These wait in the kernel, and do not keep others from connecting."""
+    with lossless_viewers(door, pipe_camera, VIEWERS) as viewers, ExitStack() as stack:
         before = Condition.of(door.pid)
         for _ in range(HANDSHAKES):
             sock = stack.enter_context(socket.socket())
@@ -100,7 +100,7 @@ def test_handshakes_that_are_never_ended(door: Daemon, pipe_camera: PipeCamera) 
                 sock.connect(("127.0.0.1", door.port))
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == _SYN_SENT
         for _ in range(20):
-            audience.see_next()
+            viewers.show_next(kilobytes=20)
             assert door.request("/")[0].status == 200
         before._replace(threads=before.threads + MAX_REQUESTS).wait_until_back()
 
@@ -119,15 +119,15 @@ def test_half_closed_connections_are_answered_and_closed(door: Daemon) -> None:
 
 
 def test_urgent_bytes_are_no_trouble(door: Daemon, pipe_camera: PipeCamera) -> None:
-    """The kernel takes them out of what is read, and stops there."""
-    with Audience(door, pipe_camera, VIEWERS) as audience, ExitStack() as stack:
+    """The kernel leaves them out of what is read, and a read stops there."""
+    with lossless_viewers(door, pipe_camera, VIEWERS) as viewers, ExitStack() as stack:
         before = Condition.of(door.pid)
         clients = [stack.enter_context(door.connect(source=SOURCE)) for _ in HEALTHZ]
         for number, sock in enumerate(clients):
             sock.sendall(HEALTHZ[:number])
             sock.send(b"!", socket.MSG_OOB)
             sock.sendall(HEALTHZ[number:])
-        audience.see_next()
+        viewers.show_next(kilobytes=20)
         statuses = [read_answer(sock).status for sock in clients]
         assert statuses == [200] + [408] * (len(clients) - 1)
         before._replace(threads=before.threads + MAX_REQUESTS).wait_until_back()

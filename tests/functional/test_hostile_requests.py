@@ -1,7 +1,7 @@
-"""Heads that two programs read differently, and all that HTTP has beyond what we answer.
+"""Heads that two programs read differently, and parts of HTTP that are not supported.
 
-A proxy in front may let a request pass for something else than we take it for: so what is not
-plain is refused, and the connection ends with it, whatever may follow in it.
+A proxy in front may read a request differently than doorbelld does. So an ambiguous request is
+refused, and the connection is closed, whatever follows.
 """
 
 from __future__ import annotations
@@ -11,10 +11,17 @@ import socket
 
 import pytest
 
-from tests.functional.test_bad_requests import refusal, refused
 from tests.support.condition import Condition
 from tests.support.daemon import Daemon
-from tests.support.raw import Answer, exchange, only_answer, read_answer, read_to_end
+from tests.support.raw import (
+    Answer,
+    exchange,
+    only_answer,
+    read_answer,
+    read_to_end,
+    refusal,
+    refused,
+)
 
 HOST = b"Host: localhost\r\n"
 POISON = b"GET /poison HTTP/1.1\r\n" + HOST + b"\r\n"
@@ -33,7 +40,7 @@ BODIES = {
     "no length with a plus": b"Content-Length: +0\r\n",
     "length with a minus": b"Content-Length: -%b\r\n" % LENGTH,
     "no length with a minus": b"Content-Length: -0\r\n",
-    "length with a nought": b"Content-Length: 0%b\r\n" % LENGTH,
+    "length with a leading zero": b"Content-Length: 0%b\r\n" % LENGTH,
     "length in hex": b"Content-Length: 0x2c\r\n",
     "length with a blank": b"Content-Length: 0 %b\r\n" % LENGTH,
     "length with an underscore": b"Content-Length: 0_0\r\n",
@@ -53,7 +60,7 @@ BODIES = {
     "encoding without one": b"Transfer-Encoding:\r\n",
     "expected body": b"Expect: 100-continue\r\nContent-Length: %b\r\n" % LENGTH,
 }
-"""Bodies where none belongs, the unclear among them."""
+"""Bodies where none is expected, including ambiguous ones."""
 
 LINES = {
     "blank before the colon": b"Transfer-Encoding : chunked\r\n",
@@ -65,8 +72,8 @@ LINES = {
     "line of blanks": b"X: y\r\n  \r\n",
     "line without a colon": b"X: y\r\nContent-Length 5\r\n",
     "line without a name": b": 5\r\n",
-    "line of a mailbox": b"From root\r\n",
-    "quoted line of a mailbox": b">From root: x\r\n",
+    "line of a latest": b"From root\r\n",
+    "quoted line of a latest": b">From root: x\r\n",
     "lone CR": b"X: y\rContent-Length: 5\r\n",
     "lone CR before the name": b"\rContent-Length: 5\r\n",
     "lone CR in the length": b"Content-Length: 0\r5\r\n",
@@ -85,7 +92,7 @@ LINES = {
     "letters of no name": b"Content-Length\xa0: 5\r\n",
     "UTF-8 in a name": "Contént-Length: 5\r\n".encode(),
 }
-"""Header lines that RFC 9112 does not know, or tells a server to refuse."""
+"""Header lines that RFC 9112 does not define, or that a server has to refuse."""
 
 FIRST_LINES = {
     "tabs": b"GET\t/healthz\tHTTP/1.1",
@@ -115,7 +122,7 @@ FIRST_LINES = {
 
 
 def refused_as_unclear(daemon: Daemon, request: bytes) -> str:
-    """Check that a head and all that may follow it get one 400, and the end."""
+    """Check that a head and whatever follows get one 400 and a closed connection."""
     return refusal(daemon, request + CHUNKED + POISON, 400)
 
 
@@ -150,7 +157,7 @@ def test_400_for_a_request_line_that_programs_read_differently(
 
 
 def test_lines_that_end_in_a_lone_lf_count_as_lines(doorbell: Daemon) -> None:
-    """As people type them; who counts them as lines can tell the same end of the request."""
+    """As people type them; every program that reads lines finds the same end of the request."""
     assert lives_on_after(doorbell, b"GET /healthz HTTP/1.1\nHost: localhost\n\n").status == 200
     refused_as_unclear(doorbell, b"GET / HTTP/1.1\r\n" + HOST + b"X: y\nContent-Length: 5\r\n\r\n")
     refused_as_unclear(doorbell, b"GET / HTTP/1.1\n\rHost: localhost\n\r\n\r\n")
@@ -163,7 +170,7 @@ def test_one_empty_line_before_a_request_is_skipped(doorbell: Daemon) -> None:
 
 
 def lives_on_after(daemon: Daemon, request: bytes) -> Answer:
-    """Return the answer to a request, after which the connection is of use still."""
+    """Return the answer to a request after which the connection still works."""
     with daemon.connect() as sock:
         sock.sendall(request)
         answer = read_answer(sock, request.split()[0].decode())
@@ -222,7 +229,7 @@ ODD_BUT_PLAIN = {
 def test_200_and_the_whole_of_it_whatever_else_is_asked(
     doorbell: Daemon, path: bytes, fields: bytes
 ) -> None:
-    """Nothing is switched to, no part is cut out, and who we do not ask may be anybody."""
+    """No protocol is switched, no range is cut out, and credentials are ignored."""
     answer = lives_on_after(doorbell, b"GET " + path + b" HTTP/1.1\r\n" + HOST + fields + b"\r\n")
     assert answer.status == 200
     assert answer.body == doorbell.request(path.decode())[1]
@@ -260,7 +267,7 @@ def test_421_for_a_url_elsewhere(doorbell: Daemon, target: str) -> None:
 
 @pytest.mark.parametrize("target", [b"localhost:22", b"example.com:443", b"/healthz", b":", b"*"])
 def test_405_and_the_end_for_a_tunnel(doorbell: Daemon, target: bytes) -> None:
-    """Who is sure to get one may have sent a stranger's bytes into it already."""
+    """A client that expects one may already have sent foreign bytes over the connection."""
     refusal(doorbell, b"CONNECT " + target + b" HTTP/1.1\r\n" + HOST + b"\r\n" + POISON, 405)
 
 
@@ -280,7 +287,7 @@ def test_405_without_an_echo(doorbell: Daemon, method: bytes) -> None:
         b"Connection: keep-alive\r\nConnection: close\r\n",
     ],
 )
-def test_close_is_heard_among_other_words(doorbell: Daemon, fields: bytes) -> None:
+def test_close_counts_among_other_connection_options(doorbell: Daemon, fields: bytes) -> None:
     request = b"GET /healthz HTTP/1.1\r\n" + HOST + fields + b"\r\n"
     answer = only_answer(exchange(doorbell, request + POISON))
     assert (answer.status, answer.headers["Connection"]) == (200, "close")
@@ -293,11 +300,11 @@ def test_second_host_is_refused(doorbell: Daemon) -> None:
 
 
 def test_nothing_is_left_of_all_this(daemon: Daemon) -> None:
-    """Every shape ten times over, from clients that read the answer or are gone before."""
+    """Every shape ten times, from clients that read the answer or leave before it."""
     fields = [*BODIES.values(), *LINES.values(), *ODD_BUT_PLAIN.values()]
     heads = [b"GET /healthz HTTP/1.1\r\n" + HOST + each + b"\r\n" for each in fields]
     heads += [line + b"\r\n" + HOST + b"\r\n" for line in FIRST_LINES.values()]
-    # With one there are no threads that come when they are needed, and stay.
+    # With one thread there are no further ones that are started when needed, and stay.
     daemon.start({"server.max_requests": 1})
     daemon.wait_for_state("streaming")
 

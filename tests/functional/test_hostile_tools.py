@@ -1,4 +1,4 @@
-"""slowhttptest, the well-known tool for it, in all its modes: viewers lose nothing."""
+"""slowhttptest, a well-known tool for slow requests, in all its modes: viewers lose nothing."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import suppress
 
 import pytest
 
-from tests.support.audience import Audience
-from tests.support.coded import coded
 from tests.support.condition import Condition
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import allow_many_files
-from tests.support.systemd import environment_of_the_unit
+from tests.support.service_manager import environment_of_the_unit
+from tests.support.viewer_group import lossless_viewers
 
 VIEWERS, CONNECTIONS = 50, 300
 MAX_REQUESTS = 4
@@ -30,7 +30,7 @@ MODES = {
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, PipeCamera]]:
-    """Return a daemon that is patient for three seconds, and its camera."""
+    """Return a daemon with timeouts of three seconds, and its camera."""
     allow_many_files()
     folder = tmp_path_factory.mktemp("door")
     settings: dict[str, object] = {
@@ -42,7 +42,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Pip
     with PipeCamera(folder / "camera.mjpeg") as camera, Daemon(folder) as daemon:
         settings["camera.source"] = camera.source
         daemon.start(settings, environ=environment_of_the_unit())
-        camera.show(coded(0))
+        camera.show(numbered(0))
         daemon.wait_for_state("streaming")
         yield daemon, camera
 
@@ -58,22 +58,22 @@ def attack(daemon: Daemon, mode: Sequence[str]) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 def test_slowhttptest_is_not_noticed(door: tuple[Daemon, PipeCamera], mode: Sequence[str]) -> None:
     daemon, camera = door
-    camera.show(coded(0))
-    eventually(lambda: daemon.request("/snapshot.jpg")[1] == coded(0), "the first picture")
-    with Audience(daemon, camera, VIEWERS) as audience:
+    camera.show(numbered(0))
+    eventually(lambda: daemon.request("/snapshot.jpg")[1] == numbered(0), "the first picture")
+    with lossless_viewers(daemon, camera, VIEWERS) as viewers:
         before = Condition.of(daemon.pid)
         with attack(daemon, mode) as tool:
             while tool.poll() is None:
-                audience.see_next()
+                viewers.show_next(kilobytes=20)
                 assert daemon.request("/")[0].status == 200
                 with suppress(subprocess.TimeoutExpired):
                     tool.wait(0.05)
             assert tool.stdout
             said = re.sub(r"\x1b\[[\d;]*m", "", tool.stdout.read())  # without its colours
         assert set(re.findall(r"service available: +(\w+)", said)) == {"YES"}, said
-        # Of these all but who reads, if slowly, are shown out long before they would leave.
+        # All of them but the slow readers are closed long before they would leave.
         end = "Hit test time limit" if "-X" in mode else "No open connections left"
         assert f"Exit status: {end}" in said
-        audience.see_next()
-        # Threads for requests stay, once there was need of them.
+        viewers.show_next(kilobytes=20)
+        # Threads for requests stay, once they were needed.
         before._replace(threads=before.threads + MAX_REQUESTS).wait_until_back()

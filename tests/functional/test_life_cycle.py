@@ -19,9 +19,10 @@ from tests.support.condition import Condition
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
+from tests.support.ports import free_port
 from tests.support.raw import read_answer, read_to_end
+from tests.support.sitecustomize import sitecustomize
 from tests.support.stream import Stream
-from tests.support.systemd import service
 
 VIEWERS = 100
 BROWSER = "image/avif,image/webp,*/*"
@@ -47,7 +48,7 @@ def init(self, family=-1, *rest, **more):
     before(self, family, *rest, **more)
 socket.socket.__init__ = init
 """
-"""A sitecustomize module: the answer of a kernel that was started without IPv6."""
+"""A sitecustomize module: the error of a kernel that was started without IPv6."""
 
 
 def write(path: Path, camera: str = "", server: str = "") -> Path:
@@ -58,14 +59,14 @@ def write(path: Path, camera: str = "", server: str = "") -> Path:
 
 
 def start_with(daemon: Daemon, path: Path) -> Daemon:
-    """Start a daemon whose camera is up to the file."""
+    """Start a daemon whose camera is set by the file."""
     daemon.start({"camera.source": None}, arguments=["--config", str(path)])
     daemon.wait_for_state("streaming")
     return daemon
 
 
 def reload(daemon: Daemon) -> str:
-    """Let it read its configuration again; return what it logs about that."""
+    """Reload the configuration; return what is logged about it."""
     done = r"the configuration (?:was read again|stays as it was)"
     before = len(daemon.log())
     daemon.send(signal.SIGHUP)
@@ -86,7 +87,7 @@ def without_ipv6(*commands: str) -> list[str]:
 
 
 def ask_inside(daemon: Daemon) -> str:
-    """Ask from within the daemon's own network."""
+    """Send a request from inside the daemon's network."""
     as_user = ["--user", "--preserve-credentials"] if os.geteuid() else []
     command = ["nsenter", f"--target={daemon.pid}", "--net", *as_user, "curl", "--silent"]
     url = f"http://127.0.0.1:{daemon.port}/status"
@@ -124,7 +125,7 @@ def test_stop_ends_every_stream_properly(
                 stream.part()
             assert stream.file.read() == b"", "a FIN, and no reset"
         for stream in browsers:
-            # The header block of a part that never came is all that may follow.
+            # Only the header block of a part that never came may follow.
             assert stream.file.read().partition(jpeg(1))[2].endswith(b"\r\n\r\n")
     assert f"{number.name}: stopping" in daemon.log()
     assert "left behind" not in daemon.log()
@@ -165,7 +166,7 @@ def test_driver_that_never_returns_does_not_keep_it_alive(
     code = HANGING.format(flag=str(flag), method=method)
     if method == "open":
         flag.touch()
-    daemon.start(environ=service(tmp_path, "hanging", code))
+    daemon.start(environ=sitecustomize(tmp_path, "hanging", code))
     with Stream(daemon) as stream:
         if method != "open":
             stream.part()
@@ -192,7 +193,7 @@ def test_stop_leaves_nothing_behind(daemon: Daemon, tmp_path: Path) -> None:
         daemon.log()
     )
     assert list(scratch.iterdir()) == []
-    with pytest.raises(ProcessLookupError):  # of all that it might have started
+    with pytest.raises(ProcessLookupError):  # no process of its group is left
         os.killpg(daemon.pid, 0)
 
 
@@ -213,7 +214,7 @@ def test_starts_again_at_once_while_old_connections_linger(daemon: Daemon) -> No
 # Reading the configuration again.
 
 
-def test_reload_changes_camera_name_and_limits_and_drops_nobody(
+def test_reload_changes_camera_name_and_limits_and_drops_no_viewer(
     daemon: Daemon, tmp_path: Path
 ) -> None:
     pictures = tmp_path / "pictures.mjpeg"
@@ -289,7 +290,7 @@ def test_many_reloads_leave_nothing_behind(daemon: Daemon, tmp_path: Path) -> No
 
 
 def program(pid: int) -> str:
-    """Return what a process is called where it is in the way."""
+    """Return how a process is named when it has the port."""
     name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
     return f"{name} (pid {pid})"
 
@@ -302,7 +303,7 @@ def in_use(place: str, by: str) -> str:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", ""])
-def test_address_in_use_is_told_in_one_line_with_the_program(daemon: Daemon, host: str) -> None:
+def test_address_in_use_is_reported_in_one_line_with_the_program(daemon: Daemon, host: str) -> None:
     family = socket.AF_INET if host == "127.0.0.1" else socket.AF_INET6
     with socket.socket(family) as other:
         other.bind((host.strip("[]") or "::", 0))
@@ -313,7 +314,7 @@ def test_address_in_use_is_told_in_one_line_with_the_program(daemon: Daemon, hos
     assert daemon.log() == in_use(place, program(os.getpid()))
 
 
-def test_every_address_in_use_is_told(daemon: Daemon) -> None:
+def test_every_address_in_use_is_reported(daemon: Daemon) -> None:
     with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("", 0)) as other:
         ports = [each.getsockname()[1] for each in (one, other)]
         daemon.start({"server.listen": ",".join(f"127.0.0.1:{p}" for p in ports)}, wait=False)
@@ -322,7 +323,7 @@ def test_every_address_in_use_is_told(daemon: Daemon) -> None:
     assert daemon.log() == "".join(in_use(f"127.0.0.1:{port}", by) for port in ports)
 
 
-def test_port_that_is_bound_by_who_does_not_listen_is_in_use_all_the_same(daemon: Daemon) -> None:
+def test_port_that_is_bound_without_listening_is_in_use_too(daemon: Daemon) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         place = f"127.0.0.1:{other.getsockname()[1]}"
@@ -331,7 +332,7 @@ def test_port_that_is_bound_by_who_does_not_listen_is_in_use_all_the_same(daemon
     assert daemon.log() == in_use(place, "another program")
 
 
-def test_name_that_nobody_knows_is_told_in_one_line(daemon: Daemon) -> None:
+def test_unknown_host_name_is_reported_in_one_line(daemon: Daemon) -> None:
     daemon.start({"server.listen": "no.such.host.invalid:0"}, wait=False)
     assert daemon.wait() == 1
     assert re.fullmatch(
@@ -339,11 +340,16 @@ def test_name_that_nobody_knows_is_told_in_one_line(daemon: Daemon) -> None:
     )
 
 
-def test_port_of_the_system_is_told_with_what_helps(daemon: Daemon) -> None:
-    as_somebody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+def test_privileged_port_is_reported_with_a_remedy(daemon: Daemon) -> None:
+    # A user that owns nothing here cannot write what coverage wants to write.
+    as_user = ["env", "--unset=COVERAGE_PROCESS_CONFIG"]
+    if os.geteuid() == 0:
+        as_user += ["setpriv", "--reuid=65534", "--clear-groups"]
     # On some systems every user may have every port.
     prefix = without_ipv6("sysctl -q -w net.ipv4.ip_unprivileged_port_start=1024")
-    daemon.start({"server.listen": ":80"}, prefix=[*prefix, *as_somebody], wait=False)
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # That user may not write to this folder.
+    settings = {"server.listen": ":80"}
+    daemon.start(settings, prefix=[*prefix, *as_user], environ=unmeasured, wait=False)
     assert daemon.wait() == 1
     assert daemon.log() == (
         "ERROR: cannot listen on :80: Permission denied;"
@@ -362,8 +368,7 @@ def test_port_of_the_system_is_told_with_what_helps(daemon: Daemon) -> None:
     ],
 )
 def test_address_that_another_one_covers_is_no_conflict(daemon: Daemon, places: str) -> None:
-    with socket.create_server(("", 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
     daemon.start({"server.listen": places.format(port)})
     assert ask("127.0.0.1", port)
     assert "cannot listen" not in daemon.log()
@@ -379,7 +384,7 @@ def test_one_listener_serves_both_kinds_of_addresses(daemon: Daemon) -> None:
         daemon.wait_for_viewers(0)
 
 
-def test_listens_on_every_address_it_is_told_and_no_other(daemon: Daemon) -> None:
+def test_listens_on_every_configured_address_and_no_other(daemon: Daemon) -> None:
     daemon.start({"server.listen": "127.0.0.1:0, [::1]:0, 127.0.0.3:0"})
     eventually(lambda: len(ports(daemon)) == 3, "three addresses in the log")
     for host, port in re.findall(r"open http://(\S+):(\d+)/", daemon.log()):
@@ -394,7 +399,7 @@ def test_listens_on_ipv4_where_ipv6_is_turned_off(daemon: Daemon) -> None:
 
 
 def test_listens_on_ipv4_where_the_kernel_has_no_ipv6(daemon: Daemon, tmp_path: Path) -> None:
-    daemon.start({"server.listen": ":0"}, environ=service(tmp_path, "ipv4", NO_IPV6))
+    daemon.start({"server.listen": ":0"}, environ=sitecustomize(tmp_path, "ipv4", NO_IPV6))
     assert daemon.status()["version"]
     with pytest.raises(ConnectionRefusedError):
         ask("::1", daemon.port)

@@ -1,4 +1,4 @@
-"""When the system gives no more: nobody who watches notices, and it passes."""
+"""When the system's limits are reached: viewers do not notice, and the daemon recovers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.raw import read_answer
 from tests.support.stream import Stream
 
 FILES = 40
-"""Descriptors that the daemon may have: some two dozen clients."""
+"""Descriptors that the daemon may have: enough for about two dozen clients."""
 
 
 def test_out_of_descriptors_it_serves_on_and_recovers(
@@ -32,7 +32,7 @@ def test_out_of_descriptors_it_serves_on_and_recovers(
         for number in range(1, 16):
             pipe_camera.show(jpeg(number))
             assert stream.part().body == jpeg(number)
-        # The longest waiting made room; who asks is answered, if not at once.
+        # The longest waiting connection made room; requests are answered, if not at once.
         silent[-1].sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         silent[-1].settimeout(GUARD)
         for sock in silent[:-1]:

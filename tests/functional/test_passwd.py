@@ -1,4 +1,4 @@
-"""``doorbelld passwd``: the password set, changed and taken away at the command line."""
+"""``doorbelld passwd``: set, change and remove the password at the command line."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.test_password import OTHER, WORD, basic, set_password
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.passwords import OTHER, WORD, basic, set_password
 
 
 def passwd(path: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -41,7 +41,7 @@ def test_command_sets_a_password_that_only_its_owner_can_read(
 
 
 @pytest.mark.parametrize("text", ["", "\n", "short\n", "with\ttab and more\n"])
-def test_command_refuses_what_is_no_password(tmp_path: Path, text: str) -> None:
+def test_command_refuses_a_bad_password(tmp_path: Path, text: str) -> None:
     path = tmp_path / "password"
     path.write_text("as it was")
     done = passwd(path, text)
@@ -58,7 +58,7 @@ def test_command_says_where_it_cannot_write(tmp_path: Path) -> None:
     assert done.stderr == f"ERROR: {path}: the folder {path.parent} is missing; make it first\n"
 
 
-def test_command_does_not_remove_what_the_configuration_asks_for(tmp_path: Path) -> None:
+def test_command_does_not_remove_a_file_that_the_configuration_names(tmp_path: Path) -> None:
     path = tmp_path / "password"
     set_password(path, WORD)
     done = passwd(path, "", "--remove")
@@ -67,7 +67,7 @@ def test_command_does_not_remove_what_the_configuration_asks_for(tmp_path: Path)
     assert path.exists()
 
 
-def test_status_command_opens_the_door_with_the_file(daemon: Daemon, tmp_path: Path) -> None:
+def test_status_command_uses_the_password_file(daemon: Daemon, tmp_path: Path) -> None:
     set_password(tmp_path / "password", WORD)
     daemon.start({"access.password_file": tmp_path / "password"})
     daemon.wait_for_log("camera streaming")

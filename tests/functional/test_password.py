@@ -1,40 +1,28 @@
-"""The password on the running daemon: who knows it gets everything, who does not gets nothing."""
+"""The password on the running daemon: with it a client gets everything, without it nothing."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import json
+import select
 import signal
+import socket
 from base64 import b64encode
 from collections.abc import Iterator
-from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
 
 from doorbelld.access.budget import BURST
-from doorbelld.access.password import hashed
-from tests.functional.test_paths import EVERY_PATH, STREAMS
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
+from tests.support.passwords import OTHER, WORD, basic, cookie_of, log_in, set_password
+from tests.support.paths import EVERY_PATH, STREAMS
 from tests.support.raw import Answer, assert_strict, read_answer, read_to_end
+from tests.support.viewer_group import ViewerGroup
 
-WORD, OTHER = "correct horse", "battery staple"
 OPEN = {"/login": 200, "/login.css": 200, "/login.js": 200, "/healthz": 200}
 SMALL = {"camera.resolution": "160x120"}
-
-
-def basic(password: str, name: str = "me") -> dict[str, str]:
-    told = b64encode(f"{name}:{password}".encode()).decode()
-    return {"Authorization": f"Basic {told}"}
-
-
-def set_password(path: Path, password: str) -> None:
-    """Replace the file at once, as the command does."""
-    new = path.with_suffix(".new")
-    new.write_text(hashed(password))
-    new.replace(path)
 
 
 @pytest.fixture(scope="module")
@@ -46,28 +34,6 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         found.start({**SMALL, "access.password_file": folder / "password"})
         eventually(lambda: found.request("/healthz")[0].status == 200, "a picture")
         yield found
-
-
-def log_in(
-    daemon: Daemon, password: str, source: str = "127.0.0.1", **headers: str
-) -> tuple[HTTPResponse, bytes]:
-    """Send the form as a browser does, from an address."""
-    body = f"username=doorbell&password={password.replace(' ', '+')}"
-    lines = ["POST /login HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}"]
-    lines += ["Content-Type: application/x-www-form-urlencoded", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    with daemon.connect(source=source) as sock:
-        sock.sendall("\r\n".join([*lines, "", body]).encode())
-        answer = HTTPResponse(sock, method="POST")
-        answer.begin()
-        return answer, answer.read()
-
-
-def cookie_of(answer: HTTPResponse) -> str:
-    return (answer.getheader("Set-Cookie") or "").partition(";")[0]
-
-
-# Without the password
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT"])
@@ -82,7 +48,7 @@ def test_stranger_gets_nothing(locked: Daemon, path: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", OPEN)
-def test_what_is_open_tells_nothing(locked: Daemon, path: str) -> None:
+def test_open_paths_reveal_nothing(locked: Daemon, path: str) -> None:
     answer, body = locked.request(path)
     assert answer.status == OPEN[path]
     for secret in (b"Front", b"pattern", b"streaming", b"160", b"0.1."):
@@ -155,10 +121,10 @@ def test_browser_that_knows_it_gets_a_cookie_that_opens_everything(locked: Daemo
         if path not in STREAMS:
             assert locked.request(path, headers=headers)[0].status == 200
     answer, _ = locked.request("/login", headers=headers)
-    assert (answer.status, answer.getheader("Location")) == (303, "/"), "who is in is in"
+    assert (answer.status, answer.getheader("Location")) == (303, "/"), "already logged in"
 
 
-def test_stream_is_for_who_knows_it(locked: Daemon) -> None:
+def test_stream_needs_the_password(locked: Daemon) -> None:
     cookie = cookie_of(log_in(locked, WORD)[0])
     for headers, status in ((f"Cookie: {cookie}\r\n", 200), ("Cookie: doorbelld=x\r\n", 401)):
         with locked.connect() as sock, sock.makefile("rb") as file:
@@ -207,8 +173,8 @@ def test_site_that_may_show_it_may_not_send_the_forms(daemon: Daemon, tmp_path: 
     daemon.start({"access.password_file": tmp_path / "password", "access.embed": page})
     assert log_in(daemon, WORD, Origin=page)[0].status == 403
     assert log_in(daemon, WORD, Referer=f"{page}/x")[0].status == 403
-    for told in ({"Origin": page}, {"Origin": "null"}, {"Origin": "http://evil.example"}):
-        assert daemon.request("/logout", "POST", told)[0].status == 403
+    for headers in ({"Origin": page}, {"Origin": "null"}, {"Origin": "http://evil.example"}):
+        assert daemon.request("/logout", "POST", headers)[0].status == 403
     answer, _ = log_in(daemon, WORD, Origin="http://localhost")
     assert answer.status == 303
     assert "SameSite=Strict" in (answer.getheader("Set-Cookie") or "")
@@ -220,7 +186,7 @@ def test_cookie_for_frames_is_given_over_tls_and_to_frames_alone(
     set_password(tmp_path / "password", WORD)
     settings = {"access.password_file": tmp_path / "password"}
     daemon.start({**settings, "access.embed": "https://dashboard.example"})
-    # What a browser says whose page came over TLS from a proxy in front.
+    # The headers of a browser that got the page over TLS from a proxy.
     by_tls = {"Origin": "https://localhost", "Sec-Fetch-Site": "same-origin"}
     answer, _ = log_in(daemon, WORD, **by_tls, **{"Sec-Fetch-Dest": "iframe"})
     cookie = answer.getheader("Set-Cookie") or ""
@@ -228,7 +194,7 @@ def test_cookie_for_frames_is_given_over_tls_and_to_frames_alone(
     assert cookie.endswith("Path=/; HttpOnly; SameSite=None; Secure; Partitioned")
     kept = {"Cookie": cookie_of(answer)}
     assert daemon.request("/status", headers=kept)[0].status == 200
-    # Where it goes along with a request of another site, that gets it nowhere.
+    # With a request of another site the cookie is sent, but opens nothing.
     for page in ("http://evil.example", "null", "https://dashboard.example"):
         assert daemon.request("/logout", "POST", {**kept, "Origin": page})[0].status == 403
         assert log_in(daemon, WORD, Origin=page, **kept)[0].status == 403
@@ -250,7 +216,7 @@ def test_form_of_another_site_is_refused(locked: Daemon) -> None:
 # Guessing
 
 
-def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
+def test_guessing_makes_its_own_address_wait_and_no_other(locked: Daemon) -> None:
     for number in range(5):
         assert log_in(locked, f"wrong {number}", source="127.0.0.3")[0].status == 401
     answer, body = log_in(locked, WORD, source="127.0.0.3")
@@ -261,7 +227,7 @@ def test_who_guesses_has_to_wait_and_nobody_else(locked: Daemon) -> None:
     assert log_in(locked, WORD, source="127.0.0.4")[0].status == 303
 
 
-def test_who_guesses_by_http_basic_waits_longer_each_time(locked: Daemon) -> None:
+def test_guessing_by_http_basic_waits_longer_each_time(locked: Daemon) -> None:
     def ask(password: str) -> Answer:
         header = basic(password)["Authorization"]
         request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
@@ -270,20 +236,24 @@ def test_who_guesses_by_http_basic_waits_longer_each_time(locked: Daemon) -> Non
             return read_answer(sock)
 
     def wrong() -> Answer:
-        return ask(f"wrong {next(numbers)}")  # The same one would count once.
+        return ask(f"wrong {next(numbers)}")  # The same wrong password counts only once.
 
     def wait() -> int:
         return eventually(lambda: int(wrong().headers.get("Retry-After", 0)), "a wait")
 
     numbers = itertools.count()
 
-    # A program that knows it must not make it easier for who does not.
+    # A program with the right password must not make guessing easier for others.
     assert locked.request("/status", headers=basic(WORD))[0].status == 200
     first = wait()
     eventually(lambda: wrong().status == 401, "another guess")
     assert wait() > first
     assert ask(WORD).status == 429
     assert locked.request("/status", headers=basic(WORD))[0].status == 200
+
+
+def is_readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 def test_flood_of_guesses_costs_viewers_nothing(locked: Daemon) -> None:
@@ -294,23 +264,26 @@ def test_flood_of_guesses_costs_viewers_nothing(locked: Daemon) -> None:
         f"Content-Length: {len(guess)}\r\n\r\n{guess}"
     ).encode()
     cookie = cookie_of(log_in(locked, WORD, source="127.0.1.1")[0])
-    with Crowd(locked) as crowd:
-        (watcher,) = crowd.join(headers=f"Cookie: {cookie}\r\n")
-        crowd.wait(lambda: len(watcher.parts) > 2, "a picture")
+    with ViewerGroup(locked) as group:
+        (viewer,) = group.join(headers=f"Cookie: {cookie}\r\n")
+        group.wait(lambda: len(viewer.parts) > 2, "a picture")
         socks = [locked.connect(source=f"127.0.2.{number}") for number in range(1, 101)]
         for sock in socks:
             sock.sendall(request)
-        seen = len(watcher.parts)
-        crowd.wait(lambda: len(watcher.parts) > seen + 30, "the pictures go on")
-        statuses = {int(read_to_end(sock).split()[1]) for sock in socks}
+        seen = len(viewer.parts)
+        group.wait(lambda: len(viewer.parts) > seen + 30, "the pictures go on")
+        statuses = set()
         for sock in socks:
+            # The viewer reads on while the guesses are being answered.
+            group.wait(lambda sock=sock: is_readable(sock), "an answer")  # type: ignore[misc]
+            statuses.add(int(read_to_end(sock).split()[1]))
             sock.close()
         assert statuses <= {401, 429, 503}
         (row,) = json.loads(locked.request("/status", headers=basic(WORD))[1])["viewers"]
         assert row["dropped"] == 0
 
 
-def test_program_with_an_old_password_locks_nobody_out(locked: Daemon) -> None:
+def test_program_with_an_old_password_locks_no_other_out(locked: Daemon) -> None:
     def ask(*credentials: str) -> int:
         header = basic(*credentials)["Authorization"]
         request = f"GET /status HTTP/1.1\r\nHost: localhost\r\nAuthorization: {header}\r\n\r\n"
@@ -322,7 +295,7 @@ def test_program_with_an_old_password_locks_nobody_out(locked: Daemon) -> None:
         assert ask("the old one", "camera 1") == 401
         assert ask(WORD, "camera 2") == 200
     assert log_in(locked, WORD, source="127.0.0.6")[0].status == 303
-    # Another one there that really guesses has to wait, and the program still does not.
+    # Another client there that really guesses has to wait; the program still does not.
     statuses = [ask(f"wrong {number}", "camera 1") for number in range(30)]
     assert statuses[-1] == 429
     assert ask(WORD, "camera 2") == 200
@@ -345,16 +318,19 @@ def test_program_may_write_umlauts_in_latin_1(daemon: Daemon, tmp_path: Path) ->
     set_password(tmp_path / "password", password)
     daemon.start({**SMALL, "access.password_file": tmp_path / "password"})
     for encoding in ("utf-8", "latin-1"):
-        told = b64encode(f"me:{password}".encode(encoding)).decode()
-        headers = {"Authorization": f"Basic {told}"}
+        credentials = b64encode(f"me:{password}".encode(encoding)).decode()
+        headers = {"Authorization": f"Basic {credentials}"}
         assert daemon.request("/status", headers=headers)[0].status == 200
-    told = b64encode("me:T\u00fcrklinge1".encode("latin-1")).decode()
-    assert daemon.request("/status", headers={"Authorization": f"Basic {told}"})[0].status == 401
+    credentials = b64encode("me:T\u00fcrklinge1".encode("latin-1")).decode()
+    assert (
+        daemon.request("/status", headers={"Authorization": f"Basic {credentials}"})[0].status
+        == 401
+    )
 
 
 def test_guessing_from_many_addresses_has_to_wait_too(daemon: Daemon, tmp_path: Path) -> None:
     path = tmp_path / "password"
-    # As cheap as a file may say it is, so that this takes no minutes.
+    # As cheap as the file allows, so that this does not take minutes.
     salt, costs = b"12345678", {"n": 2, "r": 1, "p": 1}
     found = hashlib.scrypt(WORD.encode(), salt=salt, **costs)
     path.write_text(f"scrypt$2$1$1${b64encode(salt).decode()}${b64encode(found).decode()}")
@@ -379,11 +355,11 @@ def test_guessing_from_many_addresses_has_to_wait_too(daemon: Daemon, tmp_path: 
     assert statuses[: BURST - 1] == [401] * (BURST - 1)
     assert statuses[-50:] == [429] * 50
     assert 0 < int(answers[-1].headers["Retry-After"]) <= 256 * 6
-    # Who has logged in, or only ever came with the right one, does not notice.
+    # Clients that have logged in, or always sent the right password, do not notice.
     assert ask("192.168.1.3", "", cookie).status == 200
     assert ask("192.168.1.2", WORD).status == 200
-    told = {"X-Forwarded-For": "192.168.1.1"}
-    assert log_in(daemon, WORD, **told)[0].status == 303
+    headers = {"X-Forwarded-For": "192.168.1.1"}
+    assert log_in(daemon, WORD, **headers)[0].status == 303
     newcomer = ask("192.168.1.4", WORD)
     assert newcomer.status == 429
     assert newcomer.body.startswith(b"too many wrong passwords, try again in ")

@@ -1,4 +1,4 @@
-"""Every row of the contract: what each path answers when it is asked properly."""
+"""Every path of the HTTP contract: its answer to a proper request."""
 
 from __future__ import annotations
 
@@ -10,23 +10,11 @@ import pytest
 
 from doorbelld import __version__
 from tests.support.daemon import GUARD, Daemon
+from tests.support.paths import EVERY_PATH, PAGE, SAME_EVERY_TIME, SNAPSHOTS, STREAMS
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.raw import read_answer
 from tests.support.stream import Stream
-
-STREAMS = ["/video_feed", "/stream", "/stream.mjpg", "/?action=stream"]
-SNAPSHOTS = ["/snapshot.jpg", "/snapshot", "/?action=snapshot"]
-PAGE = [
-    ("/", "text/html; charset=utf-8"),
-    ("/index.html", "text/html; charset=utf-8"),
-    ("/app.js", "text/javascript; charset=utf-8"),
-    ("/app.css", "text/css; charset=utf-8"),
-    ("/icon.svg", "image/svg+xml"),
-    ("/manifest.webmanifest", "application/manifest+json"),
-]
-SAME_EVERY_TIME = [path for path, _ in PAGE]
-EVERY_PATH = [*SAME_EVERY_TIME, *STREAMS, *SNAPSHOTS, "/status", "/healthz"]
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -189,7 +177,7 @@ def test_head_has_the_headers_of_get_and_no_body(doorbell: Daemon, path: str) ->
     with doorbell.connect() as sock:
         sock.sendall(f"HEAD {path} HTTP/1.1\r\n\r\n".encode())
         head = read_answer(sock, "HEAD")
-        # The connection lives on, and what comes next is no left-over body.
+        # The connection stays open, and no rest of a body comes first.
         sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
         assert read_answer(sock).body == b"ok\n"
     assert (head.status, head.body) == (got.status, b"")
@@ -243,7 +231,7 @@ def test_one_connection_may_end_in_a_stream(doorbell: Daemon) -> None:
         b"GET /healthz HTTP/1.0\n\n",
     ],
 )
-def test_connection_closes_for_who_asks_for_it(doorbell: Daemon, request_: bytes) -> None:
+def test_connection_closes_on_request(doorbell: Daemon, request_: bytes) -> None:
     with doorbell.connect() as sock:
         sock.sendall(request_)
         answer = read_answer(sock)
@@ -259,7 +247,7 @@ def test_old_client_can_keep_its_connection(doorbell: Daemon) -> None:
             assert read_answer(sock).status == 200
 
 
-def test_who_closes_its_half_after_the_request_is_answered(doorbell: Daemon) -> None:
+def test_client_that_closes_its_half_after_the_request_is_answered(doorbell: Daemon) -> None:
     with doorbell.connect() as sock:
         sock.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
         sock.shutdown(1)

@@ -1,4 +1,4 @@
-"""Behind the real nginx, HAProxy and Caddy, set up word for word as docs/proxies.md says."""
+"""Behind the real nginx, HAProxy and Caddy, configured exactly as docs/proxies.md says."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pytest
 
 from doorbelld.access.policy import Access
 from tests.support.daemon import ROOT, Daemon, eventually
-from tests.support.proxy_servers import caddy, free_port, haproxy, nginx, wait_until_it_listens
+from tests.support.ports import free_port
+from tests.support.proxy_servers import caddy, haproxy, nginx, wait_until_it_listens
 from tests.support.stream import Stream
+from tests.support.stream_parser import StreamParser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,7 @@ def block(language: str) -> str:
 
 
 def moved(text: str, *changes: tuple[str, str]) -> str:
-    """Return a block with other ports, for those it names are taken on a machine that tests."""
+    """Return a block with other ports, because those in it may be in use on this machine."""
     for old, new in changes:
         assert text.count(old) == 1, old
         text = text.replace(old, new)
@@ -61,7 +63,7 @@ SERVERS = {"nginx": (nginx, of_nginx), "haproxy": (haproxy, of_haproxy), "caddy"
 
 
 class Behind(Daemon):
-    """A daemon that is asked through a proxy, by the name of the manual."""
+    """A daemon behind a proxy, with the host name of the manual."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -74,7 +76,7 @@ class Behind(Daemon):
 
     @contextmanager
     def behind(self, server: str) -> Iterator[None]:
-        """Run this proxy in front, and ask through it."""
+        """Run this proxy in front, and send requests through it."""
         run, written = SERVERS[server]
         port = free_port()
         text = moved(written(port), ("127.0.0.1:5000", f"127.0.0.1:{self.port}"))
@@ -89,7 +91,7 @@ class Behind(Daemon):
     def ask(
         self, path: str, method: str = "GET", body: str | None = None, **headers: str
     ) -> tuple[int, bytes]:
-        """Return status and body of what the proxy answers."""
+        """Return status and body of the proxy's answer."""
         connection = HTTPConnection(NAME, self.port)
         connection.sock = self.connect()
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -102,7 +104,7 @@ class Behind(Daemon):
 
 
 class Viewer(Stream):
-    """A viewer that asks through the proxy, which may send the stream in chunks."""
+    """A viewer behind the proxy, which may send the stream in chunks."""
 
     def __init__(self, door: Behind) -> None:
         connection = HTTPConnection(NAME, door.port)
@@ -110,6 +112,7 @@ class Viewer(Stream):
         connection.request("GET", "/video_feed", headers={"Host": f"{NAME}:{door.port}"})
         answer = connection.getresponse()
         self.status, self.file = answer.status, BufferedReader(answer)
+        self._parser = StreamParser()
 
 
 @pytest.fixture
@@ -121,7 +124,7 @@ def daemon(tmp_path: Path) -> Iterator[Behind]:
 
 @pytest.fixture(params=SERVERS)
 def door(daemon: Behind, request: pytest.FixtureRequest) -> Iterator[Behind]:
-    """Return a daemon as the manual sets it up, behind one of the proxies."""
+    """Return a daemon configured as in the manual, behind one of the proxies."""
     daemon.start_as_the_manual_says()
     with daemon.behind(request.param):
         eventually(lambda: daemon.ask("/snapshot.jpg")[0] == 200, "a picture")
@@ -141,7 +144,7 @@ def test_everything_is_answered_and_the_stream_goes_on(door: Behind) -> None:
 
 
 def test_strangers_behind_it_are_strangers(door: Behind) -> None:
-    # As if another proxy, which is trusted too, stood before this one.
+    # As if there were another trusted proxy in front of this one.
     for forged in (STRANGER, f"192.168.1.2, {STRANGER}"):
         expected = 403 if "caddy" not in (door.folder / "proxy.log").read_text() else 200
         status, body = door.ask("/status", X_Forwarded_For=forged)
@@ -163,19 +166,19 @@ def test_form_lets_in_through_it(daemon: Behind, tmp_path: Path, server: str) ->
     daemon.start_as_the_manual_says(f"password_file = {password}\n")
     with daemon.behind(server):
         form = urlencode({"password": "correct horse"})
-        told = {
+        headers = {
             "Origin": f"http://{NAME}:{daemon.port}",
             "Content_Type": "application/x-www-form-urlencoded",
         }
         assert daemon.ask("/status")[0] == 401
-        assert daemon.ask("/login", "POST", form, **told)[0] == 303
+        assert daemon.ask("/login", "POST", form, **headers)[0] == 303
 
 
 # Traefik is not in Debian.
 
 
 def test_block_for_traefik_has_the_form_of_its_file_provider() -> None:
-    """Every line is a key with its value, two blanks deeper than the key it belongs to."""
+    """Every line is a key with its value, two spaces deeper than its parent key."""
     lines = block("yaml").splitlines()
     depths = [(len(line) - len(line.lstrip())) // 2 for line in lines]
     assert all(re.fullmatch(r"(?:  )*(?:- )?[a-zA-Z]+:(?: \S+)?", line) for line in lines)
@@ -190,7 +193,7 @@ def test_block_for_traefik_has_the_form_of_its_file_provider() -> None:
 
 def test_what_traefik_sends_is_answered(daemon: Behind) -> None:
     daemon.start_as_the_manual_says()
-    told = {
+    headers = {
         "X_Forwarded_For": "192.168.1.2",
         "X_Forwarded_Host": NAME,
         "X_Forwarded_Port": "80",
@@ -198,8 +201,8 @@ def test_what_traefik_sends_is_answered(daemon: Behind) -> None:
         "X_Forwarded_Server": "traefik",
         "X_Real_Ip": "192.168.1.2",
     }
-    assert daemon.ask("/status", **told)[0] == 200
-    assert daemon.ask("/status", **{**told, "X_Forwarded_For": STRANGER})[0] == 403
+    assert daemon.ask("/status", **headers)[0] == 200
+    assert daemon.ask("/status", **{**headers, "X_Forwarded_For": STRANGER})[0] == 403
 
 
 def test_once_it_is_trusted_the_machine_itself_has_to_use_another_address(

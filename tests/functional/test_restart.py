@@ -1,4 +1,4 @@
-"""Restarts behind a socket that stays open, as systemd's does: nobody is turned away."""
+"""Restarts behind a socket that stays open, as systemd's does: no client is turned away."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import GUARD, ROOT, Daemon
-from tests.support.systemd import socket_unit
+from tests.support.service_manager import socket_unit
 
 RESTARTS = 5
 PATIENT = """
@@ -22,7 +22,7 @@ doorbelld.server.accept._DRAIN = 3
 stop = AcceptLoop.stop
 AcceptLoop.stop = lambda self, timeout: stop(self, 30)
 """
-"""A sitecustomize module: who was accepted has time enough to ask, however busy the machine."""
+"""A sitecustomize module: accepted clients have enough time to send their request."""
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n"
 
@@ -39,7 +39,7 @@ def start(daemon: Daemon, listener: socket.socket) -> None:
     daemon.start(prefix=prefix, pass_fds=[listener.fileno()], wait=False)
 
 
-def test_nobody_is_turned_away_by_restarts(daemon: Daemon, listener: socket.socket) -> None:
+def test_restarts_turn_no_client_away(daemon: Daemon, listener: socket.socket) -> None:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
     done = threading.Event()
     problems: list[str] = []
@@ -70,12 +70,14 @@ def test_nobody_is_turned_away_by_restarts(daemon: Daemon, listener: socket.sock
     assert len(set(answers)) == 1
 
 
-def test_who_was_accepted_before_the_end_is_answered(daemon: Daemon, tmp_path: Path) -> None:
+def test_client_that_was_accepted_before_the_end_is_answered(
+    daemon: Daemon, tmp_path: Path
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(PATIENT)
     daemon.start(environ={"PYTHONPATH": f"{tmp_path}:{ROOT}"})
     with daemon.connect() as begun, daemon.connect() as silent:
         begun.sendall(HEAD)
-        daemon.request("/")  # So both were accepted before.
+        daemon.request("/")  # After this both have been accepted.
         daemon.send(signal.SIGTERM)
         daemon.wait_for_log("stopping")
         begun.sendall(b"\r\n")

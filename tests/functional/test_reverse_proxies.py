@@ -1,4 +1,4 @@
-"""The password behind real reverse proxies: whatever they make of Host, the form works."""
+"""The password behind real reverse proxies: the form works, however they change Host."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "door.example.org"
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """Return a daemon with a password and a name, that trusts a proxy on this machine."""
+    """Return a daemon with a password and a host name that trusts a proxy on this machine."""
     folder = tmp_path_factory.mktemp("door")
     (folder / "password").write_text(hashed(WORD))
     with Daemon(folder) as found:
@@ -39,7 +39,10 @@ PROXIES = {
     "nginx that sends its own Host": (nginx, ""),
     "nginx with $host": (nginx, "proxy_set_header Host $host;"),
     "nginx with $http_host": (nginx, "proxy_set_header Host $http_host;"),
-    "nginx that tells the name apart": (nginx, "proxy_set_header X-Forwarded-Host $http_host;"),
+    "nginx that sends the name separately": (
+        nginx,
+        "proxy_set_header X-Forwarded-Host $http_host;",
+    ),
     "haproxy": (haproxy, ""),
     "haproxy that sends its own Host": (haproxy, "http-request set-header Host door.local:5000"),
     "Caddy": (caddy, ""),
@@ -61,15 +64,15 @@ Ask = Callable[..., http.client.HTTPResponse]
 
 @pytest.fixture
 def ask(port: int) -> Ask:
-    """Return what asks the proxy as a browser does that has opened it by its name."""
+    """Return a function that sends a browser's requests to the proxy."""
 
     def send(
         path: str, method: str = "GET", body: str = "", **headers: str
     ) -> http.client.HTTPResponse:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=GUARD)
         try:
-            told = {"Host": f"{NAME}:{port}", "Connection": "close", **headers}
-            connection.request(method, path, body or None, told)
+            sent = {"Host": f"{NAME}:{port}", "Connection": "close", **headers}
+            connection.request(method, path, body or None, sent)
             answer = connection.getresponse()
             answer.read()
             return answer
@@ -85,7 +88,7 @@ def log_in(ask: Ask, page: str, **headers: str) -> http.client.HTTPResponse:
     return ask("/login", "POST", body, Origin=page, Referer=f"{page}/login", **kind, **headers)
 
 
-def test_whoever_knows_the_password_logs_in_and_out(ask: Ask, port: int) -> None:
+def test_login_and_logout_work_behind_each_proxy(ask: Ask, port: int) -> None:
     page = f"http://{NAME}:{port}"
     assert ask("/login").status == 200
     image = {"Accept": "image/avif,*/*", "Referer": f"{page}/login"}

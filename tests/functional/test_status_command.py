@@ -1,4 +1,4 @@
-"""``doorbelld status`` beside a running daemon, as a person at the terminal uses it."""
+"""``doorbelld status`` beside a running daemon, as a user runs it in a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.daemon import GUARD, ROOT, Daemon
-from tests.support.place import DaemonThere, Place
+from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.stream import Stream
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def status(
 
 
 def on_a_terminal(listen: str, environ: Mapping[str, str] = {}) -> str:
-    """Return what it prints where a person reads it."""
+    """Return what it prints on a terminal."""
     ours, its = pty.openpty()
     command = [sys.executable, "-m", "doorbelld", f"--set=server.listen={listen}", "status"]
     with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stdout=its) as process:
@@ -57,7 +57,7 @@ def on_a_terminal(listen: str, environ: Mapping[str, str] = {}) -> str:
     return text.decode().replace("\r\n", "\n")
 
 
-def test_tells_what_is_seen_and_who_sees_it(daemon: Daemon) -> None:
+def test_reports_the_camera_and_its_viewers(daemon: Daemon) -> None:
     daemon.start({"camera.name": "Gate"})
     daemon.wait_for_state("streaming")
     listen = f"127.0.0.1:{daemon.port}"
@@ -77,7 +77,7 @@ def test_tells_what_is_seen_and_who_sees_it(daemon: Daemon) -> None:
     assert re.fullmatch(r"    127\.0\.0\.1 since \d\d:\d\d, [\d.]+ frames a second", lines[2])
 
 
-def test_tells_why_there_is_no_picture(daemon: Daemon) -> None:
+def test_reports_why_there_is_no_picture(daemon: Daemon) -> None:
     daemon.start(MISSING)
     daemon.wait_for_state("offline")
     done = status(f"127.0.0.1:{daemon.port}")
@@ -87,7 +87,7 @@ def test_tells_why_there_is_no_picture(daemon: Daemon) -> None:
     assert re.fullmatch(rf"Front door: offline since \d\d:\d\d: {why}", first)
 
 
-def test_speaks_json(daemon: Daemon) -> None:
+def test_prints_json(daemon: Daemon) -> None:
     daemon.start(MISSING)
     listen = f"127.0.0.1:{daemon.port}"
     done = status(listen, "--json")
@@ -113,15 +113,13 @@ def test_lists_the_addresses_that_a_phone_can_open(daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("proxies", ["127.0.0.1", "lan"])
-def test_speaks_for_itself_where_this_machine_is_a_trusted_proxy(
-    daemon: Daemon, proxies: str
-) -> None:
+def test_works_if_this_machine_is_a_trusted_proxy(daemon: Daemon, proxies: str) -> None:
     daemon.start({"access.trusted_proxies": proxies})
     done = status(f"127.0.0.1:{daemon.port}")
     assert "Nobody is watching." in done.stdout
 
 
-def test_says_that_this_machine_is_not_let_in(daemon: Daemon) -> None:
+def test_says_that_this_machine_may_not_watch(daemon: Daemon) -> None:
     daemon.start({"access.networks": "192.0.2.0/24"})
     done = status(f"127.0.0.1:{daemon.port}")
     assert done.returncode == 4
@@ -135,9 +133,9 @@ ALONE = "add the addresses of the phones to networks"
 
 
 @pytest.fixture
-def vpn() -> Iterator[Place]:
-    """Return a machine in a LAN and two VPNs, with a LAN of public addresses and one alone."""
-    with Place() as found:
+def vpn() -> Iterator[NetworkNamespace]:
+    """Return a machine in a LAN, two VPNs, a LAN of public addresses and a network of its own."""
+    with NetworkNamespace() as found:
         for link in ("eth0", "tailscale0"):
             found.ip("link", "add", link, "type", "veth", "peer", "name", f"to-{link}")
         for address, link in (
@@ -167,10 +165,10 @@ REACHED = {"192.168.7.7", "198.51.100.7", "10.8.0.2", "[fd7a::7]"}
     ],
 )
 def test_lists_only_addresses_at_which_a_phone_would_be_answered(
-    tmp_path: Path, vpn: Place, networks: str, hosts: set[str]
+    tmp_path: Path, vpn: NetworkNamespace, networks: str, hosts: set[str]
 ) -> None:
     setting = {"access.networks": networks, "server.listen": ":5000"}
-    with DaemonThere(tmp_path, vpn) as daemon:
+    with NamespacedDaemon(tmp_path, vpn) as daemon:
         daemon.start(setting, prefix=vpn.prefix)
         options = [f"--set=access.networks={networks}", "status"]
         done = there(vpn, *options, "--json")
@@ -180,10 +178,10 @@ def test_lists_only_addresses_at_which_a_phone_would_be_answered(
         assert ("There is no network that a phone could use" in lines) == (not hosts)
 
 
-def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: Place) -> None:
+def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: NetworkNamespace) -> None:
     lines = there(vpn, "--check", "--set=camera.source=pattern").stdout.splitlines()
-    told = [line for line in lines if line.startswith("Address")]
-    assert sorted(told) == [
+    problems = [line for line in lines if line.startswith("Address")]
+    assert sorted(problems) == [
         f"Address {TAILSCALE} (tailscale0): phones there get 403; add 100.64.0.0/10 to networks",
         f"Address 203.0.113.7 (eth0): phones there get 403; {ALONE}",
     ]
@@ -194,15 +192,15 @@ def test_check_names_addresses_at_which_no_phone_would_be_answered(vpn: Place) -
     assert other in done.stdout
 
 
-def test_check_speaks_only_of_places_that_are_listened_at(vpn: Place) -> None:
+def test_check_speaks_only_of_places_that_are_listened_at(vpn: NetworkNamespace) -> None:
     listen = "--set=server.listen=192.168.7.7:5000,door.example.org:80"
     lines = there(vpn, "--check", "--set=camera.source=pattern", listen).stdout.splitlines()
-    told = [line for line in lines if line.startswith(("Address", "Name"))]
-    assert told == ["Name door.example.org: doorbelld does not answer to it; add it to hosts"]
+    problems = [line for line in lines if line.startswith(("Address", "Name"))]
+    assert problems == ["Name door.example.org: doorbelld does not answer to it; add it to hosts"]
 
 
-def there(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in that place."""
+def there(place: NetworkNamespace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in that namespace."""
     command = [*place.prefix, sys.executable, "-m", "doorbelld", *arguments]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=GUARD
@@ -257,7 +255,7 @@ def test_says_that_no_daemon_is_running() -> None:
 
 
 @pytest.mark.parametrize("body", [b"hello", b"[]", b'{"a": 1}', b"\xff"])
-def test_is_not_deceived_by_another_server(body: bytes) -> None:
+def test_recognizes_another_server(body: bytes) -> None:
     class Other(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
@@ -281,8 +279,8 @@ def test_is_not_deceived_by_another_server(body: bytes) -> None:
     assert done.stderr == ""
 
 
-def test_says_who_has_the_port_as_far_as_it_may_know() -> None:
-    with socket.create_server(("127.0.0.1", 8080)) as other:  # It says nothing at all.
+def test_names_the_program_that_has_the_port_as_far_as_it_can() -> None:
+    with socket.create_server(("127.0.0.1", 8080)) as other:  # It never answers.
         other.listen()
         listen, *options = f"127.0.0.1:{other.getsockname()[1]}", "--json"
         assert status(listen, *options).stdout == "null\n"

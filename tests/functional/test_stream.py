@@ -1,4 +1,4 @@
-"""The stream as its readers get it: whole, in order, at once, in the form each needs."""
+"""The stream as clients get it: complete, in order, at once, in the form each one needs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.test_paths import STREAMS
-from tests.support.coded import code_of, coded, film
-from tests.support.crowd import Crowd, Watcher
 from tests.support.daemon import Daemon
+from tests.support.numbered_pictures import film, numbered, read_number
+from tests.support.paths import STREAMS
 from tests.support.pictures import big_jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.stream import Stream
+from tests.support.viewer_group import Viewer, ViewerGroup
 
 NEXT = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
@@ -25,15 +25,15 @@ ADDRESS_BAR = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 
 @pytest.fixture
 def door(daemon: Daemon, pipe_camera: PipeCamera) -> Daemon:
-    """Return a daemon whose frames the test makes, with number 0 on the air."""
+    """Return a daemon whose frames the test makes, and that shows number 0."""
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    pipe_camera.show(coded(0))
+    pipe_camera.show(numbered(0))
     daemon.wait_for_state("streaming")
     return daemon
 
 
-def stamps(watcher: Watcher) -> list[float]:
-    return [float(part.headers["x-timestamp"]) for part in watcher.parts]
+def stamps(viewer: Viewer) -> list[float]:
+    return [float(part.headers["x-timestamp"]) for part in viewer.parts]
 
 
 def with_query(path: str, query: str) -> str:
@@ -45,26 +45,26 @@ def test_newest_frame_comes_at_once_though_no_other_follows(
     door: Daemon, pipe_camera: PipeCamera, path: str
 ) -> None:
     with Stream(door, path) as first:
-        assert first.part().body == coded(0)
-        pipe_camera.show(coded(1))
-        assert first.part().body == coded(1)
+        assert first.part().body == numbered(0)
+        pipe_camera.show(numbered(1))
+        assert first.part().body == numbered(1)
         with Stream(door, path) as second:
-            assert second.part().body == coded(1)
-            pipe_camera.show(coded(2))
+            assert second.part().body == numbered(1)
+            pipe_camera.show(numbered(2))
             assert first.part() == second.part()
 
 
-def test_who_comes_before_the_first_frame_gets_that(
+def test_viewer_that_joins_before_the_first_frame_gets_it(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    with Crowd(daemon) as crowd:
-        crowd.join(5)
-        crowd.wait(lambda: all(one.status == 200 for one in crowd.watchers), "the answers")
+    with ViewerGroup(daemon) as group:
+        group.join(5)
+        group.wait(lambda: all(one.status == 200 for one in group.viewers), "the answers")
         assert [row["sent"] for row in daemon.wait_for_viewers(5)] == [0] * 5
-        pipe_camera.show(coded(7))
-        crowd.wait_for_parts(1)
-        assert [one.bodies for one in crowd.watchers] == [[coded(7)]] * 5
+        pipe_camera.show(numbered(7))
+        group.wait_for_parts(1)
+        assert [one.bodies for one in group.viewers] == [[numbered(7)]] * 5
 
 
 @pytest.mark.parametrize("accept", ["*/*", "", "multipart/x-mixed-replace", "video/*"])
@@ -74,18 +74,18 @@ def test_programs_get_length_and_stamp_of_every_picture(
     for path in (*STREAMS, "/video_feed?advance_headers=0"):
         with Stream(door, path, accept) as stream:
             first = stream.part()
-            pipe_camera.show(coded(len(path)))
+            pipe_camera.show(numbered(len(path)))
             for part in (first, stream.part()):
                 assert list(part.headers) == ["content-type", "content-length", "x-timestamp"]
                 assert int(part.headers["content-length"]) == len(part.body)
-            assert part.body == coded(len(path))
+            assert part.body == numbered(len(path))
 
 
-def test_who_says_nothing_of_what_it_accepts_is_a_program(door: Daemon) -> None:
-    with Crowd(door) as crowd:
-        crowd.join()
-        crowd.wait_for_parts(1)
-        assert crowd.watchers[0].parts[0].body == coded(0)
+def test_client_without_an_accept_header_is_a_program(door: Daemon) -> None:
+    with ViewerGroup(door) as group:
+        group.join()
+        group.wait_for_parts(1)
+        assert group.viewers[0].parts[0].body == numbered(0)
 
 
 @pytest.mark.parametrize(
@@ -96,16 +96,16 @@ def test_who_says_nothing_of_what_it_accepts_is_a_program(door: Daemon) -> None:
 def test_browsers_get_the_next_headers_with_every_picture(
     door: Daemon, pipe_camera: PipeCamera, query: str, accept: str
 ) -> None:
-    shown = coded(0)
+    shown = numbered(0)
     for path in STREAMS:
         with Stream(door, with_query(path, query), accept) as stream:
             assert stream.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
             assert stream.file.read(len(NEXT)) == NEXT
-            for picture in (shown, coded(1, 300), coded(2), coded(3, 1)):
+            for picture in (shown, numbered(1, 300), numbered(2), numbered(3, 1)):
                 if picture != shown:
                     pipe_camera.show(picture)
                 shown = picture
-                # All of this comes although the next picture has not been taken.
+                # All of this comes before the next picture is taken.
                 assert stream.file.read(len(picture + NEXT) + 2) == picture + b"\r\n" + NEXT
 
 
@@ -114,9 +114,9 @@ def test_both_forms_show_the_same_at_the_same_time(door: Daemon, pipe_camera: Pi
         assert browser.file.read(len(NEXT)) == NEXT
         for number in range(10):
             if number:
-                pipe_camera.show(coded(number))
+                pipe_camera.show(numbered(number))
             body = program.part().body
-            assert body == coded(number)
+            assert body == numbered(number)
             assert browser.file.read(len(body + NEXT) + 2) == body + b"\r\n" + NEXT
 
 
@@ -128,10 +128,10 @@ def test_stamp_is_the_moment_of_the_capture_and_the_same_for_all(
         other.part()
         for number in range(1, 5):
             before = time.time()
-            pipe_camera.show(coded(number))
+            pipe_camera.show(numbered(number))
             stamp = one.part().headers["x-timestamp"]
             after = time.time()
-            # The daemon turns one clock into the other, which takes it a moment.
+            # The daemon converts between two clocks, which takes a moment.
             assert before - 0.01 <= float(stamp) <= after + 0.01
             assert len(stamp.partition(".")[2]) == 6, "microseconds"
             assert other.part().headers["x-timestamp"] == stamp
@@ -149,40 +149,40 @@ def test_stamp_of_the_first_picture_is_not_the_moment_of_joining(door: Daemon) -
 def test_every_viewer_gets_every_frame_whole_and_in_order(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    with Crowd(door) as crowd:
-        crowd.join(30)
-        crowd.join(10, "/stream.mjpg", buffer=4096)
-        crowd.wait_for_parts(1)
+    with ViewerGroup(door) as group:
+        group.join(30)
+        group.join(10, "/stream.mjpg", buffer=4096)
+        group.wait_for_parts(1)
         for number in range(1, 40):
-            pipe_camera.show(coded(number, number))
-            crowd.wait_for_parts(number + 1)
-        shown = [coded(number, number) for number in range(40)]
-        for watcher in crowd.watchers:
-            assert watcher.bodies == shown
-            assert stamps(watcher) == sorted(stamps(watcher))
+            pipe_camera.show(numbered(number, number))
+            group.wait_for_parts(number + 1)
+        shown = [numbered(number, number) for number in range(40)]
+        for viewer in group.viewers:
+            assert viewer.bodies == shown
+            assert stamps(viewer) == sorted(stamps(viewer))
 
 
 def test_pictures_of_any_size_come_whole_one_after_the_other(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     sizes = [1, 3000, 0, 100, 3000, 1, 1, 3072, 16, 400, 0]
-    with Crowd(door) as crowd:
-        crowd.join(4)
-        crowd.join(2, buffer=16 * 1024)
-        crowd.wait_for_parts(1)
+    with ViewerGroup(door) as group:
+        group.join(4)
+        group.join(2, buffer=16 * 1024)
+        group.wait_for_parts(1)
         for number, size in enumerate(sizes, 1):
-            pipe_camera.show(coded(number, size))
-            crowd.wait_for_parts(number + 1)
-        shown = [coded(0), *(coded(number, size) for number, size in enumerate(sizes, 1))]
+            pipe_camera.show(numbered(number, size))
+            group.wait_for_parts(number + 1)
+        shown = [numbered(0), *(numbered(number, size) for number, size in enumerate(sizes, 1))]
         assert max(len(body) for body in shown) >= 3 * 1024 * 1024
-        assert all(watcher.bodies == shown for watcher in crowd.watchers)
+        assert all(viewer.bodies == shown for viewer in group.viewers)
 
 
 def test_picture_in_which_anything_may_stand_is_passed_on_as_it_is(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     trap = b"\r\n--frame--\r\n--frame\r\nContent-Type: image/jpeg\r\n\r\n\xff\xd8\xff\xd9"
-    picture = coded(1)
+    picture = numbered(1)
     picture = picture[:2] + b"\xff\xfe" + (len(trap) + 2).to_bytes(2, "big") + trap + picture[2:]
     with Stream(door) as stream:
         stream.part()
@@ -196,13 +196,13 @@ def test_film_is_never_torn_nor_runs_backwards(daemon: Daemon, tmp_path: Path) -
     path = film(tmp_path / "film.mjpeg", count)
     daemon.start({"camera.source": f"file:{path}", "camera.framerate": 60})
     daemon.wait_for_state("streaming")
-    with Crowd(daemon) as crowd:
+    with ViewerGroup(daemon) as group:
         for fps in range(15, 75, 2):
-            crowd.join(1, f"/stream?fps={fps}")
-        crowd.wait_for_parts(20)
-        for watcher in crowd.watchers:
-            numbers = [code_of(body) for body in watcher.bodies]
-            assert watcher.bodies == [coded(number) for number in numbers]
+            group.join(1, f"/stream?fps={fps}")
+        group.wait_for_parts(20)
+        for viewer in group.viewers:
+            numbers = [read_number(body) for body in viewer.bodies]
+            assert viewer.bodies == [numbered(number) for number in numbers]
             steps = [(later - one) % count for one, later in zip(numbers, numbers[1:])]
             assert all(0 < step < count // 2 for step in steps), numbers
 
@@ -212,25 +212,25 @@ def test_capped_viewer_gets_so_many_frames_evenly_spaced(daemon: Daemon, tmp_pat
     daemon.start({"camera.source": f"file:{source}", "camera.framerate": 30})
     daemon.wait_for_state("streaming")
     rates = (10, 15, 20)
-    with Crowd(daemon) as crowd:
-        (free,) = crowd.join()
+    with ViewerGroup(daemon) as group:
+        (free,) = group.join()
         capped = {
-            (path, fps): crowd.join(1, with_query(path, f"fps={fps}"))[0]
+            (path, fps): group.join(1, with_query(path, f"fps={fps}"))[0]
             for path in STREAMS
             for fps in rates
         }
-        crowd.wait(lambda: all(len(one.parts) > 20 for one in capped.values()), "20 for each")
-        last = max(stamps(watcher)[-1] for watcher in capped.values())
-        crowd.wait(lambda: stamps(free)[-1] >= last, "the last one for the one without a cap")
-    for (path, fps), watcher in capped.items():
-        # What came on joining was taken some time before.
-        shown = stamps(watcher)[1:]
+        group.wait(lambda: all(len(one.parts) > 20 for one in capped.values()), "20 for each")
+        last = max(stamps(viewer)[-1] for viewer in capped.values())
+        group.wait(lambda: stamps(free)[-1] >= last, "the last one for the one without a cap")
+    for (path, fps), viewer in capped.items():
+        # The picture at joining was taken some time before.
+        shown = stamps(viewer)[1:]
         assert set(shown) <= set(stamps(free)), "the same frames, only fewer"
         single = [later - earlier for earlier, later in zip(shown, shown[1:])]
         double = [later - earlier for earlier, later in zip(shown, shown[2:])]
-        # The median: a machine that is busy for a moment must not spoil it.
+        # The median, because the machine may be busy for a moment.
         assert statistics.median(double) == pytest.approx(2 / fps, abs=0.005), path
-        # 20 of 30 is one frame, then two: there is nothing in between.
+        # 20 of 30 means one frame, then two: there is nothing in between.
         even = 0.4 if fps == 20 else 0.1
         assert statistics.median_low(single) == pytest.approx(1 / fps, rel=even), path
 
@@ -239,22 +239,22 @@ def test_cap_may_be_anything_sensible(door: Daemon) -> None:
     for fps in ("0.01", "1000", "29.97", "1e2", "60"):
         with Stream(door, f"/video_feed?fps={fps}") as stream:
             assert stream.status == 200
-            assert stream.part().body == coded(0)
+            assert stream.part().body == numbered(0)
 
 
 def test_cap_far_below_the_cameras_rate_does_not_hold_back_the_first_frame(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     with Stream(door, "/stream?fps=0.01") as capped, Stream(door) as free:
-        assert capped.part().body == coded(0)
+        assert capped.part().body == numbered(0)
         free.part()
         for number in range(1, 6):
-            pipe_camera.show(coded(number))
-            assert free.part().body == coded(number)
-        # What its own cap keeps from it is not lost on the way.
+            pipe_camera.show(numbered(number))
+            assert free.part().body == numbered(number)
+        # Frames left out by its own cap do not count as dropped.
         door.wait_for_counts(("", 1, 0), ("", 6, 0))
     with Stream(door, "/stream?fps=0.01") as later:
-        assert later.part().body == coded(5)
+        assert later.part().body == numbered(5)
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -268,11 +268,11 @@ def test_cap_that_makes_no_sense_is_refused(doorbell: Daemon, path: str) -> None
 
 def test_key_names_the_viewer_in_the_status(door: Daemon) -> None:
     keys = {"kitchen": "kitchen", "x" * 64: "x" * 64, "K%C3%BCche": "Küche", "a+b": "a b", "": ""}
-    with Crowd(door) as crowd:
+    with ViewerGroup(door) as group:
         for path in STREAMS:
             for key in keys:
-                crowd.join(1, with_query(path, f"key={key}"))
-        crowd.wait_for_parts(1)
+                group.join(1, with_query(path, f"key={key}"))
+        group.wait_for_parts(1)
         rows = door.wait_for_viewers(len(STREAMS) * len(keys))
         assert Counter(row["key"] for row in rows) == dict.fromkeys(keys.values(), len(STREAMS))
         for key, shown in keys.items():

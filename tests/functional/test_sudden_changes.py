@@ -1,4 +1,4 @@
-"""What comes without warning: a kill, and a configuration that somebody has broken."""
+"""What comes without warning: a kill, and a broken configuration."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.condition import Condition
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon, eventually
 from tests.support.pipe_camera import PipeCamera
-from tests.support.show import Show
+from tests.support.viewer_group import ViewerGroup
 
 VIEWERS = 100
 KILLS = 3
@@ -28,14 +27,14 @@ def start_again(daemon: Daemon) -> None:
 
 
 def watch_until_killed(daemon: Daemon) -> Condition:
-    """Let many watch, and all see the end; return how the daemon was before it."""
-    with Crowd(daemon) as crowd, daemon.connect() as idle:
-        crowd.join(VIEWERS)
-        crowd.wait_for_parts(10)
+    """Kill the daemon under many viewers; return its condition before."""
+    with ViewerGroup(daemon) as group, daemon.connect() as idle:
+        group.join(VIEWERS)
+        group.wait_for_parts(10)
         condition = Condition.of(daemon.pid)
         daemon.send(signal.SIGKILL)
         assert daemon.wait() == -signal.SIGKILL
-        crowd.wait(lambda: all(each.ended for each in crowd.watchers), "all see the end")
+        group.wait(lambda: all(each.ended for each in group.viewers), "all see the end")
         assert idle.recv(1) == b""
         with pytest.raises(ConnectionRefusedError):
             daemon.connect()
@@ -104,16 +103,15 @@ def test_reload_of_a_broken_file_costs_no_viewer_a_picture(
     path.write_text("[server]\nmax_requests = 1\nmax_viewers = 50\n")
     settings = {"camera.source": pipe_camera.source, "camera.stall_timeout": 3600}
     daemon.start(settings, arguments=["--config", str(path)])
-    with Crowd(daemon) as crowd:
-        show = Show(pipe_camera, crowd)
-        show.join(FEW)
+    with ViewerGroup(daemon, pipe_camera) as group:
+        group.join_one_by_one(FEW)
         before, said = Condition.of(daemon.pid), len(daemon.log())
         limits = daemon.status()["limits"]
         break_it(path)
         daemon.send(signal.SIGHUP)
-        show.go_on()
+        group.show_next(30)
         daemon.wait_for_log("the configuration stays as it was")
-        show.go_on()
+        group.show_next(30)
         assert daemon.status()["limits"] == limits
         assert [row["dropped"] for row in daemon.wait_for_viewers(FEW)] == [0] * FEW
         before.wait_until_back()

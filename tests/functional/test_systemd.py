@@ -1,4 +1,4 @@
-"""The daemon as a service: what it tells its manager, and what it takes from it."""
+"""The daemon as a service: what it reports to its manager, and what it gets from it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import os
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemon import Daemon, eventually
+from tests.support.ports import free_port
 from tests.support.raw import read_answer
-from tests.support.service_manager import LISTENER, ServiceManager
+from tests.support.service_manager import LISTENER, ServiceManager, socket_unit
+from tests.support.sitecustomize import sitecustomize
 from tests.support.stream import Stream
-from tests.support.systemd import Systemd, service, socket_unit
 
 MISSING = {"camera.source": "file:/nowhere/t\N{LATIN SMALL LETTER U WITH DIAERESIS}r.mjpeg"}
 WATCHDOG = {"WATCHDOG_USEC": "1500000"}
@@ -40,16 +41,10 @@ THREADS = [
 ]
 
 
-@pytest.fixture
-def systemd(tmp_path: Path) -> Iterator[Systemd]:
-    with Systemd(tmp_path) as found:
-        yield found
+def turn(daemon: Daemon, systemd: ServiceManager) -> list[str]:
+    """Return its messages in at least one whole turn of its main loop, between two reloads.
 
-
-def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
-    """Return what it tells in at least one whole turn of its main loop, between two reloads.
-
-    A reload ends with READY=1, and after it comes the rest of the turn, which tells all else.
+    A reload ends with READY=1; the rest of the turn sends everything else.
     """
     daemon.send(signal.SIGHUP)
     systemd.wait_for("RELOADING=1")
@@ -57,13 +52,13 @@ def turn(daemon: Daemon, systemd: Systemd) -> list[str]:
     start = len(systemd.heard)
     daemon.send(signal.SIGHUP)
     systemd.wait_for("RELOADING=1")
-    told = systemd.heard[start:-1]
+    messages = systemd.heard[start:-1]
     systemd.wait_for("READY=1")
-    return told
+    return messages
 
 
 def listener(host: str = "127.0.0.1") -> socket.socket:
-    found = socket.create_server((host, 0))
+    found = socket.create_server((host, free_port()))
     found.settimeout(30)
     return found
 
@@ -78,18 +73,18 @@ def healthz(port: int) -> int:
         return read_answer(sock).status
 
 
-# What it tells.
+# What it reports.
 
 
 def test_is_ready_when_it_listens_and_before_there_is_a_camera(
-    daemon: Daemon, systemd: Systemd, tmp_path: Path
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path
 ) -> None:
     flag = tmp_path / "hang"
     flag.touch()
     code = HANGING.format(
         module="doorbelld.camera.pattern", cls="PatternCamera", method="open", flag=str(flag)
     )
-    environ = {**systemd.environ, **service(tmp_path, "hanging", code)}
+    environ = {**systemd.environ, **sitecustomize(tmp_path, "hanging", code)}
     daemon.start(environ=environ, wait=False)
     assert systemd.next() == "READY=1"
     daemon.port = int(re.findall(r"open http://\S+:(\d+)/", daemon.log())[0])
@@ -97,13 +92,13 @@ def test_is_ready_when_it_listens_and_before_there_is_a_camera(
     flag.unlink()
 
 
-def test_status_line_tells_camera_rate_and_viewers(daemon: Daemon, systemd: Systemd) -> None:
+def test_status_line_has_camera_rate_and_viewers(daemon: Daemon, systemd: ServiceManager) -> None:
     daemon.start({"camera.resolution": "160x120", "camera.framerate": 10}, environ=systemd.environ)
-    told = re.compile(r"STATUS=Streaming: Test pattern, 160x120 at \d+ fps; (\d+) watching")
+    line = re.compile(r"STATUS=Streaming: Test pattern, 160x120 at \d+ fps; (\d+) watching")
 
     def wait_for(count: str) -> None:
         while True:
-            found = told.fullmatch(systemd.wait_for("STATUS=Streaming"))
+            found = line.fullmatch(systemd.wait_for("STATUS=Streaming"))
             assert found
             if found[1] == count:
                 return
@@ -114,18 +109,20 @@ def test_status_line_tells_camera_rate_and_viewers(daemon: Daemon, systemd: Syst
     wait_for("0")
 
 
-def test_status_line_tells_what_is_wrong_in_plain_ascii(daemon: Daemon, systemd: Systemd) -> None:
+def test_status_line_says_what_is_wrong_in_plain_ascii(
+    daemon: Daemon, systemd: ServiceManager
+) -> None:
     daemon.start(MISSING, environ=systemd.environ)
     line = systemd.wait_for("STATUS=Offline")
     assert line == "STATUS=Offline: There is no file /nowhere/t?r.mjpeg; 0 watching"
 
 
-def test_tells_that_it_reloads_and_that_it_stops(daemon: Daemon, systemd: Systemd) -> None:
+def test_reports_that_it_reloads_and_that_it_stops(daemon: Daemon, systemd: ServiceManager) -> None:
     daemon.start(environ=systemd.environ)
     systemd.wait_for("READY=1")
     daemon.send(signal.SIGHUP)
     first = systemd.wait_for("RELOADING=1")
-    # Newer systemd wants to know when, to tell it from an earlier reload.
+    # Newer systemd needs the time, to distinguish it from an earlier reload.
     assert re.fullmatch(r"RELOADING=1\nMONOTONIC_USEC=\d{6,}", first)
     assert systemd.next() == "READY=1"
     assert daemon.stop() == 0
@@ -133,7 +130,9 @@ def test_tells_that_it_reloads_and_that_it_stops(daemon: Daemon, systemd: System
     assert systemd.rest() == [], "the last word"
 
 
-def test_reload_that_fails_ends_as_well(daemon: Daemon, systemd: Systemd, tmp_path: Path) -> None:
+def test_reload_that_fails_ends_as_well(
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path
+) -> None:
     path = tmp_path / "x.conf"
     path.touch()
     daemon.start(arguments=["--config", str(path)], environ=systemd.environ)
@@ -144,7 +143,7 @@ def test_reload_that_fails_ends_as_well(daemon: Daemon, systemd: Systemd, tmp_pa
     assert systemd.next() == "READY=1"
 
 
-# A port that another program has.
+# A port that is in use by another program.
 
 
 def in_use(port: int) -> str:
@@ -152,7 +151,9 @@ def in_use(port: int) -> str:
     return f"{port}: in use by {name} (pid {os.getpid()})"
 
 
-def test_port_that_is_taken_is_waited_for_and_told_once(daemon: Daemon, systemd: Systemd) -> None:
+def test_port_that_is_taken_is_waited_for_and_reported_once(
+    daemon: Daemon, systemd: ServiceManager
+) -> None:
     with listener() as other:
         port = port_of(other)
         where = {"server.listen": f"127.0.0.1:{port}"}
@@ -172,7 +173,7 @@ def test_port_that_is_taken_is_waited_for_and_told_once(daemon: Daemon, systemd:
     assert log[0].endswith("; waiting for it")
 
 
-def test_daemon_that_waits_for_a_port_ends_at_once(daemon: Daemon, systemd: Systemd) -> None:
+def test_daemon_that_waits_for_a_port_ends_at_once(daemon: Daemon, systemd: ServiceManager) -> None:
     with listener() as other:
         where = {"server.listen": f"127.0.0.1:{port_of(other)}"}
         daemon.start(where, environ=systemd.environ, wait=False)
@@ -182,7 +183,7 @@ def test_daemon_that_waits_for_a_port_ends_at_once(daemon: Daemon, systemd: Syst
 
 
 def test_reload_tries_another_port_at_once(
-    daemon: Daemon, systemd: Systemd, tmp_path: Path
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.conf"
     with listener() as one, listener() as two, listener() as free:
@@ -209,7 +210,7 @@ def test_reload_tries_another_port_at_once(
 
 @pytest.mark.parametrize("name", ["taken", "unknown"])
 def test_address_that_can_be_had_is_served_while_another_is_waited_for(
-    daemon: Daemon, systemd: Systemd, name: str
+    daemon: Daemon, systemd: ServiceManager, name: str
 ) -> None:
     with listener() as other:
         place = f"127.0.0.1:{port_of(other)}" if name == "taken" else "no.such.host.invalid:80"
@@ -237,7 +238,7 @@ def test_listener_that_was_waited_for_is_left_to_the_next_process(
         daemon.port = port_of(other)
         manager.start(daemon)
     daemon.wait_for_log("open http")
-    manager.wait_for(LISTENER, 1)
+    manager.wait_for_stored(LISTENER, 1)
     manager.restart(daemon)
     assert healthz(daemon.port) in (200, 503)
     assert daemon.log().count("cannot listen") == 1
@@ -249,13 +250,13 @@ def test_listener_that_was_waited_for_is_left_to_the_next_process(
 
 @pytest.mark.parametrize(("module", "cls", "method"), THREADS)
 def test_watchdog_goes_quiet_while_a_thread_hangs(
-    daemon: Daemon, systemd: Systemd, tmp_path: Path, module: str, cls: str, method: str
+    daemon: Daemon, systemd: ServiceManager, tmp_path: Path, module: str, cls: str, method: str
 ) -> None:
     flag = tmp_path / "hang"
     code = HANGING.format(module=module, cls=cls, method=method, flag=str(flag))
-    environ = {**systemd.environ, **WATCHDOG, **service(tmp_path, "hanging", code)}
+    environ = {**systemd.environ, **WATCHDOG, **sitecustomize(tmp_path, "hanging", code)}
     daemon.start(environ=environ)
-    # A connection that says nothing keeps the accept loop looking after it.
+    # With an idle connection the accept loop has to sweep.
     with daemon.connect():
         systemd.wait_for("WATCHDOG=1")
         flag.touch()
@@ -267,11 +268,11 @@ def test_watchdog_goes_quiet_while_a_thread_hangs(
 
 
 def test_watchdog_goes_on_while_the_camera_is_merely_absent(
-    daemon: Daemon, systemd: Systemd
+    daemon: Daemon, systemd: ServiceManager
 ) -> None:
     daemon.start(MISSING, environ={**systemd.environ, **WATCHDOG})
     systemd.wait_for("STATUS=Offline")
-    # Three a period: these take longer than one that is kept by a beat from before.
+    # Three in a period: these take longer than a period that an earlier beat may cover.
     for _ in range(8):
         systemd.wait_for("WATCHDOG=1")
     assert systemd.heard.count("READY=1") == 1
@@ -283,7 +284,7 @@ def test_watchdog_goes_on_while_the_camera_is_merely_absent(
     ids=["none", "nonsense", "another's"],
 )
 def test_watchdog_is_not_fed_when_it_is_not_meant(
-    daemon: Daemon, systemd: Systemd, environ: dict[str, str]
+    daemon: Daemon, systemd: ServiceManager, environ: dict[str, str]
 ) -> None:
     daemon.start(environ={**systemd.environ, **environ})
     for _ in range(3):
@@ -291,7 +292,7 @@ def test_watchdog_is_not_fed_when_it_is_not_meant(
     assert not [each for each in systemd.heard if each.startswith("WATCHDOG")]
 
 
-# What it takes.
+# What it gets.
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -313,13 +314,13 @@ def test_sockets_that_are_passed_win_over_listen(daemon: Daemon, count: int) -> 
         assert daemon.stop() == 0
 
 
-def test_who_connected_before_the_start_is_served(daemon: Daemon) -> None:
+def test_client_that_connected_before_the_start_is_served(daemon: Daemon) -> None:
     with listener() as passed:
         with socket.create_connection(passed.getsockname(), 30) as early:
             early.sendall(b"GET /status HTTP/1.1\r\n\r\n")
             daemon.start(prefix=socket_unit([passed]), pass_fds=[passed.fileno()])
             assert read_answer(early).status == 200
-        # The manager still has it: the next start will find those who come in between.
+        # The manager still has it: the next start finds the clients that come in between.
         assert daemon.stop() == 0
         with socket.create_connection(passed.getsockname(), 30):
             pass
@@ -335,7 +336,7 @@ def test_sockets_for_another_process_are_let_alone(daemon: Daemon) -> None:
 @pytest.mark.parametrize("count", ["many", "", "-1", "\N{SUPERSCRIPT TWO}", "99"])
 def test_nonsense_about_sockets_is_ignored(daemon: Daemon, tmp_path: Path, count: str) -> None:
     pid = 'import os; os.environ["LISTEN_PID"] = str(os.getpid())'
-    environ = {**service(tmp_path, "pid", pid), "LISTEN_FDS": count}
+    environ = {**sitecustomize(tmp_path, "pid", pid), "LISTEN_FDS": count}
     daemon.start(environ=environ)
     assert daemon.status()["version"]
     assert f"WARNING: LISTEN_FDS={count}" in daemon.log()
@@ -353,8 +354,8 @@ def test_socket_that_no_phone_can_connect_to_is_not_used(daemon: Daemon, tmp_pat
 
 
 @pytest.mark.parametrize(("under_systemd", "code"), [(True, 78), (False, 2)])
-def test_bad_configuration_is_told_apart_by_the_exit_code(
-    daemon: Daemon, systemd: Systemd, under_systemd: bool, code: int
+def test_bad_configuration_has_an_exit_code_of_its_own(
+    daemon: Daemon, systemd: ServiceManager, under_systemd: bool, code: int
 ) -> None:
     environ = systemd.environ if under_systemd else {}
     daemon.start({"camera.rotation": 45}, environ=environ, wait=False)
@@ -367,15 +368,15 @@ def test_bad_configuration_is_told_apart_by_the_exit_code(
 
 
 def journal(daemon: Daemon, other: int = 0) -> dict[str, str]:
-    """Return what tells a service that its standard error is the journal."""
+    """Return the variable by which a service knows that its standard error is the journal."""
     log = daemon.folder / "log"
     log.touch()
     found = log.stat()
     return {"JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino + other}"}
 
 
-def test_journal_is_told_how_bad_each_line_is(daemon: Daemon, tmp_path: Path) -> None:
-    environ = {**journal(daemon), **service(tmp_path, "failing", FAILING)}
+def test_journal_gets_the_priority_of_each_line(daemon: Daemon, tmp_path: Path) -> None:
+    environ = {**journal(daemon), **sitecustomize(tmp_path, "failing", FAILING)}
     daemon.start(MISSING, arguments=["-v"], environ=environ)
     daemon.status()
     daemon.wait_for_log("camera offline")
@@ -410,7 +411,7 @@ def of_another_stream(daemon: Daemon) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("environ", [environment_without_systemd, of_another_stream])
-def test_terminal_is_told_in_words(
+def test_terminal_gets_the_priority_in_words(
     daemon: Daemon, environ: Callable[[Daemon], dict[str, str]]
 ) -> None:
     daemon.start(MISSING, environ=environ(daemon))
@@ -421,7 +422,7 @@ def test_terminal_is_told_in_words(
 
 
 def test_manager_that_has_gone_is_no_matter(daemon: Daemon, tmp_path: Path) -> None:
-    gone = {"NOTIFY_SOCKET": str(tmp_path / "nobody"), "LISTEN_FDS": "1", "LISTEN_PID": "no"}
+    gone = {"NOTIFY_SOCKET": str(tmp_path / "missing"), "LISTEN_FDS": "1", "LISTEN_PID": "no"}
     daemon.start(environ=gone)
     daemon.wait_for_state("streaming")
     daemon.send(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""TLS: everything is served over it, to every client of today, and nothing without it."""
+"""TLS: everything is served over it, to every current client, and nothing without it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.functional.test_bad_requests import refused
-from tests.functional.test_bodies import post
-from tests.functional.test_paths import EVERY_PATH
-from tests.support.coded import coded
-from tests.support.crowd import Crowd
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
+from tests.support.numbered_pictures import numbered
+from tests.support.paths import EVERY_PATH
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import sockets
-from tests.support.raw import exchange, only_answer, read_answer, read_to_end
+from tests.support.raw import exchange, only_answer, post, read_answer, read_to_end, refused
 from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 from tests.support.stream import Stream
+from tests.support.viewer_group import ViewerGroup
 
 HEALTH = b"GET /healthz HTTP/1.1\r\n\r\n"
 CURL = ("curl", "--silent", "--show-error", "--insecure", "--max-time", "20")
@@ -97,7 +95,7 @@ def test_ffmpeg_reads_the_stream(door: SecureDaemon) -> None:
 
 
 def test_stream_goes_on_after_the_client_has_changed_its_key(door: SecureDaemon) -> None:
-    """Nobody reads what a viewer says; but it may always say this (RFC 8446, 4.6.3)."""
+    """What a viewer sends is ignored; but this is always allowed (RFC 8446, 4.6.3)."""
     command = ["openssl", "s_client", "-tls1_3", "-connect", f"127.0.0.1:{door.port}"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -127,16 +125,16 @@ def test_every_path_answers(door: SecureDaemon, path: str) -> None:
 
 def test_viewers_get_every_picture_whole(secure: SecureDaemon, pipe_camera: PipeCamera) -> None:
     secure.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    pictures = [coded(number, 20 * number) for number in range(20)]
+    pictures = [numbered(number, 20 * number) for number in range(20)]
     pipe_camera.show(pictures[0])
     secure.wait_for_state("streaming")
-    with Crowd(secure) as crowd:
-        crowd.join(20)
+    with ViewerGroup(secure) as group:
+        group.join(20)
         for number, picture in enumerate(pictures):
             if number:
                 pipe_camera.show(picture)
-            crowd.wait_for_parts(number + 1)
-        assert all(watcher.bodies == pictures for watcher in crowd.watchers)
+            group.wait_for_parts(number + 1)
+        assert all(viewer.bodies == pictures for viewer in group.viewers)
         secure.wait_for_counts(*[("", len(pictures), 0)] * 20)
     secure.wait_for_viewers(0)
 
@@ -145,26 +143,28 @@ def test_slow_viewer_loses_pictures_and_never_sees_a_torn_one(
     secure: SecureDaemon, pipe_camera: PipeCamera
 ) -> None:
     secure.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    pipe_camera.show(coded(0, 3000))
+    pipe_camera.show(numbered(0, 3000))
     secure.wait_for_state("streaming")
-    with Crowd(secure) as fast, Crowd(secure) as slow:
+    with ViewerGroup(secure) as fast, ViewerGroup(secure) as slow:
         fast.join()
         slow.join(3, path="/video_feed?key=slow", buffer=4096)
         secure.wait_for_viewers(4)
         for number in range(1, 15):
-            pipe_camera.show(coded(number, 3000))
+            pipe_camera.show(numbered(number, 3000))
             fast.wait_for_parts(number + 1)
         assert all(row["dropped"] for row in secure.status("?key=slow")["viewers"])
-        # They read on in the middle of a part, which is followed by the newest.
+        # They go on reading in the middle of a part; after it comes the newest.
         slow.wait_for_parts(2)
-        for watcher in slow.watchers:
-            assert [watcher.bodies[0], watcher.bodies[-1]] == [coded(0, 3000), coded(14, 3000)]
+        for viewer in slow.viewers:
+            assert [viewer.bodies[0], viewer.bodies[-1]] == [numbered(0, 3000), numbered(14, 3000)]
 
 
-def test_viewer_who_takes_nothing_is_dropped(secure: SecureDaemon, pipe_camera: PipeCamera) -> None:
+def test_viewer_that_reads_nothing_is_dropped(
+    secure: SecureDaemon, pipe_camera: PipeCamera
+) -> None:
     secure.start({"camera.source": pipe_camera.source, "server.stall_timeout": 0.5})
     before = sockets(secure.pid)
-    pipe_camera.show(coded(0, 6000))
+    pipe_camera.show(numbered(0, 6000))
     with secure.connect(buffer=4096) as sock:
         sock.sendall(b"GET /video_feed HTTP/1.1\r\n\r\n")
         secure.wait_for_log("took nothing for 0.5 s")
@@ -172,7 +172,7 @@ def test_viewer_who_takes_nothing_is_dropped(secure: SecureDaemon, pipe_camera: 
 
 
 def test_stream_ends_as_tls_demands(secure: SecureDaemon) -> None:
-    """Or its end could be anybody's doing: without the word this raises an SSLEOFError."""
+    """Without close_notify an attacker could have cut it: that raises an SSLEOFError."""
     secure.start()
     with Stream(secure) as exact, Stream(secure, accept="image/*") as advance:
         exact.part()
@@ -198,7 +198,7 @@ def test_connection_that_idles_ends_as_tls_demands(secure: SecureDaemon) -> None
         refused(only_answer(read_to_end(begun)), 408)
 
 
-def test_431_and_414_are_told(door: SecureDaemon) -> None:
+def test_431_and_414_reach_the_client(door: SecureDaemon) -> None:
     long = b"x" * 30_000
     refused(only_answer(exchange(door, b"GET / HTTP/1.1\r\nA: " + long)), 431)
     refused(only_answer(exchange(door, b"GET /" + long)), 414)
@@ -225,19 +225,21 @@ def test_requests_may_come_all_in_one_record(door: SecureDaemon) -> None:
 
 
 def test_requests_may_come_faster_than_they_are_answered(door: SecureDaemon) -> None:
-    count = 2000  # which is much more than is taken in one go
+    count = 2000  # much more than is read at once
     with door.connect() as sock:
         sock.sendall(HEALTH * count)
-        socket.socket.shutdown(sock, socket.SHUT_WR)  # its own would end TLS in both ways
+        socket.socket.shutdown(
+            sock, socket.SHUT_WR
+        )  # SSLSocket's own would end TLS in both directions
         data = read_to_end(sock)
     assert len(re.findall(rb"HTTP/1\.1 200 ", data)) == count
 
 
-def test_who_does_not_read_its_answer_gets_it_later(
+def test_client_that_does_not_read_its_answer_gets_it_later(
     secure: SecureDaemon, pipe_camera: PipeCamera
 ) -> None:
     secure.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
-    big = coded(1, 6000)
+    big = numbered(1, 6000)
     pipe_camera.show(big)
     eventually(lambda: secure.request("/snapshot.jpg")[1] == big, "the big picture")
     with secure.connect(buffer=4096) as sock:
@@ -248,7 +250,7 @@ def test_who_does_not_read_its_answer_gets_it_later(
         assert read_answer(sock).body == b"ok\n"
 
 
-# Whoever comes without it.
+# Clients without TLS.
 
 
 def ask_plainly(door: SecureDaemon, request: bytes) -> bytes:
@@ -293,7 +295,7 @@ def test_other_plain_requests_are_refused(door: SecureDaemon, request_: bytes, s
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]", "door.local:"])
 def test_port_stays_the_same_where_it_goes_without_saying(door: SecureDaemon, host: str) -> None:
-    """Behind doorbelld.socket, say: nobody listens at the port that https:// alone means."""
+    """For example behind doorbelld.socket: nothing listens on the default port of https."""
     answer = only_answer(ask_plainly(door, f"GET /x HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()))
     assert answer.headers["Location"] == f"https://{host.rstrip(':')}:80/x"
 
@@ -307,17 +309,17 @@ def test_no_header_can_be_slipped_into_the_way_to_https(door: SecureDaemon) -> N
 
 
 @pytest.mark.parametrize("hsts", ["yes", "no"])
-def test_hsts_is_only_told_when_asked_for_and_over_tls(secure: SecureDaemon, hsts: str) -> None:
+def test_hsts_is_sent_only_if_configured_and_over_tls(secure: SecureDaemon, hsts: str) -> None:
     secure.start({"access.hsts": hsts})
     answer, _ = secure.request("/healthz")
-    told = answer.getheader("Strict-Transport-Security")
-    assert told == ("max-age=31536000" if hsts == "yes" else None)
+    sent = answer.getheader("Strict-Transport-Security")
+    assert sent == ("max-age=31536000" if hsts == "yes" else None)
     plain = only_answer(ask_plainly(secure, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     assert plain.status == 307
     assert plain.headers["Strict-Transport-Security"] is None
 
 
-def test_status_command_comes_in_and_tells_urls_with_https(door: SecureDaemon) -> None:
+def test_status_command_works_and_prints_https_urls(door: SecureDaemon) -> None:
     listen = f"127.0.0.1:{door.port}"
     settings = {"server.listen": listen, **door.pair.settings()}
     pairs = [f"--set={key}={value}" for key, value in settings.items()]

@@ -1,4 +1,4 @@
-"""Clients that abuse TLS: they cost no thread, delay nobody, and leave nothing behind."""
+"""Clients that abuse TLS: they cost no thread, delay no other, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.coded import coded
-from tests.support.crowd import Crowd
 from tests.support.daemon import GUARD, eventually
 from tests.support.faulty_system import FaultySystem
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import allow_many_files, sockets, threads
 from tests.support.raw import read_answer, read_to_end
 from tests.support.secure import Pair, RawClient, SecureDaemon, make_pair
 from tests.support.stream import Stream
+from tests.support.viewer_group import ViewerGroup
 
 MAX_REQUESTS = 4
 VIEWERS, FRAMES = 20, 30
 SOURCES = [f"127.0.0.{number}" for number in range(2, 7)]
-"""No more than 256 are let wait from one address."""
+"""No more than 256 connections may wait from one address."""
 HEALTH = b"GET /healthz HTTP/1.1\r\n\r\n"
 WATCH = b"GET /video_feed HTTP/1.1\r\n\r\n"
 
@@ -48,7 +48,7 @@ def secure(tmp_path: Path, pair: Pair) -> Iterator[SecureDaemon]:
 
 @pytest.fixture
 def door(secure: SecureDaemon, pipe_camera: PipeCamera) -> Iterator[SecureDaemon]:
-    """Return a daemon that waits for ever and has picture 0 on the air.
+    """Return a daemon with endless timeouts that shows picture 0.
 
     At the end it must hold no more sockets, nor many more threads, than before.
     """
@@ -61,7 +61,7 @@ def door(secure: SecureDaemon, pipe_camera: PipeCamera) -> Iterator[SecureDaemon
     }
     secure.start(settings)
     before, running = sockets(secure.pid), threads(secure.pid)
-    pipe_camera.show(coded(0))
+    pipe_camera.show(numbered(0))
     secure.wait_for_state("streaming")
     yield secure
     eventually(lambda: sockets(secure.pid) == before, "every socket given back")
@@ -74,7 +74,7 @@ def hello(door: SecureDaemon) -> bytes:
 
 
 def ending(sock: socket.socket) -> bytes:
-    """Return what comes until the end, however rude that is."""
+    """Return what comes until the connection ends, even by a reset."""
     try:
         return read_to_end(sock)
     except (ConnectionResetError, ssl.SSLEOFError):
@@ -86,27 +86,27 @@ def test_hundreds_of_half_handshakes_are_not_noticed(
 ) -> None:
     before = threads(door.pid)
     first = hello(door)
-    with Crowd(door) as crowd, ExitStack() as stack:
-        dawdlers = [
+    with ViewerGroup(door) as group, ExitStack() as stack:
+        slow_clients = [
             stack.enter_context(door.connect_plainly(source=SOURCES[number % len(SOURCES)]))
             for number in range(500)
         ]
-        for number, sock in enumerate(dawdlers):
-            # Some stop in the middle of what they say first, some do not go on after it.
+        for number, sock in enumerate(slow_clients):
+            # Some stop in the middle of their first message, some after it.
             sock.sendall(first[: len(first) // 2] if number % 2 else first)
-        crowd.join(VIEWERS)
-        crowd.wait_for_parts(1)
+        group.join(VIEWERS)
+        group.wait_for_parts(1)
         for number in range(1, FRAMES + 1):
-            pipe_camera.show(coded(number, 20))
-            for sock in dawdlers[number::FRAMES]:  # others come, and make it work
+            pipe_camera.show(numbered(number, 20))
+            for sock in slow_clients[number::FRAMES]:  # meanwhile others come and need service
                 sock.close()
                 new = stack.enter_context(door.connect_plainly(source=SOURCES[0]))
                 new.sendall(first)
-            crowd.wait_for_parts(number + 1)
+            group.wait_for_parts(number + 1)
             assert door.request("/healthz")[1] == b"ok\n"
         assert threads(door.pid) <= before + MAX_REQUESTS
-        shown = [coded(0), *(coded(number, 20) for number in range(1, FRAMES + 1))]
-        assert all(watcher.bodies == shown for watcher in crowd.watchers)
+        shown = [numbered(0), *(numbered(number, 20) for number in range(1, FRAMES + 1))]
+        assert all(viewer.bodies == shown for viewer in group.viewers)
         door.wait_for_counts(*[("", FRAMES + 1, 0)] * VIEWERS)
 
 
@@ -119,12 +119,12 @@ def test_half_handshakes_are_ended_after_the_timeout(secure: SecureDaemon) -> No
         for number, sock in enumerate(clients):
             sock.sendall(first[: 1 + number * 10])
         for sock in clients:
-            assert b"HTTP/" not in ending(sock), "there is nobody to be told in plain text"
+            assert b"HTTP/" not in ending(sock), "no answer in plain text"
         eventually(lambda: sockets(secure.pid) == before, "every socket given back")
     assert secure.request("/")[0].status == 200
 
 
-def test_who_drips_its_handshake_is_heard_to_the_end(door: SecureDaemon) -> None:
+def test_handshake_that_drips_is_read_to_the_end(door: SecureDaemon) -> None:
     with RawClient(door) as client:
         client.shake_hands(1)
         client.send(client.encrypted(HEALTH), 1)
@@ -151,7 +151,7 @@ def test_who_drips_its_handshake_is_heard_to_the_end(door: SecureDaemon) -> None
 )
 def test_garbage_for_a_handshake_ends_it(door: SecureDaemon, garbage: bytes) -> None:
     with door.connect_plainly() as sock:
-        with suppress(OSError):  # It may have ended before.
+        with suppress(OSError):  # The connection may have ended before.
             sock.sendall(garbage)
             sock.shutdown(socket.SHUT_WR)
         data = ending(sock)
@@ -190,7 +190,7 @@ def test_handshakes_with_a_byte_gone_wrong_end_somehow(door: SecureDaemon) -> No
     ids=["nothing", "a part", "a request", "more", "a viewer", "too much", "nonsense"],
 )
 def test_garbage_after_the_handshake_ends_it(door: SecureDaemon, start: bytes) -> None:
-    """Whatever was said before: nothing can be answered any more, or all of it is."""
+    """Either all requests before are answered, or none can be any more."""
     with RawClient(door) as client:
         client.shake_hands(1 << 16)
         encrypted = client.encrypted(start) if start else b""
@@ -200,12 +200,12 @@ def test_garbage_after_the_handshake_ends_it(door: SecureDaemon, start: bytes) -
         stream.part()
 
 
-def test_viewer_who_sends_garbage_is_none_the_worse_and_nobody_else(
+def test_viewer_that_sends_garbage_harms_neither_itself_nor_others(
     door: SecureDaemon, pipe_camera: PipeCamera
 ) -> None:
-    """What a viewer says nobody reads, however much of it there is."""
-    with Crowd(door) as crowd, RawClient(door) as client:
-        crowd.join(2)
+    """What a viewer sends is ignored, however much it is."""
+    with ViewerGroup(door) as group, RawClient(door) as client:
+        group.join(2)
         client.shake_hands(1 << 16)
         client.send(client.encrypted(WATCH), 1 << 16)
         client.receive(100)
@@ -213,11 +213,11 @@ def test_viewer_who_sends_garbage_is_none_the_worse_and_nobody_else(
         with suppress(OSError):
             client.socket.sendall(os.urandom(10 << 20))
         for number in range(1, 10):
-            pipe_camera.show(coded(number, 20))
-            crowd.wait_for_parts(number + 1)
+            pipe_camera.show(numbered(number, 20))
+            group.wait_for_parts(number + 1)
 
 
-def test_who_begins_and_vanishes_leaves_nothing(door: SecureDaemon) -> None:
+def test_client_that_begins_and_vanishes_leaves_nothing(door: SecureDaemon) -> None:
     first = hello(door)
     for number in range(300):
         with door.connect_plainly() as sock:
@@ -229,18 +229,18 @@ def test_who_begins_and_vanishes_leaves_nothing(door: SecureDaemon) -> None:
             secure.sendall(HEALTH[:9])
 
 
-def test_out_of_watches_who_was_answered_is_let_go(secure: SecureDaemon, tmp_path: Path) -> None:
+def test_out_of_watches_answered_clients_are_closed(secure: SecureDaemon, tmp_path: Path) -> None:
     with FaultySystem(tmp_path) as system, ExitStack() as stack:
         secure.start(environ=system.environ)
         secure.wait_for_state("streaming")
         stream = stack.enter_context(Stream(secure))
         stream.part()
         with secure.connect() as asking, secure.connect() as watching:
-            # Their handshakes are done, so both are being waited for.
+            # Their handshakes are done, so the daemon waits for both.
             system.refuse_watches()
             asking.sendall(HEALTH * 2)
             assert read_answer(asking).status == 200
-            assert ending(asking) == b"", "nobody could wait for another request"
+            assert ending(asking) == b"", "no further request could be waited for"
             watching.sendall(WATCH)
             secure.wait_for_log("cannot be served: No space left on device")
         system.refuse_watches(False)
@@ -257,7 +257,7 @@ def answers(door: SecureDaemon) -> bool:
 
 
 def test_no_new_handshake_is_made_on_the_same_connection(door: SecureDaemon) -> None:
-    """With TLS 1.2 a client could ask for one after another, and each is much work."""
+    """With TLS 1.2 a client could demand one after another, and each is a lot of work."""
     command = ["openssl", "s_client", "-tls1_2", "-connect", f"127.0.0.1:{door.port}"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -269,8 +269,8 @@ def test_no_new_handshake_is_made_on_the_same_connection(door: SecureDaemon) -> 
         assert b"no renegotiation" in client.stderr.read()
 
 
-def test_who_only_ever_changes_its_keys_is_cut_off(door: SecureDaemon) -> None:
-    """Such a message means work and is no request; there is no end of them."""
+def test_client_that_only_changes_its_keys_is_cut_off(door: SecureDaemon) -> None:
+    """Such a message costs work and is no request; a client can send any number of them."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{door.port}"]
     pipe = subprocess.PIPE
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Who watches: counted, told apart, limited, and never a burden to the others."""
+"""Viewers: counted, identified, limited, and without effect on each other."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Any
 
 import pytest
 
-from tests.support.coded import coded, film
-from tests.support.crowd import Crowd
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.numbered_pictures import film, numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import sockets, threads
 from tests.support.raw import only_answer, read_to_end
 from tests.support.stream import Stream
+from tests.support.viewer_group import ViewerGroup
 
 SMALL = 4096
-"""A receive buffer that no picture of BIG kilobytes goes into."""
+"""A receive buffer that is too small for a picture of BIG kilobytes."""
 BIG = 3000
 
 
 @pytest.fixture
 def door(daemon: Daemon, pipe_camera: PipeCamera) -> Iterator[Daemon]:
-    """Return a daemon with number 0 on the air; at the end it must hold no more than before."""
+    """Return a daemon that shows number 0; at the end it must hold no more than before."""
     settings = {"server.max_viewers": 101, "server.stall_timeout": 3600}
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600, **settings})
     before = sockets(daemon.pid)
-    pipe_camera.show(coded(0))
+    pipe_camera.show(numbered(0))
     daemon.wait_for_state("streaming")
     yield daemon
     daemon.wait_for_viewers(0)
@@ -46,7 +46,7 @@ def ask(daemon: Daemon, key: str, buffer: int = SMALL) -> socket.socket:
 
 
 def row(daemon: Daemon, key: str) -> dict[str, Any]:
-    """Return the only row of that key."""
+    """Return the only row with that key."""
     (found,) = daemon.status(f"?key={key}")["viewers"]
     return dict(found)
 
@@ -56,7 +56,7 @@ def wait_for_row(daemon: Daemon, key: str, right: Callable[[dict[str, Any]], boo
 
 
 def reset(sock: socket.socket) -> None:
-    """Vanish without a word."""
+    """Leave with a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()
 
@@ -69,16 +69,16 @@ LEAVING: dict[str, Callable[[socket.socket], None]] = {
 }
 
 
-def test_row_of_each_viewer_tells_what_became_of_it(door: Daemon, pipe_camera: PipeCamera) -> None:
+def test_row_of_each_viewer_has_its_counts_and_ages(door: Daemon, pipe_camera: PipeCamera) -> None:
     before = time.time()
-    with Crowd(door) as crowd:
-        crowd.join(1, "/video_feed?key=kitchen")
-        crowd.join(2, "/stream?fps=0.01&key=hall", source="127.0.0.5")
-        crowd.wait_for_parts(1)
-        kitchen = crowd.watchers[0]
+    with ViewerGroup(door) as group:
+        group.join(1, "/video_feed?key=kitchen")
+        group.join(2, "/stream?fps=0.01&key=hall", source="127.0.0.5")
+        group.wait_for_parts(1)
+        kitchen = group.viewers[0]
         for number in range(1, 5):
-            pipe_camera.show(coded(number))
-            crowd.wait_for_parts(number + 1, [kitchen])
+            pipe_camera.show(numbered(number))
+            group.wait_for_parts(number + 1, [kitchen])
         door.wait_for_counts(("hall", 1, 0), ("hall", 1, 0), ("kitchen", 5, 0))
         rows = door.wait_for_viewers(3)
         keys = ["key", "address", "since", "fps", "sent", "dropped", "age_ms"]
@@ -88,8 +88,8 @@ def test_row_of_each_viewer_tells_what_became_of_it(door: Daemon, pipe_camera: P
             ("kitchen", "127.0.0.1"),
         }
         assert all(before - 0.01 <= row["since"] <= time.time() + 0.01 for row in rows)
-        # How old the picture is that each one sees.
-        for name, newest in (("kitchen", kitchen), ("hall", crowd.watchers[1])):
+        # The age of the picture that each one sees.
+        for name, newest in (("kitchen", kitchen), ("hall", group.viewers[1])):
             taken = float(newest.parts[-1].headers["x-timestamp"])
             earliest = time.time() - taken
             age = door.status(f"?key={name}")["viewers"][0]["age_ms"] / 1000
@@ -97,11 +97,11 @@ def test_row_of_each_viewer_tells_what_became_of_it(door: Daemon, pipe_camera: P
 
 
 def test_status_can_be_asked_for_one_key_and_counts_all(door: Daemon) -> None:
-    with Crowd(door) as crowd:
-        crowd.join(2, "/video_feed?key=a")
-        crowd.join(1, "/video_feed?key=b")
-        crowd.join(1, "/video_feed")
-        crowd.wait_for_parts(1)
+    with ViewerGroup(door) as group:
+        group.join(2, "/video_feed?key=a")
+        group.join(1, "/video_feed?key=b")
+        group.join(1, "/video_feed")
+        group.wait_for_parts(1)
         for query, keys in (("a", ["a", "a"]), ("b", ["b"]), ("c", []), ("", [""])):
             status = door.status(f"?key={query}")
             assert [row["key"] for row in status["viewers"]] == keys
@@ -111,40 +111,40 @@ def test_status_can_be_asked_for_one_key_and_counts_all(door: Daemon) -> None:
 def test_rows_frame_rate_is_what_the_viewer_gets(daemon: Daemon, tmp_path: Path) -> None:
     source = film(tmp_path / "film.mjpeg", 100)
     daemon.start({"camera.source": f"file:{source}", "camera.framerate": 30})
-    with Crowd(daemon) as crowd:
-        crowd.join(1, "/video_feed?key=all")
-        crowd.join(1, "/video_feed?key=some&fps=5")
+    with ViewerGroup(daemon) as group:
+        group.join(1, "/video_feed?key=all")
+        group.join(1, "/video_feed?key=some&fps=5")
         rates: dict[str, float] = {}
 
         def as_they_should_be() -> bool:
             rates.update({row["key"]: row["fps"] for row in daemon.status()["viewers"]})
             return 27 < rates.get("all", 0) < 33 and 4 < rates.get("some", 0) < 6
 
-        crowd.wait(as_they_should_be, "30 and 5 frames a second")
+        group.wait(as_they_should_be, "30 and 5 frames a second")
         assert all(rate == round(rate, 1) for rate in rates.values())
 
 
 def test_rows_frame_rate_falls_when_nothing_comes(door: Daemon, pipe_camera: PipeCamera) -> None:
-    with Crowd(door) as crowd:
-        crowd.join(1, "/video_feed?key=a")
+    with ViewerGroup(door) as group:
+        group.join(1, "/video_feed?key=a")
         for number in range(1, 31):
-            crowd.wait_for_parts(number)
-            pipe_camera.show(coded(number))
+            group.wait_for_parts(number)
+            pipe_camera.show(numbered(number))
         wait_for_row(door, "a", lambda row: row["fps"] > 0)
         before = row(door, "a")["fps"]
         wait_for_row(door, "a", lambda row: row["fps"] < 0.6 * before)
 
 
-def test_dropped_frames_and_age_are_told_of_who_does_not_read(
+def test_dropped_frames_and_age_are_reported_for_viewers_that_do_not_read(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    with Crowd(door) as crowd, ask(door, "stuck"):
-        crowd.join(1, "/video_feed?key=good")
-        crowd.wait_for_parts(1)
+    with ViewerGroup(door) as group, ask(door, "stuck"):
+        group.join(1, "/video_feed?key=good")
+        group.wait_for_parts(1)
         door.wait_for_viewers(2)
         for number in range(1, 11):
-            pipe_camera.show(coded(number, BIG))
-            crowd.wait_for_parts(number + 1)
+            pipe_camera.show(numbered(number, BIG))
+            group.wait_for_parts(number + 1)
         door.wait_for_counts(("good", 11, 0), query="?key=good")
         wait_for_row(door, "stuck", lambda row: row["dropped"] >= 9)
         stuck = row(door, "stuck")
@@ -156,7 +156,7 @@ def test_dropped_frames_and_age_are_told_of_who_does_not_read(
 
 
 @pytest.mark.parametrize("how", LEAVING)
-def test_who_leaves_is_gone_at_once_though_no_frame_comes(door: Daemon, how: str) -> None:
+def test_viewer_that_leaves_is_gone_at_once_although_no_frame_comes(door: Daemon, how: str) -> None:
     before = sockets(door.pid)
     with ExitStack() as stack:
         leavers = [stack.enter_context(ask(door, "leaver", 0)) for _ in range(10)]
@@ -167,43 +167,43 @@ def test_who_leaves_is_gone_at_once_though_no_frame_comes(door: Daemon, how: str
                 LEAVING[how](sock)
             door.wait_for_viewers(1)
             eventually(lambda: len(sockets(door.pid) - before) == 1, "their sockets given back")
-    eventually(lambda: len(re.findall("left after|lost: ", door.log())) >= 10, "it is told")
+    eventually(lambda: len(re.findall("left after|lost: ", door.log())) >= 10, "it is logged")
 
 
 @pytest.mark.parametrize("how", LEAVING)
-def test_who_leaves_in_the_middle_of_a_picture_is_gone_at_once(
+def test_viewer_that_leaves_in_the_middle_of_a_picture_is_gone_at_once(
     door: Daemon, pipe_camera: PipeCamera, how: str
 ) -> None:
     with ExitStack() as stack:
         leavers = [stack.enter_context(ask(door, "leaver")) for _ in range(10)]
-        pipe_camera.show(coded(1, BIG))
+        pipe_camera.show(numbered(1, BIG))
         stream = stack.enter_context(Stream(door))
-        while stream.part().body != coded(1, BIG):
+        while stream.part().body != numbered(1, BIG):
             pass
         door.wait_for_viewers(11)
         for sock in leavers:
             LEAVING[how](sock)
         door.wait_for_viewers(1)
-        pipe_camera.show(coded(2))
-        assert stream.part().body == coded(2)
+        pipe_camera.show(numbered(2))
+        assert stream.part().body == numbered(2)
 
 
-def test_who_leaves_before_the_answer_is_no_viewer_for_long(door: Daemon) -> None:
+def test_viewer_that_leaves_before_the_answer_is_gone_soon(door: Daemon) -> None:
     for leave in LEAVING.values():
         for _ in range(25):
             with ask(door, "hasty") as sock:
                 leave(sock)
     door.wait_for_viewers(0)
     with Stream(door) as stream:
-        assert stream.part().body == coded(0)
+        assert stream.part().body == numbered(0)
 
 
-def test_one_too_many_is_told_and_gets_in_when_there_is_room(
+def test_one_viewer_too_many_is_refused_and_gets_in_when_there_is_room(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
     settings = {"camera.stall_timeout": 3600, "server.max_viewers": 3}
     daemon.start({"camera.source": pipe_camera.source, **settings})
-    pipe_camera.show(coded(0))
+    pipe_camera.show(numbered(0))
     daemon.wait_for_state("streaming")
     request = b"GET /video_feed HTTP/1.1\r\nConnection: close\r\n\r\n"
     for leave in LEAVING.values():
@@ -232,10 +232,10 @@ def test_one_too_many_is_told_and_gets_in_when_there_is_room(
 
 def test_limit_holds_when_all_come_at_once(daemon: Daemon) -> None:
     daemon.start({"server.max_viewers": 10})
-    with Crowd(daemon) as crowd:
-        crowd.join(60)
-        crowd.wait(lambda: all(one.status for one in crowd.watchers), "an answer for each")
-        answers = sorted(one.status for one in crowd.watchers)
+    with ViewerGroup(daemon) as group:
+        group.join(60)
+        group.wait(lambda: all(one.status for one in group.viewers), "an answer for each")
+        answers = sorted(one.status for one in group.viewers)
         assert answers == [200] * 10 + [503] * 50
         daemon.wait_for_viewers(10)
 
@@ -244,58 +244,60 @@ def test_a_hundred_get_every_frame_though_one_never_reads(
     door: Daemon, pipe_camera: PipeCamera
 ) -> None:
     before = threads(door.pid)
-    with Crowd(door) as crowd, ask(door, "stuck"):
-        crowd.join(100, "/video_feed?key=good")
-        crowd.wait_for_parts(1)
+    with ViewerGroup(door) as group, ask(door, "stuck"):
+        group.join(100, "/video_feed?key=good")
+        group.wait_for_parts(1)
         door.wait_for_viewers(101)
         for number in range(1, 25):
-            pipe_camera.show(coded(number, 40))
-            crowd.wait_for_parts(number + 1)
-        shown = [coded(0), *(coded(number, 40) for number in range(1, 25))]
-        assert all(watcher.bodies == shown for watcher in crowd.watchers)
+            pipe_camera.show(numbered(number, 40))
+            group.wait_for_parts(number + 1)
+        shown = [numbered(0), *(numbered(number, 40) for number in range(1, 25))]
+        assert all(viewer.bodies == shown for viewer in group.viewers)
         assert row(door, "stuck")["dropped"] > 0, "it did not read"
         door.wait_for_counts(*[("good", 25, 0)] * 100, query="?key=good")
         door.wait_for_viewers(101)
         assert threads(door.pid) <= before + 32, "watching takes no thread"
 
 
-def test_stalled_viewer_is_dropped_and_nobody_else(daemon: Daemon, pipe_camera: PipeCamera) -> None:
+def test_stalled_viewer_is_dropped_and_no_other(daemon: Daemon, pipe_camera: PipeCamera) -> None:
     settings = {"camera.stall_timeout": 3600, "server.stall_timeout": 0.5}
     daemon.start({"camera.source": pipe_camera.source, **settings})
     before = sockets(daemon.pid)
     with ExitStack() as stack:
-        crowd = stack.enter_context(Crowd(daemon))
-        crowd.join(5)
-        pipe_camera.show(coded(0))
-        crowd.wait_for_parts(1)
+        group = stack.enter_context(ViewerGroup(daemon))
+        group.join(5)
+        pipe_camera.show(numbered(0))
+        group.wait_for_parts(1)
         for again in (1, 2):
             stuck = [stack.enter_context(ask(daemon, "stuck")) for _ in range(3)]
             eventually(lambda: len(daemon.status("?key=stuck")["viewers"]) == 3, "three stuck")
-            pipe_camera.show(coded(again, BIG))
-            crowd.wait_for_parts(again + 1)
+            pipe_camera.show(numbered(again, BIG))
+            group.wait_for_parts(again + 1)
             daemon.wait_for_viewers(5)
-            told = "took nothing for 0.5 s"
-            eventually(lambda: daemon.log().count(told) == 3 * again, "it is told")  # noqa: B023
+            line = "took nothing for 0.5 s"
+            eventually(lambda: daemon.log().count(line) == 3 * again, "it is logged")  # noqa: B023
             for sock in stuck:
                 with pytest.raises(ConnectionResetError):
                     read_to_end(sock)
-        pipe_camera.show(coded(3))
-        crowd.wait_for_parts(4)
+        pipe_camera.show(numbered(3))
+        group.wait_for_parts(4)
     eventually(lambda: sockets(daemon.pid) == before, "every socket given back")
 
 
-def test_who_waits_for_a_frame_has_not_stalled(daemon: Daemon, pipe_camera: PipeCamera) -> None:
+def test_viewer_that_waits_for_a_frame_has_not_stalled(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
     settings = {"camera.stall_timeout": 3600, "server.stall_timeout": 0.5}
     daemon.start({"camera.source": pipe_camera.source, **settings})
     with Stream(daemon) as early:
-        pipe_camera.show(coded(0, BIG))
-        assert early.part().body == coded(0, BIG)
-        # By the time that this one has been dropped, the other has waited as long.
+        pipe_camera.show(numbered(0, BIG))
+        assert early.part().body == numbered(0, BIG)
+        # When this one is dropped, the other has waited as long.
         with ask(daemon, "stuck"):
             daemon.wait_for_viewers(2)
             daemon.wait_for_viewers(1)
-        pipe_camera.show(coded(1))
-        assert early.part().body == coded(1)
+        pipe_camera.show(numbered(1))
+        assert early.part().body == numbered(1)
     assert daemon.log().count("took nothing") == 1
 
 
@@ -324,11 +326,11 @@ def test_address_is_shown_plainly(
         sock.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
         return sock
 
-    def told() -> str:
+    def row() -> str:
         with call("/status") as asking:
             text = read_to_end(asking).decode()
         return text if '"viewers": [{' in text else ""
 
     with call("/video_feed"):
-        assert f'"address": "{shown}"' in eventually(told, "the viewer's row")
+        assert f'"address": "{shown}"' in eventually(row, "the viewer's row")
     daemon.wait_for_log(rf"{shown}: watching \(1 watching\)")

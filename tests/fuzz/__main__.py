@@ -1,4 +1,4 @@
-"""`make fuzz`: try every property that the tests have with other examples, for as long as asked.
+"""`make fuzz`: try every property of the tests with other examples, for as long as you like.
 
 In rounds: each runs what hypothesis drives in the whole suite, with a seed of its own. The next
 one is only begun if it is likely to be over in time. What fails is printed with how to

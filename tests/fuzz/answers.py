@@ -1,7 +1,7 @@
-"""Answers: says bytes to a daemon, and takes apart what comes back.
+"""Answers: sends bytes to a daemon, and parses what comes back.
 
-AssertionError for what is wrong: an answer has to be well-formed HTTP of the length it tells,
-with a status that a daemon may give to a stranger. A 500 is none.
+Raises AssertionError for anything wrong: an answer has to be well-formed HTTP, as long as it says,
+with a status that a stranger may get. 500 is not one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import NamedTuple
 
 from tests.support.daemon import Daemon
 from tests.support.fuzzing import patience
-from tests.support.parts import PartReader
+from tests.support.stream_parser import StreamParser
+
+HASTE = 0.3
+"""Seconds that the hasty daemon waits for a request."""
 
 ALLOWED = frozenset(
     {
@@ -63,7 +66,7 @@ class Answer(NamedTuple):
 
 
 def ask(daemon: Daemon, chunks: Iterable[bytes], *, hang_up: bool = True) -> list[Answer]:
-    """Say this, piece by piece; return the answers, all checked.
+    """Send this, piece by piece; return the answers, all checked.
 
     Without ``hang_up`` it is the daemon that has to close, after its header_timeout.
     """
@@ -76,7 +79,7 @@ def ask(daemon: Daemon, chunks: Iterable[bytes], *, hang_up: bool = True) -> lis
             if hang_up:
                 sock.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # It closed already; what it said before is there.
+            pass  # It has closed already; its answers can still be read.
         try:
             data, stream = _read(sock)
         except OSError:
@@ -92,7 +95,7 @@ def ask(daemon: Daemon, chunks: Iterable[bytes], *, hang_up: bool = True) -> lis
 
 
 def _read(sock: socket.socket) -> tuple[bytes, bytes]:
-    """Read to the end, or until an endless stream has shown a bit of itself."""
+    """Read to the end, or to the first bytes of an endless stream."""
     data = bytearray()
     while True:
         try:
@@ -110,7 +113,7 @@ def _read(sock: socket.socket) -> tuple[bytes, bytes]:
 
 def _read_stream(data: bytes) -> None:
     """Check a stream that may break off anywhere."""
-    PartReader(advance=b"X-Timestamp" not in data[:200]).feed(data)
+    StreamParser(advance=b"X-Timestamp" not in data[:200]).feed(data)
 
 
 def _take_apart(data: bytes, *, may_be_head: bool) -> Iterator[Answer]:

@@ -1,4 +1,4 @@
-"""Client: one who watches a broadcaster, and holds every byte against what was published."""
+"""Client: a viewer of a broadcaster that compares every byte with what was published."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session, server_context
 from doorbelld.stream.broadcaster import Broadcaster
 from tests.support import secure
-from tests.support.ends import connection
 from tests.support.fuzzing import patience
-from tests.support.parts import PartReader
+from tests.support.socketpairs import connection
+from tests.support.stream_parser import StreamParser
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 _SMALL = 4096
-"""Bytes of a socket's buffers for which every larger part is written bit by bit."""
+"""Bytes of a socket's buffers: larger parts are written in several pieces."""
 
 _TRAP = b"\r\n--frame\r\nContent-Type: image/jpeg\r\n\r"
-"""Nearly what parts two pictures, inside of one."""
+"""Inside a picture, nearly a boundary between two."""
 
 _keys = count(1)
 
 
 def picture(sequence: int, size: int) -> bytes:
-    """Return what tells its number, and is nowhere like itself, so that no shift is overlooked."""
+    """Return a picture with its number and random bytes, so that no shift is overlooked."""
     noise = random.Random(sequence).randbytes(size)  # noqa: S311
     return b"\xff\xd8 %d %b%b\xff\xd9" % (sequence, _TRAP, noise)
 
 
 @functools.cache
 def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """Return what a daemon and its clients begin TLS with."""
+    """Return the TLS contexts of a daemon and of its clients."""
     with TemporaryDirectory() as folder:
         pair = secure.make_pair(Path(folder))
         return server_context(pair.certificate, pair.key), secure.client_context(pair)
@@ -60,7 +60,7 @@ class _Tls:
         self._client.do_handshake()
 
     def open(self, data: bytes) -> bytes:
-        """Return what this says, together with what came before."""
+        """Return the plain text of these bytes and of those before."""
         self._incoming.write(data)
         found = []
         with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError):
@@ -72,7 +72,7 @@ class _Tls:
 class Client:
     """A viewer: ``server`` is the daemon's end of the connection, ``frames`` what was published.
 
-    One that is ``small`` has so little room that most parts are written bit by bit.
+    A ``small`` one has such small buffers that most parts are written in several pieces.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Client:
         self.small = small
         self.newest = 0
         self._frames = frames
-        self._parts = PartReader(advance=advance)
+        self._parts = StreamParser(advance=advance)
         self._head = b""
         self.server, self._sock = connection(_SMALL if small else None)
         self._sock.setblocking(False)
@@ -114,7 +114,7 @@ class Client:
         )
 
     def read(self, most: int) -> bool:
-        """Take at most so many bytes of what is there; return whether there were any."""
+        """Read at most so many bytes; return whether there were any."""
         try:
             data = self._sock.recv(most)
         except BlockingIOError:
@@ -143,21 +143,21 @@ class Client:
         assert self._parts.ended is not self.advance
 
     def half_close(self) -> None:
-        """Say that nothing more will be said."""
+        """Close the sending half."""
         self._sock.shutdown(socket.SHUT_WR)
 
     def break_daemons_end(self) -> None:
-        """Let the daemon's every write fail from now on."""
+        """Make every write of the daemon fail from now on."""
         self.server.shutdown(socket.SHUT_WR)
 
     def close_own_end(self, *, reset: bool = False) -> None:
-        """Leave, with all that was not read; twice does no harm."""
+        """Leave with data unread; calling it twice does no harm."""
         if reset:
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self._sock.close()
 
     def close(self) -> None:
-        """Close both ends, where the daemon did not take its own."""
+        """Close both ends, if the daemon did not take its own."""
         self._sock.close()
         self.server.close()
 
@@ -174,10 +174,10 @@ class Client:
             self._head += data[:missing]
             assert HEAD.startswith(self._head)
             data = data[missing:]
-        for data_, timestamp in self._parts.feed(data):
-            sequence = int(data_.split(b" ", 2)[1])
+        for part in self._parts.feed(data):
+            sequence = int(part.body.split(b" ", 2)[1])
             frame = self._frames[sequence]
-            assert data_ == frame.data
-            assert timestamp == ("" if self.advance else f"{frame.timestamp:.6f}")
+            assert part.body == frame.data
+            assert part.timestamp == ("" if self.advance else f"{frame.timestamp:.6f}")
             assert sequence > self.newest, f"{sequence} came after {self.newest}"
             self.newest = sequence

@@ -1,7 +1,7 @@
-"""Corpus: requests that are kept as files because there is something about each of them.
+"""Corpus: requests that are kept as files because each of them is special.
 
-tests/data/requests has them as they go over the wire. A file is called by what is special about
-it and by the answers it must get: ``two-lengths.400``, ``pipelined.200.404``, and
+tests/data/requests has them as they go over the wire. The name of a file says what is special
+about it and which answers it must get: ``two-lengths.400``, ``pipelined.200.404``, and
 ``nothing.closed`` where the connection is only closed.
 """
 
@@ -15,7 +15,7 @@ FOLDER = ROOT / "tests" / "data" / "requests"
 
 
 class Kept(NamedTuple):
-    """One of them; ``statuses`` are those of its answers, in order."""
+    """One request; ``statuses`` are those of its answers, in order."""
 
     name: str
     data: bytes

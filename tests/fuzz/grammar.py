@@ -1,4 +1,4 @@
-"""Grammar: HTTP requests, and everything that nearly is one."""
+"""Grammar: HTTP requests, and what looks almost like one."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _BODIES = [
 
 
 def _mostly(usual: bytes, others: list[bytes], junk: int = 20) -> SearchStrategy[bytes]:
-    """Return what is usual half of the time, else something else, at times anything."""
+    """Draw the usual value half of the time, else another one, sometimes anything."""
     return st.one_of(
         st.just(usual), st.just(usual), st.sampled_from(others), st.binary(max_size=junk)
     )
@@ -65,7 +65,7 @@ def _mostly(usual: bytes, others: list[bytes], junk: int = 20) -> SearchStrategy
 
 @st.composite
 def _runs(draw: DrawFn) -> bytes:
-    """A value of what separates, again and again, and something at its end that ends no match."""
+    """A value of many separators, with an end that makes a pattern fail to match."""
     run = draw(st.sampled_from(_RUNS))
     length = draw(st.sampled_from([100, 3_000, 15_000]))
     start, end = draw(st.sampled_from(_BEFORE)), draw(st.sampled_from([b"", b"\0", b"x", b'"']))
@@ -119,7 +119,7 @@ def _mutated(draw: DrawFn) -> bytes:
 
 @st.composite
 def conversations(draw: DrawFn) -> list[bytes]:
-    """Return what a client says, in the pieces in which it is sent."""
+    """Return what a client sends, in pieces."""
     said = b"".join(draw(st.lists(st.one_of(_written(), _mutated()), min_size=1, max_size=3)))
     cuts = sorted(draw(st.lists(st.integers(0, len(said)), max_size=4)))
     return [said[start:end] for start, end in zip([0, *cuts], [*cuts, len(said)])]

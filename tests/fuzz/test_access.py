@@ -33,7 +33,7 @@ URLS = st.builds("{}://{}{}".format, st.sampled_from(["http", "https", "file", "
 
 
 def lan(**options: list[str]) -> Access:
-    """Return who lets in the LAN of a machine that has no address of its own."""
+    """Return the access rules of a machine that has no address of its own."""
     return Access(own=list, **options)
 
 
@@ -50,7 +50,9 @@ def test_the_lan_is_the_lan_in_each_form_of_an_address(address: ipaddress.IPv4Ad
 
 @given(V4, st.text())
 @examples(100)
-def test_who_is_no_proxy_is_not_believed(peer: ipaddress.IPv4Address, forwarded: str) -> None:
+def test_client_that_is_no_proxy_is_not_believed(
+    peer: ipaddress.IPv4Address, forwarded: str
+) -> None:
     proxies = lan(trusted_proxies=["127.0.0.1"])
     if str(peer) != "127.0.0.1":
         assert proxies.client(str(peer), forwarded) == str(peer)
@@ -59,11 +61,11 @@ def test_who_is_no_proxy_is_not_believed(peer: ipaddress.IPv4Address, forwarded:
 @given(st.text(), st.one_of(V4, V6.map("[{}]".format), V6.map("[{}]:4711".format)))
 @examples(200)
 def test_what_a_proxy_has_added_counts_whatever_stands_before(before: str, client: object) -> None:
-    told = f"{before},{client}"
+    forwarded = f"{before},{client}"
     address = ipaddress.ip_address(str(client).partition("]")[0].lstrip("["))
     plain = getattr(address, "ipv4_mapped", None) or address
     if str(plain) != "127.0.0.1":
-        assert lan(trusted_proxies=["127.0.0.1"]).client("127.0.0.1", told) == str(plain)
+        assert lan(trusted_proxies=["127.0.0.1"]).client("127.0.0.1", forwarded) == str(plain)
 
 
 @given(HOSTS)

@@ -1,4 +1,4 @@
-"""The broadcaster, with viewers who join, read, stall, break and leave in any order."""
+"""The broadcaster, with viewers that join, read, stall, break and leave in any order."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable
 from unittest import mock
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from doorbelld.handover.handover import Handover
 from doorbelld.media.frame import Frame
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from tests.fuzz.client import Client, picture
 from tests.support import processes
 from tests.support.daemon import GUARD
 from tests.support.fuzzing import examples, patience
+
+pytestmark = pytest.mark.process
 
 SIZES = st.sampled_from([0, 10, 1_000, 20_000, 150_000, 600_000])
 RATES = st.sampled_from([None, None, 1, 15, 1000])
@@ -26,7 +31,7 @@ LONG = 100.0
 """Seconds after which any cap lets a frame through."""
 
 TICK = 0.02
-"""Seconds between the broadcaster's looks for who has stalled: one would be long here."""
+"""Seconds between the broadcaster's checks for stalled viewers: one would be long here."""
 
 NEVER = 3600.0
 
@@ -45,7 +50,7 @@ def open_files() -> int:
 
 
 class Broadcasting(RuleBasedStateMachine):
-    """Whatever happens, each viewer gets whole parts, newer and newer, and all are let go."""
+    """Whatever happens, each viewer gets whole parts in order, and all sockets are closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +66,10 @@ class Broadcasting(RuleBasedStateMachine):
         self.all_read_to_the_end = all_read_to_the_end
         self.tick = mock.patch.object(broadcast, "_TICK", TICK)
         self.tick.start()
-        self.broadcaster = Broadcaster(max_viewers=max_viewers, stall_timeout=NEVER)
+        self.hub = FrameHub()
+        self.broadcaster = Broadcaster(
+            self.hub, Handover().viewers, max_viewers=max_viewers, stall_timeout=NEVER
+        )
         self.broadcaster.start()
 
     # What happens to it.
@@ -194,7 +202,7 @@ class Broadcasting(RuleBasedStateMachine):
             if self.all_read_to_the_end:
                 client.must_have_ended_properly()
 
-    # How it is done and seen.
+    # How it is done and checked.
 
     def join(self, client: Client) -> None:
         joined = client.join(self.broadcaster)
@@ -202,7 +210,9 @@ class Broadcasting(RuleBasedStateMachine):
         if joined:
             self.clients.append(client)
         else:
-            assert client.server.fileno() >= 0, "who is turned away is not closed: it is answered"
+            assert client.server.fileno() >= 0, (
+                "a client that is turned away is not closed: it is answered"
+            )
             client.close()
         assert self.broadcaster.watching == len(self.clients)
 
@@ -212,19 +222,19 @@ class Broadcasting(RuleBasedStateMachine):
     def show(self, size: int) -> None:
         self.captured_at += INTERVAL
         sequence = len(self.frames) + 1
-        frame = Frame(picture(sequence, size), sequence, self.captured_at, 1000 + sequence / 8)
+        frame = self.hub.publish(picture(sequence, size), self.captured_at, live=True)
+        assert frame.sequence == sequence
         self.frames[sequence] = frame
-        self.broadcaster.publish(frame)
 
     def settle(self) -> None:
-        """Let the broadcaster's thread take two turns: then it has seen all that was before."""
+        """Wait for two turns of the broadcaster's thread: then it has seen everything before."""
         for _ in range(2):
             beat = self.broadcaster.beat
             self.broadcaster._wakeup.set()
             until(lambda: self.broadcaster.beat != beat, "a turn of the thread")  # noqa: B023
 
     def watching(self) -> list[Client]:
-        keys = {row["key"] for row in self.broadcaster.viewers()}
+        keys = {row.key for row in self.broadcaster.viewers()}
         return [client for client in self.clients if client.key in keys]
 
     def all_are_counted(self) -> None:
@@ -236,7 +246,7 @@ class Broadcasting(RuleBasedStateMachine):
     def all_was_counted_as_sent(self, client: Client) -> None:
         def sent() -> int:
             (row,) = self.broadcaster.viewers(client.key)
-            return int(row["sent"])
+            return row.sent
 
         until(lambda: sent() == client.count, f"{client.count} sent")
 

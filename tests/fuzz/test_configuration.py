@@ -1,4 +1,4 @@
-"""Configuration files that people write, and those that nobody would."""
+"""Configuration files as people write them, and any others."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def _a_system_without_configuration() -> Iterator[None]:
 
 
 def load(path: Path | None, *settings: str) -> tuple[str, tuple[str, ...]]:
-    """Return what the configuration is, as it is shown, and what is wrong with it."""
+    """Return the configuration, as --check prints it, and its problems."""
     try:
         return config.describe(config.load(path, settings)), ()
     except ConfigError as error:
@@ -69,7 +69,7 @@ def load(path: Path | None, *settings: str) -> tuple[str, tuple[str, ...]]:
 
 
 def problems(data: bytes) -> list[str]:
-    """Load a file with this in it; return what is wrong with it, without the file's name."""
+    """Load a file with this content; return its problems, without the file's name."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "x.conf"
         path.write_bytes(data)

@@ -1,4 +1,4 @@
-"""The running daemon, asked in every way that a client could think of, and in many others."""
+"""The running daemon gets every kind of request, and many things that are none."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.answers import Answer, ask
-from tests.fuzz.conftest import HASTE
+from tests.fuzz.answers import HASTE, Answer, ask
 from tests.fuzz.corpus import CORPUS, Kept
 from tests.fuzz.grammar import conversations
 from tests.support.cost import assert_cheap_for
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.fuzzing import examples
 
+pytestmark = pytest.mark.process
+
 SMALLEST = ROOT / ".cache" / "fuzz" / "request"
-"""What hypothesis tries last of what fails is the smallest that it found."""
+"""The failing example that hypothesis tries last is the smallest one."""
 
 
 def is_well(daemon: Daemon, log_before: int) -> None:
-    """Check that the daemon is as well as before, and has logged nothing improper."""
+    """Check that the daemon works as before, and has logged no error."""
     eventually(lambda: _is_served(daemon), "an answer")
     log = daemon.log()[log_before:]
     assert "Traceback" not in log, log
@@ -55,7 +56,7 @@ def kept_if_it_fails(chunks: list[bytes]) -> Iterator[None]:
 
 @functools.cache
 def open_to_all(daemon: Daemon) -> set[bytes]:
-    """Return all that may be shown to who knows no password, and nothing, as HEAD shows it."""
+    """Return every body that a client without the password may get; HEAD gets an empty one."""
     paths = ("/healthz", "/login", "/login.css", "/login.js")
     return {b"", *(daemon.request(path)[1] for path in paths)}
 

@@ -1,4 +1,4 @@
-"""A camera's stream, whatever lies between its pictures, and however it is cut."""
+"""A camera's stream, with anything between its pictures, cut into any pieces."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld.media import jpeg
+from doorbelld.media import codec, jpeg
 from tests.support import pictures
 from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples
@@ -81,7 +81,7 @@ TABLE = b"\xff\xdb\xff\xff"
 """A segment that claims 64 KiB."""
 
 FALSE_STARTS = (b"\xff\xd8" + TABLE) * (65536 // 6)
-"""Each leads over the same bytes behind them."""
+"""Each one reaches over the same bytes after it."""
 
 HEAVY = {
     "fill": b"\xff",
@@ -133,7 +133,7 @@ def test_no_stream_that_drips_costs_more_than_its_length(heavy: bytes) -> None:
 
 @pytest.mark.parametrize("lead", [b"\xff", b"\xff\x01", b"\xff\xe0\0\2"])
 def test_long_pictures_cost_no_more(lead: bytes) -> None:
-    """What is walked once is not walked again from each start before it."""
+    """Bytes are scanned once, not again from each start before them."""
     stream = FALSE_STARTS + lead * (8 * 1024 * 1024 // len(lead)) + bytes(8)
     with cpu_bound(len(stream), 0.02):
         jpeg.Splitter().cut(stream)
@@ -161,7 +161,7 @@ def test_what_is_decoded_is_looked_at_first(stream: bytes) -> None:
     data = SMALL[:150] + stream + SMALL[150:]
     with cpu_bound(len(data), 0.2):
         try:
-            turned = jpeg.reorient(data, 90, False, False, 80)
+            turned = codec.turn_jpeg(data, 90, False, False, 80)
         except ValueError:
             return
     assert jpeg.is_whole(turned)

@@ -1,24 +1,27 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from doorbelld.handover import handover
+from doorbelld.handover import viewertable
 from doorbelld.handover.handover import Handover
+from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.viewer import Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, frame, part, read
+from tests.support.socketpairs import connection, part, publish, read
 
 VIEWER = "doorbelld-viewer"
 
 
 class SlowStore(DescriptorStore):
-    """A manager's store, of a manager that has not come to let go of anything yet."""
+    """The store of a manager that has not dropped anything yet."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -43,8 +46,17 @@ def store() -> Iterator[SlowStore]:
 
 
 @pytest.fixture
-def broadcaster(store: SlowStore) -> Iterator[Broadcaster]:
-    found = Broadcaster(max_viewers=3, stall_timeout=60, handover=Handover(store))
+def hub() -> FrameHub:
+    return FrameHub()
+
+
+def made(hub: FrameHub, handover: Handover) -> Broadcaster:
+    return Broadcaster(hub, handover.viewers, max_viewers=3, stall_timeout=60)
+
+
+@pytest.fixture
+def broadcaster(hub: FrameHub, store: SlowStore) -> Iterator[Broadcaster]:
+    found = made(hub, Handover(store))
     found.start()
     yield found
     assert found.stop(GUARD)
@@ -62,15 +74,14 @@ def renumbered(sock: socket.socket, number: int) -> socket.socket:
     return socket.socket(fileno=number)
 
 
-def test_the_number_of_one_who_left_can_be_anothers_while_the_manager_holds_the_socket_still(
-    broadcaster: Broadcaster, store: SlowStore
+def test_descriptor_can_be_used_again_while_the_manager_still_holds_the_socket(
+    hub: FrameHub, broadcaster: Broadcaster, store: SlowStore
 ) -> None:
     first, leaving = connection(buffer=4096)
     number = first.fileno()
     join(broadcaster, first)
     eventually(lambda: VIEWER in [name for name, _ in store.stored], "it is stored")
-    big = frame(1, b"x" * 1_000_000)
-    broadcaster.publish(big)
+    big = publish(hub, b"x" * 1_000_000)
     read(leaving, part(big)[:1000])
     leaving.shutdown(socket.SHUT_WR)
     eventually(lambda: not broadcaster.watching, "it has left")
@@ -79,83 +90,85 @@ def test_the_number_of_one_who_left_can_be_anothers_while_the_manager_holds_the_
     with staying:
         read(staying, part(big))
         leaving.close()  # with a reset, for it has not read all
-        for sequence in (2, 3, 4):
-            broadcaster.publish(frame(sequence))
-            read(staying, part(frame(sequence)))
+        for _ in range(3):
+            read(staying, part(publish(hub)))
 
 
-def test_who_was_taken_over_has_no_age_before_there_is_a_picture(store: SlowStore) -> None:
+def test_restored_viewer_has_no_age_before_there_is_a_picture(store: SlowStore) -> None:
     server, client = connection()
     with client:
-        before = Broadcaster(max_viewers=3, stall_timeout=60, handover=Handover(store))
+        hub = FrameHub()
+        before = made(hub, Handover(store))
         before.start()
-        before.publish(frame(1))
+        frame = publish(hub)
         join(before, server)
-        read(client, part(frame(1)))
+        read(client, part(frame))
         assert before.stop(GUARD)
-        after = Broadcaster(max_viewers=3, stall_timeout=60, handover=successor(store))
+        hub = FrameHub()
+        after = made(hub, successor(store))
         after.start()
         (row,) = eventually(after.viewers, "it goes on")
-        assert (row["sent"], row["age_ms"]) == (1, None)
-        after.publish(frame(1))
-        read(client, part(frame(1)))
-        eventually(lambda: after.viewers()[0]["age_ms"] is not None, "it has seen one")
+        assert (row.sent, row.age_ms) == (1, None)
+        read(client, part(publish(hub)))
+        eventually(lambda: after.viewers()[0].age_ms is not None, "it has got one")
         assert after.stop(GUARD)
 
 
 def successor(store: SlowStore) -> Handover:
-    """Return the handover of the process that comes next."""
+    """Return the handover of the next process."""
     copies = [(name, os.dup(fd)) for name, fd in store.stored]
     return Handover(store, copies)
 
 
-def test_another_password_counts_once_all_have_left_who_came_by_the_one_before(
-    store: SlowStore,
+def test_another_password_is_saved_after_the_streams_of_the_old_one_have_ended(
+    hub: FrameHub, store: SlowStore
 ) -> None:
     found = Handover(store)
-    found.set_password_id(b"before")
-    broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=found)
+    found.viewers.set_password_id(b"before")
+    broadcaster = made(hub, found)
     server, client = connection()
     join(broadcaster, server)
     broadcaster.dismiss(b"after")
-    assert found.ledger.has_password_id(b"before"), "for were it killed now, they would go on"
+    memory = found.viewers.memory
+    assert memory.has_password_id(b"before"), "or after a crash now, the stream would go on"
     broadcaster.start()
     with client:
         assert client.recv(1000) == b""
-    eventually(lambda: found.ledger.has_password_id(b"after"), "it is sealed")
+    eventually(lambda: memory.has_password_id(b"after"), "the id of the new one is saved")
     assert broadcaster.stop(GUARD)
 
 
 @pytest.mark.parametrize("after", [b"before", b"after", b""])
-def test_who_was_let_in_by_another_password_does_not_go_on(store: SlowStore, after: bytes) -> None:
+def test_stream_that_another_password_has_opened_does_not_go_on(
+    hub: FrameHub, store: SlowStore, after: bytes
+) -> None:
     before = Handover(store)
-    before.set_password_id(b"before")
-    broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=before)
+    before.viewers.set_password_id(b"before")
+    broadcaster = made(hub, before)
     broadcaster.start()
     server, client = connection()
     with client:
         join(broadcaster, server)
-        broadcaster.publish(frame(1))
-        read(client, part(frame(1)))
+        read(client, part(publish(hub)))
         assert broadcaster.stop(GUARD)
         assert VIEWER in [name for name, _ in store.stored]
         found = successor(store)
-        found.set_password_id(after)
-        broadcaster = Broadcaster(max_viewers=3, stall_timeout=60, handover=found)
+        found.viewers.set_password_id(after)
+        hub = FrameHub()
+        broadcaster = made(hub, found)
         broadcaster.start()
         if after == b"before":
-            broadcaster.publish(frame(2))
-            read(client, part(frame(2)))
+            read(client, part(publish(hub)))
         else:
             assert not broadcaster.watching
             assert client.recv(1000) == b""
         assert broadcaster.stop(GUARD)
 
 
-def test_a_manager_that_takes_nothing_does_not_hold_up_the_end(
+def test_manager_that_takes_nothing_does_not_delay_the_end(
     monkeypatch: pytest.MonkeyPatch, store: SlowStore
 ) -> None:
-    monkeypatch.setattr(handover, "_AT_ONCE", 1)
+    monkeypatch.setattr(viewertable, "_AT_ONCE", 1)
     found = Handover(store)
     asked: list[str] = []
 
@@ -166,10 +179,41 @@ def test_a_manager_that_takes_nothing_does_not_hold_up_the_end(
     monkeypatch.setattr(store, "keep", refuse)
     pairs = [connection() for _ in range(3)]
     viewers = [Viewer(server, "10.0.0.9", key="", fps=None, advance=False) for server, _ in pairs]
-    found.bequeath(viewers)
+    found.viewers.save(viewers)
     assert asked == [VIEWER], "once is enough, for each try may take a while"
-    assert [viewer.slot for viewer in viewers] == [0, 0, 0]
-    found.ledger.close()
+    assert [each.row for each in viewers] == [0, 0, 0]
+    found.viewers.close()
     for pair in pairs:
         for sock in pair:
             sock.close()
+
+
+def test_connection_that_ended_during_the_restart_leaves_nothing_behind(
+    hub: FrameHub, store: SlowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = made(FrameHub(), Handover(store))
+    before.start()
+    pairs = [connection() for _ in range(2)]
+    for server, _ in pairs:
+        join(before, server)
+    eventually(lambda: before.watching == 2, "both watch")
+    assert before.stop(GUARD)
+    found = successor(store)
+    prepare, inodes = viewer._prepare, []
+
+    def fail_once(sock: socket.socket) -> int:
+        inodes.append(os.fstat(sock.fileno()).st_ino)
+        if len(inodes) == 1:
+            raise OSError(errno.EINVAL, "it has ended")
+        return prepare(sock)
+
+    monkeypatch.setattr(viewer, "_prepare", fail_once)
+    after = made(hub, found)
+    after.start()
+    frame = publish(hub)
+    eventually(lambda: [row.sent for row in after.viewers()] == [1], "the other goes on")
+    streams = [client.recv(1000) for _, client in pairs]
+    assert sorted(streams) == [b"", part(frame)]
+    assert after.stop(GUARD)
+    for _, client in pairs:
+        client.close()

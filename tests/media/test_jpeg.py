@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from doorbelld.media import jpeg, markers
-from tests.support import make_placeholder, pictures
+from tests.support import pictures
 from tests.support.daemon import ROOT
 
 SMALL = pictures.jpeg(1)
@@ -56,7 +56,7 @@ class TestSize:
     def test_is_not_that_of_the_thumbnail(self) -> None:
         assert jpeg.size(with_thumbnail(pictures.jpeg(0, 320, 240), SMALL)) == (320, 240)
 
-    def test_is_found_behind_fill_bytes_and_markers_without_length(self) -> None:
+    def test_is_found_after_fill_bytes_and_markers_without_length(self) -> None:
         assert jpeg.size(SMALL[:2] + b"\xff\x01\xff\xff" + SMALL[2:]) == (64, 48)
 
     def test_progressive(self) -> None:
@@ -91,7 +91,7 @@ def with_scans(count: int) -> bytes:
 
 
 class TestBeforeDecoding:
-    def test_the_largest_picture_is_as_it_was_measured(self) -> None:
+    def test_limits_are_those_that_were_measured(self) -> None:
         """More takes more memory than small machines have; fewer leaves out real cameras."""
         assert 4056 * 3040 <= jpeg.MOST_PIXELS_DECODED < 13_000_000
         assert 7680 * 4320 <= jpeg.MOST_PIXELS <= 50_000_000
@@ -117,14 +117,6 @@ class TestBeforeDecoding:
     def test_what_cameras_make(self, data: bytes) -> None:
         markers.check_before_decoding(data)
 
-    @pytest.mark.parametrize(
-        "data", [pictures.claiming(64, 0), pictures.claiming(8000, 8000), with_scans(100)]
-    )
-    def test_is_done(self, data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cv2, "imdecode", None)
-        with pytest.raises(ValueError):  # noqa: PT011  # any of them
-            jpeg.reorient(data, 90, False, False, 80)
-
 
 class TestSplitter:
     @pytest.mark.parametrize("chunk", [1, 2, 3, 1000, 1_000_000])
@@ -133,12 +125,14 @@ class TestSplitter:
         assert split(stream, chunk) == ([SMALL, OTHER, BIG, SMALL], 0)
 
     @pytest.mark.parametrize("chunk", [1, 7, 1_000_000])
-    def test_is_not_fooled_by_a_thumbnail(self, chunk: int) -> None:
+    def test_thumbnail_is_not_taken_for_a_picture(self, chunk: int) -> None:
         picture = with_thumbnail(BIG, SMALL)
         assert split(picture + picture, chunk) == ([picture, picture], 0)
 
     @given(st.binary(max_size=30), st.binary(max_size=30), st.integers(1, 40))
-    def test_skips_what_lies_between(self, before: bytes, between: bytes, chunk: int) -> None:
+    def test_bytes_between_pictures_are_skipped(
+        self, before: bytes, between: bytes, chunk: int
+    ) -> None:
         junk = before.replace(b"\xff\xd8", b""), between.replace(b"\xff\xd8", b"")
         found, _ = split(junk[0] + SMALL + junk[1] + OTHER, chunk)
         assert found == [SMALL, OTHER]
@@ -152,7 +146,7 @@ class TestSplitter:
         found, invalid = split(broken + SMALL, 1000)
         assert (found, invalid) == ([SMALL], 1)
 
-    def test_fill_bytes_and_markers_without_length_are_no_end(self) -> None:
+    def test_fill_bytes_and_markers_without_length_do_not_end_a_picture(self) -> None:
         odd = SMALL[:2] + b"\xff\x01\xff\xff" + SMALL[2:]
         assert split(odd + SMALL, 1) == ([odd, SMALL], 0)
 
@@ -162,7 +156,7 @@ class TestSplitter:
         assert data.count(b"\xff\xda") > 1
         assert split(data + SMALL, 1000) == ([data, SMALL], 0)
 
-    def test_more_segments_than_any_picture_has_are_no_picture(self) -> None:
+    def test_too_many_segments_are_not_a_picture(self) -> None:
         many = SMALL[:2] + b"\xff\xe0\0\2" * markers.MOST_SEGMENTS + SMALL[2:]
         assert split(many + OTHER, 1000) == ([OTHER], 1)
         assert jpeg.size(many) is None
@@ -190,104 +184,24 @@ class TestSplitter:
     @given(
         st.lists(st.sampled_from([b"\xff", b"\xd8", b"\xd9", b"\xda", b"\0", SMALL]), max_size=60)
     )
-    def test_nothing_makes_it_stumble(self, pieces: list[bytes]) -> None:
+    def test_any_bytes_are_split_in_the_same_way_however_they_arrive(
+        self, pieces: list[bytes]
+    ) -> None:
         stream = b"".join(pieces)
         whole, _ = split(stream, 1_000_000)
         assert split(stream, 1)[0] == whole
         assert all(jpeg.is_whole(picture) for picture in whole)
 
 
-class TestDrawing:
-    def test_says_what_no_jpeg_can_be_made_of(self) -> None:
-        with pytest.raises(ValueError, match="cannot be encoded"):
-            jpeg.encode(np.zeros((1, 100_000), np.uint8), 80)
-
-    def test_encodes_at_the_asked_quality(self) -> None:
-        image = decode(BIG)
-        assert jpeg.is_whole(jpeg.encode(image, 90))
-        assert len(jpeg.encode(image, 20)) < len(jpeg.encode(image, 90))
-
-    # A picture with one bright corner, top left: where does it go?
-    @pytest.mark.parametrize(
-        ("rotation", "hflip", "vflip", "corner"),
-        [
-            (0, False, False, (0, 0)),
-            (0, True, False, (0, -1)),
-            (0, False, True, (-1, 0)),
-            (0, True, True, (-1, -1)),
-            (90, False, False, (0, -1)),
-            (180, False, False, (-1, -1)),
-            (270, False, False, (-1, 0)),
-            (90, True, False, (-1, -1)),
-            (270, False, True, (-1, -1)),
-        ],
-    )
-    def test_flips_first_and_then_rotates_clockwise(
-        self, rotation: int, hflip: bool, vflip: bool, corner: tuple[int, int]
-    ) -> None:
-        image = np.zeros((48, 64, 3), np.uint8)
-        image[:16, :16] = 255
-        turned = decode(jpeg.reorient(jpeg.encode(image, 95), rotation, hflip, vflip, 95))
-        assert turned.shape[:2] == ((64, 48) if rotation in (90, 270) else (48, 64))
-        assert turned[corner].mean() > 200
-        assert turned.mean() < 60
-
-    def test_does_not_turn_what_it_cannot_decode(self) -> None:
-        with pytest.raises(ValueError, match="cannot be decoded"):
-            jpeg.reorient(b"\xff\xd8\xff\xd9", 90, False, False, 80)
-
-
-class TestPlaceholder:
-    @pytest.mark.parametrize("size", [(640, 480), (480, 640), (1920, 1080), (64, 48), (1, 1)])
-    def test_is_a_jpeg_of_the_asked_size(self, size: tuple[int, int]) -> None:
-        data = jpeg.placeholder("Front door", "The camera is gone", "since 14:03", *size)
-        assert jpeg.is_whole(data)
-        assert jpeg.size(data) == size
-
-    def test_is_dark_and_no_line_touches_the_edge(self) -> None:
-        long = "No camera found; is it plugged in? " * 4
-        image = decode(jpeg.placeholder("A rather long name for a door", long, "since", 640, 480))
-        assert image.mean() < 60
-        assert image.max() > 200
-        for edge in (image[:8], image[-8:], image[:, :8], image[:, -8:]):
-            assert edge.max() < 60
-
-    def test_says_something_else_for_every_text(self) -> None:
-        texts = [("a", "b", "c"), ("d", "b", "c"), ("a", "d", "c"), ("a", "b", "d")]
-        assert len({jpeg.placeholder(*text, 640, 480) for text in texts}) == 4
-
-    def test_spells_other_letters_with_those_the_font_has(self) -> None:
-        accented = jpeg.placeholder("Übergröße \u2013 “Ærø”", "naïve", "", 640, 480)
-        assert accented == jpeg.placeholder('Ubergrosse - "AEro"', "naive", "", 640, 480)
-        unknown = jpeg.placeholder("門\n", "", "", 640, 480)
-        assert unknown == jpeg.placeholder("?", "", "", 640, 480)
-
-    def test_without_opencv_is_the_card_that_was_made_beforehand(self) -> None:
-        script = """
-import sys
-sys.modules["cv2"] = None
-from doorbelld.media import jpeg, markers
-sys.stdout.buffer.write(jpeg.placeholder("a", "b", "c", 1, 1))
-"""
-        done = subprocess.run(
-            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True
-        )
-        assert done.stdout == make_placeholder.SHIPPED.read_bytes()
-
-    def test_the_one_made_beforehand_is_what_the_code_draws(self) -> None:
-        shipped = make_placeholder.SHIPPED.read_bytes()
-        assert jpeg.size(shipped) == (640, 480)
-        difference = cv2.absdiff(decode(shipped), decode(make_placeholder.draw()))
-        assert difference.max() < 16
-
-    def test_knowing_jpegs_needs_no_opencv(self) -> None:
-        script = """
+@pytest.mark.process
+def test_knowing_jpegs_needs_no_opencv() -> None:
+    script = """
 import sys
 from doorbelld.media import jpeg, markers
 jpeg.Splitter().feed(b"abc"), jpeg.size(b"abc"), jpeg.is_whole(b"abc")
 sys.exit("cv2" in sys.modules or "numpy" in sys.modules)
 """
-        subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize(

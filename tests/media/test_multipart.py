@@ -57,5 +57,5 @@ def test_an_advance_part_ends_with_the_headers_of_the_next() -> None:
         ("multipart/x-mixed-replace", False),
     ],
 )
-def test_browsers_are_told_by_what_they_accept(accept: str, advance: bool) -> None:
+def test_browsers_are_recognized_by_their_accept_header(accept: str, advance: bool) -> None:
     assert multipart.wants_advance(accept) is advance

@@ -45,6 +45,7 @@ def test_who_is_not_in_the_way_is_not_found() -> None:
     assert holder.find("", port) is None
 
 
+@pytest.mark.process
 def test_of_several_the_oldest_is_named() -> None:
     sock, port = listener("127.0.0.1")
     with sock:
@@ -69,3 +70,19 @@ def test_systemd_and_doorbelld_are_not_another_program() -> None:
     assert not Holder(1, "nginx").is_ours
     assert not Holder().is_ours
     assert str(Holder()) == "another program"
+
+
+def test_the_oldest_is_the_one_that_started_first_whatever_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sock, port = listener("127.0.0.1")
+    with sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        for pid, name, started in ((900, "first", 100), (5, "a) b (c", 200), (901, "last", 300)):
+            process = tmp_path / str(pid)
+            (process / "fd").mkdir(parents=True)
+            (process / "fd" / "3").symlink_to(f"socket:[{inode}]")
+            (process / "comm").write_text(f"{name}\n")
+            (process / "stat").write_text(f"{pid} ({name}) S {'0 ' * 18}{started} 0 0\n")
+        monkeypatch.setattr(holder, "_PROC", tmp_path)
+        assert holder.find("", port) == Holder(900, "first")

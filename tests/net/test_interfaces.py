@@ -11,6 +11,7 @@ from doorbelld.net import interfaces
 from tests.support.daemon import ROOT
 
 
+@pytest.mark.process
 def test_finds_what_ip_finds() -> None:
     command = ["ip", "-json", "address"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -24,7 +25,7 @@ def test_finds_what_ip_finds() -> None:
     assert set(found) == expected
 
 
-def test_finds_nothing_where_there_is_no_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finds_nothing_without_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError
 
@@ -37,6 +38,7 @@ def test_the_outward_address_is_one_of_ours() -> None:
     assert outward is None or outward in {str(each.ip) for each in interfaces.addresses()}
 
 
+@pytest.mark.process
 def test_without_a_network_there_is_no_outward_address() -> None:
     script = "from doorbelld.net import interfaces; print(interfaces.outward_address())"
     command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", script]

@@ -26,6 +26,7 @@ def put(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
+@pytest.mark.process
 def test_avahi_knows_the_name_better_than_the_host_name(path: Path) -> None:
     put(path, """echo "$@" > "$0.asked"; echo 's "Doorbell-2.local"'""")
     assert mdns.local_name() == "doorbell-2.local"
@@ -34,6 +35,7 @@ def test_avahi_knows_the_name_better_than_the_host_name(path: Path) -> None:
     assert asked.endswith("org.freedesktop.Avahi / org.freedesktop.Avahi.Server GetHostNameFqdn\n")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "script",
     [
@@ -53,6 +55,7 @@ def test_without_avahi_it_is_the_host_name(
     assert mdns.local_name() == "doorbell.local"
 
 
+@pytest.mark.process
 def test_without_busctl_it_is_the_host_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(path.parent))
     assert mdns.local_name() == "doorbell.local"

@@ -30,10 +30,10 @@ class Clock:
     def go_on(self, ports: Ports, seconds: int) -> None:
         for _ in range(seconds):
             self.now += 1
-            ports.look()
+            ports.poll()
             if ports._attempt:
                 ports._attempt.join(GUARD)
-                ports.look()
+                ports.poll()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_other_addresses_are_tried_at_once_and_from_the_start(clock: Clock) -> N
     assert gaps(clock)[tried:] == [1, 2, 4]
 
 
-def test_each_obstacle_is_told_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_cause_is_logged_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     ports = ports_of(clock, PLACE, OTHER)
     clock.go_on(ports, 100)
     assert [record.message for record in caplog.records] == [

@@ -1,4 +1,4 @@
-"""What the package is made of, as far as that can be seen without building it."""
+"""What the package consists of, as far as a test can see without building it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import doorbelld
 from doorbelld.config.schema import Config
@@ -17,7 +19,7 @@ UNITS = ROOT / "systemd"
 
 
 def unit(name: str) -> dict[str, list[str]]:
-    """Return the settings of a unit, each with all its values."""
+    """Return the settings of a unit, each with a list of its values."""
     found: dict[str, list[str]] = {}
     for line in (UNITS / name).read_text(encoding="utf-8").splitlines():
         if re.match(r"\w+=", line):
@@ -26,7 +28,7 @@ def unit(name: str) -> dict[str, list[str]]:
     return found
 
 
-def test_the_newest_version_in_its_changelog_is_that_of_the_code() -> None:
+def test_the_newest_version_in_its_changelog_is_the_version_of_the_code() -> None:
     first = (DEBIAN / "changelog").read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith(f"doorbelld ({doorbelld.__version__}) ")
 
@@ -37,21 +39,21 @@ def test_its_opencv_is_the_pinned_one() -> None:
     assert f" {version[0]} " in (DEBIAN / "copyright").read_text(encoding="utf-8")
 
 
-def test_document_that_the_manual_names_is_installed_under_that_name() -> None:
+def test_the_document_named_in_the_manual_is_installed_under_that_name() -> None:
     manual = (ROOT / "docs" / "man" / "doorbelld.conf.5").read_text(encoding="utf-8")
     (named,) = re.findall(r"^\.Pa /(usr/share/doc/doorbelld)/(\S+)$", manual, re.MULTILINE)
     installed = (DEBIAN / "doorbelld.install").read_text(encoding="utf-8")
     assert f"docs/{named[1]} {named[0]}\n" in installed
     rules = (DEBIAN / "rules").read_text(encoding="utf-8")
-    assert f" -X {named[1]}" in rules, "else it has .gz at its end, if it is long"
+    assert f" -X {named[1]}" in rules, "a long file would be compressed and end in .gz"
 
 
-def test_socket_unit_keeps_the_port_that_the_configuration_has() -> None:
+def test_socket_unit_includes_the_default_port_of_the_configuration() -> None:
     for listen in Config().server.listen:
         assert str(listen.port) in unit("doorbelld.socket")["ListenStream"]
 
 
-def test_state_folder_is_made_by_the_installation_as_systemd_would_make_it() -> None:
+def test_installation_makes_the_state_folder_as_systemd_would() -> None:
     folder = f"/var/lib/{unit('doorbelld.service')['StateDirectory'][0]}"
     user = unit("doorbelld.service")["User"][0]
     lines = (DEBIAN / "doorbelld.tmpfiles").read_text(encoding="utf-8").splitlines()
@@ -60,19 +62,20 @@ def test_state_folder_is_made_by_the_installation_as_systemd_would_make_it() -> 
     ]
 
 
-def test_the_service_never_gives_up_but_on_a_bad_configuration() -> None:
+def test_systemd_always_restarts_the_service_except_after_a_bad_configuration() -> None:
     service = unit("doorbelld.service")
     assert service["Restart"] == ["always"]
     assert service["StartLimitIntervalSec"] == ["0"]
     assert service["RestartPreventExitStatus"] == [str(os.EX_CONFIG)]
 
 
-def test_the_launcher_imports_nothing_from_where_it_is_called(tmp_path: Path) -> None:
+@pytest.mark.process
+def test_the_launcher_imports_nothing_from_the_current_folder(tmp_path: Path) -> None:
     text = (DEBIAN / "bin" / "doorbelld").read_text(encoding="utf-8")
-    installed = {"/usr/share/doorbelld": str(ROOT), "/usr/lib/doorbelld": str(tmp_path / "lib")}
-    for place, here in installed.items():
-        assert place in text
-        text = text.replace(place, here)
+    replaced = {"/usr/share/doorbelld": str(ROOT), "/usr/lib/doorbelld": str(tmp_path / "lib")}
+    for installed, here in replaced.items():
+        assert installed in text
+        text = text.replace(installed, here)
     launcher = tmp_path / "launcher"
     launcher.write_text(text, encoding="utf-8")
     trap = tmp_path / "trap"

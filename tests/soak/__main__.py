@@ -1,12 +1,12 @@
-"""`make soak`: everything a daemon has to bear, at once and for long; does it hold what it has?
+"""`make soak`: everything that can happen to a daemon, at once and for long. Does it leak?
 
-Viewers join and leave at random, fast and slow ones; pages and pictures are asked for; the
-camera is lost and found; the configuration is read again, changed and broken. A few viewers
-stay all the time. Again and again all others leave, and what the daemon holds is sampled.
+Fast and slow viewers join and leave at random; pages and pictures are requested; the camera is
+lost and found; the configuration is reloaded, changed and broken. A few viewers stay all the
+time. From time to time all others leave, and the daemon's resources are sampled.
 
-In the end neither memory, descriptors nor threads may have grown, and every viewer who read all
-must have got the camera's pictures while there were any. Exits 1 if not. What happens is decided
-by --seed, but not when: interrupt it whenever you like, for a verdict on what was until then.
+At the end neither memory, descriptors nor threads may have grown, and every viewer that read
+everything must have got all pictures of the camera. Exits 1 if not. --seed decides what happens,
+but not when. Interrupt it whenever you like for a verdict on the time so far.
 """
 
 from __future__ import annotations
@@ -32,24 +32,24 @@ from tests.support.pictures import big_jpeg
 _FRAMERATE = 20
 _STAY = 6
 _MOST = 30
-"""Viewers at a time, beside those who stay."""
+"""Viewers at a time, besides those that stay."""
 
 _LONG = 200
-"""Pictures in a life that is judged by itself. Who watched less is judged with all like it."""
+"""Pictures from which on a viewer is judged by itself. The others are judged together."""
 
 _SETTLE = 2.5
-"""Seconds in which the last of a connection that was closed is gone."""
+"""Seconds after which nothing of a closed connection is left."""
 
 _PATHS = ("/", "/status", "/healthz", "/snapshot.jpg", "/app.js", "/?action=snapshot", "/nothing")
 _BROKEN = ("[camera]\nrotation = 45\n", "[server\n", "nonsense", "[doors]\n\xff = 1\n")
 
 _FLAT_MB = 2.0
-"""Growth below this is the noise of an allocator: whatever the time, so that a longer soak finds
-a smaller leak."""
+"""Growth below this is noise of the allocator, for any duration: a longer soak finds a smaller
+leak."""
 
 
 class Soak:
-    """One daemon, and all that is done to it."""
+    """One daemon, and everything that is done to it."""
 
     def __init__(self, daemon: Daemon, camera: Camera, config: Path, seed: int) -> None:
         self._daemon = daemon
@@ -62,7 +62,7 @@ class Soak:
         self.samples: list[Sample] = []
 
     def warm_up(self, seconds: float) -> None:
-        """Let everything happen once that makes the daemon load or keep something for good."""
+        """Do everything once that makes the daemon load or keep something permanently."""
         for _ in range(_STAY):
             self.viewers.join(stay=True)
         for _ in range(_MOST):
@@ -79,7 +79,7 @@ class Soak:
         self.samples.clear()
 
     def bear(self, seconds: float) -> None:
-        """Let whatever comes happen for so long."""
+        """Let random things happen for so many seconds."""
         end = time.monotonic() + seconds
         actions = [*[self._join] * 12, *[self.viewers.one_leaves] * 6, *[self._ask] * 12]
         actions += [self._ask_much, self._say_half, self._reload_changed, self._reload_broken]
@@ -91,7 +91,7 @@ class Soak:
                 self._camera.plugged = True
 
     def ebb(self) -> None:
-        """Let all leave but those who stay, and sample what the daemon holds then."""
+        """Let all viewers leave but those that stay, and sample the daemon's resources."""
         self.viewers.all_leave()
         self._find_camera()
         self.viewers.read(GUARD, lambda: self._daemon.status()["watching"] == _STAY)
@@ -144,7 +144,7 @@ class Soak:
             f"max_viewers = {self._chance.randint(_STAY + _MOST + 10, 100)}",
             f"header_timeout = {self._chance.randint(2, 5)}",
         ]
-        if self._chance.random() < 0.5:  # This opens the camera anew.
+        if self._chance.random() < 0.5:  # This opens the camera again.
             lines += ["[camera]", f"name = Door {self._chance.randint(1, 9)}"]
         self._reload("\n".join(lines))
 
@@ -156,7 +156,7 @@ class Soak:
         self._daemon.send(signal.SIGHUP)
 
     def _ask_much(self) -> None:
-        """Ask for a lot at once, which takes every thread that may answer."""
+        """Send many requests at once, so that every thread for requests is used."""
         socks = [self._daemon.connect() for _ in range(20)]
         for sock in socks:
             sock.sendall(b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -165,7 +165,7 @@ class Soak:
 
 
 def main() -> int:
-    """Soak; return the exit code."""
+    """Run the soak; return the exit code."""
     options = _options()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     seconds = options.minutes * 60
@@ -228,7 +228,7 @@ def _judge(samples: Sequence[Sample], fast: Sequence[Viewer]) -> bool:
     heading("Slopes, an hour")
     for column, unit in (("resident", " MB"), ("descriptors", ""), ("threads", "")):
         print(f"{column:12} {slope(samples, column):+8.2f}{unit}")
-    heading(f"Verdict on {len(samples)} samples and {len(fast)} viewers who read all")
+    heading(f"Verdict on {len(samples)} samples and {len(fast)} viewers that read everything")
     lived = [viewer for viewer in fast if viewer.span >= _LONG]
     shares = [100 * viewer.got / viewer.span for viewer in lived]
     short = [viewer for viewer in fast if 0 < viewer.span < _LONG]

@@ -18,7 +18,7 @@ _NUMBERS = struct.Struct(">II")
 
 
 class Number(NamedTuple):
-    """What a picture is called: how often the camera was opened by then, and its place since."""
+    """The number of a picture: how often the camera was opened before, and its place since."""
 
     opened: int
     place: int
@@ -40,9 +40,9 @@ def number_of(picture: bytes) -> Number | None:
 class Camera:
     """Shows a picture ``framerate`` times a second while ``plugged``.
 
-    It waits for the daemon to have taken the last one, so that on a machine that is busy it
-    gets slower, and none is lost on the way to the daemon: the numbers that a viewer misses
-    are then those that were not sent to it.
+    It waits until the daemon has read the last one. So on a busy machine it gets slower, and no
+    picture is lost on the way to the daemon: the numbers that a viewer misses were not sent to
+    it.
     """
 
     def __init__(self, path: Path, picture: bytes, framerate: float) -> None:
@@ -86,7 +86,7 @@ class Camera:
         try:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
-            if error.errno != errno.ENXIO:  # nobody has the other end open yet
+            if error.errno != errno.ENXIO:  # the other end is not open yet
                 raise
             return False
         self._opened, self._count = self._opened + 1, 0
@@ -100,7 +100,7 @@ class Camera:
         try:
             os.write(self._fd, numbered(self._picture, Number(self._opened, self._count + 1)))
         except BrokenPipeError:
-            self._close()  # The daemon opens it anew.
+            self._close()  # The daemon opens it again.
             return
         self._count += 1
 

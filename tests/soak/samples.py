@@ -1,4 +1,4 @@
-"""Samples: what the daemon holds, from time to time, and whether it gets more."""
+"""Samples: the daemon's resources from time to time, and whether they grow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Sample(NamedTuple):
 
 
 def slope(samples: Sequence[Sample], column: str) -> float:
-    """Return by how much it grows an hour: the line that fits best."""
+    """Return the growth per hour: the slope of the best fitting line."""
     times = [sample.seconds for sample in samples]
     values = [float(getattr(sample, column)) for sample in samples]
     middle, level = mean(times), mean(values)
@@ -30,7 +30,7 @@ def slope(samples: Sequence[Sample], column: str) -> float:
 
 
 def growth(samples: Sequence[Sample], column: str) -> float:
-    """Return by how much the last third is above the first, as their medians."""
+    """Return the difference between the medians of the last and the first third."""
     third = max(1, len(samples) // 3)
     values = [float(getattr(sample, column)) for sample in samples]
     return median(values[-third:]) - median(values[:third])

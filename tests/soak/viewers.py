@@ -1,4 +1,4 @@
-"""Viewers: those who read all there is, those who read little, and those who read nothing."""
+"""Viewers: some read everything, some read little, and some read nothing."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from contextlib import suppress
 
 from tests.soak.camera import Number, number_of
 from tests.support.daemon import Daemon
-from tests.support.parts import PartReader
+from tests.support.stream_parser import StreamParser
 
 _ROOM = 1 << 20
-"""Bytes that may wait for a viewer who reads all: this program may be kept from reading for a
-moment by whatever else the machine does, and that is not the daemon's fault."""
+"""Receive buffer of a viewer that reads everything: when the machine is busy this program may stop
+reading for a moment, and that is not the daemon's fault."""
 
 _LITTLE = 4096
 _ALL = 1 << 20
 
 
 class Viewer:
-    """One who watches. AssertionError for a stream that is torn, goes back, or just ends.
+    """One viewer. Raises AssertionError for a stream that is torn, goes back, or just ends.
 
-    ``most`` is how many bytes it reads at a time, 0 for one who reads nothing. ``got`` counts
-    the camera's pictures that came, ``missed`` those that were left out in between.
+    ``most`` is how many bytes it reads at a time, 0 if it reads nothing. ``got`` counts the
+    camera's pictures that came, ``missed`` those that were left out in between.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Viewer:
         self._last = Number(0, 0)
         self.ended = False
         self._head = b""
-        self._parts = PartReader(advance=advance)
+        self._parts = StreamParser(advance=advance)
         self.socket = daemon.connect(buffer=_ROOM if most == _ALL else _LITTLE)
         accept = "image/*" if advance else "*/*"
         request = f"GET /video_feed{query} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
@@ -46,16 +46,16 @@ class Viewer:
 
     @property
     def is_fast(self) -> bool:
-        """Whether it reads all that comes, and wants it all."""
+        """Whether it reads everything, and has no cap."""
         return self.most == _ALL and not self.capped
 
     @property
     def span(self) -> int:
-        """How many pictures the camera took while both were there."""
+        """How many pictures the camera took while it watched."""
         return self.got + self.missed
 
     def read(self) -> None:
-        """Take some of what has come."""
+        """Read some of what has come."""
         try:
             data = self.socket.recv(self.most)
         except BlockingIOError:
@@ -63,14 +63,14 @@ class Viewer:
         except ConnectionResetError:
             data = b""
         self.ended = not data
-        assert data or self.most != _ALL, "the stream of one who reads all has ended"
+        assert data or self.most != _ALL, "the stream of a viewer that reads everything has ended"
         if b"\r\n\r\n" not in self._head:
             data = self._take_head(data)
-        for picture in self._parts.feed(data):
-            self._take(picture.data)
+        for part in self._parts.feed(data):
+            self._take(part.body)
 
     def _take_head(self, data: bytes) -> bytes:
-        """Keep what belongs to the answer's head, and return the rest."""
+        """Keep the head of the answer, and return the rest."""
         self._head += data
         head, end, rest = self._head.partition(b"\r\n\r\n")
         if not end:
@@ -96,13 +96,13 @@ class Viewer:
         if how == "reset":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         if how == "half-close":
-            with suppress(OSError):  # The daemon has dropped it, for it read nothing.
+            with suppress(OSError):  # The daemon has dropped it because it read nothing.
                 self.socket.shutdown(socket.SHUT_WR)
         self.socket.close()
 
 
 class Viewers:
-    """All who watch now. ``fast`` has all who ever read everything."""
+    """All current viewers. ``fast`` has those that read everything, past ones included."""
 
     def __init__(self, daemon: Daemon, chance: random.Random) -> None:
         self.fast: list[Viewer] = []
@@ -117,7 +117,7 @@ class Viewers:
         return len(self._now)
 
     def join(self, *, stay: bool = False) -> None:
-        """Let one more watch; one who is to ``stay`` reads all, others as it comes."""
+        """Add a viewer; one that is to ``stay`` reads everything, others at random."""
         most = _ALL if stay else self._chance.choice([_ALL, _ALL, _LITTLE, 0])
         query = "" if stay else self._chance.choice(["", "", "", "?fps=5"])
         viewer = Viewer(self._daemon, most=most, advance=self._chance.random() < 0.5, query=query)
@@ -131,19 +131,19 @@ class Viewers:
             self._selector.register(viewer.socket, selectors.EVENT_READ, viewer)
 
     def one_leaves(self) -> None:
-        """Let one leave who is not to stay, if there is one."""
+        """Let a viewer leave that need not stay, if there is one."""
         others = [viewer for viewer in self._now if viewer not in self._stay]
         if others:
             self._let_go(self._chance.choice(others))
 
-    def all_leave(self, *, also_who_stay: bool = False) -> None:
-        """Let all leave who are not to stay."""
+    def all_leave(self, *, staying_too: bool = False) -> None:
+        """Let all viewers leave that need not stay."""
         for viewer in list(self._now):
-            if also_who_stay or viewer not in self._stay:
+            if staying_too or viewer not in self._stay:
                 self._let_go(viewer)
 
     def read(self, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
-        """Let everyone read, each in its way, for so long or until something is the case."""
+        """Let every viewer read in its own way, for so long or until ``until`` returns true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and not until():
             for key, _ in self._selector.select(0.02):
@@ -160,6 +160,6 @@ class Viewers:
         viewer.leave(self._chance.choice(["close", "reset", "half-close"]))
 
     def close(self) -> None:
-        """Let all go."""
-        self.all_leave(also_who_stay=True)
+        """Let all viewers leave."""
+        self.all_leave(staying_too=True)
         self._selector.close()

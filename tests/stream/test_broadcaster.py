@@ -5,18 +5,25 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from doorbelld.handover.handover import Handover
 from doorbelld.media import multipart
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from tests.support.daemon import GUARD, eventually
-from tests.support.ends import connection, frame, part, read
+from tests.support.socketpairs import connection, part, publish, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 
 
 @pytest.fixture
-def broadcaster() -> Iterator[Broadcaster]:
-    found = Broadcaster(max_viewers=3, stall_timeout=60)
+def hub() -> FrameHub:
+    return FrameHub()
+
+
+@pytest.fixture
+def broadcaster(hub: FrameHub) -> Iterator[Broadcaster]:
+    found = Broadcaster(hub, Handover().viewers, max_viewers=3, stall_timeout=60)
     found.start()
     yield found
     assert found.stop(GUARD)
@@ -35,122 +42,121 @@ def wait_for_count(broadcaster: Broadcaster, count: int) -> None:
     eventually(lambda: broadcaster.watching == count, f"{count} watching")
 
 
-def test_a_viewer_gets_the_latest_frame_at_once_and_then_every_other(
-    broadcaster: Broadcaster,
+def test_viewer_gets_the_newest_frame_at_once_and_then_every_frame(
+    hub: FrameHub, broadcaster: Broadcaster
 ) -> None:
     server, client = connection()
     with client:
-        broadcaster.publish(frame(1))
-        broadcaster.publish(frame(2))
+        publish(hub)
+        newest = publish(hub)
         assert join(broadcaster, server)
-        read(client, HEAD + part(frame(2)))
-        for sequence in (3, 4, 5):
-            broadcaster.publish(frame(sequence))
-            read(client, part(frame(sequence)))
+        read(client, HEAD + part(newest))
+        for _ in range(3):
+            read(client, part(publish(hub)))
         broadcaster.stop()
         assert read_to_end(client) == multipart.CLOSING_BOUNDARY
 
 
-def test_a_viewer_who_comes_before_the_first_frame_waits_for_it(broadcaster: Broadcaster) -> None:
+def test_viewer_that_comes_before_the_first_frame_waits_for_it(
+    hub: FrameHub, broadcaster: Broadcaster
+) -> None:
     server, client = connection()
     with client:
         join(broadcaster, server)
         read(client, HEAD)
-        broadcaster.publish(frame(1))
-        read(client, part(frame(1)))
+        read(client, part(publish(hub)))
 
 
-def test_a_browser_gets_the_next_headers_in_advance(broadcaster: Broadcaster) -> None:
+def test_browser_gets_the_next_headers_in_advance(hub: FrameHub, broadcaster: Broadcaster) -> None:
     server, client = connection()
     with client:
-        broadcaster.publish(frame(1))
+        publish(hub, b"frame 1")
         join(broadcaster, server, advance=True)
         read(client, HEAD + multipart.ADVANCE_HEAD + multipart.advance_part(b"frame 1"))
-        broadcaster.publish(frame(2))
+        publish(hub, b"frame 2")
         read(client, multipart.advance_part(b"frame 2"))
 
 
-def test_who_is_slow_loses_frames_gets_the_newest_and_delays_nobody(
-    broadcaster: Broadcaster,
+def test_slow_viewer_loses_frames_gets_the_newest_and_delays_no_other(
+    hub: FrameHub, broadcaster: Broadcaster
 ) -> None:
     slow_server, slow = connection(buffer=4096)
     fast_server, fast = connection()
     with slow, fast:
-        big = frame(1, b"x" * 3_000_000)
         join(broadcaster, slow_server, key="slow")
         read(slow, HEAD)
-        broadcaster.publish(big)
+        big = newest = publish(hub, b"x" * 3_000_000)
         join(broadcaster, fast_server, key="fast")
         read(fast, HEAD + part(big))
-        for sequence in range(2, 7):
-            broadcaster.publish(frame(sequence))
-            read(fast, part(frame(sequence)))
+        for _ in range(5):
+            newest = publish(hub)
+            read(fast, part(newest))
         (row,) = broadcaster.viewers("slow")
-        assert (row["sent"], row["dropped"]) == (0, 5)
+        assert (row.sent, row.dropped) == (0, 5)
         # It went on with the part it was in, and then straight to the newest.
-        read(slow, part(big) + part(frame(6)))
+        read(slow, part(big) + part(newest))
         (row,) = eventually(
-            lambda: [row for row in broadcaster.viewers("slow") if row["sent"] == 2], "both sent"
+            lambda: [row for row in broadcaster.viewers("slow") if row.sent == 2], "both sent"
         )
-        assert row["dropped"] == 4
+        assert row.dropped == 4
 
 
 def test_nothing_new_is_sent_while_the_last_frame_is_not_acknowledged(
-    broadcaster: Broadcaster,
+    hub: FrameHub, broadcaster: Broadcaster
 ) -> None:
     server, client = connection(buffer=4096)
     # The kernel would take many of these frames; the viewer has read none of them.
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
-    first = frame(1, b"x" * 300_000)
     with client:
         join(broadcaster, server)
-        broadcaster.publish(first)
+        first = newest = publish(hub, b"x" * 300_000)
         read(client, HEAD + b"--")
-        for sequence in range(2, 20):
-            broadcaster.publish(frame(sequence))
-            wait_for_dropped(broadcaster, sequence - 1)
-        read(client, part(first)[2:] + part(frame(19)))
+        for dropped in range(1, 19):
+            newest = publish(hub)
+            wait_for_dropped(broadcaster, dropped)
+        read(client, part(first)[2:] + part(newest))
 
 
-def test_a_trusted_viewer_who_reads_no_more_is_soon_asked_again(broadcaster: Broadcaster) -> None:
+def test_trusted_viewer_that_stops_reading_is_soon_checked_again(
+    hub: FrameHub, broadcaster: Broadcaster
+) -> None:
     server, client = connection(buffer=4096)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
     with client:
         join(broadcaster, server)
         read(client, HEAD)
-        for sequence in range(1, 50):
-            broadcaster.publish(frame(sequence))
-            read(client, part(frame(sequence)))
+        for _ in range(1, 50):
+            read(client, part(publish(hub)))
         for sequence in range(50, 70):
-            broadcaster.publish(frame(sequence, b"x" * 3000))
+            publish(hub, b"x" * 3000)
             eventually(lambda: counted(broadcaster) == sequence, f"{sequence} frames counted")  # noqa: B023
-        assert broadcaster.viewers()[0]["dropped"] >= 20 - 5
+        assert broadcaster.viewers()[0].dropped >= 20 - 5
 
 
 def counted(broadcaster: Broadcaster) -> int:
     row = broadcaster.viewers()[0]
-    return int(row["sent"] + row["dropped"])
+    return row.sent + row.dropped
 
 
 def wait_for_dropped(broadcaster: Broadcaster, count: int) -> None:
-    eventually(lambda: broadcaster.viewers()[0]["dropped"] == count, f"{count} dropped")
+    eventually(lambda: broadcaster.viewers()[0].dropped == count, f"{count} dropped")
 
 
-def test_the_rate_cap_spaces_frames_evenly(broadcaster: Broadcaster) -> None:
+def test_rate_cap_spaces_frames_evenly(hub: FrameHub, broadcaster: Broadcaster) -> None:
     server, client = connection()
     with client:
         join(broadcaster, server, fps=10)
         read(client, HEAD)
         for sequence in range(1, 31):  # a second of 30 frames
-            broadcaster.publish(frame(sequence, captured_at=1000 + sequence / 30))
+            frame = publish(hub, captured_at=1000 + sequence / 30)
             if sequence % 3 == 1:
-                read(client, part(frame(sequence)))
+                read(client, part(frame))
         broadcaster.stop()
         assert read_to_end(client) == multipart.CLOSING_BOUNDARY
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half-close"])
-def test_who_leaves_is_gone_at_once_though_no_frame_comes(
+def test_viewer_that_leaves_is_gone_at_once_though_no_frame_comes(
     broadcaster: Broadcaster, how: str
 ) -> None:
     server, client = connection()
@@ -168,17 +174,19 @@ def test_who_leaves_is_gone_at_once_though_no_frame_comes(
     assert server.fileno() == -1
 
 
-def test_who_takes_nothing_is_dropped_after_the_stall_timeout(broadcaster: Broadcaster) -> None:
+def test_viewer_that_takes_nothing_is_dropped_after_the_stall_timeout(
+    hub: FrameHub, broadcaster: Broadcaster
+) -> None:
     stalled_server, stalled = connection(buffer=4096)
     well_server, well = connection()
     with stalled, well:
         broadcaster.stall_timeout = 1.5
-        broadcaster.publish(frame(1, b"x" * 1_000_000))
+        big = publish(hub, b"x" * 1_000_000)
         join(broadcaster, stalled_server)
         join(broadcaster, well_server, key="well")
-        read(well, HEAD + part(frame(1, b"x" * 1_000_000)))
+        read(well, HEAD + part(big))
         wait_for_count(broadcaster, 1)
-        assert [row["key"] for row in broadcaster.viewers()] == ["well"]
+        assert [row.key for row in broadcaster.viewers()] == ["well"]
         with pytest.raises(ConnectionResetError):
             read_to_end(stalled)
 
@@ -195,7 +203,7 @@ def test_no_more_than_max_viewers_may_watch(broadcaster: Broadcaster) -> None:
         client.close()
 
 
-def test_after_the_stop_nobody_can_join(broadcaster: Broadcaster) -> None:
+def test_no_viewer_can_join_after_the_stop(broadcaster: Broadcaster) -> None:
     broadcaster.stop()
     server, client = connection()
     with server, client:
@@ -203,17 +211,19 @@ def test_after_the_stop_nobody_can_join(broadcaster: Broadcaster) -> None:
     assert broadcaster.stop(GUARD)
 
 
-def test_who_vanishes_while_joining_counts_no_more(broadcaster: Broadcaster) -> None:
+def test_viewer_that_vanishes_while_it_joins_is_not_counted(
+    hub: FrameHub, broadcaster: Broadcaster
+) -> None:
     server, client = connection()
     client.close()
-    broadcaster.publish(frame(1))
+    publish(hub)
     join(broadcaster, server)
     wait_for_count(broadcaster, 0)
 
 
-def test_a_broadcaster_that_never_started_stops_too() -> None:
+def test_broadcaster_that_never_started_stops_too(hub: FrameHub) -> None:
     server, client = connection()
-    idle = Broadcaster(max_viewers=1, stall_timeout=1)
+    idle = Broadcaster(hub, Handover().viewers, max_viewers=1, stall_timeout=1)
     join(idle, server)
     assert idle.stop(GUARD)
     with client:
@@ -221,7 +231,7 @@ def test_a_broadcaster_that_never_started_stops_too() -> None:
 
 
 class Sleeper(Broadcaster):
-    """A broadcaster that tells whether it sleeps until it is woken."""
+    """A broadcaster that shows whether it sleeps."""
 
     sleeps = False
 
@@ -232,10 +242,10 @@ class Sleeper(Broadcaster):
 
 
 @pytest.fixture
-def idle(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeper]:
+def idle(hub: FrameHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeper]:
     """Return a broadcaster that does nothing unless it is woken."""
     monkeypatch.setattr(broadcast, "_TICK", 24 * 3600)
-    found = Sleeper(max_viewers=3, stall_timeout=1e9)
+    found = Sleeper(hub, Handover().viewers, max_viewers=3, stall_timeout=1e9)
     found.start()
     yield found
     assert found.stop(GUARD)
@@ -261,25 +271,24 @@ def test_streams_end_at_once_though_no_frame_comes(
         assert client.recv(1000) == b""
 
 
-def test_a_frame_and_a_viewer_wake_the_thread(idle: Sleeper) -> None:
+def test_frame_and_new_viewer_wake_the_thread(hub: FrameHub, idle: Sleeper) -> None:
     server, client = connection()
     with client:
         join(idle, server)
         read(client, HEAD)
-        for sequence in range(1, 6):
+        for _ in range(5):
             eventually(lambda: idle.sleeps, "it sleeps again")
-            idle.publish(frame(sequence))
-            read(client, part(frame(sequence)))
+            read(client, part(publish(hub)))
 
 
-def test_a_failure_of_the_thread_is_logged_and_seen(
-    broadcaster: Broadcaster, caplog: pytest.LogCaptureFixture
+def test_failure_of_the_thread_is_logged_and_seen(
+    hub: FrameHub, broadcaster: Broadcaster, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, client = connection()
     with client:
         join(broadcaster, server)
         read(client, HEAD)
-        broadcaster.publish("no frame")  # type: ignore[arg-type]
+        publish(hub, "no bytes")  # type: ignore[arg-type]
         eventually(lambda: not broadcaster.alive, "the thread ended")
         assert read_to_end(client) == multipart.CLOSING_BOUNDARY
-    assert "the broadcast loop failed" in caplog.text
+    assert "the broadcast thread failed" in caplog.text

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -12,15 +12,17 @@ import pytest
 from doorbelld.camera.base import CameraError, Shot
 from doorbelld.media import jpeg as product
 from doorbelld.media.frame import Frame
-from doorbelld.stream import capture
+from doorbelld.stream import capture, hangwatch
 from doorbelld.stream.capture import CaptureSettings, CaptureThread
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.state import CameraState
 from tests.support.daemon import GUARD, eventually
 from tests.support.pictures import claiming, jpeg
 
 
 @dataclass
 class ScriptedCamera:
-    """Does what the test put into ``script``: a picture, as of now or a shot, or an exception."""
+    """Delivers what the test put into ``script``: a picture of now, a shot, or an exception."""
 
     name: str = "Scripted camera"
     invalid: int = 0
@@ -29,7 +31,7 @@ class ScriptedCamera:
     close_error: Exception | None = None
 
     def open(self) -> None:
-        """Be open already, as the thread is given it."""
+        """Do nothing: the thread gets it open."""
 
     def read(self, timeout: float) -> Shot | None:
         try:
@@ -50,7 +52,7 @@ class ScriptedCamera:
 
 @dataclass
 class Studio:
-    """A capture thread with a camera whose every move the test decides."""
+    """A capture thread with a camera that the test controls."""
 
     thread: CaptureThread
     settings: CaptureSettings
@@ -74,9 +76,22 @@ class Studio:
                 return frame
 
 
+def recording_hub() -> tuple[FrameHub, queue.Queue[Frame]]:
+    """Return a hub, and a queue that gets every frame in the order of the subscribers."""
+    hub, frames = FrameHub(), queue.Queue[Frame]()
+
+    def record() -> None:
+        frame = slot.take()
+        assert frame
+        frames.put(frame)
+
+    slot = hub.subscribe(record)
+    return hub, frames
+
+
 @pytest.fixture
 def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
-    # The growing delays themselves are seen below; here nobody should have to wait for them.
+    # The delays have a test of their own below; the others should not have to wait.
     monkeypatch.setattr(capture, "_FIRST_DELAY", 0.02)
     monkeypatch.setattr(capture, "_LONGEST_DELAY", 0.1)
     camera = ScriptedCamera()
@@ -88,8 +103,8 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
         return camera
 
     settings = CaptureSettings(open_camera, "Front door", "scripted", 64, 48, stall_timeout=60)
-    frames: queue.Queue[Frame] = queue.Queue()
-    thread = CaptureThread(settings, frames.put)
+    hub, frames = recording_hub()
+    thread = CaptureThread(settings, hub)
     yield Studio(thread, settings, camera, frames, opening)
     assert thread.stop(GUARD)
     assert thread.stop(GUARD), "stop() may be called twice"
@@ -106,12 +121,12 @@ def test_pictures_are_numbered_stamped_and_published(studio: Studio) -> None:
     assert all(frame.live for frame in frames)
     assert all(before - 0.01 <= frame.timestamp <= time.time() + 0.01 for frame in frames)
     status = studio.thread.status()
-    assert (status["state"], status["frames"]) == ("streaming", 3)
-    assert (status["width"], status["height"]) == (64, 48)
-    assert status["detail"] == "Scripted camera, 64x48"
+    assert (status.state, status.frames) == (CameraState.STREAMING, 3)
+    assert (status.width, status.height) == (64, 48)
+    assert status.detail == "Scripted camera, 64x48"
 
 
-def test_a_lost_camera_is_told_of_closed_and_opened_again(studio: Studio) -> None:
+def test_lost_camera_is_reported_closed_and_opened_again(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(jpeg(1))
     first = studio.next_frame()
@@ -122,31 +137,33 @@ def test_a_lost_camera_is_told_of_closed_and_opened_again(studio: Studio) -> Non
     studio.camera.script.put(jpeg(2))
     assert studio.wait_for_picture().data == jpeg(2)
     status = studio.thread.status()
-    assert (status["state"], status["reopened"]) == ("streaming", 1)
+    assert (status.state, status.reopened) == (CameraState.STREAMING, 1)
 
 
-def test_while_the_camera_is_missing_its_reason_is_the_detail(studio: Studio) -> None:
+def test_detail_says_why_the_camera_is_missing(studio: Studio) -> None:
     studio.opening.extend([CameraError("No camera found")] * 1000)
     studio.thread.start()
     studio.wait_for_card()
     status = studio.thread.status()
-    assert (status["state"], status["detail"]) == ("offline", "No camera found")
-    assert (status["frames"], status["age_ms"], status["fps"]) == (0, None, 0.0)
+    assert (status.state, status.detail) == (CameraState.OFFLINE, "No camera found")
+    assert (status.frames, status.age_ms, status.fps) == (0, None, 0.0)
 
 
-def test_the_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
+def test_first_picture_may_take_longer_than_the_next(studio: Studio) -> None:
     settings = replace(studio.settings, stall_timeout=0.05, time_to_start=0.4)
     studio.thread.reconfigure(settings)
     studio.thread.start()
     studio.wait_for_card()
-    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.4 s"
+    assert studio.thread.status().detail == "Scripted camera has sent no picture for 0.4 s"
     studio.camera.script.put(jpeg(1))
     studio.wait_for_picture()
     studio.wait_for_card()
-    assert studio.thread.status()["detail"] == "Scripted camera has sent no picture for 0.05 s"
+    assert studio.thread.status().detail == "Scripted camera has sent no picture for 0.05 s"
 
 
-def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_size_is_read_once_for_each_picture(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     looks: list[bytes] = []
     size = product.size
 
@@ -160,7 +177,7 @@ def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.Mon
         studio.camera.script.put(jpeg(number))
         studio.next_frame()
     for _ in range(10):
-        assert studio.thread.status()["width"] == 64
+        assert studio.thread.status().width == 64
     assert looks == [jpeg(0), jpeg(1), jpeg(2)]
 
 
@@ -177,7 +194,7 @@ def test_the_size_is_read_once_a_picture(studio: Studio, monkeypatch: pytest.Mon
         ),
     ],
 )
-def test_a_picture_that_cannot_be_shown_is_left_out(
+def test_picture_that_cannot_be_shown_is_left_out(
     studio: Studio, caplog: pytest.LogCaptureFixture, step: bytes | Exception, said: str
 ) -> None:
     studio.thread.start()
@@ -186,7 +203,7 @@ def test_a_picture_that_cannot_be_shown_is_left_out(
     studio.camera.script.put(claiming(10_000, 5_000))
     assert studio.next_frame().data == claiming(10_000, 5_000)
     assert caplog.messages.count(f"Scripted camera: {said}") == 1
-    assert (studio.thread.status()["invalid"], studio.thread.status()["frames"]) == (3, 1)
+    assert (studio.thread.status().invalid, studio.thread.status().frames) == (3, 1)
 
 
 def test_each_change_of_state_is_logged_once(
@@ -204,23 +221,23 @@ def test_each_change_of_state_is_logged_once(
     ]
 
 
-def test_silence_counts_as_lost(studio: Studio) -> None:
+def test_silent_camera_counts_as_lost(studio: Studio) -> None:
     studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))
     studio.thread.start()
     studio.wait_for_card()
     detail = "Scripted camera has sent no picture for 0.05 s"
-    assert studio.thread.status()["detail"] == detail
+    assert studio.thread.status().detail == detail
     assert studio.camera.closed.wait(GUARD)
 
 
-def test_a_driver_that_raises_what_it_likes_is_a_lost_camera_too(
+def test_driver_that_raises_any_exception_is_a_lost_camera_too(
     studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:
     studio.camera.close_error = RuntimeError("and it does not close either")
     studio.camera.script.put(ZeroDivisionError("inside the driver"))
     studio.thread.start()
     studio.wait_for_card()
-    assert "the log tells more" in studio.thread.status()["detail"]
+    assert "the log tells more" in studio.thread.status().detail
     assert "ZeroDivisionError: inside the driver" in caplog.text
     assert "and it does not close either" in caplog.text
     studio.camera.script.put(jpeg(1))
@@ -232,15 +249,15 @@ def test_damaged_pictures_are_counted_over_all_openings(studio: Studio) -> None:
     studio.camera.invalid = 2
     studio.camera.script.put(jpeg(1))
     studio.next_frame()
-    assert studio.thread.status()["invalid"] == 2
+    assert studio.thread.status().invalid == 2
     studio.camera.script.put(CameraError("It was unplugged"))
     studio.camera.script.put(jpeg(1))
     studio.wait_for_card()
     studio.wait_for_picture()
-    assert studio.thread.status()["invalid"] == 4, "2 of each opening"
+    assert studio.thread.status().invalid == 4, "2 of each opening"
 
 
-def test_another_camera_can_be_taken_while_it_runs(studio: Studio) -> None:
+def test_camera_can_be_replaced_while_the_thread_runs(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(jpeg(1))
     studio.next_frame()
@@ -250,10 +267,10 @@ def test_another_camera_can_be_taken_while_it_runs(studio: Studio) -> None:
     frame = studio.next_frame()
     assert (frame.data, frame.sequence) == (jpeg(2), 2)
     assert studio.camera.closed.is_set()
-    assert studio.thread.status()["name"] == "Back door"
+    assert studio.thread.status().name == "Back door"
 
 
-def test_the_wait_for_a_lost_camera_ends_when_another_is_asked_for(
+def test_wait_for_a_lost_camera_ends_when_another_is_configured(
     studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(capture, "_FIRST_DELAY", 1000.0)
@@ -266,14 +283,14 @@ def test_the_wait_for_a_lost_camera_ends_when_another_is_asked_for(
     studio.wait_for_picture()
 
 
-def test_the_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
+def test_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     delays: list[float] = []
     pictures = {6}
     thread: CaptureThread
 
-    def show_card(self: CaptureThread, seconds: float) -> None:
+    def show_placeholder(self: CaptureThread, seconds: float) -> None:
         delays.append(seconds)
         if len(delays) == 8:
             self._stopping = True
@@ -285,28 +302,66 @@ def test_the_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
         camera.script.put(CameraError("It was unplugged"))
         return camera
 
-    monkeypatch.setattr(CaptureThread, "_show_card", show_card)
-    published: list[Frame] = []
+    monkeypatch.setattr(CaptureThread, "_show_placeholder", show_placeholder)
+    hub, published = recording_hub()
     settings = CaptureSettings(open_camera, "", "", 64, 48, stall_timeout=60)
-    thread = CaptureThread(settings, published.append)
+    thread = CaptureThread(settings, hub)
     thread.start()
     eventually(lambda: not thread.alive, "eight openings")
     assert delays == [1, 2, 4, 8, 15, 15, 1, 2]
-    assert len(published) == 1
+    assert published.qsize() == 1
 
 
-def test_the_beat_goes_on_while_nothing_comes(studio: Studio) -> None:
+def test_beat_goes_on_while_no_picture_comes(studio: Studio) -> None:
     studio.thread.start()
     for _ in range(2):
         beat = studio.thread.beat
         eventually(lambda: studio.thread.beat > beat, "another beat")  # noqa: B023
 
 
-def test_an_old_picture_alone_is_no_driver_that_hangs(studio: Studio) -> None:
+def test_old_picture_alone_does_not_count_as_a_hang(studio: Studio) -> None:
     studio.thread.start()
     studio.camera.script.put(Shot(jpeg(1), time.monotonic() - 1000))
     studio.next_frame()
-    studio.thread.look()
+    studio.thread.check_for_hang()
     status = studio.thread.status()
-    assert (status["state"], status["detail"]) == ("streaming", "Scripted camera, 64x48")
-    assert status["age_ms"] > 999_000
+    assert (status.state, status.detail) == (CameraState.STREAMING, "Scripted camera, 64x48")
+    assert status.age_ms
+    assert status.age_ms > 999_000
+
+
+class BetweenSteps(logging.Handler):
+    """Calls ``action`` while the capture thread logs: in the middle of publishing a picture."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        super().__init__()
+        self._action = action
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.threadName == "capture" and "128x96" in record.getMessage():
+            self._action()
+
+
+def test_numbers_never_go_back_though_the_main_thread_publishes_during_a_hang(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(hangwatch, "_GRACE", 0.0)
+    monkeypatch.setattr(studio.camera, "read", lambda _timeout: Shot(steps.get(), time.monotonic()))
+    steps: queue.Queue[bytes] = queue.Queue()
+    studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))
+    between = BetweenSteps(studio.thread.check_for_hang)
+    capture._log.addHandler(between)
+    studio.thread.start()
+    steps.put(jpeg(1))
+    assert studio.next_frame().sequence == 1
+    eventually(lambda: studio.thread.status().state is CameraState.OFFLINE, "the driver hangs")
+    studio.thread.check_for_hang()
+    assert not studio.next_frame().live
+    steps.put(jpeg(2, 128, 96))
+    found = [studio.next_frame(), studio.next_frame()]
+    capture._log.removeHandler(between)
+    assert sorted(frame.live for frame in found) == [False, True], "both threads have published"
+    assert [frame.sequence for frame in found] == [3, 4]
+    studio.thread._stopping = True
+    steps.put(jpeg(1))

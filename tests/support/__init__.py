@@ -1,0 +1,70 @@
+"""What the tests share. A test module imports from here, never from another test module.
+
+The daemon and its clients
+
+====================== ===================================================================
+daemon                 Daemon: doorbelld as a child process; ``eventually`` waits for anything
+secure                 SecureDaemon: the same over TLS; certificates, and a client in pieces
+paths                  the paths that a daemon serves
+passwords              set a password, log in
+raw                    requests and responses byte by byte; what a refusal looks like
+stream_parser          StreamParser: the one parser of the MJPEG stream
+stream                 Stream: one viewer that reads part by part
+viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
+socketpairs            both ends of a viewer's connection in this process
+phone                  Phone: the page as a user sees and touches it
+chromium               Debian's browser as a child process
+dashboard              Dashboard: a page of another site that shows the doorbell
+====================== ===================================================================
+
+Cameras and pictures
+
+====================== ===================================================================
+pipe_camera            PipeCamera: a named pipe; the test decides every frame
+web_camera             WebCamera: an MJPEG camera in the network
+raw_camera             RawCamera: a network camera that sends any bytes at all
+v4l2                   V4l2Device: a webcam, as a preloaded library
+watch_camera           the child process that opens that webcam
+picamera_library       the real picamera without a Raspberry Pi
+picamera2_library      the same for picamera2
+pictures               pictures that tests can distinguish; large and broken ones
+numbered_pictures      pictures with a number that survives any decoder
+cards                  distinguishes placeholder cards from pictures
+====================== ===================================================================
+
+The machine around them
+
+====================== ===================================================================
+service_manager        ServiceManager: as much of systemd as a daemon notices
+managed                a daemon under it, restarted and killed
+network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon in it
+wire                   Wire: connections that can be cut or go dead
+ports                  ports that stay free while tests run side by side
+proxy_servers          nginx, HAProxy and Caddy as child processes
+reverse_proxies        the same in front of a daemon
+fault_injector         FaultInjector: a function of the daemon that fails on demand
+faulty_system          FaultySystem: an operating system that refuses something
+fault_observer         FaultObserver: what a daemon reports about a fault
+sitecustomize          code that a child process runs before anything else
+preload                compiles the libraries in C
+attack                 attackers as processes of their own
+====================== ===================================================================
+
+Measures and rules
+
+====================== ===================================================================
+condition              Condition: descriptors, threads and memory, before and after
+processes              what the kernel knows of a process
+cost                   bounds of processor time
+fuzzing                how often hypothesis tries a property
+process_guard          ProcessGuard: no process without the marker ``process``
+====================== ===================================================================
+
+Programs for files in this repository
+
+====================== ===================================================================
+make_placeholder       draws the placeholder that is shipped
+make_screenshots       takes the README's pictures
+scene                  the front door that they show
+====================== ===================================================================
+"""

@@ -1,8 +1,8 @@
-"""Attack: what one who means harm says, as fast as a process can, until the test is over.
+"""Attack: a process that sends hostile requests as fast as it can, until the test is over.
 
-``python -m tests.support.attack PORT SOURCE < REQUESTS`` takes hexadecimal lines. Each is said
-on a connection of its own, which ends with the first bytes of the answer. For each that was
-answered or refused a byte is written.
+``python -m tests.support.attack PORT SOURCE < REQUESTS`` takes hexadecimal lines. Each is
+sent on a connection of its own, which ends with the first bytes of the answer. For each request
+that was answered or refused a byte is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.daemon import GUARD, ROOT
 def attackers(port: int, requests: Sequence[bytes], count: int) -> Iterator[Callable[[], int]]:
     """Let ``count`` processes attack, each from an address of its own, while the block runs.
 
-    Yields what tells how many of their requests have been dealt with.
+    Yields a function that returns how many of their requests have been dealt with.
     """
     said = "".join(f"{request.hex()}\n" for request in requests)
     command = [sys.executable, "-m", "tests.support.attack", str(port)]
@@ -47,7 +47,7 @@ def attackers(port: int, requests: Sequence[bytes], count: int) -> Iterator[Call
 
 
 def hello(groups: str) -> bytes:
-    """Return what a TLS client says first that offers a key of the first of these groups."""
+    """Return the ClientHello of a TLS client with a key of the first of these groups."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(GUARD)
         where = f"127.0.0.1:{listener.getsockname()[1]}"

@@ -1,4 +1,4 @@
-"""What a viewer sees while the camera is well, and while it is not."""
+"""What a viewer sees: pictures of the camera, or placeholder cards."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from doorbelld.media import jpeg
+from doorbelld.media import card
 
 if TYPE_CHECKING:
     from tests.support.stream import Stream
 
 SIZE = {"camera.resolution": "320x240"}
-"""What a daemon must be started with for its cards to be told from pictures."""
+"""The settings with which cards can be distinguished from pictures."""
 
-READY_CARD = Path(jpeg.__file__).with_name("placeholder.jpg").read_bytes()
+READY_CARD = Path(card.__file__).with_name("placeholder.jpg").read_bytes()
 """The one that is shown where none can be drawn."""
 
 
@@ -41,7 +41,7 @@ def see_picture(stream: Stream) -> bytes:
 
 
 def is_card(data: bytes) -> bool:
-    """Tell a card, dark in its corners, from the test card, which has bars there."""
+    """Return whether it is a card: dark in its corners, where the test pattern has bars."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
     assert image is not None
     return image.shape == (240, 320) and bool(image[:20, :20].mean() < 60)

@@ -30,8 +30,8 @@ _FLAGS = (
 def chromium(folder: Path) -> Iterator[Browser]:
     """Run a Chromium with a new profile in ``folder``.
 
-    Its own context, ``contexts[0]``, is as a user has it: a tab behind another one is hidden.
-    In those that Playwright makes, every tab always believes that it is in front.
+    In its own context, ``contexts[0]``, a tab behind another one is hidden, as for a user.
+    In the contexts that Playwright makes, every tab always counts as visible.
     """
     command = [CHROMIUM, *_FLAGS, f"--user-data-dir={folder}", "about:blank"]
     address = folder / "DevToolsActivePort"

@@ -1,4 +1,4 @@
-"""Daemon: doorbelld as a child process, as a user starts it, on a port of its own."""
+"""Daemon: doorbelld as a child process, started as a user starts it, on a free port."""
 
 from __future__ import annotations
 
@@ -16,27 +16,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from tests.support.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 GUARD = 30.0
-"""Seconds after which a test that waits for something has failed."""
+"""Seconds after which a test stops waiting and fails."""
+
+_LONGEST_PAUSE = 0.05
 
 T = TypeVar("T")
 
 
 def eventually(look: Callable[[], T | None], what: str, guard: float = GUARD) -> T:
-    """Return the first true value of ``look``, asked again and again."""
+    """Call ``look`` again and again; return its first true value.
+
+    The longer it takes, the longer are the pauses: a look may cost a request, and tests that wait
+    must leave the machine to those that run beside them.
+    """
     give_up_at = time.monotonic() + guard
+    pause = 0.005
     while True:
-        is_last = time.monotonic() > give_up_at  # Even if all stood still since the one before.
+        is_last = (
+            time.monotonic() > give_up_at
+        )  # There is one more look, even if the machine stood still since the one before.
         found = look()
         if found:
             return found
         assert not is_last, f"never: {what}"
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(_LONGEST_PAUSE, 1.3 * pause)
 
 
 class Daemon:
-    """A doorbelld of the test's own. Its log is kept in a file and must hold no traceback."""
+    """A doorbelld of the test's own. Its log is kept in a file and must contain no traceback."""
 
     scheme = "http"
 
@@ -60,10 +72,11 @@ class Daemon:
     ) -> Daemon:
         """Start it with ``--set`` for each setting that is not None, and wait until it listens.
 
-        ``prefix`` is a command that becomes the daemon in the end, by executing it.
+        ``prefix`` is a command that finally executes the daemon in its place.
         """
         self.settings = settings
-        values = {"camera.source": "pattern", "server.listen": f"127.0.0.1:{self.port}", **settings}
+        port = self.port or free_port()
+        values = {"camera.source": "pattern", "server.listen": f"127.0.0.1:{port}", **settings}
         pairs = [f"--set={key}={value}" for key, value in values.items() if value is not None]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -97,7 +110,9 @@ class Daemon:
         """Wait until a text that matches ``pattern`` has been logged."""
 
         def look() -> re.Match[str] | None:
-            has_ended = self.process.poll() is not None  # asked first: it may log its last words
+            has_ended = (
+                self.process.poll() is not None
+            )  # checked first: it may log something before it ends
             found = re.search(pattern, self.log())
             if not found and has_ended:
                 raise AssertionError(f"ended without logging {pattern!r}:\n{self.log()}")
@@ -114,7 +129,7 @@ class Daemon:
         return self.process.wait(GUARD)
 
     def stop(self) -> int:
-        """End it as systemd would; return the exit code."""
+        """Stop it as systemd would; return the exit code."""
         if self.process.poll() is None:
             self.send(signal.SIGTERM)
         return self.wait()
@@ -138,7 +153,7 @@ class Daemon:
                 self._process.wait()
         assert "Traceback" not in self.log(), self.log()
 
-    # Talking to it.
+    # Requests.
 
     def connect(
         self, timeout: float = GUARD, source: str = "127.0.0.1", buffer: int = 0
@@ -198,7 +213,7 @@ class Daemon:
     def wait_for_counts(self, *expected: tuple[str, int, int], query: str = "") -> None:
         """Wait until these are the viewers' (key, sent, dropped), in any order.
 
-        A frame is counted just after it was sent, so who has read it may know it before.
+        A frame is counted just after it was sent, so a viewer may have read it before that.
         """
         found: list[tuple[str, int, int]] = []
 

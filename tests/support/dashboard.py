@@ -1,4 +1,4 @@
-"""Dashboard: a page of another site that shows the doorbell in its own way."""
+"""Dashboard: a page of another site that shows the doorbell."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Dashboard:
                 self.wfile.write(data)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever)

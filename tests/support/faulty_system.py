@@ -1,4 +1,4 @@
-"""FaultySystem: an operating system that refuses a process something, or sets its clock."""
+"""FaultySystem: an operating system that refuses things, or changes its clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FAULTS = ("clock_offset", "no_threads", "no_watches")
 
 
 class FaultySystem:
-    """What is wrong with the system for those processes that have ``environ``."""
+    """The faults of the system for processes that have ``environ``."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "faults"
@@ -26,18 +26,18 @@ class FaultySystem:
             self._faults = mmap.mmap(file.fileno(), 0)
         library = preload.build("faulty_system", folder)
         self.environ = {"LD_PRELOAD": str(library), "FAULTY_SYSTEM": str(path)}
-        """What a process needs in its environment to feel it."""
+        """What a process needs in its environment to be affected."""
 
     def set_clock(self, ahead: int) -> None:
-        """Put the clock on the wall so many seconds ahead of the true time, or behind it."""
+        """Set the wall clock so many seconds ahead of the true time, or behind it."""
         self._set("clock_offset", ahead)
 
     def refuse_threads(self, refuse: bool = True, after: int = 0) -> None:
-        """Let no new thread begin, after so many of a process that is yet to start."""
+        """Refuse new threads, after so many of a process that is still to be started."""
         self._set("no_threads", refuse and after + 1)
 
     def refuse_watches(self, refuse: bool = True) -> None:
-        """Let nothing more be waited for with epoll."""
+        """Refuse new descriptors for epoll."""
         self._set("no_watches", refuse)
 
     def _set(self, name: str, value: int) -> None:

@@ -1,7 +1,7 @@
 """Fuzzing: how often a property is tried.
 
-`make test` tries every property a little and always alike; `make fuzz` sets ``FUZZ_TIMES`` and
-tries so many times more, with other examples in every round.
+`make test` tries every property a few times, always with the same examples. `make fuzz` sets
+``FUZZ_TIMES``: it tries so many times more, with other examples in every round.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hypothesis import HealthCheck, settings
 from tests.support.daemon import GUARD
 
 TIMES = int(os.environ.get("FUZZ_TIMES", "0"))
-"""How many times more is tried than in `make test`; 0 in there."""
+"""How many times more is tried than in `make test`; 0 in `make test`."""
 
 _SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 """Health checks that measure the machine, which may be busy."""
 
 
 def set_up() -> None:
-    """Choose what `make test` or `make fuzz` wants of every property."""
+    """Choose the settings of `make test` or `make fuzz`."""
     settings.register_profile(
         "test", derandomize=True, deadline=None, suppress_health_check=_SLOW, print_blob=True
     )
@@ -46,10 +46,10 @@ _guard = [GUARD]
 
 @contextmanager
 def patience() -> Iterator[float]:
-    """Yield for how many seconds to wait for what must happen; raise AssertionError if it did not.
+    """Yield the seconds to wait for an event; raise AssertionError if it did not happen.
 
-    Once something has failed it is only being made smaller, a hundred times over: that need
-    not take thirty seconds each time.
+    After a failure hypothesis tries a hundred smaller examples: that need not take thirty
+    seconds each time.
     """
     try:
         yield _guard[0]

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from doorbelld.media import jpeg
+from doorbelld.media import card
 
-SHIPPED = Path(jpeg.__file__).with_name("placeholder.jpg")
+SHIPPED = Path(card.__file__).with_name("placeholder.jpg")
 
 
 def draw() -> bytes:
     """Return the card: it cannot know the camera's name or what is wrong with it."""
-    return jpeg.placeholder("No picture", "The camera sends no picture", "", 640, 480)
+    return card.placeholder("No picture", "The camera sends no picture", "", 640, 480)
 
 
 if __name__ == "__main__":

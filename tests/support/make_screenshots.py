@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _phone(browser: Browser) -> Phone:
-    # Somewhere in the world it is dusk, and Etc/GMT counts to the west.
+    # A time zone in which it is dusk now; Etc/GMT counts to the west.
     west = (time.gmtime().tm_hour - _DUSK + 12) % 24 - 12
     context = browser.new_context(
         is_mobile=True,
@@ -61,7 +61,7 @@ def _phone(browser: Browser) -> Phone:
 
 def _take(phone: Phone, size: tuple[int, int], name: str) -> None:
     phone.turn(*size)
-    # Two looks at the status: by then whatever fades has faded.
+    # Two requests for the status: by then every fade is over.
     for _ in range(2):
         phone.page.wait_for_event("requestfinished", lambda request: "/status" in request.url)
     whole = phone.page.screenshot()

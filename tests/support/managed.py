@@ -1,22 +1,23 @@
-"""Managed: a daemon under a ServiceManager, restarted and killed, and what its viewers read."""
+"""A daemon under a ServiceManager: restarted, killed, and what its viewers read meanwhile."""
 
 from __future__ import annotations
 
 import socket
 
-from tests.support.coded import coded
-from tests.support.crowd import Crowd
 from tests.support.daemon import Daemon
+from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
 from tests.support.service_manager import ServiceManager
+from tests.support.stream_parser import StreamParser
+from tests.support.viewer_group import ViewerGroup
 
 SMALL = 4096
-"""A receive buffer that no picture of BIG kilobytes goes into."""
+"""A receive buffer that is too small for a picture of BIG kilobytes."""
 BIG = 3000
 
 
 def settings(camera: PipeCamera, **more: object) -> dict[str, object]:
-    """Return what makes a daemon show what the camera is given, and be patient with all."""
+    """Return settings with which a daemon shows the camera and cuts no viewer off."""
     found = {"camera.source": camera.source, "camera.stall_timeout": 3600}
     server = {"stall_timeout": 3600, **more}
     return {**found, **{f"server.{key}": value for key, value in server.items()}}
@@ -36,19 +37,9 @@ def kill(manager: ServiceManager, door: Daemon, camera: PipeCamera, **more: obje
 
 
 def go_on(manager: ServiceManager, door: Daemon, camera: PipeCamera, **more: object) -> None:
-    """Start it again, with the camera unplugged until it is to show something."""
+    """Start it again, with the camera unplugged until it shows something."""
     camera.disconnect()
     manager.start(door, settings(camera, **more))
-
-
-def read(sock: socket.socket, expected: bytes) -> None:
-    """Read exactly these bytes."""
-    found = bytearray()
-    while len(found) < len(expected):
-        some = sock.recv(len(expected) - len(found))
-        assert some, f"the stream ended after {len(found)} of {len(expected)} bytes"
-        found += some
-    assert found == expected
 
 
 def slow(door: Daemon, key: str = "slow") -> socket.socket:
@@ -60,11 +51,11 @@ def slow(door: Daemon, key: str = "slow") -> socket.socket:
 
 
 def read_part(sock: socket.socket, number: int, kilobytes: int = 0) -> None:
-    """Read one part that must be of this picture."""
-    data = coded(number, kilobytes)
-    read(sock, b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n" % len(data))
-    assert read_to(sock, b"\r\n\r\n").startswith(b"X-Timestamp: ")
-    read(sock, data + b"\r\n")
+    """Read one part, and not a byte more; it must be of this picture."""
+    with sock.makefile("rb", buffering=0) as file:
+        part = StreamParser().read(file)
+    assert part is not None
+    assert part.body == numbered(number, kilobytes)
 
 
 def read_to(sock: socket.socket, end: bytes) -> bytes:
@@ -77,6 +68,6 @@ def read_to(sock: socket.socket, end: bytes) -> bytes:
     return found
 
 
-def going_on(crowd: Crowd) -> int:
-    """Return how many have not been told that their stream ended."""
-    return sum(not watcher.ended for watcher in crowd.watchers)
+def going_on(group: ViewerGroup) -> int:
+    """Return how many streams have not ended."""
+    return sum(not viewer.ended for viewer in group.viewers)

@@ -1,4 +1,4 @@
-"""Phone: the page as somebody sees and touches it."""
+"""Phone: the page as a user sees and touches it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ PORTRAIT = (390, 844)
 LANDSCAPE = (844, 390)
 SMALL = (320, 568)
 
+TEST_CARD = {"camera.framerate": 10, "camera.resolution": "320x240"}
+"""Settings for a moving picture that leaves the machine some time for the browser."""
+
 _BARE = """() => {
   for (const element of document.querySelectorAll(".bar, .message, canvas")) {
     element.style.visibility = "hidden";
@@ -30,8 +33,8 @@ _BARE = """() => {
 class Phone:
     """A browser's tab with the page of a daemon.
 
-    ``problems`` are all that the browser complained about, and all that went wrong in the
-    network; ``strangers`` are the addresses that the page had no business to ask.
+    ``problems`` has the browser's errors and warnings, and the failed requests; ``strangers`` has
+    the addresses that the page must not request.
     """
 
     def __init__(self, page: Page) -> None:
@@ -46,18 +49,18 @@ class Phone:
         page.on("response", self._on_response)
 
     def open(self, daemon: Daemon, port: int = 0) -> Phone:
-        """Open the page; another ``port`` is that of something in between."""
+        """Open the page; a ``port`` is that of a program in between."""
         self._origin = f"{daemon.scheme}://127.0.0.1:{port or daemon.port}/"
         # "load" would wait for the first picture.
         self.page.goto(self._origin, wait_until="domcontentloaded")
         return self
 
     def turn(self, width: int, height: int) -> None:
-        """Give the screen another size."""
+        """Change the size of the screen."""
         self.page.set_viewport_size({"width": width, "height": height})
 
     def bare(self) -> None:
-        """Take away all that may lie over the picture, and what dims it when it gets old."""
+        """Hide everything over the picture, and the dimming of an old picture."""
         self.evaluate(_BARE)
 
     def text(self, name: str) -> str:
@@ -69,11 +72,11 @@ class Phone:
         return self.page.evaluate(function)
 
     def state(self) -> str:
-        """Return what the page says of its picture: live, stale, offline, …"""
+        """Return the state that the page shows: live, stale, offline, …"""
         return self.page.locator("#stage").get_attribute("data-state") or ""
 
     def wait_for(self, state: str, meanwhile: Callable[[], object] = lambda: None) -> Phone:
-        """Wait until the page says so, and do something ten times a second meanwhile."""
+        """Wait until the page shows a state; call ``meanwhile`` ten times a second."""
         due = 0.0
 
         def look() -> bool:
@@ -121,7 +124,7 @@ class Phone:
             self.strangers.append(request.url)
 
     def _on_failure(self, request: Request) -> None:
-        # The page asks all the time, and gives up a question where it is left, or none is answered.
+        # The page polls the status, and aborts the request when it is closed or gets no answer.
         if "/status?" in request.url and request.failure == "net::ERR_ABORTED":
             return
         self.problems.append(f"{request.url}: {request.failure}")
@@ -129,6 +132,10 @@ class Phone:
     def _on_response(self, response: Response) -> None:
         if response.status >= 400:
             self.problems.append(f"{response.url}: {response.status}")
+
+
+Phones = Callable[..., Phone]
+"""What makes a phone, given its size and options of Playwright: a fixture of the browser tests."""
 
 
 def _brightness(png: bytes) -> float:

@@ -1,4 +1,4 @@
-"""Pictures that tests can tell apart."""
+"""Pictures that tests can distinguish."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @functools.cache
 def jpeg(number: int = 0, width: int = 64, height: int = 48) -> bytes:
-    """Return a JPEG of one even grey, which tells its number (0..15): see :func:`number_of`."""
+    """Return a JPEG of one grey, which encodes its number (0..15): see :func:`number_of`."""
     shade = 8 + 16 * (number % 16)
     image = np.full((height, width, 3), shade, np.uint8)
     return bytes(cv2.imencode(".jpg", image)[1])
@@ -37,7 +37,7 @@ def big_jpeg(kilobytes: int = 400) -> bytes:
 
 
 def huge_jpeg(megabytes: int, number: int = 0) -> bytes:
-    """Return a JPEG of so many megabytes, most of them zeros that no decoder needs."""
+    """Return a JPEG of so many megabytes, most of them zeros that decoders ignore."""
     small = jpeg(number)
     return small[:-2] + bytes(megabytes * 1024 * 1024 - len(small)) + small[-2:]
 

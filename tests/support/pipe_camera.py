@@ -1,4 +1,4 @@
-"""PipeCamera: a named pipe in a camera's place, so that the test decides every frame."""
+"""PipeCamera: a named pipe instead of a camera, so that the test decides every frame."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.daemon import eventually
 class PipeCamera:
     """Write JPEGs into it and the daemon publishes them at once, one by one.
 
-    Disconnecting it is what a camera looks like that was unplugged.
+    When it is disconnected, it looks like an unplugged camera.
     """
 
     def __init__(self, path: Path) -> None:
@@ -35,7 +35,7 @@ class PipeCamera:
             try:
                 self._fd = os.open(self._path, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:
-                return False  # Nobody has the other end open yet.
+                return False  # The other end is not open yet.
             os.set_blocking(self._fd, True)
             return True
 

@@ -1,4 +1,4 @@
-"""What the kernel knows of a process: its threads, sockets and memory."""
+"""What the kernel knows about a process: its threads, sockets and memory."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def sockets(pid: int) -> set[str]:
 
 
 def resident(pid: int) -> int:
-    """Return how many bytes of memory the process really takes."""
+    """Return the resident memory of the process, in bytes."""
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def mapped(pid: int) -> int:
-    """Return how many bytes of address space the process has taken."""
+    """Return the address space of the process, in bytes."""
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -47,13 +47,13 @@ def cpu_seconds(pid: int) -> float:
 
 
 def allow_many_files() -> None:
-    """Let this process open as many files and sockets as it may."""
+    """Raise this process's limit of open files to its maximum."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def peak(pid: int) -> int:
-    """Return how many bytes of memory the process has taken at most, so far."""
+    """Return the highest resident memory of the process so far, in bytes."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
     return (
         int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))

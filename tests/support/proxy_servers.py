@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import socket
 import subprocess
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from tests.support.daemon import GUARD, eventually
@@ -31,14 +30,6 @@ http {{
 }}
 """
 _CADDY = "{\n    admin off\n    auto_https off\n}\n"
-
-
-def free_port() -> int:
-    """Return a port that is free, and that the kernel gives to no outgoing connection."""
-    while True:
-        port = random.randrange(10_000, 32_000)  # noqa: S311  # below ip_local_port_range
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 @contextmanager
@@ -88,7 +79,7 @@ def _running(
 
 
 def wait_until_it_listens(connect: Callable[[], socket.socket], folder: Path) -> None:
-    """Wait until a proxy takes a connection."""
+    """Wait until a proxy accepts a connection."""
 
     def look() -> bool:
         try:

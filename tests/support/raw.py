@@ -1,4 +1,4 @@
-"""Raw HTTP: requests that no well-behaved client would send, byte for byte."""
+"""Raw HTTP: requests byte for byte, as no well-behaved client sends them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Answer(NamedTuple):
 
 
 def assert_strict(headers: Message, referrer: str = "no-referrer") -> None:
-    """Check the headers by which an answer is shown nowhere, loads nothing, tells no version."""
+    """Check that an answer may be framed nowhere, loads nothing, and names no version."""
     policy = headers["Content-Security-Policy"].split("; ")
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy
@@ -34,7 +34,7 @@ def assert_strict(headers: Message, referrer: str = "no-referrer") -> None:
 
 
 def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
-    """Read one answer, and not a byte more than has come with it."""
+    """Read one answer."""
     answer = http.client.HTTPResponse(sock, method=method)
     try:
         answer.begin()
@@ -44,7 +44,7 @@ def read_answer(sock: socket.socket, method: str = "GET") -> Answer:
 
 
 def read_to_end(sock: socket.socket) -> bytes:
-    """Read until the daemon closes the connection; fail if it just goes on and on."""
+    """Read until the daemon closes the connection; fail if it never does."""
     found = bytearray()
     give_up_at = time.monotonic() + GUARD
     while True:
@@ -63,7 +63,7 @@ def exchange(daemon: Daemon, request: bytes) -> bytes:
 
 
 def only_answer(data: bytes) -> Answer:
-    """Take bytes apart that must be one whole answer and nothing else."""
+    """Parse bytes that must be one complete answer and nothing else."""
     head, end, body = data.partition(b"\r\n\r\n")
     assert end, f"not an answer: {data!r}"
     first, _, rest = head.partition(b"\r\n")
@@ -75,3 +75,31 @@ def only_answer(data: bytes) -> Answer:
         headers[name] = value
     assert len(body) == int(headers["Content-Length"]), f"more than one answer: {data!r}"
     return Answer(int(status), headers, body)
+
+
+POISON = b"GET /poison HTTP/1.1\r\n\r\n"
+
+
+def refused(answer: Answer, status: int) -> str:
+    """Check a refusal; return its reason."""
+    assert answer.status == status
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert_strict(answer.headers)
+    reason = answer.body.decode()
+    assert reason.endswith("\n")
+    assert "\n" not in reason[:-1], "one line"
+    assert 0 < len(reason) < 120
+    assert "Traceback" not in reason
+    return reason[:-1]
+
+
+def refusal(doorbell: Daemon, request: bytes, status: int) -> str:
+    """Send a request after which the daemon must close; return the reason it gives."""
+    answer = only_answer(exchange(doorbell, request))
+    assert answer.headers["Connection"] == "close"
+    return refused(answer, status)
+
+
+def post(body: bytes, fields: bytes = b"") -> bytes:
+    """Return a request with a body that no path takes, to see where the request ends."""
+    return b"POST /status HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (fields, len(body), body)

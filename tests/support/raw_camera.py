@@ -1,4 +1,4 @@
-"""RawCamera: a camera on the network that sends any bytes at all, however wrong or many."""
+"""RawCamera: a network camera that sends any bytes, however wrong or many."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answer(body: bytes, kind: str = "image/jpeg", status: str = "200 OK", more: 
 
 
 class RawCamera:
-    """Serves one request a connection, with what its script yields.
+    """Serves one request per connection, with what its script yields.
 
     ``asked`` are the requests that came. ``secure`` is a server's TLS context.
     """
@@ -57,11 +57,11 @@ class RawCamera:
 
     @property
     def connections(self) -> int:
-        """How many have been served so far, those that still are included."""
+        """How many connections there have been, open ones included."""
         return len(self._threads) - 1
 
     def become(self, script: Script) -> None:
-        """Serve something else to whoever comes from now on."""
+        """Serve something else from now on."""
         self._script = script
 
     def __enter__(self) -> RawCamera:

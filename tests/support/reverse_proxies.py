@@ -1,4 +1,4 @@
-"""Reverse proxies in front of a daemon, on loopback: the caller gives the lines that matter."""
+"""Reverse proxies in front of a daemon, on loopback, with lines of the caller's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.support import proxy_servers
 from tests.support.daemon import GUARD
+from tests.support.ports import free_port
 
 _NGINX = """\
     server {{
@@ -58,8 +59,8 @@ def _running(
     upstream: int,
     snippet: str,
 ) -> Iterator[int]:
-    """Run a proxy until the block ends; give the port that it listens on."""
-    port = proxy_servers.free_port()
+    """Run a proxy until the block ends; yield the port that it listens on."""
+    port = free_port()
     with run(folder, template.format(port=port, upstream=upstream, snippet=snippet)):
         connect = partial(socket.create_connection, ("127.0.0.1", port))
         proxy_servers.wait_until_it_listens(connect, folder)
@@ -67,10 +68,10 @@ def _running(
 
 
 nginx: Proxy = partial(_running, proxy_servers.nginx, _NGINX)
-"""Run nginx with a snippet in its location block; give its port."""
+"""Run nginx with a snippet in its location block; yield its port."""
 
 haproxy: Proxy = partial(_running, proxy_servers.haproxy, _HAPROXY)
-"""Run HAProxy with a snippet in its frontend; give its port."""
+"""Run HAProxy with a snippet in its frontend; yield its port."""
 
 caddy: Proxy = partial(_running, proxy_servers.caddy, _CADDY)
-"""Run Caddy with a snippet in its reverse_proxy block; give its port."""
+"""Run Caddy with a snippet in its reverse_proxy block; yield its port."""

@@ -1,4 +1,4 @@
-"""A scene at dusk, drawn: somebody with a parcel stands at the front door."""
+"""A drawn scene at dusk: a visitor with a parcel at the front door."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secure: a daemon that speaks TLS alone, and clients that trust its certificate alone."""
+"""Secure: a daemon with TLS only, and clients that trust only its certificate."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Pair(NamedTuple):
     key: Path
 
     def settings(self) -> dict[str, object]:
-        """Return what lets the daemon use them."""
+        """Return the settings by which the daemon uses them."""
         return {"access.tls_certificate": self.certificate, "access.tls_key": self.key}
 
     def der(self) -> bytes:
-        """Return the certificate as clients are shown it."""
+        """Return the certificate as clients get it."""
         return ssl.PEM_cert_to_DER_cert(self.certificate.read_text(encoding="ascii"))
 
 
@@ -54,21 +54,21 @@ def make_pair(folder: Path) -> Pair:
 
 
 def server_context(pair: Pair) -> ssl.SSLContext:
-    """Return what lets a server show this certificate."""
+    """Return a server's TLS context with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     return context
 
 
 def client_context(pair: Pair) -> ssl.SSLContext:
-    """Return what lets a client trust this certificate, for the names that it has."""
+    """Return a client's TLS context that trusts this certificate, for its names."""
     context = ssl.create_default_context(cafile=str(pair.certificate))
     context.verify_flags |= ssl.VerifyFlags(PARTIAL_CHAIN)
     return context
 
 
 class SecureDaemon(Daemon):
-    """A doorbelld with a certificate. Its clients check that, and come over TLS."""
+    """A doorbelld with a certificate. Its clients use TLS and check the certificate."""
 
     scheme = "https"
 
@@ -85,7 +85,7 @@ class SecureDaemon(Daemon):
     def connect(
         self, timeout: float = GUARD, source: str = "127.0.0.1", buffer: int = 0
     ) -> ssl.SSLSocket:
-        """Return a new connection over TLS, whose end the daemon has to announce."""
+        """Return a new connection over TLS, which the daemon has to close with close_notify."""
         sock = self.connect_plainly(timeout, source, buffer)
         try:
             return self.context.wrap_socket(
@@ -98,7 +98,7 @@ class SecureDaemon(Daemon):
     def connect_plainly(
         self, timeout: float = GUARD, source: str = "127.0.0.1", buffer: int = 0
     ) -> socket.socket:
-        """Return a new connection on which nothing has been said."""
+        """Return a new connection without TLS."""
         return super().connect(timeout, source, buffer)
 
     def request(
@@ -117,7 +117,7 @@ class SecureDaemon(Daemon):
 
 
 class RawClient:
-    """A client whose TLS is kept apart from its socket, to be sent in what pieces one likes."""
+    """A client with TLS separate from its socket, to send the bytes in any pieces."""
 
     def __init__(self, daemon: SecureDaemon) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -140,7 +140,7 @@ class RawClient:
                 return
 
     def hello(self) -> bytes:
-        """Return what a client says first."""
+        """Return the ClientHello."""
         try:
             self.tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -158,7 +158,7 @@ class RawClient:
             self.socket.sendall(data[start : start + step])
 
     def receive(self, size: int) -> bytes:
-        """Return exactly so many bytes of what the daemon says."""
+        """Return exactly so many decrypted bytes from the daemon."""
         found = b""
         while len(found) < size:
             try:
@@ -184,7 +184,7 @@ def openssl(*arguments: str, folder: Path) -> None:
 def make_pair_of(folder: Path, start: str, end: str, *key: str) -> Pair:
     """Return a certificate good between two dates, such as 20200101000000Z.
 
-    Its key is of the kind that openssl's options ``key`` say, P-256 without any.
+    ``key`` are openssl's options for the kind of key, P-256 by default.
     """
     (folder / "ca.cnf").write_text(_AUTHORITY, encoding="ascii")
     (folder / "index.txt").touch()

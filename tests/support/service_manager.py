@@ -1,47 +1,55 @@
-"""ServiceManager: keeps a daemon's descriptors from one process to the next, as systemd does."""
+"""ServiceManager: as much of systemd as a daemon notices, in plain Python.
+
+It has a notification socket, a descriptor store that outlives the daemon, and a way to pass
+sockets as a socket unit does.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import select
 import socket
 import stat
+import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.support.daemon import Daemon, eventually
-from tests.support.systemd import socket_unit
+from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 
 VIEWER, LISTENER, LEDGER = "doorbelld-viewer", "doorbelld-listener", "doorbelld-ledger"
 
 
 class ServiceManager:
-    """Listens at a NOTIFY_SOCKET and takes what is stored there, ``capacity`` descriptors at most.
+    """Listens at a NOTIFY_SOCKET. ``heard`` are all messages read so far, in their order.
 
-    ``heard`` are all messages so far. A socket that is shut down, on either side's initiative,
-    leaves the store by itself.
+    Without ``capacity`` messages stay in the socket until the test reads them. With it the
+    manager reads them at once, and stores so many descriptors; a socket that is shut down, on
+    either side's initiative, leaves the store by itself.
     """
 
-    def __init__(self, capacity: int = 4096) -> None:
+    def __init__(self, capacity: int = 0) -> None:
         self.heard: list[str] = []
         self._capacity = capacity
         self._stored: list[tuple[str, int]] = []
         self._lock = threading.Lock()
         self._folder = tempfile.TemporaryDirectory()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(Path(self._folder.name) / "notify"))
+        self._path = str(Path(self._folder.name) / "notify")
+        self._socket.bind(self._path)
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     @property
     def environ(self) -> dict[str, str]:
         """What a service of this manager has in its environment."""
-        return {"NOTIFY_SOCKET": self._socket.getsockname(), "FDSTORE": str(self._capacity)}
+        store = {"FDSTORE": str(self._capacity)} if self._capacity else {}
+        return {"NOTIFY_SOCKET": self._path, **store}
 
     def start(self, daemon: Daemon, settings: Mapping[str, object] = {}, **more: Any) -> Daemon:
         """Start a daemon with what is stored, and wait until it is ready.
@@ -50,8 +58,8 @@ class ServiceManager:
         """
         sockets: list[socket.socket] = more.pop("sockets", [])
         environ = {**self.environ, **more.pop("environ", {})}
-        # All that the process before had to say.
-        eventually(lambda: not select.select([self._socket], [], [], 0)[0], "no more messages")
+        # The messages of the process before.
+        eventually(lambda: not self._has_message(0), "no more messages")
         ready = self.heard.count("READY=1")
         with self._lock:
             copies = [os.dup(fd) for _, fd in self._stored]
@@ -73,17 +81,53 @@ class ServiceManager:
         assert daemon.stop() == 0, daemon.log()
         self.start(daemon, settings, **more)
 
+    # Messages, of a manager without a store.
+
+    def wait_for(self, start: str) -> str:
+        """Read up to the next message that starts like this, and return it."""
+        while True:
+            message = self.next()
+            if message.startswith(start):
+                return message
+
+    def next(self) -> str:
+        """Read the next message, and return it."""
+        assert self._has_message(GUARD), f"nothing more after {self.heard[-20:]}"
+        self._receive()
+        return self.heard[-1]
+
+    def rest(self) -> list[str]:
+        """Read the messages that have come already, and return them."""
+        before = len(self.heard)
+        while self._has_message(0):
+            self._receive()
+        return self.heard[before:]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the socket has no room for a message: the next sender has to wait."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.connect(self._path)
+            return not select.select([], [sender], [], 0)[1]
+
+    def leave(self) -> None:
+        """Close the socket and remove its address."""
+        self._socket.close()
+        Path(self._path).unlink()
+
+    # The store.
+
     def stored(self, name: str) -> int:
         """Return how many descriptors of a name are stored."""
         with self._lock:
             return Counter(each for each, _ in self._stored)[name]
 
-    def wait_for(self, name: str, count: int) -> None:
+    def wait_for_stored(self, name: str, count: int) -> None:
         """Wait until so many descriptors of a name are stored, neither more nor less."""
         eventually(lambda: self.stored(name) == count, f"{count} {name} in the store")
 
     def replace(self, name: str, content: bytes) -> None:
-        """Put a file with other content into the place of a stored one."""
+        """Replace a stored descriptor by that of a file with other content."""
         with self._lock:
             places = [place for place, (each, _) in enumerate(self._stored) if each == name]
             (place,) = places
@@ -100,7 +144,8 @@ class ServiceManager:
             self._stored.clear()
 
     def __enter__(self) -> ServiceManager:
-        self._thread.start()
+        if self._capacity:
+            self._thread.start()
         return self
 
     def __exit__(
@@ -110,7 +155,8 @@ class ServiceManager:
         trace: TracebackType | None,
     ) -> None:
         self._done.set()
-        self._thread.join()
+        if self._capacity:
+            self._thread.join()
         self.close_store()
         self._socket.close()
         self._folder.cleanup()
@@ -132,6 +178,9 @@ class ServiceManager:
                 self._receive()
             with self._lock:
                 self._drop(set(ready))
+
+    def _has_message(self, timeout: float) -> bool:
+        return bool(select.select([self._socket], [], [], timeout)[0])
 
     def _receive(self) -> None:
         with self._lock:
@@ -156,3 +205,34 @@ class ServiceManager:
             if fd in fds:
                 self._stored.remove((name, fd))
                 os.close(fd)
+
+
+_INHERIT = """
+import os, sys
+fds = [int(fd) for fd in sys.argv[1].split(",") if fd]
+copies = [os.dup(fd) for fd in fds]  # so that none is overwritten
+for number, fd in enumerate(copies, 3):
+    os.dup2(fd, number)
+    os.set_inheritable(number, True)  # which dup2 leaves alone if they are the same
+os.closerange(3 + len(fds), 8192)
+os.environ["LISTEN_FDS"] = str(len(fds))
+os.environ["LISTEN_PID"] = str(os.getpid() + int(sys.argv[2]))
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
+def socket_unit(sockets: Sequence[socket.socket | int], *, for_another: bool = False) -> list[str]:
+    """Return a command that passes its descriptors to the one after it, as systemd does.
+
+    The sockets, or other descriptors, must be inherited by it (``pass_fds``). ``for_another``
+    names another process as their receiver, so that the daemon must not take them.
+    """
+    fds = [each if isinstance(each, int) else each.fileno() for each in sockets]
+    numbers = ",".join(str(fd) for fd in fds)
+    return [sys.executable, "-S", "-c", _INHERIT, numbers, str(int(for_another))]
+
+
+def environment_of_the_unit() -> dict[str, str]:
+    """Return what our unit puts into the daemon's environment."""
+    unit = (ROOT / "systemd/doorbelld.service").read_text(encoding="ascii")
+    return dict(re.findall(r"^Environment=(\w+)=(\S+)$", unit, re.MULTILINE))

@@ -1,23 +1,21 @@
-"""Stream: a viewer that reads /video_feed part by part, and is strict about it."""
+"""Stream: a viewer that reads /video_feed part by part, and accepts no mistake."""
 
 from __future__ import annotations
 
 import socket
 from types import TracebackType
-from typing import NamedTuple
 
 from tests.support.daemon import Daemon
+from tests.support.stream_parser import Part, StreamParser
 
-
-class Part(NamedTuple):
-    """One part: its headers with lower-case names, and its body."""
-
-    headers: dict[str, str]
-    body: bytes
+__all__ = ["Part", "Stream"]
 
 
 class Stream:
-    """Reads the exact form of the stream (Content-Length in every part)."""
+    """Reads the exact form of the stream (Content-Length in every part).
+
+    ``file`` has the bytes after the head of the response, and after each part that was read.
+    """
 
     def __init__(self, daemon: Daemon, path: str = "/video_feed", accept: str = "*/*") -> None:
         self.socket = daemon.connect()
@@ -26,6 +24,7 @@ class Stream:
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         self.headers = self._headers()
+        self._parser = StreamParser()
 
     def _headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -37,26 +36,22 @@ class Stream:
             found[name.lower()] = value.strip()
 
     def part(self) -> Part:
-        """Return the next part; EOFError when the stream ends properly before it."""
-        boundary = self.file.readline()
-        if boundary == b"--frame--\r\n":
+        """Return the next part; EOFError if the closing boundary comes instead."""
+        part = self._parser.read(self.file)
+        if part is None:
+            assert self._parser.ended, "the stream ended without a closing boundary"
             raise EOFError
-        assert boundary == b"--frame\r\n", boundary
-        headers = self._headers()
-        assert headers["content-type"] == "image/jpeg"
-        body = self.file.read(int(headers["content-length"]))
-        assert body.startswith(b"\xff\xd8")
-        assert body.endswith(b"\xff\xd9")
-        assert self.file.read(2) == b"\r\n"
-        return Part(headers, body)
+        assert part.body.startswith(b"\xff\xd8")
+        assert part.body.endswith(b"\xff\xd9")
+        return part
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         self.file.close()
         self.socket.close()
 
     def reset(self) -> None:
-        """Vanish without a word that the stream ended."""
+        """Close the connection with a reset."""
         self.file.close()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.socket.close()

@@ -1,4 +1,4 @@
-"""A V4L2 camera of the test's own, and a child process that looks at it.
+"""A simulated V4L2 camera, and a child process that reads it.
 
 The camera is a library that is preloaded (v4l2_camera.c), so only a new process sees it.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 DEVICE = "/dev/video9"
-"""Where the camera is; the file itself need not exist."""
+"""The camera's path; the file need not exist."""
 
 
 def build(folder: Path) -> Path:
@@ -31,7 +31,7 @@ def build(folder: Path) -> Path:
 
 
 class V4l2Device:
-    """The camera: what it shows, and what is wrong with it."""
+    """The camera: its pictures and its faults."""
 
     def __init__(self, library: Path, folder: Path, pictures: Iterable[bytes]) -> None:
         self._control = folder / "control"
@@ -55,7 +55,7 @@ class V4l2Device:
 
 
 class Watcher:
-    """A child process that opens a camera by its source, and tells what it reads from it."""
+    """A child process that opens a camera by its source, and reports what it reads."""
 
     def __init__(self, source: str, environ: dict[str, str], **settings: object) -> None:
         pairs = [f"{key}={value}" for key, value in settings.items()]
@@ -87,7 +87,7 @@ class Watcher:
         self._process.stdin.flush()
 
     def interrupt(self) -> None:
-        """Send it a signal that it handles by doing nothing."""
+        """Send it a signal that it ignores in its handler."""
         self._process.send_signal(signal.SIGUSR1)
 
     def __enter__(self) -> Watcher:

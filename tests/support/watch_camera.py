@@ -1,7 +1,7 @@
 """Opens a camera and prints what it reads from it, a JSON object a line; for v4l2.Watcher.
 
 Run as ``python3 -m tests.support.watch_camera SOURCE [SETTING=VALUE]…``. It ends when its
-standard input does, or with the camera's error; "pause" there makes it read nothing for a
+standard input does, or with the camera's error; the line "pause" makes it read nothing for a
 second.
 """
 
@@ -29,35 +29,35 @@ def settings_of(pairs: list[str]) -> CameraSettings:
     return dataclasses.replace(CameraSettings(), **{k: json.loads(v) for k, v in given.items()})
 
 
-def tell(**event: object) -> None:
+def report(**event: object) -> None:
     """Print an event."""
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
 
-def told_to_go_on() -> bool:
-    """Obey what standard input says; return whether it is still open."""
+def is_to_go_on() -> bool:
+    """Obey standard input; return whether it is still open."""
     if not select.select([sys.stdin], [], [], 0)[0]:
         return True
     word = sys.stdin.readline()
     if word == "pause\n":
         time.sleep(1)
-        tell(paused=True)
+        report(paused=True)
     return bool(word)
 
 
 def watch(camera: Camera) -> None:
-    """Read on and on."""
-    while told_to_go_on():
+    """Read until standard input is closed."""
+    while is_to_go_on():
         started = time.monotonic()
         shot = camera.read(1)
         now = time.monotonic()
         event = {"waited": now - started, "invalid": camera.invalid}
         if shot:
             event["age"] = now - shot.captured_at
-            tell(data=base64.b64encode(shot.data).decode(), **event)
+            report(data=base64.b64encode(shot.data).decode(), **event)
         else:
-            tell(none=True, **event)
+            report(none=True, **event)
 
 
 def main() -> None:
@@ -66,13 +66,13 @@ def main() -> None:
     try:
         camera = open_camera(sys.argv[1], settings_of(sys.argv[2:]))
     except CameraError as error:
-        tell(refused=str(error))
+        report(refused=str(error))
         return
-    tell(name=camera.name)
+    report(name=camera.name)
     try:
         watch(camera)
     except CameraError as error:
-        tell(error=str(error))
+        report(error=str(error))
     finally:
         camera.close()
 

@@ -10,10 +10,10 @@ from typing import Any
 
 
 class WebCamera:
-    """Serves the pictures it is given, over and over, until it is told to hang up.
+    """Serves the pictures it is given, over and over, until :meth:`hang_up`.
 
-    ``requests`` are the header blocks of those who came, ``sent`` counts the pictures sent.
-    ``credentials``, USER:PASSWORD, are asked of everybody.
+    ``requests`` has the header block of each request, ``sent`` counts the pictures sent. If given,
+    ``credentials``, USER:PASSWORD, are required.
     """
 
     def __init__(self, pictures: list[bytes], framerate: float = 30, credentials: str = "") -> None:
@@ -39,11 +39,11 @@ class WebCamera:
         self._hang_up.set()
 
     def come_back(self) -> None:
-        """Serve whoever comes from now on."""
+        """Serve streams again."""
         self._hang_up.clear()
 
     def cut_off(self) -> None:
-        """Break off every stream in the middle of a picture, those to come included."""
+        """Cut off every stream in the middle of a picture, new ones included."""
         self._cut.set()
 
     def go_on(self) -> None:
@@ -88,6 +88,6 @@ class WebCamera:
                         return
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         return Handler

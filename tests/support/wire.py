@@ -1,4 +1,4 @@
-"""Wire: what lies between a phone and the daemon, and can be cut or go dead."""
+"""Wire: a relay between a phone and the daemon that can be cut or go dead."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class _Link:
-    """One connection of the phone, with the one to the daemon that belongs to it."""
+    """One connection of the phone, with its counterpart to the daemon."""
 
     def __init__(self, phone: socket.socket, daemon: socket.socket) -> None:
         self.ends = {phone: daemon, daemon: phone}
         self.request = b""
-        """What the phone asked last."""
+        """The phone's last request."""
         self._phone = phone
 
     def forward(self, source: socket.socket) -> bool:
-        """Pass on what there is; return false at the end."""
+        """Forward what has come; return false at the end."""
         try:
             data = source.recv(1 << 16)
             self.ends[source].sendall(data)
@@ -37,7 +37,7 @@ class _Link:
 
 
 class Wire:
-    """Forwards connections from ``port`` to the daemon's port, until it is told otherwise."""
+    """Forwards connections from ``port`` to the daemon's port."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -52,7 +52,7 @@ class Wire:
         self._thread = threading.Thread(target=self._run)
 
     def cut(self, path: str) -> int:
-        """Close every connection that asked for this path; return how many."""
+        """Close every connection that requested this path; return how many."""
         with self._lock:
             found = self._asking_for(path)
             for link in found:
@@ -60,7 +60,8 @@ class Wire:
         return len(found)
 
     def deaden(self, path: str) -> int:
-        """Let nothing more through on these connections, though they stay; return how many."""
+        """Forward nothing more on connections that requested this path, but keep them open;
+        return how many."""
         with self._lock:
             found = self._asking_for(path)
             for link in found:

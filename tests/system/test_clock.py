@@ -7,7 +7,7 @@ import pytest
 from doorbelld.system import clock
 
 
-def test_pause_between_looks_at_the_two_clocks_is_not_taken_for_time(
+def test_pause_between_reading_the_two_clocks_does_not_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now, pauses = [1000.0], [5.0]

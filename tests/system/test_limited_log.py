@@ -25,7 +25,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
-def test_what_comes_seldom_is_told_at_once(
+def test_rare_lines_are_logged_at_once(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     state_log = StateLog(_log)
@@ -35,7 +35,7 @@ def test_what_comes_seldom_is_told_at_once(
     assert messages(caplog) == [str(number) for number in range(100)]
 
 
-def test_of_a_flood_only_the_first_are_told_and_then_the_newest_now_and_then(
+def test_of_a_flood_the_first_lines_are_logged_and_then_the_newest_from_time_to_time(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     state_log = StateLog(_log)
@@ -53,7 +53,7 @@ def test_of_a_flood_only_the_first_are_told_and_then_the_newest_now_and_then(
     assert len(caplog.records) == 13, "there is nothing new"
 
 
-def test_after_a_quiet_time_as_many_as_before_are_told_and_no_more(
+def test_after_a_quiet_time_as_many_lines_are_logged_as_at_first(
     clock: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     state_log = StateLog(_log)
@@ -79,17 +79,17 @@ def test_level_is_that_of_the_line(clock: list[float], caplog: pytest.LogCapture
     ]
 
 
-def test_several_threads_may_tell(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is stuck in a driver, and one that tells of it: until the first goes on."""
+def test_several_threads_may_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that hangs in a driver, and the one that logs that."""
     now = count(0.0, 120.0)
     monkeypatch.setattr(time, "monotonic", lambda: next(now))
-    state_log = StateLog(logging.getLogger("nobody listens"))
+    state_log = StateLog(logging.getLogger("test without handlers"))
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(2) as pool:
-            told = pool.map(lambda text: log(state_log, text), "ab")
-            assert list(told) == [None, None]
+            done = pool.map(lambda text: log(state_log, text), "ab")
+            assert list(done) == [None, None]
     finally:
         sys.setswitchinterval(interval)
 
@@ -99,7 +99,9 @@ def log(state_log: StateLog, text: str) -> None:
         state_log.log(logging.DEBUG, text)
 
 
-def test_each_is_told_once_a_minute(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:
+def test_each_refusal_is_logged_once_a_minute(
+    clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     found = RefusalLog()
     for _ in range(3):
         found.note("8.8.8.8", "not let in")

@@ -8,7 +8,7 @@ from doorbelld.system.pace import Pace
 
 
 class Clock:
-    """A clock of the test's own; sleeping takes as long as it should and ``late`` more."""
+    """A clock that the test controls; each sleep takes ``late`` seconds longer than asked for."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_the_first_beat_is_at_once_and_the_others_lie_on_a_grid(clock: Clock) -> None:
+def test_first_beat_is_at_once_and_the_others_are_on_a_grid(clock: Clock) -> None:
     clock.late = 0.01
     pace = Pace(25)
     assert [pace.wait(1) for _ in range(100)] == pytest.approx([1000 + n / 25 for n in range(100)])
@@ -40,7 +40,7 @@ def test_no_beat_within_the_timeout_is_none_and_the_beat_is_not_lost(clock: Cloc
     assert pace.wait(0) is None
 
 
-def test_missed_beats_are_left_out_but_counted(clock: Clock) -> None:
+def test_missed_beats_are_skipped_but_counted(clock: Clock) -> None:
     pace = Pace(10)
     pace.wait(1)
     clock.now += 0.75

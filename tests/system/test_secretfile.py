@@ -1,4 +1,4 @@
-"""What is said where a file for the service alone cannot be written."""
+"""The sentence for a secret file that cannot be written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from doorbelld.system import secretfile
         (ENOSPC, os.strerror(ENOSPC)),
     ],
 )
-def test_the_sentence_says_what_helps(number: int, said: str) -> None:
+def test_sentence_says_what_helps(number: int, said: str) -> None:
     path = Path("/etc/doorbelld/password")
     error = OSError(number, os.strerror(number))
     assert secretfile.explain(error, path) == f"{path}: {said}"

@@ -7,7 +7,6 @@ import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,11 +15,14 @@ from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.password import hashed
 from doorbelld.access.policy import Access
+from doorbelld.handover.handover import Handover
 from doorbelld.server.framing import read_head
 from doorbelld.server.limits import Limits
 from doorbelld.server.request import Headers, Request
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.system import secretfile
 from doorbelld.web import assets
 from doorbelld.web.app import App
@@ -32,7 +34,7 @@ NEAR, PASSWORD = "192.168.1.2", "open-sesame"
 
 @pytest.fixture
 def broadcaster() -> Iterator[Broadcaster]:
-    found = Broadcaster(max_viewers=2, stall_timeout=GUARD)
+    found = Broadcaster(FrameHub(), Handover().viewers, max_viewers=2, stall_timeout=GUARD)
     found.start()
     yield found
     assert found.stop(GUARD)
@@ -52,8 +54,21 @@ def app(site: Site, broadcaster: Broadcaster) -> App:
     return App(site, broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0))
 
 
-def camera_status() -> dict[str, Any]:
-    return {"state": "offline", "detail": "no camera"}
+def camera_status() -> CameraStatus:
+    return CameraStatus(
+        name="Front door",
+        source="none",
+        state=CameraState.OFFLINE,
+        detail="no camera",
+        since=0.0,
+        width=None,
+        height=None,
+        fps=0.0,
+        frames=0,
+        invalid=0,
+        reopened=0,
+        age_ms=None,
+    )
 
 
 def with_login(target: str, peer: str = NEAR) -> Request:

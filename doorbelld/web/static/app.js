@@ -1,19 +1,19 @@
 "use strict";
 
-// The page's one job is the truth: what is on this screen is live, or it says why not.
-// Twice a second or so it asks /status how old the newest frame is and how far this
-// viewer's own stream has come, and sets the stream up anew whenever it has died.
+// The page must always be right: either the picture on the screen is live, or it says why not.
+// About twice a second it asks /status for the age of the newest frame and of the frame that
+// this viewer has received, and it opens the stream again whenever the stream has died.
 
 (() => {
-  // A fault reaches the badge in less than 2 s: after POLL_MS and ANSWER_MS at the latest if
-  // nobody answers, after FRESH_MS and POLL_MS if the picture stands still.
-  const POLL_MS = 600; // between two looks
-  const IMPATIENT_MS = 150; // between two looks while the first frame is awaited
-  const ANSWER_MS = 1200; // a slower answer is none
+  // The badge shows a fault in less than 2 s: after POLL_MS + ANSWER_MS at the latest if the
+  // daemon does not answer, after FRESH_MS + POLL_MS if the picture does not change.
+  const POLL_MS = 600; // between two requests
+  const IMPATIENT_MS = 150; // between two requests while the page waits for the first frame
+  const ANSWER_MS = 1200; // a slower answer counts as none
   const FRESH_MS = 1200; // an older picture is not live, except from a slow camera
-  const SLOW_MS = 2000; // and this is the most that a slow camera is forgiven
-  const DEAD_MS = 5000; // a stream that lags this far behind the camera is set up anew
-  const JOIN_MS = 2500; // within which a new stream shows up in /status
+  const SLOW_MS = 2000; // and this is the most that is added for a slow camera
+  const DEAD_MS = 5000; // a stream that is this far behind the camera is opened again
+  const JOIN_MS = 2500; // within this time a new stream appears in /status
   const RETRY_MS = [500, 1000, 2000, 3000];
 
   const element = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@
   };
 
   let name = element("name").textContent;
-  let key = null; // what this viewer's stream is called in /status; null without a stream
+  let key = null; // the name of this viewer's stream in /status; null without a stream
   let openedAt = 0;
   let retries = 0;
   let retryTimer = 0;
@@ -39,7 +39,7 @@
   let failures = 0;
   let heardAt = Date.now() / 1000;
   let noticeTimer = 0;
-  let round = 0; // grows when the page is hidden or shown: late answers are not for us
+  let round = 0; // grows when the page is hidden or shown, so that late answers are ignored
 
   // The stream
 
@@ -56,8 +56,8 @@
     key = null;
     clearTimeout(retryTimer);
     retryTimer = 0;
-    // Without its src an image lets go of its connection at once; hidden, for some browsers
-    // then draw the outline of a broken image.
+    // Without its src, an image closes its connection at once. Some browsers then draw the
+    // outline of a broken image, so hide it.
     picture.removeAttribute("src");
     picture.hidden = true;
   }
@@ -70,14 +70,14 @@
   }
 
   function keepStill() {
-    if (!picture.naturalWidth) return; // It would wipe the one we have.
+    if (!picture.naturalWidth) return; // It would erase the picture that we have.
     try {
       still.width = picture.naturalWidth;
       still.height = picture.naturalHeight;
       still.getContext("2d").drawImage(picture, 0, 0);
       glow.getContext("2d").drawImage(picture, 0, 0, glow.width, glow.height);
     } catch {
-      // The stream broke this very moment: the one we have is the last.
+      // The stream broke at this moment: the picture that we have is the last one.
     }
   }
 
@@ -89,13 +89,13 @@
     element("detail").textContent = detail;
     element("message").hidden = !headline;
     document.title = state === "live" ? `● ${name}` : `${name} – ${badges[state].toLowerCase()}`;
-    // Written only when the state changes, so that a screen reader speaks only then.
+    // Only written when the state changes, so that a screen reader speaks only then.
     if (stage.dataset.state === state) return;
     stage.dataset.state = state;
     element("spoken").textContent = [badges[state], headline, detail].filter(Boolean).join(". ");
   }
 
-  // The time of day, and before today the day as well.
+  // The time of day, with the date if that is not today.
   function clock(unixSeconds) {
     const then = new Date(unixSeconds * 1000);
     const time = { hour: "numeric", minute: "2-digit" };
@@ -133,7 +133,7 @@
 
   function judgeAge(camera, mine) {
     if (mine.age_ms - camera.age_ms > DEAD_MS) reopenStream();
-    // Sent is not drawn: without a picture on the screen nothing is live.
+    // A frame that was sent may not be drawn yet: without a picture on the screen, it is not live.
     if (mine.age_ms === null || !picture.naturalWidth) return show("connecting");
     const age = Math.max(camera.age_ms, mine.age_ms);
     const pause = camera.fps ? Math.min(2000 / camera.fps, SLOW_MS) : 0;
@@ -145,7 +145,7 @@
 
   function showStale(cameraAge, age) {
     const reason = age - cameraAge > FRESH_MS
-      ? "The connection to this screen does not keep up."
+      ? "The connection to this device is too slow."
       : "The camera has stopped sending for a moment.";
     show("stale", `${Math.round(age / 1000)} s old`, reason);
   }
@@ -173,10 +173,10 @@
     if (error.name === "AbortError" && failures === 1) {
       return show("stale", "Weak connection", "The doorbell has not answered for a moment.");
     }
-    // Off line for certain is what the browser knows; on line it may only believe.
+    // When the browser says offline, it is right; when it says online, it may be wrong.
     const reason = navigator.onLine
       ? `The doorbell has not answered since ${clock(heardAt)}.`
-      : "This device is not in any network.";
+      : "This device is not connected to a network.";
     return show("offline", "No connection", reason);
   }
 
@@ -185,7 +185,7 @@
     try {
       const status = await ask();
       if (mine !== round) return;
-      if (failures && retryTimer) openStream(); // It is back: no reason to wait any longer.
+      if (failures && retryTimer) openStream(); // It is back: do not wait any longer.
       failures = 0;
       heardAt = Date.now() / 1000;
       showCamera(status);
@@ -241,7 +241,7 @@
     return new File([await answer.blob()], fileName, { type: "image/jpeg" });
   }
 
-  // Sharing exists only where the page came over HTTPS, or from this very machine.
+  // Browsers only offer sharing if the page came over HTTPS or from the same machine.
   async function keep(file) {
     if (navigator.canShare?.({ files: [file] })) return navigator.share({ files: [file] });
     download(file);
@@ -257,13 +257,13 @@
   }
 
   async function snapshot({ currentTarget: button }) {
-    // Not disabled meanwhile: a disabled button loses the keyboard's focus.
+    // Do not disable the button: a disabled button loses the keyboard focus.
     if (button.ariaBusy === "true") return;
     button.ariaBusy = "true";
     try {
       await keep(await fetchSnapshot());
     } catch (error) {
-      // AbortError: somebody thought better of sharing it.
+      // AbortError: the user has cancelled sharing.
       if (error.name !== "AbortError") notice(error.message);
     } finally {
       button.ariaBusy = "false";
@@ -276,7 +276,7 @@
     location.replace("/login");
   }
 
-  // Safari knows full screen only under its own name, and on iPhones not at all.
+  // Safari has its own name for full screen, and does not have it at all on iPhones.
   const root = document.documentElement;
   const enter = root.requestFullscreen || root.webkitRequestFullscreen;
   const leave = document.exitFullscreen || document.webkitExitFullscreen;
@@ -296,7 +296,7 @@
 
   picture.addEventListener("error", () => { if (key) reopenStream(); });
   document.addEventListener("visibilitychange", follow);
-  window.addEventListener("pageshow", follow); // out of the back/forward cache
+  window.addEventListener("pageshow", follow); // from the back/forward cache
   window.addEventListener("pagehide", pause);
   element("snapshot").addEventListener("click", snapshot);
   element("fullscreen").addEventListener("click", toggleFullscreen);

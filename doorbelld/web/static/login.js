@@ -1,13 +1,14 @@
 "use strict";
 
-// Who follows a link from another site, or opens the app on the home screen, comes without the
-// cookie at first: it is only sent by our own pages. This is one of them, so it can ask.
+// After a link from another site, or from the app on the home screen, the browser's first request
+// has no cookie, because it only sends the cookie from our own pages. This is one of them, so the
+// request here has it.
 fetch("/status", { cache: "no-store", headers: { Accept: "application/json" } })
   .then((answer) => { if (answer.ok) location.replace("/"); })
-  .catch(() => { /* Then there is the form. */ });
+  .catch(() => { /* Then the form stays. */ });
 
-// In a frame of another site a browser does not keep our usual cookie. Over HTTPS there is one
-// that it does keep. A cookie of the same kind shows whether this browser keeps ours.
+// In a frame on another site, a browser does not keep our usual cookie. Over HTTPS we use one that
+// it keeps. A test cookie of the usual kind shows whether this browser keeps ours.
 function keepsCookies() {
   try {
     document.cookie = "doorbelld_probe=1; Max-Age=60; Path=/login; SameSite=Strict";

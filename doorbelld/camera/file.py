@@ -1,0 +1,228 @@
+"""The ``file:`` source with JPEGs, from files or a named pipe, passed on without OpenCV.
+
+Files are played at the configured rate and start again at their end. A pipe is live: any program
+that writes JPEGs into it, one after the other, is a camera (``rpicam-vid --codec mjpeg -o pipe``).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import stat
+import time
+from array import array
+from typing import TYPE_CHECKING
+
+from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.media import jpeg
+from doorbelld.system.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+    from io import FileIO
+    from pathlib import Path
+
+SUFFIXES = (".mjpeg", ".mjpg")
+
+_CHUNK = 64 * 1024
+_AT_ONCE = 1024 * 1024
+"""Bytes taken from a pipe at once, as many as it can hold: we must not get stuck on a writer
+that never pauses."""
+
+_MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
+"""Bytes. A file that has more without a picture in between is not a film."""
+
+
+class MjpegCamera:
+    """A file of JPEGs one after the other, or a folder of them, played over and over."""
+
+    def __init__(self, path: Path, settings: CameraSettings) -> None:
+        self.invalid = 0
+        self.name = f"File {path}"
+        self._path = path
+        self._pace = Pace(settings.framerate)
+        self._pictures = self._play()
+        self._next: bytes | None = None
+        # Where the file's pictures start and end, once it has been read to the end, and the
+        # state of the file then.
+        self._starts, self._ends = array("Q"), array("Q")
+        self._state: object = None
+
+    def open(self) -> None:
+        """Find the first picture. Raises CameraError if there is none, or it cannot be read."""
+        self._pictures = self._play()
+        self._next = self._take()
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the next picture when it is due, or None if that is not within ``timeout``."""
+        if self._next is None:
+            self._next = self._take()
+        due = self._pace.wait(timeout)
+        if due is None:
+            return None
+        shot = Shot(self._next, due)
+        self._next = None
+        return shot
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        self._pictures.close()
+        self._next = None
+
+    def _take(self) -> bytes:
+        try:
+            return next(self._pictures)
+        except StopIteration:
+            raise CameraError(f"There is no JPEG picture in {self._path}") from None
+        except OSError as error:
+            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+        except MemoryError:
+            self._pictures = self._play()  # that generator has ended
+            raise
+
+    def _play(self) -> Generator[bytes, None, None]:
+        """Yield the pictures for ever; end after a whole round without any."""
+        played = True
+        while played:
+            played = False
+            for data in self._folder() if self._path.is_dir() else self._file():
+                played = True
+                yield data
+
+    def _file(self) -> Iterator[bytes]:
+        with self._path.open("rb", buffering=0) as file:
+            status = os.fstat(file.fileno())
+            state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if state == self._state:
+                yield from self._known(file.fileno())
+            else:
+                self._state = None
+                yield from self._search(file)
+                self._state = state
+
+    def _search(self, file: FileIO) -> Iterator[bytes]:
+        """Yield the pictures, and remember where they are."""
+        splitter = jpeg.Splitter()
+        self._starts, self._ends = array("Q"), array("Q")
+        unused = 0
+        while chunk := file.read(_CHUNK):
+            counted = splitter.invalid
+            pictures = splitter.cut(chunk)
+            self.invalid += splitter.invalid - counted
+            unused = 0 if pictures else unused + len(chunk)
+            if unused > _MOST_WITHOUT_PICTURE:
+                raise CameraError(f"{self._path} has {unused // 2**20} MB without a JPEG picture")
+            for start, data in pictures:
+                self._starts.append(start)
+                self._ends.append(start + len(data))
+                yield data
+
+    def _known(self, fd: int) -> Iterator[bytes]:
+        """Yield the pictures from where they were; stop if one is no longer there."""
+        for start, end in zip(self._starts, self._ends):
+            data = os.pread(fd, end - start, start)
+            if not jpeg.is_whole(data):
+                return
+            yield data
+
+    def _folder(self) -> Iterator[bytes]:
+        for path in sorted(self._path.iterdir()):
+            if path.suffix.lower() not in (".jpg", ".jpeg") or not path.is_file():
+                continue
+            with path.open("rb", buffering=0) as file:
+                data = file.read(jpeg.LARGEST + 1)
+            # Phones append a film, or another picture.
+            pictures = jpeg.Splitter().feed(data)
+            if pictures and data.startswith(pictures[0]):
+                yield pictures[0]
+            else:
+                self.invalid += 1
+
+
+class PipeCamera:
+    """A named pipe that another program writes JPEGs into, live."""
+
+    def __init__(self, path: Path) -> None:
+        self.name = f"Pipe {path}"
+        self._path = path
+        self._fd = -1
+        self._poll = select.poll()
+        self._splitter = jpeg.Splitter()
+
+    @property
+    def invalid(self) -> int:
+        """How many pictures in the stream were incomplete."""
+        return self._splitter.invalid
+
+    def open(self) -> None:
+        """Open the pipe for reading. Raises CameraError; there may be no writer yet."""
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+        self._poll.register(self._fd, select.POLLIN)
+
+    def read(self, timeout: float) -> Shot | None:
+        """Return the newest whole picture, or None if none came within ``timeout``.
+
+        Raises CameraError when the last writer has closed the pipe.
+        """
+        deadline = time.monotonic() + timeout
+        left = timeout
+        while left >= 0 and self._poll.poll(left * 1000):
+            arrived = time.monotonic()
+            pictures = self._feed()
+            if pictures:
+                return Shot(pictures[-1], arrived)
+            # We must not get stuck on a writer that never pauses and sends no picture.
+            left = deadline - time.monotonic()
+        return None
+
+    def close(self) -> None:
+        """Close the pipe."""
+        if self._fd >= 0:
+            self._poll.unregister(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+    def _feed(self) -> list[bytes]:
+        try:
+            return self._splitter.feed(self._drain())
+        except MemoryError:
+            # Some data is lost: the halves of two pictures must not become one.
+            self._splitter.forget()
+            raise
+
+    def _drain(self) -> bytearray:
+        """Return all data in the pipe, to find the newest of several pictures."""
+        data = bytearray()
+        while len(data) < _AT_ONCE:
+            try:
+                chunk = os.read(self._fd, _CHUNK)
+            except BlockingIOError:
+                break
+            if not chunk:
+                break
+            data += chunk
+        if not data:
+            raise CameraError(f"The program writing pictures to {self._path} has stopped")
+        return data
+
+
+def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCamera | None:
+    """Return the camera that plays ``path``; None if that is another kind of file.
+
+    Raises CameraError if there is nothing at ``path``.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise CameraError(f"There is no file {path}") from error
+        raise CameraError(f"Cannot read {path}: {error.strerror}") from error
+    if stat.S_ISFIFO(mode):
+        return PipeCamera(path)
+    if stat.S_ISDIR(mode) or path.suffix.lower() in SUFFIXES:
+        return MjpegCamera(path, settings)
+    return None

@@ -1,0 +1,40 @@
+"""Base: what every subcommand is, and how it says that it has failed."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from doorbelld.config.schema import Config
+
+Load = Callable[[], Config]
+"""Reads the configuration. Raises ConfigError."""
+
+
+class CommandError(Exception):
+    """A command could not do its work; the exit code is 1.
+
+    ``problems`` has a sentence for each thing that went wrong: what, where, and what helps.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Command(Protocol):
+    """The module of a subcommand."""
+
+    OPTIONS: Mapping[str, str]
+    """The options that only this command has, all of them flags, each with its help."""
+
+    @staticmethod
+    def run(options: Namespace, load: Load) -> int:
+        """Carry out the command; return the exit code. Raises ConfigError and CommandError."""
+
+
+def is_service() -> bool:
+    """Return whether systemd has started this process as a service."""
+    return "NOTIFY_SOCKET" in os.environ

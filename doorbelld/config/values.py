@@ -1,0 +1,205 @@
+"""Values: how the text of a key becomes its value.
+
+Each parser takes the text of a key and raises ValueError if it is not allowed. The word ``none``
+ends here: it becomes None for a single value, and an empty tuple for a list.
+"""
+
+from __future__ import annotations
+
+import configparser
+import ipaddress
+import math
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from doorbelld.net import addresses
+
+_NONE = "none"
+_LONGEST_URL = 4096
+"""Characters. urlsplit takes quadratic time for some that are not ASCII."""
+
+
+class Resolution(NamedTuple):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file."""
+        return f"{self.width}x{self.height}"
+
+
+class Listen(NamedTuple):
+    """An address to listen on; an empty ``host`` means every address, IPv6 and IPv4 alike."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file."""
+        return addresses.with_port(self.host, self.port)
+
+
+class Kind(NamedTuple):
+    """A kind of value: its parser, and what is allowed, in words."""
+
+    parse: Callable[[str], Any]
+    allowed: str
+
+
+def to_text(value: Any) -> str:
+    """Return a value as it is written in a file."""
+    if value is None:
+        return _NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return ", ".join(map(str, value)) or _NONE
+    return str(value)
+
+
+def number(parse: type[int | float], least: float, most: float, unit: str = "") -> Kind:
+    """Return the kind of a number from ``least`` to ``most``."""
+
+    def checked(text: str) -> float:
+        value = parse(text)
+        if not (math.isfinite(value) and least <= value <= most):
+            raise ValueError
+        return value
+
+    noun = "a whole number" if parse is int else "a number"
+    return Kind(checked, f"{noun}{unit} from {least:g} to {most:g}")
+
+
+def _boolean(text: str) -> bool:
+    words = configparser.ConfigParser.BOOLEAN_STATES
+    if text.lower() not in words:
+        raise ValueError
+    return words[text.lower()]
+
+
+def _resolution(text: str) -> Resolution:
+    match = re.fullmatch(r"(\d{2,4})\s*[xX]\s*(\d{2,4})", text)
+    if not match or min(int(match[1]), int(match[2])) < 16:
+        raise ValueError
+    return Resolution(int(match[1]), int(match[2]))
+
+
+def _rotation(text: str) -> int:
+    if text not in ("0", "90", "180", "270"):
+        raise ValueError
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not (0 < len(text) <= 64 and text.isprintable()):
+        raise ValueError
+    return text
+
+
+def _source(text: str) -> str:
+    if re.fullmatch(r"auto|pattern|picamera2?(:\d)?|v4l2:/\S+|file:.+", text):
+        return text
+    if len(text) > _LONGEST_URL:
+        raise ValueError
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https", "rtsp") or not url.hostname:
+        raise ValueError
+    if not text.isprintable() or " " in text:
+        raise ValueError
+    if url.port == 0:  # If a password has a / in it, .port itself raises ValueError.
+        raise ValueError
+    return text
+
+
+def _listen(text: str) -> tuple[Listen, ...]:
+    found = []
+    for item in text.split(","):
+        match = re.fullmatch(r"\s*(?:\[([0-9A-Fa-f:.%\w]+)\]|([^\s:\[\]]*)):(\d{1,5})\s*", item)
+        if not match or int(match[3]) > 65535:
+            raise ValueError
+        if match[2] and not match[2].isprintable():
+            raise ValueError
+        if match[2]:
+            match[2].encode("idna")  # as getaddrinfo() will; raises ValueError for a bad name
+        found.append(Listen(match[1] or match[2] or "", int(match[3])))
+    return tuple(found)
+
+
+def _each(parse: Callable[[str], str], text: str) -> tuple[str, ...]:
+    """Parse a list with commas; it is empty if it is the word none."""
+    return () if text == _NONE else tuple(parse(item.strip()) for item in text.split(","))
+
+
+def _network(text: str) -> str:
+    """Parse a network or a single address; lan and any stand for several, see access/policy."""
+    return text if text in ("lan", "any") else str(ipaddress.ip_network(text))
+
+
+def _some_networks(text: str) -> tuple[str, ...]:
+    found = _each(_network, text)
+    if not found:
+        raise ValueError
+    return found
+
+
+def _proxies(text: str) -> tuple[str, ...]:
+    """Parse networks, but not all addresses there are: any client could then fake its own."""
+    found = _each(_network, text)
+    if any(item == "any" or item.endswith("/0") for item in found):
+        raise ValueError
+    return found
+
+
+def _host(text: str) -> str:
+    """Parse a name, an address, or a domain with all names in it, such as *.lan."""
+    with suppress(ValueError):
+        return str(ipaddress.ip_address(text.strip("[]")))
+    if not re.fullmatch(r"(\*\.)?[\w-]+(\.[\w-]+)*", text):
+        raise ValueError
+    return text.lower()
+
+
+def _origin(text: str) -> str:
+    """Parse an origin as browsers write it: without path, and without a default port."""
+    match = re.fullmatch(r"(https?)://([\w.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", text.lower())
+    if not match:
+        raise ValueError
+    return addresses.origin(match[1], match[2].strip("[]"), int(match[3]) if match[3] else None)
+
+
+def _path(text: str) -> Path | None:
+    if text == _NONE:
+        return None
+    if not (text.startswith("/") and text.isprintable()):
+        raise ValueError
+    return Path(text)
+
+
+YES_NO = Kind(_boolean, "yes or no")
+RESOLUTION = Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels")
+ROTATION = Kind(_rotation, "0, 90, 180 or 270")
+NAME = Kind(_name, "1 to 64 printable characters")
+SOURCE = Kind(
+    _source,
+    "auto, picamera2[:N], picamera[:N], v4l2:/dev/videoN, file:PATH, pattern,"
+    " or an http://, https:// or rtsp:// URL",
+)
+LISTEN = Kind(_listen, "HOST:PORT or :PORT, or several separated by commas")
+PATIENCE = number(float, 0.5, 3600, " of seconds")
+NETWORKS = Kind(_some_networks, "lan, any, or networks such as 203.0.113.0/24, separated by commas")
+PROXIES = Kind(_proxies, "none, or addresses and networks (not any) separated by commas")
+HOSTS = Kind(
+    partial(_each, _host),
+    "none, or names such as door.example.org or *.example.org with commas between",
+)
+ORIGINS = Kind(partial(_each, _origin), "none, or origins such as https://home.example.org:8123")
+PATH = Kind(_path, "none, or the path of a file, beginning with /")

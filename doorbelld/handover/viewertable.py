@@ -1,0 +1,171 @@
+"""ViewerTable: the viewers that the next process continues to send to.
+
+Their sockets are in systemd's store, and what has to be known of each is in a
+:class:`TableMemory`. While systemd holds a socket, closing it here does not close the
+connection: it has to be shut down, and systemd then drops it by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from doorbelld.handover.memory import TableMemory
+from doorbelld.handover.record import ViewerRecord
+from doorbelld.system.systemd import DescriptorStore
+
+_log = logging.getLogger(__name__)
+
+NAME = "doorbelld-viewer"
+"""The name under which systemd keeps them."""
+
+_AT_ONCE = 200
+"""Descriptors in a message: the kernel takes 253."""
+
+_LAST_TIMEOUT = 0.2
+"""Seconds that systemd may take for each message at the end; the others never wait."""
+
+
+class Storable(Protocol):
+    """A viewer, as far as the table has to know it. The table sets ``row``, 0 for none."""
+
+    row: int
+    fd: int
+    sent: int
+    dropped: int
+    due: float
+    pending: memoryview | None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has been here for a second at least."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is over TLS: the state of a TLS session cannot be handed over."""
+
+    def record(self) -> ViewerRecord:
+        """Return what the next process has to know."""
+
+
+class ViewerTable:
+    """Saves at most ``capacity`` viewers in ``store``, and restores those of the process before.
+
+    The broadcaster sets ``writing`` and ``torn`` of ``memory`` itself. All methods but
+    set_password_id() are for its thread, or before that starts.
+    """
+
+    def __init__(
+        self,
+        store: DescriptorStore,
+        memory: TableMemory,
+        capacity: int,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        self.memory = memory
+        self.writing = memory.writing
+        self.torn = memory.torn
+        self._store = store
+        self._capacity = capacity
+        self._sockets = list(sockets)
+        self._count = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether another process will continue."""
+        return self._capacity > 0
+
+    def set_password_id(self, password_id: bytes) -> None:
+        """Set the id of the password with which the viewers were let in, b"" for none.
+
+        If it is another one than before, viewers of the process before are not restored.
+        """
+        if not self.memory.has_password_id(password_id):
+            for sock in self._sockets:
+                _end(sock)
+            self._sockets = []
+        self.memory.set_password_id(password_id)
+
+    def restore(self, limit: int) -> Iterator[tuple[int, socket.socket, ViewerRecord]]:
+        """Yield row, socket and record of each viewer of the process before, ``limit`` at most.
+
+        Its stream begins with the record's ``rest``. Call remove() for one that cannot go on.
+        """
+        sockets = {os.fstat(each.fileno()).st_ino: each for each in self._sockets}
+        self._sockets = []
+        for row, inode, record in self.memory.take_over():
+            sock = sockets.pop(inode, None) if self._count < limit else None
+            if sock is None:
+                self.memory.remove(row)
+                continue
+            self._count += 1
+            yield row, sock, record
+        if sockets:
+            _log.info("streams closed that cannot go on: %d", len(sockets))
+        for sock in sockets.values():
+            _end(sock)
+
+    def sync(self, viewers: Sequence[Storable]) -> None:
+        """Once a second: store new viewers, and bring the records up to date.
+
+        Not viewers that have only just come: many leave at once, and systemd has other work.
+        """
+        self._add([viewer for viewer in viewers if viewer.is_settled])
+        self._update(viewers)
+
+    def save(self, viewers: Sequence[Storable]) -> None:
+        """Leave all viewers to the next process, with the rest of each part that is under way."""
+        self._add(viewers, _LAST_TIMEOUT)
+        self._update(viewers)
+        for viewer in viewers:
+            if viewer.row and viewer.pending is not None:
+                self.memory.set_rest(viewer.row, viewer.pending)
+        if self._count:
+            _log.info("streams left to the next process: %d", self._count)
+
+    def remove(self, row: int, sock: socket.socket) -> None:
+        """Forget a viewer that leaves, and end its connection."""
+        self.memory.remove(row)
+        self._count -= 1
+        with suppress(OSError):  # The other side has ended it already.
+            sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Release the memory; what it holds stays for the next process."""
+        self.memory.close()
+
+    def _add(self, viewers: Sequence[Storable], timeout: float = 0.0) -> None:
+        """Store viewers that are not stored; if there is no room now, there may be later."""
+        new = [viewer for viewer in viewers if not viewer.row and not viewer.is_encrypted]
+        del new[max(0, self._capacity - self._count) :]
+        for start in range(0, len(new), _AT_ONCE):
+            some = new[start : start + _AT_ONCE]
+            for viewer in some:
+                inode, torn = os.fstat(viewer.fd).st_ino, viewer.pending is not None
+                viewer.row = self.memory.add(inode, viewer.record(), torn=torn)
+            some = [viewer for viewer in some if viewer.row]
+            self._count += len(some)
+            if not self._store.keep(NAME, [viewer.fd for viewer in some], timeout):
+                for viewer in some:
+                    self._forget(viewer)
+                return  # The others would fare no better, and at the end time is short.
+
+    def _update(self, viewers: Sequence[Storable]) -> None:
+        for viewer in viewers:
+            if viewer.row:
+                self.memory.update(viewer.row, viewer.sent, viewer.dropped, viewer.due)
+
+    def _forget(self, viewer: Storable) -> None:
+        self.memory.remove(viewer.row)
+        viewer.row = 0
+        self._count -= 1
+
+
+def _end(sock: socket.socket) -> None:
+    with suppress(OSError):  # It has ended already.
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

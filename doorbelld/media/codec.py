@@ -1,0 +1,120 @@
+"""Codec: decodes, turns and encodes pictures with OpenCV, which the first call loads.
+
+OpenCV and numpy take a tenth of a second to load, and some 45 MB of memory. They are loaded here
+and nowhere else, so a daemon whose camera sends JPEG does without them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from doorbelld.media import markers, room
+from doorbelld.media.room import NoRoomError
+
+_ADDRESS_SPACE = 250 * 2**20
+"""Bytes: the libraries of OpenCV and numpy take 225 MB before they do anything."""
+
+
+def load_opencv() -> Any:
+    """Return the ``cv2`` module. Raises ImportError if it is not installed or cannot load.
+
+    It reads its settings from the environment while it is imported. If there is too little room,
+    the import is not even tried: numpy's OpenBLAS would ask for memory again and again, for ever.
+    """
+    if "cv2" not in sys.modules:
+        room.make_sure_of(_ADDRESS_SPACE, "OpenCV")
+    _prepare_environment()
+    try:
+        import cv2
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # With another version of numpy, for example.
+        raise ImportError(f"OpenCV does not load: {error}") from error
+    return cv2
+
+
+def explain_missing(what: str, error: ImportError) -> str:
+    """Return a sentence without full stop: ``what`` needs OpenCV, and why it is not there."""
+    if isinstance(error, NoRoomError):
+        return f"{what} needs OpenCV, and {error}"
+    return f"{what} needs OpenCV, which is not installed, or does not load"
+
+
+def _prepare_environment() -> None:
+    # Without this a silent V4L2 camera blocks read() for ten seconds.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
+    # OpenCV prints its own warnings, with whole URLs in them, past our log.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    # Over UDP a lost packet of an RTSP camera tears the picture; other sources ignore this.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    # Each thread of OpenBLAS takes memory when it is loaded, and nothing here needs them.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+@contextmanager
+def _faults_as_value_errors(cv2: Any) -> Iterator[None]:
+    try:
+        yield
+    except cv2.error as error:
+        raise ValueError(f"OpenCV cannot: {error}") from error
+
+
+def blank(width: int, height: int, colour: tuple[int, int, int]) -> Any:
+    """Return a new image of one colour (blue, green, red), to draw on. Raises ImportError."""
+    load_opencv()  # It prepares the environment for numpy, too.
+    import numpy as np
+
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def encode(image: Any, quality: int) -> bytes:
+    """Return ``image`` (uint8; height x width, or height x width x 3 in BGR) as a JPEG.
+
+    Raises ValueError if the encoder fails, or the image is too large for a JPEG.
+    """
+    cv2 = load_opencv()
+    with _faults_as_value_errors(cv2):
+        encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not encoded:
+        raise ValueError("a picture that cannot be encoded")
+    return bytes(data)
+
+
+def turn(image: Any, rotation: int, hflip: bool, vflip: bool) -> Any:
+    """Return ``image`` flipped, then rotated clockwise by 0, 90, 180 or 270 degrees.
+
+    Raises ValueError if OpenCV fails.
+    """
+    cv2 = load_opencv()
+    with _faults_as_value_errors(cv2):
+        if hflip or vflip:
+            image = cv2.flip(image, -1 if hflip and vflip else int(hflip))
+        if rotation:
+            turns = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)
+            image = cv2.rotate(image, turns[rotation // 90 - 1])
+    return image
+
+
+def turn_jpeg(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int) -> bytes:
+    """Decode a JPEG, turn it as :func:`turn` does, and encode it again.
+
+    If there is nothing to turn, returns it as it is, without OpenCV. Raises TooLargeError, or
+    ValueError if ``data`` cannot be decoded.
+    """
+    if not (rotation or hflip or vflip):
+        return data
+    cv2 = load_opencv()
+    import numpy as np
+
+    markers.check_before_decoding(data)
+    raw = np.frombuffer(data, np.uint8)
+    with _faults_as_value_errors(cv2):
+        image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if image is None:
+        raise ValueError("the JPEG cannot be decoded")
+    return encode(turn(image, rotation, hflip, vflip), quality)

@@ -1,0 +1,28 @@
+"""Addresses: how an address is written with a port and in a URL, where IPv6 has brackets."""
+
+from __future__ import annotations
+
+_ALL = ("", "::", "0.0.0.0")  # compared, not bound
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def is_all(host: str) -> bool:
+    """Return whether to listen on ``host`` means all addresses of this machine."""
+    return host in _ALL
+
+
+def bracketed(host: str) -> str:
+    """Return a name or address as it is written in a URL, or before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def with_port(host: str, port: int) -> str:
+    """Return HOST:PORT, such as ``127.0.0.1:80`` or ``[::1]:80``."""
+    return f"{bracketed(host)}:{port}"
+
+
+def origin(scheme: str, host: str, port: int | None) -> str:
+    """Return an http or https origin as browsers write it: without the default port."""
+    if port is None or port == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{bracketed(host)}"
+    return f"{scheme}://{with_port(host, port)}"

@@ -1,0 +1,79 @@
+"""PictureReader: reads the pictures of one opened camera, and leaves out those with a fault."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from doorbelld.camera.base import Camera, Shot
+from doorbelld.media import fault
+from doorbelld.media.fault import Fault
+from doorbelld.media.markers import TooLargeError
+from doorbelld.system.limited_log import StateLog
+
+_PAUSE = 0.2
+"""Seconds without reading after a read for which there was not enough memory."""
+
+
+class Picture(NamedTuple):
+    """A picture that can be shown, with its size in pixels."""
+
+    shot: Shot
+    size: tuple[int, int]
+
+
+class PictureReader:
+    """There is a new one each time that a camera is opened; it belongs to the capture thread.
+
+    ``pause`` waits for some seconds, or until the thread has something else to do. ``fault`` is
+    why there is no picture at the moment. Any thread may read ``invalid``.
+    """
+
+    def __init__(self, camera: Camera, state_log: StateLog, pause: Callable[[float], None]) -> None:
+        self.camera = camera
+        self.fault = fault.SILENT
+        self._state_log = state_log
+        self._pause = pause
+        self._left_out = 0
+        self._logged: set[Fault] = set()
+
+    @property
+    def invalid(self) -> int:
+        """How many pictures of this camera could not be shown."""
+        return self._left_out + self.camera.invalid
+
+    def read(self, timeout: float) -> Picture | None:
+        """Return the next picture, or None if none comes that can be shown.
+
+        Waits ``timeout`` seconds for it. Raises what the camera raises.
+        """
+        invalid = self.camera.invalid
+        try:
+            shot = self.camera.read(timeout)
+        except MemoryError:
+            counted = self.camera.invalid > invalid
+            self._leave_out(fault.NO_MEMORY, 0 if counted else 1)
+            self._pause(_PAUSE)
+            return None
+        except TooLargeError:
+            self._leave_out(fault.TOO_MANY_TO_TURN)
+            return None
+        if self.camera.invalid > invalid:
+            self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
+        if shot is None:
+            return None
+        size = fault.judge(shot.data)
+        if isinstance(size, Fault):
+            self._leave_out(size)
+            return None
+        self.fault = fault.SILENT
+        return Picture(shot, size)
+
+    def _leave_out(self, why: Fault, count: int = 1) -> None:
+        """Count a picture that is not shown. Log each fault once for this opening."""
+        self._left_out += count
+        self.fault = why
+        if why not in self._logged:
+            self._logged.add(why)
+            self._state_log.log(logging.WARNING, f"{self.camera.name}: {why.once} was left out")

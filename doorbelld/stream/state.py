@@ -1,0 +1,97 @@
+"""State: what ``/status`` says of the camera and of each viewer, and how a change is logged."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from doorbelld.system.limited_log import StateLog
+
+
+class CameraState(str, Enum):
+    """Whether there is a live picture. The values are those in ``/status``."""
+
+    STARTING = "starting"
+    STREAMING = "streaming"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True)
+class CameraStatus:
+    """The camera in ``/status``; the fields are in the order of the JSON.
+
+    ``since`` is in Unix seconds. ``width``, ``height`` and ``age_ms`` are None before the first
+    picture. ``invalid`` counts pictures that could not be shown, ``reopened`` how often the
+    camera was opened after the first time.
+    """
+
+    name: str
+    source: str
+    state: CameraState
+    detail: str
+    since: float
+    width: int | None
+    height: int | None
+    fps: float
+    frames: int
+    invalid: int
+    reopened: int
+    age_ms: int | None
+
+
+@dataclass(frozen=True)
+class ViewerStatus:
+    """A viewer in ``/status``; the fields are in the order of the JSON.
+
+    ``since`` is in Unix seconds. ``age_ms`` is the age of the newest frame that was sent to it,
+    None before the first.
+    """
+
+    key: str
+    address: str
+    since: float
+    fps: float
+    sent: int
+    dropped: int
+    age_ms: int | None
+
+
+class Condition(NamedTuple):
+    """The camera's state, why, and since when, on time.monotonic()'s clock."""
+
+    state: CameraState
+    detail: str
+    since: float
+
+
+class StateTracker:
+    """Holds the camera's condition and logs its changes.
+
+    ``current`` is replaced as a whole by the capture thread; any thread may read it.
+    """
+
+    def __init__(self, state_log: StateLog) -> None:
+        self.current = Condition(CameraState.STARTING, "starting the camera", time.monotonic())
+        self._clue = ""
+        self._state_log = state_log
+
+    def change(self, state: CameraState, detail: str, clue: str = "", more: str = "") -> None:
+        """Set the condition, and log it if it is another one.
+
+        ``clue`` is for the log alone, and so is ``more``, which does not make a difference.
+        """
+        before = self.current
+        if (state, detail, clue) == (before.state, before.detail, self._clue):
+            return
+        since = before.since if state is before.state else time.monotonic()
+        self.current = Condition(state, detail, since)
+        self._clue = clue
+        self.log(self.current, (f" ({clue})" if clue else "") + more)
+
+    def log(self, condition: Condition, more: str = "") -> None:
+        """Log a condition, whether or not it is the current one."""
+        level = logging.WARNING if condition.state is CameraState.OFFLINE else logging.INFO
+        self._state_log.log(level, f"camera {condition.state.value}: {condition.detail}{more}")

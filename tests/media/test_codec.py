@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from doorbelld.media import codec, jpeg
+from tests.support import pictures
+
+BIG = pictures.big_jpeg(40)
+
+
+def decode(data: bytes) -> Any:
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image
+
+
+def test_says_what_no_jpeg_can_be_made_of() -> None:
+    with pytest.raises(ValueError, match="cannot be encoded"):
+        codec.encode(np.zeros((1, 100_000), np.uint8), 80)
+
+
+def test_encodes_at_the_asked_quality() -> None:
+    image = decode(BIG)
+    assert jpeg.is_whole(codec.encode(image, 90))
+    assert len(codec.encode(image, 20)) < len(codec.encode(image, 90))
+
+
+# A picture with one bright corner, top left: where does it go?
+
+
+@pytest.mark.parametrize(
+    ("rotation", "hflip", "vflip", "corner"),
+    [
+        (0, False, False, (0, 0)),
+        (0, True, False, (0, -1)),
+        (0, False, True, (-1, 0)),
+        (0, True, True, (-1, -1)),
+        (90, False, False, (0, -1)),
+        (180, False, False, (-1, -1)),
+        (270, False, False, (-1, 0)),
+        (90, True, False, (-1, -1)),
+        (270, False, True, (-1, -1)),
+    ],
+)
+def test_flips_first_and_then_rotates_clockwise(
+    rotation: int, hflip: bool, vflip: bool, corner: tuple[int, int]
+) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:16, :16] = 255
+    turned = decode(codec.turn_jpeg(codec.encode(image, 95), rotation, hflip, vflip, 95))
+    assert turned.shape[:2] == ((64, 48) if rotation in (90, 270) else (48, 64))
+    assert turned[corner].mean() > 200
+    assert turned.mean() < 60
+
+
+def test_does_not_turn_what_it_cannot_decode() -> None:
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        codec.turn_jpeg(b"\xff\xd8\xff\xd9", 90, False, False, 80)
+
+
+@pytest.mark.parametrize(
+    "data", [pictures.claiming(64, 0), pictures.claiming(8000, 8000), BIG[:-2]]
+)
+def test_picture_is_checked_before_it_is_decoded(
+    data: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(ValueError):  # noqa: PT011  # any of them
+        codec.turn_jpeg(data, 90, False, False, 80)

@@ -1,0 +1,112 @@
+"""The command line as it is parsed; tests/functional/test_command_line.py runs it."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from doorbelld import cli
+from doorbelld.commands.base import CommandError
+from doorbelld.config.load import ConfigError
+from tests.support.daemon import ROOT
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--set=a.b=1", "--set", "a.b=2", "--config", "x", "-v", "--json", "status"],
+        ["status", "--set=a.b=1", "--set", "a.b=2", "--config", "x", "-v", "--json"],
+        ["--set=a.b=1", "--config", "y", "status", "--json", "--conf=x", "-v", "--set=a.b=2"],
+        ["--js", "-v", "--config=x", "--set=a.b=1", "status", "--set=a.b=2"],
+    ],
+)
+def test_options_may_come_before_or_after_the_command(arguments: list[str]) -> None:
+    options = cli._parse(arguments)
+    assert (options.command, options.json, options.verbose) == ("status", True, True)
+    assert options.config == Path("x")
+    assert [*options.set, *options.set_after] == ["a.b=1", "a.b=2"], "the last one wins"
+
+
+@pytest.mark.parametrize("command", [[], ["run"]])
+def test_without_a_command_it_is_the_daemon(command: list[str]) -> None:
+    options = cli._parse([*command, "--set", "status"])
+    assert options.command in (None, "run")
+    assert not options.check
+    assert [*options.set, *options.set_after] == ["status"]
+    assert cli._parse(["--check", *command]).check
+    assert cli._parse([*command, "--chec"]).check
+
+
+@pytest.mark.process
+def test_the_daemon_loads_no_other_command() -> None:
+    script = """
+import sys
+from doorbelld import cli
+options = cli._parse(["--config=/dev/null", "--set=camera.source=pattern"])
+cli._load(cli._DEFAULT)
+print(sorted(each for each in sys.modules if each.startswith("doorbelld.commands.")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['doorbelld.commands.base', 'doorbelld.commands.run']\n"
+
+
+@pytest.mark.process
+def test_a_command_loads_no_daemon() -> None:
+    script = """
+import sys
+from doorbelld import cli
+cli._parse(["status"])
+try:
+    cli._parse(["--help"])
+finally:
+    sys.exit("doorbelld.daemon" in sys.modules)
+"""
+    command = [sys.executable, "-c", script]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    ("error", "lines", "code", "under_systemd"),
+    [
+        (ConfigError(["one", "two"]), ["one", "two"], 2, 78),
+        (CommandError("one", "two"), ["one", "two"], 1, 1),
+        (OSError(errno.EMFILE, "Too many open files", "/x"), ["Too many open files"], 1, 1),
+        (OSError("something else"), ["something else"], 1, 1),
+    ],
+)
+def test_every_command_reports_an_error_in_the_same_way(
+    error: Exception,
+    lines: list[str],
+    code: int,
+    under_systemd: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr("doorbelld.system.log.set_up", lambda **_: None)
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    for command in cli._COMMANDS:
+        caplog.clear()
+        monkeypatch.setattr(cli._load(command), "run", fail)
+        assert cli.main([command]) == code
+        assert [(each.levelname, each.message) for each in caplog.records] == [
+            ("ERROR", line) for line in lines
+        ]
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nowhere")
+    assert cli.main([command]) == under_systemd
+
+
+def test_every_command_has_its_module_and_every_module_its_command() -> None:
+    helpers = {"base", "qr", "urls"}
+    files = {path.stem for path in (ROOT / "doorbelld" / "commands").glob("[!_]*.py")}
+    assert files - helpers == {name.replace("-", "_") for name in cli._COMMANDS}
+    for name in cli._COMMANDS:
+        assert all(option.startswith("--") for option in cli._load(name).OPTIONS)
