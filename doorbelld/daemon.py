@@ -1,4 +1,4 @@
-"""Daemon: all parts from above; built, started, looked after until a signal, stopped.
+"""Daemon: builds all parts, starts them, looks after them until a signal, and stops them.
 
     camera ──JPEG──▶ CaptureThread ──▶ FrameHub ──Frame──▶ Broadcaster ──bytes──▶ viewers' sockets
                                                                 ▲
@@ -6,7 +6,7 @@
                                                                 │
     clients ──▶ AcceptLoop ──requests──▶ handler threads ──▶ page, snapshot, status
 
-Only this module, wiring and the command know the configuration; everything else takes plain
+Only this module, wiring and the commands know the configuration; everything else takes plain
 arguments.
 """
 
@@ -49,8 +49,8 @@ from doorbelld.web.site import Site
 
 _log = logging.getLogger(__name__)
 
-_LOOK_INTERVAL = 1.0
-"""Seconds between looks at the threads, and between STATUS lines."""
+_CHECK_INTERVAL = 1.0
+"""Seconds between checks of the threads, and between STATUS lines."""
 
 _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep the interpreter from another that wants it. Python's own 5 ms
@@ -98,10 +98,9 @@ class Daemon:
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
 
-        Not by the interpreter's own way out: that takes back the handlers, so that a second
-        signal from somebody impatient would count as a crash; it pulls the rug from under a
-        thread that a driver still holds; and it takes a while, in which those who go on
-        watching would see nothing.
+        The interpreter's own exit is not used. It restores the signal handlers, so that a second
+        Ctrl-C would count as a crash; it crashes a thread that is still held by a driver; and it
+        takes a while, in which viewers that stay connected would see nothing.
         """
         sys.setswitchinterval(_SWITCH_INTERVAL)
         room.use_sparingly()
@@ -114,23 +113,23 @@ class Daemon:
         os._exit(code)
 
     def _start(self) -> bool:
-        """Start the threads, and tell where the page is; return whether they run."""
+        """Start the threads, and log where the page is; return whether they run."""
         try:
             self._broadcaster.start()  # Before the server: new viewers come after inherited ones.
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
             self._capture.start()
-        except RuntimeError as error:  # This is how threading puts it.
-            _log.critical("the system is out of threads (%s): stopping, to be started anew", error)
+        except RuntimeError as error:  # threading raises no better one
+            _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
-        self._tell_urls(self._sockets)
+        self._log_urls(self._sockets)
         self._announce()
         self._ports.poll()
-        # Also while a port is waited for, which may take days: the boot must not wait for it.
+        # Even if a port is still taken, perhaps for days: the boot must not wait for it.
         self._notifier.ready()
         return True
 
-    def _tell_urls(self, sockets: Sequence[socket.socket]) -> None:
+    def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
         host = interfaces.outward_address() or socket.gethostname()
         secure = self._app.tls is not None
         for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
@@ -142,13 +141,13 @@ class Daemon:
             self._settings.camera.name, self._sockets, secure=self._app.tls is not None
         )
 
-    def _look_at_ports(self) -> None:
+    def _poll_ports(self) -> None:
         """Serve at the addresses that have become free."""
         self._ports.poll()
         fresh = self._ports.take()
         for listener in fresh:
             self._server.listen(listener)
-        self._tell_urls(fresh)
+        self._log_urls(fresh)
         self._sockets += fresh
         if fresh:
             self._announce()
@@ -157,7 +156,7 @@ class Daemon:
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
         watchdog = systemd.watchdog_seconds()
-        interval = min(_LOOK_INTERVAL, watchdog / 3) if watchdog else _LOOK_INTERVAL
+        interval = min(_CHECK_INTERVAL, watchdog / 3) if watchdog else _CHECK_INTERVAL
         threads = (self._server, self._capture, self._broadcaster)
         poll = select.poll()  # Descriptors may be too many for select().
         poll.register(wakeup, select.POLLIN)
@@ -169,9 +168,9 @@ class Daemon:
                     return 0
                 self._reload()
             if not all(thread.alive for thread in threads):
-                _log.critical("a thread has failed: stopping, to be started anew")
+                _log.critical("a thread has failed: stopping, to be started again")
                 return 1
-            self._look_at_ports()
+            self._poll_ports()
             self._capture.check_for_hang()
             self._recheck()
             self._notifier.status(self._status())
@@ -208,7 +207,7 @@ class Daemon:
         self._notifier.ready()
 
     def _authenticator(self, section: AccessSection) -> Authenticator:
-        """Return the one there is, which knows who has failed, unless the file is another."""
+        """Return the current one, which remembers wrong guesses, unless the file is another."""
         there = self._app.site.authenticator
         return (
             there
@@ -239,7 +238,7 @@ class Daemon:
             _log.warning("listen has changed: that takes a restart")
 
     def _recheck(self) -> None:
-        """Look whether a file or a network has changed, and end the streams that may not go on."""
+        """End the streams that may not go on, if a file or a network has changed."""
         site = self._app.site
         # All asked, with |: each reports what has changed since it was last asked.
         if (

@@ -38,21 +38,6 @@ SOURCES = sorted(
     path for folder in ("doorbelld", "bench", "tests") for path in (ROOT / folder).rglob("*.py")
 )
 
-STILL_TO_REWRITE = (
-    "doorbelld/access/authenticator.py",
-    "doorbelld/daemon.py",
-    "doorbelld/handover/handover.py",
-    "doorbelld/server/accept.py",
-    "doorbelld/server/framing.py",
-    "doorbelld/stream/broadcaster.py",
-    "doorbelld/stream/viewer.py",
-    "tests/functional/test_camera.py",
-    "tests/functional/test_systemd.py",
-    "tests/functional/test_tls_abuse.py",
-    "tests/support/managed.py",
-    "tests/support/phone.py",
-    "tests/test_architecture.py",
-)
 """Files that do not pass yet."""
 
 
@@ -95,16 +80,9 @@ def test_document_is_in_plain_words(path: Path) -> None:
     assert archaic(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if name_of(path) not in STILL_TO_REWRITE], ids=name_of
-)
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_source_is_in_plain_words(path: Path) -> None:
     assert archaic_in_source(path) == []
-
-
-@pytest.mark.parametrize("name", STILL_TO_REWRITE)
-def test_listed_file_still_has_to_be_rewritten(name: str) -> None:
-    assert archaic_in_source(ROOT / name), "it passes now: remove it from STILL_TO_REWRITE"
 
 
 def test_all_files_are_found() -> None:

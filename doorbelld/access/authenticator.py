@@ -161,7 +161,7 @@ class Authenticator:
                 return None
             if secret.is_known_right(guess, address):
                 return secret
-            self._let_try(address)  # Other guesses may have failed from there meanwhile.
+            self._let_try(address)  # Other guesses from there may have failed since.
             if any(map(secret.password.matches, guess.readings)):
                 self._backoff.succeeded(address)
                 secret.note_right(guess, address)

@@ -1,7 +1,7 @@
 """Handover: what one process leaves to the next, so that a restart closes no connection.
 
 systemd keeps descriptors for the next process (FileDescriptorStoreMax= in the unit): the
-listeners, so that no connection is refused meanwhile; the sockets of the viewers; and the
+listeners, so that no connection is refused; the sockets of the viewers; and the
 memory with what has to be known of each, see :class:`ViewerTable`.
 
 Without such a store everything here silently does nothing.

@@ -109,7 +109,7 @@ class AcceptLoop(Worker):
         """Wait for an answered connection again: for room to write, or its next request.
 
         The loop's thread usually sleeps at that moment. Then it is not woken, which would cost more
-        than all the rest; the epoll it sleeps in also reports what is registered meanwhile.
+        than all the rest; the epoll it sleeps in also reports what is registered during the wait.
         """
         if self._lock.acquire(blocking=False):
             try:

@@ -24,7 +24,7 @@ Fields = tuple[tuple[str, str], ...]
 """Name and value of every header line, in their order."""
 
 # No two adjacent parts of a pattern match the same byte: otherwise a head with thousands of such
-# bytes takes quadratic time, and the match holds the interpreter lock meanwhile.
+# bytes takes quadratic time, and the match holds the interpreter lock all the time.
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_HEAD_END = 4
 _LINE_END = re.compile(rb"\r?\n")

@@ -91,7 +91,7 @@ class Broadcaster(Worker):
         for row, sock, record in self._saved.restore(self.max_viewers):
             try:
                 viewer = Viewer.restored(record, sock, row)
-            except OSError:  # It has left meanwhile.
+            except OSError:  # It has left.
                 self._saved.remove(row, sock)
                 sock.close()
                 continue
@@ -230,7 +230,7 @@ class Broadcaster(Worker):
         _log.info("%s: watching (%d watching)", viewer.address, self._watching)
         try:
             viewer.pending = memoryview(self._opening(viewer, head))
-        except (OSError, MemoryError) as error:  # Its TLS may have failed meanwhile.
+        except (OSError, MemoryError) as error:  # Its TLS may have failed by now.
             why = getattr(error, "strerror", "too little memory")
             self._leave(viewer, f"cannot be served: {why}")
             return

@@ -31,7 +31,7 @@ _TRUSTED_IDLE_STREAK = 30
 
 _TRUSTED_UNCHECKED_SENDS = 4
 """Frames for which a trusted link is not checked. If it failed in that moment, the limit
-on what waits in the kernel bounds what is sent in vain."""
+on what waits in the kernel bounds what is sent for nothing."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

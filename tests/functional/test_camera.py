@@ -196,7 +196,7 @@ def test_silent_camera_is_offline_until_it_speaks(daemon: Daemon, pipe_camera: P
 def test_cards_go_on_while_a_silent_camera_is_tried(
     daemon: Daemon, pipe_camera: PipeCamera
 ) -> None:
-    """An attempt takes as long as the stall timeout; meanwhile the stream must not look dead."""
+    """The stream must not look dead during an attempt, which lasts the stall timeout."""
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 4})
     with Stream(daemon) as stream:
         pipe_camera.connect()

@@ -226,7 +226,7 @@ def test_library_that_hangs_at_the_end_gets_the_daemon_restarted(
         observer = FaultObserver(daemon)
         observer.sees_camera_offline("Test pattern hangs; only a restart of doorbelld can help")
         assert daemon.wait() == 1, "so that systemd starts it again"
-    assert "CRITICAL: a thread has failed: stopping, to be started anew" in daemon.log()
+    assert "CRITICAL: a thread has failed: stopping, to be started again" in daemon.log()
     systemd.rest()
     daemon.start(SETTINGS, environ=environ)
     systemd.wait_for("READY=1")

@@ -160,7 +160,7 @@ def test_port_that_is_taken_is_waited_for_and_reported_once(
         daemon.start(where, environ={**systemd.environ, **WATCHDOG}, wait=False)
         assert systemd.next() == "READY=1", "no boot waits for it"
         assert systemd.wait_for("STATUS=") == f"STATUS=Waiting for port {in_use(port)}"
-        for _ in range(12):  # Several attempts fail meanwhile.
+        for _ in range(12):  # Several attempts fail in that time.
             systemd.wait_for("WATCHDOG=1")
     daemon.port = port
     daemon.wait_for_log(rf"open http://127\.0\.0\.1:{port}/")
@@ -219,7 +219,7 @@ def test_address_that_can_be_had_is_served_while_another_is_waited_for(
         daemon.wait_for_state("streaming")
         waited = f"port {in_use(port_of(other))}" if name == "taken" else f"{place}: "
         systemd.wait_for(f"STATUS=Waiting for {waited}")
-        for _ in range(6):  # It fails again meanwhile.
+        for _ in range(6):  # It fails again in that time.
             systemd.wait_for("WATCHDOG=1")
         with Stream(daemon) as stream:
             stream.part()

@@ -98,7 +98,7 @@ def test_hundreds_of_half_handshakes_are_not_noticed(
         group.wait_for_parts(1)
         for number in range(1, FRAMES + 1):
             pipe_camera.show(numbered(number, 20))
-            for sock in slow_clients[number::FRAMES]:  # meanwhile others come and need service
+            for sock in slow_clients[number::FRAMES]:  # others come in between and need service
                 sock.close()
                 new = stack.enter_context(door.connect_plainly(source=SOURCES[0]))
                 new.sendall(first)

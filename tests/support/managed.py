@@ -1,4 +1,4 @@
-"""A daemon under a ServiceManager: restarted, killed, and what its viewers read meanwhile."""
+"""A daemon under a ServiceManager: restarted, killed, and what its viewers read all the while."""
 
 from __future__ import annotations
 

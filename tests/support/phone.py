@@ -75,15 +75,15 @@ class Phone:
         """Return the state that the page shows: live, stale, offline, …"""
         return self.page.locator("#stage").get_attribute("data-state") or ""
 
-    def wait_for(self, state: str, meanwhile: Callable[[], object] = lambda: None) -> Phone:
-        """Wait until the page shows a state; call ``meanwhile`` ten times a second."""
+    def wait_for(self, state: str, during: Callable[[], object] = lambda: None) -> Phone:
+        """Wait until the page shows a state; call ``during`` ten times a second."""
         due = 0.0
 
         def look() -> bool:
             nonlocal due
             if time.monotonic() >= due:
                 due = time.monotonic() + 0.1
-                meanwhile()
+                during()
             return self.state() == state
 
         eventually(look, f"{state}, only {self.state()}")
