@@ -163,10 +163,11 @@ class AcceptLoop(Worker):
         Clients that were answered and keep the connection do not count: they know that it may
         close at any time.
         """
-        return any(
-            each.phase is Phase.WRITE or (each.phase is Phase.REQUEST and each.is_new)
-            for each in self._table
-        )
+        with self._lock:  # The last connection to be given back may be on its way into the table.
+            return any(
+                each.phase is Phase.WRITE or (each.phase is Phase.REQUEST and each.is_new)
+                for each in self._table
+            )
 
     def _handle(self, fd: int, mask: int, now: float) -> None:
         if fd in self._listeners:
