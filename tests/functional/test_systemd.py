@@ -28,11 +28,15 @@ from {module} import {cls}
 before = {cls}.{method}
 def hang(*arguments):
     while os.path.exists({flag!r}):
+        open({flag!r} + ".held", "w").close()
         time.sleep(0.02)
     return before(*arguments)
 {cls}.{method} = hang
 """
-"""A sitecustomize module: a thread of the daemon hangs while the flag, a file, is there."""
+"""A sitecustomize module: a thread of the daemon hangs while the flag, a file, is there.
+
+Another file, named after the flag, shows that it does.
+"""
 
 THREADS = [
     ("doorbelld.camera.pattern", "PatternCamera", "read"),
@@ -260,6 +264,7 @@ def test_watchdog_goes_quiet_while_a_thread_hangs(
     with daemon.connect():
         systemd.wait_for("WATCHDOG=1")
         flag.touch()
+        eventually(flag.with_name("hang.held").exists, "the thread hangs")
         eventually(lambda: "WATCHDOG=1" not in turn(daemon, systemd), "no WATCHDOG=1")
         for _ in range(5):
             assert "WATCHDOG=1" not in turn(daemon, systemd)
