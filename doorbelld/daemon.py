@@ -89,6 +89,7 @@ class Daemon:
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
             _site(settings, context, authenticator, embedding),
+            hub,
             self._broadcaster,
             self._capture.status,
             lambda: self._server.limits,

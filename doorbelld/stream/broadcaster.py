@@ -77,11 +77,6 @@ class Broadcaster(Worker):
     # Called from any thread.
 
     @property
-    def latest(self) -> Frame | None:
-        """The newest frame, live or placeholder; None before the first."""
-        return self._hub.latest
-
-    @property
     def watching(self) -> int:
         """How many viewers there are, those just joining included."""
         return self._watching

@@ -20,6 +20,7 @@ from doorbelld.server.limits import Limits
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web import assets, guard, headers
@@ -47,6 +48,7 @@ class App:
     def __init__(
         self,
         site: Site,
+        hub: FrameHub,
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
@@ -54,7 +56,7 @@ class App:
         self._site = site
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
-        self._pictures = pictures = Pictures(broadcaster, camera_status, lambda: self._site)
+        self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         status = Status(broadcaster, camera_status, limits)
         self._shared: Mapping[str, Route] = {
             "/video_feed": pictures.stream,

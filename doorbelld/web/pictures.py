@@ -15,6 +15,7 @@ from doorbelld.net.tls import Session
 from doorbelld.server.request import Query, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.stream.viewer import Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
@@ -31,10 +32,12 @@ class Pictures:
 
     def __init__(
         self,
+        hub: FrameHub,
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         site: Callable[[], Site],
     ) -> None:
+        self._hub = hub
         self._broadcaster = broadcaster
         self._camera_status = camera_status
         self._site = site
@@ -59,7 +62,7 @@ class Pictures:
 
     def snapshot(self, visit: Visit) -> Response:  # noqa: ARG002  # like all other paths
         """Return the newest frame as it is, if it is a live one."""
-        frame, camera = self._broadcaster.latest, self._camera_status()
+        frame, camera = self._hub.latest, self._camera_status()
         if frame is None or not frame.live or camera.state is not CameraState.STREAMING:
             error = {"error": camera.detail}
             return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})

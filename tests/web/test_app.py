@@ -51,7 +51,7 @@ def site(tmp_path: Path) -> Site:
 
 @pytest.fixture
 def app(site: Site, broadcaster: Broadcaster) -> App:
-    return App(site, broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0))
+    return App(site, FrameHub(), broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0))
 
 
 def camera_status() -> CameraStatus:
