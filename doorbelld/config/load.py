@@ -8,7 +8,6 @@ collected, so that the user can fix them in one go.
 from __future__ import annotations
 
 import configparser
-import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -175,6 +174,8 @@ class _Reader:
 
 def _unknown(place: str, noun: str, word: str, known: Iterable[str]) -> str:
     names = list(known)
+    import difflib  # A good configuration never needs it, and it stays in memory.
+
     close = difflib.get_close_matches(word, names, 1)
     hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(names)}"
     return f"{place}: unknown {noun} {word!r}; {hint}"

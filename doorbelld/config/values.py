@@ -129,7 +129,7 @@ def _listen(text: str) -> tuple[Listen, ...]:
         if match[2] and not match[2].isprintable():
             raise ValueError
         if match[2]:
-            match[2].encode("idna")  # as getaddrinfo() will; raises ValueError for a bad name
+            addresses.encoded(match[2])  # raises ValueError for a bad name
         found.append(Listen(match[1] or match[2] or "", int(match[3])))
     return tuple(found)
 

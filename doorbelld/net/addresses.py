@@ -26,3 +26,17 @@ def origin(scheme: str, host: str, port: int | None) -> str:
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{bracketed(host)}"
     return f"{scheme}://{with_port(host, port)}"
+
+
+def encoded(host: str) -> bytes:
+    """Return a name or address as getaddrinfo() takes it. Raises ValueError for a bad name.
+
+    Given a text, getaddrinfo() would use the idna codec, which takes 400 KB of memory even for
+    names that it does not change.
+    """
+    if not host.isascii():
+        return host.encode("idna")
+    *labels, last = host.split(".")
+    if not all(0 < len(label) < 64 for label in labels) or len(last) >= 64:
+        raise ValueError("a part of the name is empty or too long")
+    return host.encode("ascii")

@@ -124,7 +124,8 @@ def _resolve(host: str, port: int) -> _Choice:
     """Return family and address of everything that a name resolves to, each only once."""
     if not host:
         return [(socket.AF_INET6, ("::", port)), (socket.AF_INET, ("0.0.0.0", port))]
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    name = addresses.encoded(host)
+    infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))
 
 

@@ -20,9 +20,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from doorbelld.net.names import to_address
-from doorbelld.server.app import App
 from doorbelld.server.connection import Connection, Phase
 from doorbelld.server.connections import ConnectionTable
 from doorbelld.server.framing import MAX_BODY, MAX_HEAD, Head, head_size, read_head
@@ -30,6 +30,9 @@ from doorbelld.server.handshakes import Handshakes
 from doorbelld.server.limits import Limits
 from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.system.worker import Worker
+
+if TYPE_CHECKING:
+    from doorbelld.server.app import App
 
 _log = logging.getLogger(__name__)
 

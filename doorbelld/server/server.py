@@ -11,15 +11,18 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from socket import socket
+from typing import TYPE_CHECKING
 
 from doorbelld.server import request
 from doorbelld.server.accept import AcceptLoop
-from doorbelld.server.app import App
 from doorbelld.server.connection import Connection
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
 from doorbelld.server.request import RequestError
 from doorbelld.system.limited_log import OncePerMinute
+
+if TYPE_CHECKING:
+    from doorbelld.server.app import App
 
 _log = logging.getLogger(__name__)
 
