@@ -30,6 +30,8 @@ _COMMANDS = {
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
 _DEFAULT = "run"
+_COMMON = ("--config", "--set", "--version", "--help")
+"""The options that every command has; -v and -h are too short to be ambiguous."""
 
 _EX_CONFIG = 78
 """The exit code for a bad configuration under systemd, see systemd.exec(5)."""
@@ -80,12 +82,28 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
         name: subparsers.add_parser(name, help=text, command=name)
         for name, text in _COMMANDS.items()
     }
-    options, rest = parser.parse_known_args(arguments)
+    words = [word for word in (sys.argv[1:] if arguments is None else arguments) if word != "--"]
+    _refuse_ambiguous(parser, words)
+    options, rest = parser.parse_known_args(words)
     # Options of a command that came before it, or without any.
     options, rest = commands[options.command or _DEFAULT].parse_known_args(rest, options)
     if rest:
         _refuse(parser, rest)
     return options
+
+
+def _refuse_ambiguous(parser: argparse.ArgumentParser, words: Iterable[str]) -> None:
+    """End with a usage error if an abbreviation stands for several options, of any command.
+
+    Otherwise ``--re`` would remove the password with one command and renew a key with another.
+    """
+    for option in {word.partition("=")[0] for word in words if word.startswith("--")}:
+        if option in _COMMON:
+            continue
+        known = {*_COMMON, *(each for name in _COMMANDS for each in _load(name).OPTIONS)}
+        meant = sorted(each for each in known if each.startswith(option))
+        if option not in known and len(meant) > 1:
+            parser.error(f"ambiguous option: {option} could match {', '.join(meant)}")
 
 
 def _refuse(parser: argparse.ArgumentParser, words: Iterable[str]) -> NoReturn:

@@ -41,6 +41,23 @@ def test_without_a_command_it_is_the_daemon(command: list[str]) -> None:
     assert cli._parse([*command, "--chec"]).check
 
 
+@pytest.mark.parametrize("words", [["--re", "passwd"], ["embed-url", "--re"], ["--c", "x"]])
+def test_ambiguous_abbreviation_is_refused(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli._parse(words)
+    assert "ambiguous option: --" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--", "status", "--json"], ["status", "--", "--json"], ["--json", "status", "--"]]
+)
+def test_two_dashes_alone_change_nothing(words: list[str]) -> None:
+    options = cli._parse(words)
+    assert (options.command, options.json) == ("status", True)
+
+
 @pytest.mark.process
 def test_the_daemon_loads_no_other_command() -> None:
     script = """

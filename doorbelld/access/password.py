@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import re
+import unicodedata
 
 SHORTEST, LONGEST = 8, 1024
 """Characters. Normalising a long text takes quadratic time in Unicode."""
@@ -72,8 +73,6 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     """Raise ValueError if the costs are impossible or too high."""
     if p * r > _MOST_BLOCKS:
         raise ValueError
-    import unicodedata  # A daemon without a password does not need it.
-
     # Phones and terminals encode an umlaut differently.
     text = unicodedata.normalize("NFC", password[:LONGEST]).encode("utf-8", "surrogatepass")
     return hashlib.scrypt(text, salt=salt, n=n, r=r, p=p, maxmem=_MOST_MEMORY)

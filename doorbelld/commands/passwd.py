@@ -55,7 +55,10 @@ def _ask() -> str:
         if getpass.getpass("The same again: ") != password:
             raise CommandError("the two passwords differ: nothing was changed")
     else:
-        password = sys.stdin.readline().rstrip("\n")
+        try:
+            password = sys.stdin.readline().rstrip("\n")
+        except UnicodeDecodeError:
+            raise CommandError("the password is not UTF-8 text: nothing was changed") from None
     if len(password) < SHORTEST:
         raise CommandError(
             f"the password needs at least {SHORTEST} characters: nothing was changed"

@@ -128,8 +128,7 @@ def _listen(text: str) -> tuple[Listen, ...]:
             raise ValueError
         if match[2] and not match[2].isprintable():
             raise ValueError
-        if match[2]:
-            addresses.encoded(match[2])  # raises ValueError for a bad name
+        addresses.encoded(match[1] or match[2])  # raises ValueError for a bad name
         found.append(Listen(match[1] or match[2] or "", int(match[3])))
     return tuple(found)
 

@@ -107,8 +107,8 @@ def make(certificate: Path, key: Path, hosts: Iterable[str], *, force: bool) -> 
     from subprocess import CalledProcessError  # The daemon does not need it.
 
     places = list(_places(hosts))
-    _refuse(certificate, key, force=force)
     try:
+        _refuse(certificate, key, force=force)
         with ExitStack() as stack:
             # Each is made next to the file that it replaces: only then is that one step.
             staged = [_stage(path, stack) for path in (key, certificate)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from doorbelld.media import card
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import Condition
 from doorbelld.system import clock
@@ -27,8 +28,6 @@ class Placeholder:
 
     def draw(self, name: str, condition: Condition, width: int, height: int) -> None:
         """Draw the card; ``name`` is the camera's, ``width`` and ``height`` are in pixels."""
-        from doorbelld.media import card  # A camera that works never needs it.
-
         since = time.strftime("since %H:%M", time.localtime(clock.unix(condition.since)))
         self._card = card.placeholder(name, condition.detail, since, width, height)
 

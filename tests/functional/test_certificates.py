@@ -164,6 +164,24 @@ def test_it_says_what_it_lacks(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*tls*"))
 
 
+def test_it_names_the_folder_that_it_may_not_search(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    options = [f"--set=access.tls_{each}={closed}/x/tls.{each}" for each in ("certificate", "key")]
+    as_user = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    done = subprocess.run(
+        [*as_user, sys.executable, "-m", "doorbelld", "make-certificate", *options],
+        cwd=ROOT,
+        env={**os.environ, "COVERAGE_PROCESS_CONFIG": ""},  # That user cannot write its data.
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=GUARD,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"ERROR: {closed}/x: Permission denied; try it with sudo\n"
+
+
 # A command that fails changes nothing.
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_command_refuses_a_bad_password(tmp_path: Path, text: str) -> None:
     assert done.stderr.endswith(": nothing was changed\n")
     assert len(done.stderr.splitlines()) == 1
     assert path.read_text() == "as it was"
+
+
+def test_command_refuses_what_is_not_text(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    done = subprocess.run(
+        [*Daemon(tmp_path).command, "passwd", f"--set=access.password_file={path}"],
+        input=b"correct \xff horse\n",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8:strict"},  # as in most locales
+        capture_output=True,
+        timeout=GUARD,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr == b"ERROR: the password is not UTF-8 text: nothing was changed\n"
 
 
 def test_command_says_where_it_cannot_write(tmp_path: Path) -> None:
