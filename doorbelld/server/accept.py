@@ -119,6 +119,9 @@ class AcceptLoop(Worker):
                 if not self._stopping:
                     self._take_back(connection, time.monotonic())
                     return
+            except Exception:  # noqa: BLE001  # a bug here may have left the table half changed
+                _log.exception("%s: cannot wait for this connection", connection.address)
+                self._stopping = True  # As in the loop's own thread: it ends, and main sees that.
             finally:
                 self._lock.release()
         self._returned.append(connection)
@@ -134,9 +137,10 @@ class AcceptLoop(Worker):
     def _loop(self) -> None:
         while not self._stopping:
             self._run_once(_SWEEP if self._table else 1.0)
-        for fd in self._listeners:
-            self._epoll.unregister(fd)
-        self._accepting_again_at = 0.0
+        with self._lock:
+            for fd in self._listeners:
+                self._epoll.unregister(fd)
+            self._accepting_again_at = 0.0
         give_up_at = time.monotonic() + _DRAIN
         while self._has_open_requests() and time.monotonic() < give_up_at:
             self._run_once(0.05)

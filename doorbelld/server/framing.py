@@ -20,6 +20,9 @@ MAX_BODY = 4 * 1024
 MAX_LINE = 8 * 1024
 """The longest request line, in bytes, with its line end."""
 
+MAX_FIELDS = 99
+"""Header lines, as in http.client."""
+
 Fields = tuple[tuple[str, str], ...]
 """Name and value of every header line, in their order."""
 
@@ -116,6 +119,8 @@ def read_head(data: bytes) -> Head:
     has_body, length = _announced(fields)
     if length and not (_POST.fullmatch(line) and data.count(b"\n") == data.count(b"\r\n")):
         length = 0
+    if len(fields) > MAX_FIELDS:  # To be refused: neither wait for its body nor keep thousands.
+        fields, length = fields[: MAX_FIELDS + 1], 0
     return Head(size, line, fields, None, has_body, length)
 
 

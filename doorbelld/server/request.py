@@ -11,10 +11,7 @@ from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from doorbelld.server.framing import Fields, Head
-
-_MOST_FIELDS = 99
-"""Header lines, as in http.client."""
+from doorbelld.server.framing import MAX_FIELDS, Fields, Head
 
 _MOST_PARAMETERS = 20
 
@@ -170,7 +167,7 @@ def read(head: Head, body: bytes, peer: str, *, secure: bool) -> Request:
     if head.problem:
         raise RequestError(head.problem[1], head.problem[0])
     method, target, version, keep_alive, problem = _read_line(head.line)
-    if not problem and len(head.fields) > _MOST_FIELDS:
+    if not problem and len(head.fields) > MAX_FIELDS:
         problem = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "Too many headers")
     if not problem and version == "HTTP/0.9":
         problem = (HTTPStatus.BAD_REQUEST, "the request line has no HTTP version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from socket import socket
@@ -57,7 +58,9 @@ class Pictures:
             _STREAM,
             close=True,  # The end of the stream is the end of the connection.
             take_over=partial(self._join, visit),
-            otherwise=refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}),
+            otherwise=replace(
+                refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
+            ),
         )
 
     def snapshot(self, visit: Visit) -> Response:  # noqa: ARG002  # like all other paths
@@ -100,7 +103,7 @@ class Pictures:
             ticket=visit.ticket,
         )
         if not joined:
-            _log.debug("%s: no free place for one more viewer", visit.client)
+            _log.debug("%s: 503: no free place for one more viewer", visit.client)
             return False
         # The rules may have changed since the request was let in.
         watcher = Watcher(visit.client, request.secure, visit.ticket, visit.password_id)

@@ -205,7 +205,7 @@ def test_one_viewer_too_many_is_refused_and_gets_in_when_there_is_room(
     daemon.start({"camera.source": pipe_camera.source, **settings})
     pipe_camera.show(numbered(0))
     daemon.wait_for_state("streaming")
-    request = b"GET /video_feed HTTP/1.1\r\nConnection: close\r\n\r\n"
+    request = b"GET /video_feed HTTP/1.1\r\n\r\n"  # The answer ends the connection all the same.
     for leave in LEAVING.values():
         with ExitStack() as stack:
             streams = [stack.enter_context(Stream(daemon)) for _ in range(3)]

@@ -247,3 +247,23 @@ def test_connection_is_closed_that_is_given_back_after_the_end(
         door.loop.give_back(connection)
         door.loop.close_returned()
         assert read_to_end(client) == b""
+
+
+def test_loop_ends_if_a_handler_thread_finds_its_table_broken(
+    door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    thread = door.loop._thread
+
+    def break_in_other_threads(_: Connection, __: float) -> None:
+        assert threading.current_thread() is thread, "broken"
+
+    monkeypatch.setattr(door.loop, "_take_back", break_in_other_threads)
+    left, right = socket.socketpair()
+
+    def give_back() -> bool:  # Again if the loop was awake, and has taken it back itself.
+        door.loop.give_back(Connection(left, "127.0.0.1"))
+        return not door.loop.alive
+
+    with left, right:
+        eventually(give_back, "the loop ends, so the daemon ends and is started again")
+    assert "cannot wait for this connection" in caplog.text

@@ -6,6 +6,7 @@ import pytest
 
 from doorbelld.server.framing import (
     MAX_BODY,
+    MAX_FIELDS,
     MAX_HEAD,
     head_size,
     read_head,
@@ -203,3 +204,10 @@ def test_one_empty_line_may_come_before_a_request(empty_line: bytes) -> None:
     assert without_empty_line(empty_line + head) == head
     assert read_head(empty_line * 2 + head).body_size == 0
     assert without_empty_line(empty_line * 2 + head) == empty_line + head
+
+
+def test_of_too_many_fields_only_a_few_are_kept_and_no_body_is_waited_for() -> None:
+    lines = b"a:b\r\n" * 2000
+    head = read_head(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n" + lines + b"\r\n")
+    assert len(head.fields) == MAX_FIELDS + 1, "enough to be refused"
+    assert head.body_size == 0
