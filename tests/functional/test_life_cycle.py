@@ -341,13 +341,10 @@ def test_unknown_host_name_is_reported_in_one_line(daemon: Daemon) -> None:
 
 
 def test_privileged_port_is_reported_with_a_remedy(daemon: Daemon) -> None:
-    # A user that owns nothing here cannot write what coverage wants to write.
-    as_user = ["env", "--unset=COVERAGE_PROCESS_CONFIG"]
-    if os.geteuid() == 0:
-        as_user += ["setpriv", "--reuid=65534", "--clear-groups"]
+    as_user = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
     # On some systems every user may have every port.
     prefix = without_ipv6("sysctl -q -w net.ipv4.ip_unprivileged_port_start=1024")
-    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # That user may not write to this folder.
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # That user cannot write its data.
     settings = {"server.listen": ":80"}
     daemon.start(settings, prefix=[*prefix, *as_user], environ=unmeasured, wait=False)
     assert daemon.wait() == 1
