@@ -26,6 +26,9 @@ for example, is not one of them: .box is a public domain, where anyone can regis
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)(?:%\w+)?\]|([^\s:\[\]/@]+))(?::(\d*))?")
 _LONGEST_NAME = 253
 _NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_NO_HOST = re.compile(r"[\s\[\]\\]")
+"""What urlsplit leaves in a host although no name or address has it."""
+
 _RESOLVER = Path("/etc/resolv.conf")
 
 
@@ -74,9 +77,10 @@ def origin(url: str) -> str:
         port = parts.port
     except ValueError:
         return "null"
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host or _NO_HOST.search(host):
         return "null"
-    return addresses.origin(parts.scheme, parts.hostname, port)
+    return addresses.origin(parts.scheme, host, port)
 
 
 def bare_host(text: str) -> str:

@@ -6,7 +6,7 @@ import ipaddress
 from contextlib import suppress
 from urllib.parse import urlsplit
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from doorbelld.access import policy as access
@@ -78,6 +78,8 @@ def test_a_foreign_name_is_never_ours(host: str) -> None:
 
 
 @given(st.one_of(URLS, st.text()))
+@example("http://[::]@]")
+@example("http://a :#%")
 @examples(150)
 def test_the_origin_of_an_origin_is_itself(url: str) -> None:
     found = names.origin(url)
