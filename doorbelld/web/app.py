@@ -146,20 +146,16 @@ class App:
         if embedding.PARAMETER not in request.target or request.method not in ("GET", "HEAD"):
             return b""
         try:
-            path, query = request.path, request.query
+            is_shared = _path(request) in self._shared
+            token = request.query.get(embedding.PARAMETER, "") if is_shared else ""
         except RequestError:
             return b""  # The request itself is refused later, with the reason.
-        if path == "/":
-            path = f"/?action={query.get('action')}"
-        token = query.get(embedding.PARAMETER, "") if path in self._shared else ""
         return site.embedding.ticket(token, password_id)
 
     def _answer(self, visit: Visit) -> Response:
         if visit.site.tls is not None and not visit.request.secure:
             return _send_to_tls(visit.request)
-        path, query = visit.request.path, visit.request.query
-        if path == "/" and "action" in query:
-            path = f"/?action={query['action']}"
+        path = _path(visit.request)
         if path in OPEN_PATHS:
             return self._route(visit, path)
         challenge = self._login.challenge(visit)
@@ -194,6 +190,15 @@ class App:
         """Return the methods that a path knows, in the order of an Allow header."""
         can_be_seen = path in self._routes or path in site.assets
         return ["GET", "HEAD"] * can_be_seen + ["POST"] * (path in self._forms)
+
+
+def _path(request: Request) -> str:
+    """Return the path in the tables of routes, where an action belongs to it. Raises RequestError.
+
+    The token of an embed URL is judged by the same path as the route that answers it.
+    """
+    path, query = request.path, request.query
+    return f"/?action={query['action']}" if path == "/" and "action" in query else path
 
 
 def _completed(response: Response, security: Mapping[str, str]) -> Response:
