@@ -7,6 +7,7 @@ from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from doorbelld.access.policy import Access
+from doorbelld.net.addresses import bracketed
 from doorbelld.net.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 from doorbelld.server.request import Headers, Request, RequestError
 from doorbelld.web import forwarded
@@ -163,6 +164,6 @@ def _is_ours(access: Access, headers: Headers, page: str, host: str, *, is_proxi
     asked = [host, *(each.strip() for each in forwarded if access.answers_to(each.strip()))]
     name = bare_host(page)
     # A proxy may have removed the port from the Host.
-    if any(is_same_place(page, each) or each.lower() in (name, f"[{name}]") for each in asked):
+    if any(is_same_place(page, each) or each.lower() in (name, bracketed(name)) for each in asked):
         return True
     return access.is_named(name)
