@@ -12,12 +12,19 @@ from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.policy import Access
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera, time_to_start
+from doorbelld.config import values
 from doorbelld.config.load import ConfigError, without_password
 from doorbelld.config.schema import PASSWORD_FILE, AccessSection, CameraSection
 from doorbelld.net import tls
 from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.tls import CertificateError
 from doorbelld.stream.capture import CaptureSettings
+
+_CONTROLS = (
+    *("focus", "exposure", "gain", "brightness", "contrast", "saturation", "sharpness"),
+    *("white_balance", "metering", "power_line_frequency", "hdr"),
+)
+"""Keys of [camera] that are passed to the camera as they are."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +41,12 @@ def camera_settings(section: CameraSection) -> CameraSettings:
         vflip=section.vflip,
         stall_timeout=section.stall_timeout,
         verify=section.verify,
+        controls={
+            name: value for name in _CONTROLS if (value := getattr(section, name)) != values.DEFAULT
+        },
+        zoom=section.zoom,
+        tuning=section.tuning,
+        framerate_dark=section.framerate_dark,
     )
 
 

@@ -91,6 +91,8 @@ def test_every_key_has_an_effect_when_it_is_changed(tmp_path: Path) -> None:
         "rotation": "90",
         "hflip": "yes",
         "vflip": "yes",
+        "zoom": "0.25, 0.25, 0.5, 0.5",
+        "tuning": "imx219_noir.json",
         "listen": ":7",
         "password_file": "/run/password",
         "embed_key_file": "/run/embed_key",

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from doorbelld.camera.base import CameraError, CameraStuckError, describe
+from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
 from doorbelld.system.latest import Latest
 
 logger = logging.getLogger(__name__)

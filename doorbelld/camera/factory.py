@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from doorbelld.camera.base import Camera, CameraError, CameraSettings
+from doorbelld.camera.base import Camera, CameraSettings
+from doorbelld.drivers.errors import CameraError
 
 _WAKE_UP = 12.0
 """Seconds. Some door cameras that run on a battery take eight."""
@@ -58,7 +59,8 @@ def _make(source: str, settings: CameraSettings) -> Camera:
 
 def _find(settings: CameraSettings) -> Camera:
     """Return the first camera that this machine has. Looking is cheap if it has none."""
-    from doorbelld.camera import devices, picamera, picamera2
+    from doorbelld.camera import picamera, picamera2
+    from doorbelld.drivers import devices
 
     for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
         numbers = library.connected()

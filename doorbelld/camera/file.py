@@ -14,7 +14,8 @@ import time
 from array import array
 from typing import TYPE_CHECKING
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraSettings, Shot
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from doorbelld.system.pace import Pace
 
@@ -40,6 +41,7 @@ class MjpegCamera:
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"File {path}"
+        self.mode = ""
         self._path = path
         self._pace = Pace(settings.framerate)
         self._pictures = self._play()
@@ -145,6 +147,7 @@ class PipeCamera:
 
     def __init__(self, path: Path) -> None:
         self.name = f"Pipe {path}"
+        self.mode = ""
         self._path = path
         self._fd = -1
         self._poll = select.poll()

@@ -19,8 +19,9 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot, describe, without_secrets
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
+from doorbelld.drivers.errors import CameraError, describe, without_secrets
 from doorbelld.media import jpeg
 from doorbelld.system.limited_log import OncePerMinute
 
@@ -117,6 +118,7 @@ class HttpCamera:
 
     def __init__(self, url: str, settings: CameraSettings) -> None:
         self.name = without_secrets(url)
+        self.mode = ""
         self._url = url
         self._settings = settings
         self._authorization: Callable[[str], str] | None = None

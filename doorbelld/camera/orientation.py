@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from doorbelld.camera.base import Camera, CameraError, CameraSettings, Shot
+from doorbelld.camera.base import Camera, CameraSettings, Shot
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import codec
-from doorbelld.media.jpeg import TooLargeError
 
 
 def need_opencv(what: str) -> Any:
@@ -37,7 +38,6 @@ class TurnedCamera:
     def __init__(self, camera: Camera, settings: CameraSettings) -> None:
         self._camera = camera
         self._settings = settings
-        self._undecodable = 0
 
     @property
     def name(self) -> str:
@@ -45,9 +45,14 @@ class TurnedCamera:
         return self._camera.name
 
     @property
+    def mode(self) -> str:
+        """What the other camera delivers."""
+        return self._camera.mode
+
+    @property
     def invalid(self) -> int:
-        """How many pictures the other camera dropped, or could not be decoded."""
-        return self._camera.invalid + self._undecodable
+        """How many pictures the other camera dropped as damaged."""
+        return self._camera.invalid
 
     def open(self) -> None:
         """Open the other camera. Raises CameraError, also if OpenCV is missing."""
@@ -55,20 +60,14 @@ class TurnedCamera:
         self._camera.open()
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the next picture, turned; None if none came or it cannot be decoded.
-
-        Raises TooLargeError for one that is too large to be decoded.
-        """
+        """Return the next picture, to be turned when it is loaded; None if none came."""
         shot = self._camera.read(timeout)
         if shot is None:
             return None
-        try:
-            return shot._replace(data=turn_jpeg(shot.data, self._settings))
-        except TooLargeError:
-            raise
-        except ValueError:
-            self._undecodable += 1
-            return None
+        return Shot(b"", shot.captured_at, partial(self._turn, shot))
+
+    def _turn(self, shot: Shot) -> bytes:
+        return turn_jpeg(shot.jpeg(), self._settings)
 
     def close(self) -> None:
         """Close the other camera."""

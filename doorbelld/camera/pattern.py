@@ -14,6 +14,7 @@ class PatternCamera:
     """The test card, at any size and rate. Needs OpenCV."""
 
     name = "Test pattern"
+    mode = ""
 
     def __init__(self, settings: CameraSettings) -> None:
         self.invalid = 0

@@ -11,8 +11,9 @@ import time
 from functools import partial
 from typing import Any
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from doorbelld.system.latest import Latest
 
@@ -57,6 +58,7 @@ class PicameraCamera:
 
     def __init__(self, number: int, settings: CameraSettings) -> None:
         self.name = f"Raspberry Pi camera {number}"
+        self.mode = ""
         self._number = number
         self._settings = settings
         self._library: Any = None

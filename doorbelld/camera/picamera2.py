@@ -6,8 +6,9 @@ import importlib
 import time
 from typing import Any
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from doorbelld.system.latest import Latest
 
@@ -24,6 +25,7 @@ class Picamera2Camera:
     def __init__(self, number: int, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"Raspberry Pi camera {number}"
+        self.mode = ""
         self._number = number
         self._settings = settings
         self._latest: Latest[Shot] = Latest()

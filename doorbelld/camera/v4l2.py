@@ -6,9 +6,10 @@ import logging
 import time
 from typing import Any
 
-from doorbelld.camera import devices
-from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import encode, need_opencv, turn_jpeg
+from doorbelld.drivers import devices
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import codec, jpeg
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class V4l2Camera:
     def __init__(self, path: str, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"Camera {path}"
+        self.mode = ""
         self._path = path
         self._settings = settings
         self._capture: Any = None
@@ -43,6 +45,7 @@ class V4l2Camera:
         """Start capturing. Raises CameraError: missing, forbidden, busy, or no camera."""
         cv2 = need_opencv("This camera")
         self.name = f"{devices.probe(self._path).name} ({self._path})"
+        self.mode = ""
         self._capture = cv2.VideoCapture(self._path, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             self.close()

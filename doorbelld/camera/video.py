@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot, without_secrets
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
 from doorbelld.camera.orientation import encode, need_opencv
+from doorbelld.drivers.errors import CameraError, without_secrets
 from doorbelld.media import codec, jpeg
 from doorbelld.system.pace import Pace
 
@@ -24,6 +25,7 @@ class VideoCamera:
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"File {path}"
+        self.mode = ""
         self._path = path
         self._settings = settings
         self._capture: Any = None
@@ -100,6 +102,7 @@ class RtspCamera:
     def __init__(self, url: str, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = without_secrets(url)
+        self.mode = ""
         self._url = url
         self._settings = settings
         self._receiver: Receiver[tuple[Any, float]] = Receiver(self.name, self._receive)

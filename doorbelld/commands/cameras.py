@@ -10,9 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from doorbelld.camera import devices, picamera, picamera2
-from doorbelld.camera.base import CameraError
+from doorbelld.camera import picamera, picamera2
 from doorbelld.commands.base import Load
+from doorbelld.drivers import devices
+from doorbelld.drivers.errors import CameraError
 
 OPTIONS = {"--json": "print JSON, for programs"}
 

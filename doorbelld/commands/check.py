@@ -8,13 +8,14 @@ import time
 from argparse import Namespace
 
 from doorbelld.access import reach
-from doorbelld.camera.base import Camera, CameraError, Shot
+from doorbelld.camera.base import Camera
 from doorbelld.camera.factory import open_camera, time_to_start
 from doorbelld.commands.base import Load
 from doorbelld.config.load import ConfigError, describe
 from doorbelld.config.schema import Config
-from doorbelld.media import fault, jpeg
-from doorbelld.media.fault import Fault
+from doorbelld.drivers.errors import CameraError
+from doorbelld.stream.reader import Picture, PictureReader
+from doorbelld.system.limited_log import StateLog
 from doorbelld.system.users import become_the_service, hidden_folder
 from doorbelld.wiring import access_rules, camera_settings, open_authenticator, tls_context
 
@@ -87,30 +88,26 @@ def _hidden_files(settings: Config) -> list[str]:
 def _look_at(camera: Camera, timeout: float) -> int:
     """Say what an opened camera delivers, and close it; return the exit code."""
     try:
-        shot = _first_shot(camera, timeout)
+        picture = _first_picture(camera, timeout)
+        mode = camera.mode
     except CameraError as error:
         _say(f"Found {camera.name}, but no picture: {error}.")
         return 1
     finally:
         camera.close()
-    width, height = jpeg.size(shot.data) or (0, 0)
-    _say(f"Found {camera.name}: {width}x{height}, {len(shot.data)} bytes a picture.")
+    width, height = picture.size
+    size = f"{width}x{height}, {len(picture.data)} bytes a picture"
+    _say(f"Found {camera.name}: {size}{mode and f' ({mode})'}.")
     _say("doorbelld would stream it.")
     return 0
 
 
-def _first_shot(camera: Camera, timeout: float) -> Shot:
+def _first_picture(camera: Camera, timeout: float) -> Picture:
     """Return the first picture that would be shown. Raises CameraError if none is in time."""
     give_up_at = time.monotonic() + timeout
-    why = fault.SILENT
+    reader = PictureReader(camera, StateLog(_log), time.sleep)
     while time.monotonic() < give_up_at:
-        try:
-            shot = camera.read(0.5)
-        except jpeg.TooLargeError:
-            why = fault.TOO_MANY_TO_TURN
-            continue
-        found = fault.judge(shot.data) if shot else why
-        if shot and not isinstance(found, Fault):
-            return shot
-        why = found if isinstance(found, Fault) else why
-    raise CameraError(f"it {why.always} for {timeout:g} s")
+        picture = reader.read(0.5)
+        if picture is not None:
+            return picture
+    raise CameraError(f"it {reader.fault.always} for {timeout:g} s")

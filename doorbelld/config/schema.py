@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from doorbelld.config import values
-from doorbelld.config.values import Kind, Listen, Resolution, number
+from doorbelld.config.values import Kind, Listen, Resolution, Zoom, number
 
 PASSWORD_FILE = Path("/etc/doorbelld/password")
 """May be missing; any other file that is configured must exist."""
@@ -17,6 +17,10 @@ _EMBED_KEY_FILE = Path("/etc/doorbelld/embed_key")
 
 def _key(default: Any, kind: Kind, meaning: str) -> Any:
     return field(default=default, metadata={"kind": kind, "meaning": meaning})
+
+
+def _control(meaning: str) -> Any:
+    return _key(values.DEFAULT, values.CONTROL, meaning)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class CameraSection:
     framerate: float = _key(
         30.0, number(float, 0.1, 240, " of frames a second"), "Frames per second."
     )
+    framerate_dark: float = _key(
+        10.0,
+        number(float, 0.1, 240, " of frames a second"),
+        "How low the frame rate of a Raspberry Pi camera may fall in the dark, to see more.",
+    )
     quality: int = _key(80, number(int, 1, 100), "JPEG quality, from 1 to 100.")
     rotation: int = _key(0, values.ROTATION, "Rotates the picture clockwise, in degrees.")
     hflip: bool = _key(False, values.YES_NO, "Mirrors the picture left to right.")
@@ -45,6 +54,45 @@ class CameraSection:
         5.0,
         values.PATIENCE,
         "Seconds without a picture before the camera is opened again.",
+    )
+    focus: str = _key(
+        values.DEFAULT, values.CONTROL, "Focus: auto, or on a Raspberry Pi a distance in metres."
+    )
+    exposure: str = _control("Exposure time: auto, or a number.")
+    gain: str = _key(
+        values.DEFAULT, values.CONTROL, "Amplification of a dark picture: auto, or a number."
+    )
+    brightness: str = _control("Brightness of the picture.")
+    contrast: str = _control("Contrast of the picture.")
+    saturation: str = _control("Strength of the colours.")
+    sharpness: str = _control("Sharpness of the picture.")
+    white_balance: str = _key(
+        values.DEFAULT,
+        values.CONTROL,
+        "Colour of the light: auto, a name such as daylight, or kelvins.",
+    )
+    metering: str = _key(
+        values.DEFAULT,
+        values.CONTROL,
+        "Which part of the picture the exposure follows: centre, spot or matrix.",
+    )
+    power_line_frequency: str = _key(
+        values.DEFAULT, values.CONTROL, "Against flicker of lamps: 50 Hz, 60 Hz, off or auto."
+    )
+    hdr: str = _key(
+        values.DEFAULT,
+        values.CONTROL,
+        "Bright and dark parts in one picture, on cameras that can: on or off.",
+    )
+    zoom: Zoom = _key(  # noqa: RUF009  # a NamedTuple never changes
+        Zoom(0, 0, 1, 1),
+        values.ZOOM,
+        "Shows a part of the picture of a Raspberry Pi camera: LEFT, TOP, WIDTH, HEIGHT.",
+    )
+    tuning: str | None = _key(
+        None,
+        values.TUNING,
+        "A tuning file for a Raspberry Pi camera, such as imx219_noir.json for a NoIR camera.",
     )
     name: str = _key("Front door", values.NAME, "The camera's name on the page.")
 

@@ -24,6 +24,12 @@ _LONGEST_URL = 4096
 """Characters. urlsplit takes quadratic time for some that are not ASCII."""
 
 
+DEFAULT = "default"
+"""The value of a camera's control that is left as the camera has it."""
+
+_SMALLEST_ZOOM = 0.05
+
+
 class Resolution(NamedTuple):
     """Width and height in pixels."""
 
@@ -44,6 +50,19 @@ class Listen(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is written in a file."""
         return addresses.with_port(self.host, self.port)
+
+
+class Zoom(NamedTuple):
+    """The part of the full picture that is shown, in fractions of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file."""
+        return ", ".join(f"{each:g}" for each in self)
 
 
 class Kind(NamedTuple):
@@ -91,6 +110,29 @@ def _resolution(text: str) -> Resolution:
     if not match or min(int(match[1]), int(match[2])) < 16:
         raise ValueError
     return Resolution(int(match[1]), int(match[2]))
+
+
+def _control(text: str) -> str:
+    """Parse the value of a camera's control; only the camera knows which ones there are."""
+    if not re.fullmatch(r"[A-Za-z][\w ./-]{0,31}|[+-]?\d{1,9}(\.\d{1,6})?", text, re.ASCII):
+        raise ValueError
+    return text
+
+
+def _zoom(text: str) -> Zoom:
+    left, top, width, height = (float(item) for item in text.split(","))
+    inside = 0 <= left < 1 and 0 <= top < 1 and left + width <= 1 and top + height <= 1
+    if not (inside and width >= _SMALLEST_ZOOM and height >= _SMALLEST_ZOOM):
+        raise ValueError
+    return Zoom(left, top, width, height)
+
+
+def _tuning(text: str) -> str | None:
+    if text == _NONE:
+        return None
+    if not (text.endswith(".json") and text.isprintable()):
+        raise ValueError
+    return text
 
 
 def _rotation(text: str) -> int:
@@ -186,6 +228,9 @@ def _path(text: str) -> Path | None:
 YES_NO = Kind(_boolean, "yes or no")
 RESOLUTION = Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels")
 ROTATION = Kind(_rotation, "0, 90, 180 or 270")
+CONTROL = Kind(_control, "default, auto, a number, or a word that `doorbelld cameras` lists")
+ZOOM = Kind(_zoom, "LEFT, TOP, WIDTH, HEIGHT, each a fraction of the picture from 0 to 1")
+TUNING = Kind(_tuning, "none, or a .json file: its path, or its name in libcamera's folder")
 NAME = Kind(_name, "1 to 64 printable characters")
 SOURCE = Kind(
     _source,

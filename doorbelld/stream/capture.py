@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from doorbelld.camera.base import Camera, CameraError, CameraStuckError, describe
+from doorbelld.camera.base import Camera
+from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
 from doorbelld.stream import placeholder
 from doorbelld.stream.counters import Counters
 from doorbelld.stream.hangwatch import HangWatch
@@ -183,7 +184,7 @@ class CaptureThread(Worker):
             self._state_log.flush()
             picture = reader.read(min(_READ, settings.stall_timeout))
             if picture is not None:
-                self._publish(picture, reader.camera.name)
+                self._publish(picture, reader.camera)
                 last_at, patience = now, settings.stall_timeout
             elif now - last_at > patience:
                 name, why = reader.camera.name, reader.fault.always
@@ -191,19 +192,21 @@ class CaptureThread(Worker):
             else:
                 self._placeholder.publish_if_due(now)
 
-    def _publish(self, picture: Picture, name: str) -> None:
+    def _publish(self, picture: Picture, camera: Camera) -> None:
         """Publish a live picture, once the status says that there is one."""
-        shot, size = picture
+        data, captured_at, size = picture
         found = self._counters
-        found.captured_at = shot.captured_at
+        found.captured_at = captured_at
         found.frames += 1
         self._placeholder.clear()
         if self._tracker.current.state is not CameraState.STREAMING or size != found.size:
             found.size = size
             found.rate.reset()
-            self._tracker.change(CameraState.STREAMING, f"{name}, {size[0]}x{size[1]}")
-        found.rate.add(shot.captured_at)
-        self._hub.publish(shot.data, shot.captured_at, live=True)
+            mode = camera.mode and f", {camera.mode}"
+            detail = f"{camera.name}, {size[0]}x{size[1]}{mode}"
+            self._tracker.change(CameraState.STREAMING, detail)
+        found.rate.add(captured_at)
+        self._hub.publish(data, captured_at, live=True)
         if pause := found.rate.pause:
             self._wakeup.wait(pause)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
+from doorbelld.drivers.errors import GoneError
 from doorbelld.media import fault
 from doorbelld.media.fault import Fault
 from doorbelld.media.markers import TooLargeError
@@ -17,9 +18,13 @@ _PAUSE = 0.2
 
 
 class Picture(NamedTuple):
-    """A picture that can be shown, with its size in pixels."""
+    """A picture that can be shown, with its size in pixels.
 
-    shot: Shot
+    ``captured_at`` is on time.monotonic()'s clock.
+    """
+
+    data: bytes
+    captured_at: float
     size: tuple[int, int]
 
 
@@ -51,24 +56,29 @@ class PictureReader:
         invalid = self.camera.invalid
         try:
             shot = self.camera.read(timeout)
+            if self.camera.invalid > invalid:
+                self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
+            return self._load(shot) if shot else None
+        except GoneError:
+            pass  # The next picture is here already.
         except MemoryError:
             counted = self.camera.invalid > invalid
             self._leave_out(fault.NO_MEMORY, 0 if counted else 1)
             self._pause(_PAUSE)
-            return None
         except TooLargeError:
             self._leave_out(fault.TOO_MANY_TO_TURN)
-            return None
-        if self.camera.invalid > invalid:
-            self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
-        if shot is None:
-            return None
-        size = fault.judge(shot.data)
+        except ValueError:
+            self._leave_out(fault.DAMAGED)
+        return None
+
+    def _load(self, shot: Shot) -> Picture | None:
+        data = shot.jpeg()
+        size = fault.judge(data)
         if isinstance(size, Fault):
             self._leave_out(size)
             return None
         self.fault = fault.SILENT
-        return Picture(shot, size)
+        return Picture(data, shot.captured_at, size)
 
     def _leave_out(self, why: Fault, count: int = 1) -> None:
         """Count a picture that is not shown. Log each fault once for this opening."""

@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from doorbelld.camera import closing
-from doorbelld.camera.base import CameraError, CameraStuckError
 from doorbelld.camera.closing import Receiver, close_in_time, refuse_if_stuck
+from doorbelld.drivers.errors import CameraError, CameraStuckError
 from tests.support.daemon import GUARD, eventually
 
 

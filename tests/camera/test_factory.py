@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from doorbelld.camera import devices
-from doorbelld.camera.base import CameraError, CameraSettings
-from doorbelld.camera.devices import Device
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
+from doorbelld.drivers import devices
+from doorbelld.drivers.devices import Device
+from doorbelld.drivers.errors import CameraError
 from tests.support import picamera2_library, picamera_library
 from tests.support.daemon import ROOT
 
@@ -79,8 +80,9 @@ class TestAuto:
     def test_looking_for_a_camera_loads_no_opencv(self) -> None:
         script = """
 import sys
-from doorbelld.camera.base import CameraError, CameraSettings
-from doorbelld.camera import devices
+from doorbelld.camera.base import CameraSettings
+from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers import devices
 from doorbelld.camera.factory import open_camera
 devices.find = list
 try:

@@ -13,8 +13,9 @@ from unittest import mock
 import pytest
 
 from doorbelld.camera import file as ours
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
@@ -181,7 +182,7 @@ def test_is_turned_if_asked(file: Path) -> None:
     camera = open_camera(f"file:{file}", CameraSettings(rotation=90))
     [shot] = take(camera, 1)
     camera.close()
-    assert jpeg.size(shot.data) == (48, 64)
+    assert jpeg.size(shot.jpeg()) == (48, 64)
 
 
 class TestPipe:

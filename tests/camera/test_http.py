@@ -17,9 +17,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorbelld.camera.base import CameraError, CameraSettings, Shot
+from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.http import HttpCamera
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from doorbelld.system.limited_log import OncePerMinute
 from tests.support import pictures, secure
@@ -525,7 +526,7 @@ def test_is_turned_if_asked_for() -> None:
         camera = open_camera(f"http://{server.address}/", CameraSettings(rotation=90))
         found = eventually(lambda: camera.read(GUARD), "a picture")
         camera.close()
-    assert jpeg.size(found.data) == (48, 64)
+    assert jpeg.size(found.jpeg()) == (48, 64)
 
 
 @pytest.mark.parametrize(

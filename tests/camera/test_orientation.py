@@ -20,6 +20,7 @@ class Script:
     """A camera that returns the given shots."""
 
     name = "Script"
+    mode = "as it is"
     invalid = 3
 
     def __init__(self, *shots: Shot | None) -> None:
@@ -45,18 +46,21 @@ def test_turns_the_picture_and_leaves_the_rest_to_the_camera() -> None:
     nothing = camera.read(1)
     camera.close()
     assert shot
-    assert jpeg.size(shot.data) == (48, 64)
-    assert pictures.number_of(shot.data) == 5
+    data = shot.jpeg()
+    assert jpeg.size(data) == (48, 64)
+    assert pictures.number_of(data) == 5
     assert shot.captured_at == 12.5
     assert nothing is None
-    assert camera.name == "Script"
+    assert (camera.name, camera.mode) == ("Script", "as it is")
     assert script.calls == ["open", "read 0.5", "read 1", "close"]
 
 
-def test_counts_what_cannot_be_decoded() -> None:
+def test_a_picture_that_cannot_be_decoded_is_an_error_when_it_is_loaded() -> None:
     camera = TurnedCamera(Script(Shot(b"\xff\xd8\xff\xd9", 1.0)), CameraSettings(hflip=True))
-    assert camera.read(1) is None
-    assert camera.invalid == 4
+    shot = camera.read(1)
+    assert shot
+    with pytest.raises(ValueError, match="damaged"):
+        shot.jpeg()
 
 
 @pytest.mark.process
@@ -66,7 +70,8 @@ def test_says_that_turning_needs_opencv(turn: str, tmp_path: Path) -> None:
     script = f"""
 import sys
 sys.modules["cv2"] = None
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
+from doorbelld.drivers.errors import CameraError
 from doorbelld.camera.factory import open_camera
 try:
     open_camera("file:{tmp_path}", CameraSettings({turn}))

@@ -102,7 +102,8 @@ def test_says_that_it_needs_opencv() -> None:
     script = """
 import sys
 sys.modules["cv2"] = None
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
+from doorbelld.drivers.errors import CameraError
 from doorbelld.camera.factory import open_camera
 try:
     open_camera("pattern", CameraSettings())

@@ -11,8 +11,9 @@ from unittest import mock
 import pytest
 
 from doorbelld.camera import picamera as ours
-from doorbelld.camera.base import CameraError, CameraSettings, CameraStuckError
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
+from doorbelld.drivers.errors import CameraError, CameraStuckError
 from tests.support import picamera_library, pictures
 from tests.support.daemon import GUARD, ROOT, eventually
 
@@ -188,7 +189,8 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
 @pytest.mark.process
 def test_says_that_it_works_on_a_raspberry_pi_only() -> None:
     script = """
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
+from doorbelld.drivers.errors import CameraError
 from doorbelld.camera.factory import open_camera
 try:
     open_camera("picamera", CameraSettings())

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from doorbelld.camera import picamera2 as ours
-from doorbelld.camera.base import CameraError, CameraSettings, CameraStuckError
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
+from doorbelld.drivers.errors import CameraError, CameraStuckError
 from doorbelld.media import jpeg
 from tests.support import picamera2_library, pictures
 from tests.support.daemon import GUARD, eventually
@@ -56,7 +57,7 @@ def test_what_the_camera_cannot_turn_is_turned_afterwards(pi: Any) -> None:
     shot = camera.read(GUARD)
     camera.close()
     assert shot
-    assert jpeg.size(shot.data) == (48, 64)
+    assert jpeg.size(shot.jpeg()) == (48, 64)
     assert pi.made[0].configuration["transform"].flips == (False, False)
 
 

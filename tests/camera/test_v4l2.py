@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.v4l2 import V4l2Camera
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.v4l2 import DEVICE, V4l2Device, Watcher

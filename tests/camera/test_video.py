@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.video import RtspCamera, VideoCamera
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
@@ -229,7 +230,8 @@ class TestRtsp:
     def test_a_secret_of_the_url_is_never_shown(self) -> None:
         script = """
 import sys
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
+from doorbelld.drivers.errors import CameraError
 from doorbelld.camera.factory import open_camera
 for scheme in ("http", "https", "rtsp"):
     try:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.camera import devices, picamera, picamera2
-from doorbelld.camera.base import CameraError
-from doorbelld.camera.devices import Device, Format
+from doorbelld.camera import picamera, picamera2
 from doorbelld.cli import main
+from doorbelld.drivers import devices
+from doorbelld.drivers.devices import Device, Format
+from doorbelld.drivers.errors import CameraError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -32,6 +32,12 @@ SOURCES = (
 )
 
 
+CONTROLS = (
+    *("focus", "exposure", "gain", "brightness", "contrast", "saturation", "sharpness"),
+    *("white_balance", "metering", "power_line_frequency", "hdr"),
+)
+
+
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(exist_ok=True)
     path.write_text(text)
@@ -247,6 +253,13 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("camera.rotation", "0 90 180 270", "-90 360 45 x"),
         ("camera.hflip", "yes no on off 1 0 True", "2 maybe y"),
         ("camera.verify", "yes no", "off-and-on"),
+        *(
+            (f"camera.{key}", "default auto 0 -1.5 5000 cool-white", "; $x 1e9 nan! 1.2.3")
+            for key in CONTROLS
+        ),
+        ("camera.zoom", "0,0,1,1 0.25,0.5,0.5,0.5", "0,0,1 0,0,2,1 -1,0,1,1 .5,0,.6,1 0,0,0,1 a"),
+        ("camera.tuning", "none imx219_noir.json /etc/x.json", "x /etc/x"),
+        ("camera.framerate_dark", "0.1 10 240", "0 nan 241"),
         ("camera.stall_timeout", "0.5 5 3600", "0.4 nan 3601"),
         ("server.listen", ":0 :65535 0.0.0.0:1 [::]:5000 h:1,h:2", ":65536 5000 ::1:5000 : h:x ,"),
         ("server.max_viewers", "1 100000", "0 1.5 -1"),

@@ -46,7 +46,7 @@ def close():
 
 STUCK = """
 import threading
-from doorbelld.camera.base import CameraError
+from doorbelld.drivers.errors import CameraError
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.camera.pattern import PatternCamera
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from doorbelld.camera.base import CameraError, Shot
+from doorbelld.camera.base import Shot
+from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg as product
 from doorbelld.media.frame import Frame
 from doorbelld.stream import capture, hangwatch
@@ -25,6 +26,7 @@ class ScriptedCamera:
     """Delivers what the test put into ``script``: a picture of now, a shot, or an exception."""
 
     name: str = "Scripted camera"
+    mode: str = ""
     invalid: int = 0
     closed: threading.Event = field(default_factory=threading.Event)
     script: queue.Queue[bytes | Shot | Exception] = field(default_factory=queue.Queue)

@@ -16,8 +16,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from doorbelld.camera.base import CameraError, CameraSettings
+from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
+from doorbelld.drivers.errors import CameraError
 
 if TYPE_CHECKING:
     from doorbelld.camera.base import Camera
@@ -55,7 +56,7 @@ def watch(camera: Camera) -> None:
         event = {"waited": now - started, "invalid": camera.invalid}
         if shot:
             event["age"] = now - shot.captured_at
-            report(data=base64.b64encode(shot.data).decode(), **event)
+            report(data=base64.b64encode(shot.jpeg()).decode(), **event)
         else:
             report(none=True, **event)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from doorbelld.camera.base import CameraError
+from doorbelld.drivers.errors import CameraError
 
 _CAPABILITIES = struct.Struct("16s 32s 32s I I I 12x")  # struct v4l2_capability
 _VIDIOC_QUERYCAP = 0x80685600

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.camera import devices
-from doorbelld.camera.base import CameraError
-from doorbelld.camera.devices import Device
+from doorbelld.drivers import devices
+from doorbelld.drivers.devices import Device
+from doorbelld.drivers.errors import CameraError
 
 CAPTURE = 0x04200001
 CAPTURE_AND_METADATA = 0x84A00001

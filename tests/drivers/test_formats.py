@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.camera.devices import Format, formats
+from doorbelld.drivers.devices import Format, formats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
