@@ -107,7 +107,8 @@ def _first_picture(camera: Camera, timeout: float) -> Picture:
     give_up_at = time.monotonic() + timeout
     reader = PictureReader(camera, StateLog(_log), time.sleep)
     while time.monotonic() < give_up_at:
-        picture = reader.read(0.5)
+        shot = reader.read(0.5)
+        picture = reader.load(shot) if shot else None
         if picture is not None:
             return picture
     raise CameraError(f"it {reader.fault.always} for {timeout:g} s")

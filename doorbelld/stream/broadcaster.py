@@ -63,7 +63,7 @@ class Broadcaster(Worker):
         self.max_viewers = max_viewers
         self.stall_timeout = stall_timeout
         self._hub = hub
-        self._newest = hub.subscribe(self._wakeup.set)
+        self._newest = hub.subscribe(self._wakeup.set, wants=False)
         # The frame that viewers have been sent; the hub's may be newer for a moment.
         self._shown: Frame | None = None
         self._viewers: dict[int, Viewer] = {}
@@ -94,7 +94,7 @@ class Broadcaster(Worker):
                 sock.close()
                 continue
             self._joining.append((viewer, record.rest))
-        self._watching = len(self._joining)
+        self._count_watching(len(self._joining))
         self._wakeup.set()
         super().start()
 
@@ -128,7 +128,7 @@ class Broadcaster(Worker):
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
                 return True
-            self._watching += 1
+            self._count_watching(1)
             self._joining.append((viewer, head))
         self._wakeup.set()
         return True
@@ -152,6 +152,10 @@ class Broadcaster(Worker):
         found = list(self._viewers.values())
         return [viewer.status(now, offset) for viewer in found if key is None or viewer.key == key]
 
+    def _count_watching(self, more: int) -> None:
+        self._watching += more
+        self._hub.want(self._newest, self._watching > 0)
+
     # The broadcaster's thread.
 
     def _loop(self) -> None:
@@ -173,6 +177,9 @@ class Broadcaster(Worker):
 
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
+        if self._joining:
+            self._hub.load_offer()  # For the first viewer; no other can be delayed by it.
+            self._send_newest()
         while self._joining:
             self._admit(*self._joining.popleft())
         while self._dismissals:
@@ -339,7 +346,7 @@ class Broadcaster(Worker):
             self._saved.remove(viewer.row, viewer.sock)
         viewer.sock.close()
         with self._lock:
-            self._watching -= 1
+            self._count_watching(-1)
             watching = self._watching
         line = "%s: %s after %d frames (%d watching)"
         _log.info(line, viewer.address, why, viewer.sent, watching)

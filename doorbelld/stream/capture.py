@@ -11,10 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
-from doorbelld.camera.base import Camera
+from doorbelld.camera.base import Camera, Shot
 from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
+from doorbelld.media import fault
 from doorbelld.stream import placeholder
 from doorbelld.stream.counters import Counters
 from doorbelld.stream.hangwatch import HangWatch
@@ -30,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 _READ = 0.5
 """Seconds that a read may take; so long a stop may have to wait for the thread."""
+
+_LOOK = 1.0
+"""Seconds between two looks at a picture while no frame is wanted."""
 
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 15.0
@@ -71,6 +76,7 @@ class CaptureThread(Worker):
         self._settings = settings
         self._hub = hub
         self._reopen = False
+        self._looked_at = 0.0
         self._state_log = StateLog(_log)
         self._tracker = StateTracker(self._state_log)
         self._placeholder = Placeholder(hub)
@@ -182,15 +188,40 @@ class CaptureThread(Worker):
         while not self._is_interrupted():
             self.beat = now = time.monotonic()
             self._state_log.flush()
-            picture = reader.read(min(_READ, settings.stall_timeout))
-            if picture is not None:
-                self._publish(picture, reader.camera)
+            shot = reader.read(min(_READ, settings.stall_timeout))
+            if shot is not None and self._take(shot, reader, now):
                 last_at, patience = now, settings.stall_timeout
             elif now - last_at > patience:
                 name, why = reader.camera.name, reader.fault.always
                 raise CameraError(f"{name} {why} for {patience:g} s")
             else:
                 self._placeholder.publish_if_due(now)
+
+    def _take(self, shot: Shot, reader: PictureReader, now: float) -> bool:
+        """Publish a picture, or offer it if no frame is wanted; return whether it can be shown."""
+        if self._is_at_rest(reader, now):
+            self._offer(shot, reader)
+        else:
+            self._looked_at = now
+            picture = reader.load(shot)
+            if picture is None:
+                return False
+            self._publish(picture, reader.camera)
+        if pause := self._counters.rate.pause:
+            self._wakeup.wait(pause)
+        return True
+
+    def _is_at_rest(self, reader: PictureReader, now: float) -> bool:
+        """Return whether this picture need not be loaded.
+
+        Now and then one is loaded all the same, to see whether the pictures can be shown.
+        """
+        return (
+            not self._hub.is_wanted
+            and now - self._looked_at < _LOOK
+            and reader.fault is fault.SILENT
+            and self._tracker.current.state is CameraState.STREAMING
+        )
 
     def _publish(self, picture: Picture, camera: Camera) -> None:
         """Publish a live picture, once the status says that there is one."""
@@ -207,8 +238,14 @@ class CaptureThread(Worker):
             self._tracker.change(CameraState.STREAMING, detail)
         found.rate.add(captured_at)
         self._hub.publish(data, captured_at, live=True)
-        if pause := found.rate.pause:
-            self._wakeup.wait(pause)
+
+    def _offer(self, shot: Shot, reader: PictureReader) -> None:
+        """Count a live picture, and have it ready."""
+        found = self._counters
+        found.captured_at = shot.captured_at
+        found.frames += 1
+        found.rate.add(shot.captured_at)
+        self._hub.offer(partial(reader.load_in_any_thread, shot), shot.captured_at)
 
     def _show_placeholder(self, seconds: float) -> None:
         """Publish the placeholder once a second, until it is time to try again."""

@@ -48,37 +48,59 @@ class PictureReader:
         """How many pictures of this camera could not be shown."""
         return self._left_out + self.camera.invalid
 
-    def read(self, timeout: float) -> Picture | None:
-        """Return the next picture, or None if none comes that can be shown.
+    def read(self, timeout: float) -> Shot | None:
+        """Return the next picture as the camera delivers it, or None if none comes.
 
         Waits ``timeout`` seconds for it. Raises what the camera raises.
         """
         invalid = self.camera.invalid
         try:
             shot = self.camera.read(timeout)
-            if self.camera.invalid > invalid:
-                self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
-            return self._load(shot) if shot else None
-        except GoneError:
-            pass  # The next picture is here already.
         except MemoryError:
             counted = self.camera.invalid > invalid
-            self._leave_out(fault.NO_MEMORY, 0 if counted else 1)
-            self._pause(_PAUSE)
+            self._lack_memory(0 if counted else 1)
+            return None
         except TooLargeError:
             self._leave_out(fault.TOO_MANY_TO_TURN)
+            return None
+        if self.camera.invalid > invalid:
+            self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
+        return shot
+
+    def load(self, shot: Shot) -> Picture | None:
+        """Return the picture, or None if it cannot be shown."""
+        try:
+            data = shot.jpeg()
+        except GoneError:
+            return None  # The next picture is here already.
+        except MemoryError:
+            self._lack_memory(1)
+            return None
+        except TooLargeError:
+            self._leave_out(fault.TOO_MANY_TO_TURN)
+            return None
         except ValueError:
             self._leave_out(fault.DAMAGED)
-        return None
-
-    def _load(self, shot: Shot) -> Picture | None:
-        data = shot.jpeg()
+            return None
         size = fault.judge(data)
         if isinstance(size, Fault):
             self._leave_out(size)
             return None
         self.fault = fault.SILENT
         return Picture(data, shot.captured_at, size)
+
+    def _lack_memory(self, count: int) -> None:
+        self._leave_out(fault.NO_MEMORY, count)
+        self._pause(_PAUSE)
+
+    @staticmethod
+    def load_in_any_thread(shot: Shot) -> bytes | None:
+        """Return the JPEG, or None if it cannot be shown; nothing is counted or logged."""
+        try:
+            data = shot.jpeg()
+        except (ValueError, MemoryError):
+            return None
+        return None if isinstance(fault.judge(data), Fault) else data
 
     def _leave_out(self, why: Fault, count: int = 1) -> None:
         """Count a picture that is not shown. Log each fault once for this opening."""

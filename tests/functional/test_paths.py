@@ -9,7 +9,7 @@ import time
 import pytest
 
 from doorbelld import __version__
-from tests.support.daemon import GUARD, Daemon
+from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.paths import EVERY_PATH, PAGE, SAME_EVERY_TIME, SNAPSHOTS, STREAMS
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
@@ -62,6 +62,20 @@ def test_snapshot_is_the_newest_frame_with_its_own_stamp(
             answer, body = daemon.request("/snapshot.jpg")
             assert body == part.body == jpeg(number)
             assert answer.getheader("X-Timestamp") == part.headers["x-timestamp"]
+
+
+def test_snapshot_and_the_first_viewer_get_the_newest_picture_though_nobody_was_watching(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
+    for number in range(30):
+        pipe_camera.show(jpeg(number % 10))
+        eventually(lambda: daemon.status()["camera"]["frames"] == number + 1, "taken")  # noqa: B023
+        if number % 3 == 0:
+            _, body = daemon.request("/snapshot.jpg")
+            assert body == jpeg(number % 10)
+    with Stream(daemon) as stream:
+        assert stream.part().body == jpeg(9)
 
 
 @pytest.mark.parametrize(("path", "content_type"), PAGE)

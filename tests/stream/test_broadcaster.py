@@ -67,6 +67,29 @@ def test_viewer_that_comes_before_the_first_frame_waits_for_it(
         read(client, part(publish(hub)))
 
 
+def test_first_viewer_gets_the_picture_that_was_only_on_offer(
+    hub: FrameHub, broadcaster: Broadcaster
+) -> None:
+    server, client = connection()
+    other_server, other = connection()
+    with client, other:
+        publish(hub)
+        hub.offer(lambda: b"newest", 2.0)
+        eventually(lambda: not hub.is_wanted, "nothing wants frames")
+        join(broadcaster, server)
+        found = b""
+        while b"newest" not in found:
+            found += client.recv(65536)
+        assert found.count(b"--frame") == 1, "an older picture came first"
+        join(broadcaster, other_server)
+        wait_for_count(broadcaster, 2)
+        client.close()
+        wait_for_count(broadcaster, 1)
+        assert hub.is_wanted
+        other.close()
+        eventually(lambda: not hub.is_wanted, "nothing wants frames")
+
+
 def test_browser_gets_the_next_headers_in_advance(hub: FrameHub, broadcaster: Broadcaster) -> None:
     server, client = connection()
     with client:

@@ -17,6 +17,7 @@ from doorbelld.stream import capture, hangwatch
 from doorbelld.stream.capture import CaptureSettings, CaptureThread
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState
+from doorbelld.system.latest import Latest
 from tests.support.daemon import GUARD, eventually
 from tests.support.pictures import claiming, jpeg
 
@@ -56,6 +57,8 @@ class ScriptedCamera:
 class Studio:
     """A capture thread with a camera that the test controls."""
 
+    hub: FrameHub
+    slot: Latest[Frame]
     thread: CaptureThread
     settings: CaptureSettings
     camera: ScriptedCamera
@@ -78,8 +81,8 @@ class Studio:
                 return frame
 
 
-def recording_hub() -> tuple[FrameHub, queue.Queue[Frame]]:
-    """Return a hub, and a queue that gets every frame in the order of the subscribers."""
+def recording_hub() -> tuple[FrameHub, Latest[Frame], queue.Queue[Frame]]:
+    """Return a hub, its subscriber, and a queue that gets every frame in their order."""
     hub, frames = FrameHub(), queue.Queue[Frame]()
 
     def record() -> None:
@@ -88,7 +91,7 @@ def recording_hub() -> tuple[FrameHub, queue.Queue[Frame]]:
         frames.put(frame)
 
     slot = hub.subscribe(record)
-    return hub, frames
+    return hub, slot, frames
 
 
 @pytest.fixture
@@ -105,9 +108,9 @@ def studio(monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
         return camera
 
     settings = CaptureSettings(open_camera, "Front door", "scripted", 64, 48, stall_timeout=60)
-    hub, frames = recording_hub()
+    hub, slot, frames = recording_hub()
     thread = CaptureThread(settings, hub)
-    yield Studio(thread, settings, camera, frames, opening)
+    yield Studio(hub, slot, thread, settings, camera, frames, opening)
     assert thread.stop(GUARD)
     assert thread.stop(GUARD), "stop() may be called twice"
 
@@ -126,6 +129,79 @@ def test_pictures_are_numbered_stamped_and_published(studio: Studio) -> None:
     assert (status.state, status.frames) == (CameraState.STREAMING, 3)
     assert (status.width, status.height) == (64, 48)
     assert status.detail == "Scripted camera, 64x48"
+
+
+class LazyShots:
+    """Makes pictures of now that count how often they are loaded."""
+
+    def __init__(self) -> None:
+        self.loads = 0
+
+    def make(self, data: bytes) -> Shot:
+        return Shot(b"", time.monotonic(), lambda: self._load(data))
+
+    def _load(self, data: bytes) -> bytes:
+        self.loads += 1
+        if not data:
+            raise ValueError("damaged")
+        return data
+
+
+def test_picture_that_is_not_wanted_is_counted_but_not_loaded(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_LOOK", GUARD)
+    studio.hub.want(studio.slot, wants=False)
+    shots = LazyShots()
+    studio.thread.start()
+    for number in range(5):
+        studio.camera.script.put(shots.make(jpeg(number)))
+    eventually(lambda: studio.thread.status().frames == 5, "five pictures")
+    assert studio.next_frame().data == jpeg(0)
+    assert studio.frames.empty()
+    assert shots.loads == 1
+    newest = studio.hub.latest
+    assert newest
+    assert newest.data == jpeg(4)
+    assert (newest.sequence, shots.loads) == (2, 2)
+    studio.hub.want(studio.slot, wants=True)
+    studio.camera.script.put(shots.make(jpeg(5)))
+    assert studio.next_frame() is newest
+    assert studio.next_frame().data == jpeg(5)
+
+
+def test_picture_at_rest_is_looked_at_now_and_then(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_LOOK", 0.0)
+    studio.hub.want(studio.slot, wants=False)
+    shots = LazyShots()
+    studio.thread.start()
+    for data in (jpeg(0), jpeg(1)):
+        studio.camera.script.put(shots.make(data))
+    assert [studio.next_frame().data for _ in range(2)] == [jpeg(0), jpeg(1)]
+
+
+def test_damaged_pictures_at_rest_are_all_counted_once_one_was_seen(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    studio.hub.want(studio.slot, wants=False)
+    shots = LazyShots()
+    studio.thread.start()
+    studio.camera.script.put(shots.make(jpeg(0)))
+    studio.next_frame()
+    monkeypatch.setattr(capture, "_LOOK", 0.0)
+    studio.camera.script.put(shots.make(b""))
+    eventually(lambda: studio.thread.status().invalid == 1, "the first is seen")
+    monkeypatch.setattr(capture, "_LOOK", GUARD)
+    for _ in range(3):
+        studio.camera.script.put(shots.make(b""))
+    eventually(lambda: studio.thread.status().invalid == 4, "all are counted")
+    studio.camera.script.put(shots.make(jpeg(1)))
+    assert studio.next_frame().data == jpeg(1)
+    studio.camera.script.put(shots.make(jpeg(2)))
+    eventually(lambda: studio.thread.status().frames == 3, "it is at rest again")
+    assert studio.frames.empty()
 
 
 def test_lost_camera_is_reported_closed_and_opened_again(studio: Studio) -> None:
@@ -305,7 +381,7 @@ def test_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
         return camera
 
     monkeypatch.setattr(CaptureThread, "_show_placeholder", show_placeholder)
-    hub, published = recording_hub()
+    hub, _, published = recording_hub()
     settings = CaptureSettings(open_camera, "", "", 64, 48, stall_timeout=60)
     thread = CaptureThread(settings, hub)
     thread.start()

@@ -99,3 +99,81 @@ def test_slot_that_is_unsubscribed_gets_nothing_more() -> None:
     frame = hub.publish(b"picture", 1.0, live=True)
     assert slot.take() is None
     assert other.take() is frame
+
+
+class Loads:
+    """What a camera has ready: counts how often it is loaded; an empty answer is None."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.count = 0
+
+    def __call__(self) -> bytes | None:
+        self.count += 1
+        return (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]) or None
+
+
+def test_picture_on_offer_is_loaded_once_and_only_if_the_newest_is_asked_for() -> None:
+    hub = FrameHub()
+    slot = hub.subscribe(wants=False)
+    first = hub.publish(b"first", 1.0, live=True)
+    loads = Loads(b"second")
+    hub.offer(loads, 2.0)
+    assert slot.take() is first
+    assert slot.take() is None
+    assert loads.count == 0
+    found = hub.latest
+    assert found
+    assert (found.data, found.captured_at, found.sequence, found.live) == (b"second", 2.0, 2, True)
+    assert hub.latest is slot.take() is found
+    assert loads.count == 1
+
+
+def test_what_is_published_replaces_what_was_on_offer() -> None:
+    hub = FrameHub()
+    loads = Loads(b"picture")
+    hub.offer(loads, 1.0)
+    card = hub.publish(b"card", 2.0, live=False)
+    assert hub.latest is card
+    assert loads.count == 0
+
+
+def test_newest_offer_wins_though_an_older_one_is_just_being_loaded() -> None:
+    hub = FrameHub()
+
+    def overtaken() -> bytes:
+        hub.offer(Loads(b"newer"), 2.0)
+        return b"older"
+
+    hub.offer(overtaken, 1.0)
+    found = hub.latest
+    assert found
+    assert (found.data, found.captured_at, found.sequence) == (b"newer", 2.0, 1)
+
+
+def test_picture_that_was_gone_for_a_moment_is_loaded_all_the_same() -> None:
+    hub = FrameHub()
+    hub.offer(Loads(b"", b"", b"picture"), 1.0)
+    found = hub.latest
+    assert found
+    assert found.data == b"picture"
+
+
+def test_offer_that_cannot_be_shown_leaves_the_newest_frame_as_it_is() -> None:
+    hub = FrameHub()
+    shown = hub.publish(b"picture", 1.0, live=True)
+    loads = Loads(b"")
+    hub.offer(loads, 2.0)
+    assert hub.latest is shown
+    assert 1 <= loads.count <= 10
+
+
+def test_frames_are_wanted_as_long_as_any_subscriber_wants_them() -> None:
+    hub = FrameHub()
+    one, other = hub.subscribe(wants=False), hub.subscribe()
+    assert hub.is_wanted
+    hub.want(one, True)
+    hub.unsubscribe(other)
+    assert hub.is_wanted
+    hub.want(one, False)
+    assert not hub.is_wanted
