@@ -201,7 +201,7 @@ class Player:
         self.is_open = True
         self.number = 0
         self._steps, self._decoding = itertools.cycle(steps), itertools.cycle(decoding)
-        self._encoding = encoding
+        self._encoding, self._longest = encoding, max(decoding)
         monkeypatch.setattr(video_module, "time", self)
         monkeypatch.setattr(video_module, "encode", self._encode)
         self.camera = VideoCamera(Path("film"), CameraSettings())
@@ -242,7 +242,7 @@ class Player:
         while self.now < self.started_at + seconds:
             before = self.now
             shot = self.camera.read(0.5)
-            assert self.now - before <= 0.5 + 0.2
+            assert self.now - before <= 0.5 + 0.2 + self._longest
             if shot:
                 number = int(shot.jpeg())
                 found.append(Played(number, shot.captured_at - self.started_at, self.now))
@@ -310,6 +310,24 @@ class TestSlowMachine:
         assert shot
         assert player.now - before < 0.3
         assert player.now - shot.captured_at < 0.1
+
+    def test_after_a_pause_a_frame_that_waited_to_be_shown_is_too_late(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        player = Player(monkeypatch, [*[0.05] * 5, 1], interval=0.2)
+        (*_, before) = read_some(player.camera, 6)
+        assert player.camera.read(0.3) is None
+        player.now += 3600
+        shots = read_some(player.camera, 3)
+        assert shots[0].captured_at - before.captured_at > 3600
+        assert int(shots[-1].jpeg()) > 100
+
+    def test_a_single_pause_does_not_make_the_machine_slow(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        player = Player(monkeypatch, [0.1], decoding=[3, *[0.01] * 100])
+        player.play(60)
+        assert caplog.messages == []
 
     def test_it_recovers_when_the_machine_is_fast_again(
         self, monkeypatch: pytest.MonkeyPatch
