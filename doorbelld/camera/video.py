@@ -2,94 +2,199 @@
 
 from __future__ import annotations
 
-import re
+import logging
+import threading
 import time
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
 from doorbelld.camera.orientation import encode, need_opencv
-from doorbelld.drivers.errors import CameraError, without_secrets
-from doorbelld.media import codec, jpeg
-from doorbelld.system.pace import Pace
+from doorbelld.drivers.errors import CameraError, GoneError, without_secrets
+from doorbelld.drivers.videofile import VideoFile
+from doorbelld.drivers.videofile import check_size as _check_size
 
-_START = 512
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-"""Bytes that every video has in its first ``_START``, and no text has."""
+_log = logging.getLogger(__name__)
+
+_USUAL = 0.9
+"""Part of the usual interval after which it is no surprise that the next frame comes."""
+
+_AGAIN = 1.0
+"""Seconds after which a frame that is still the current one is shown again."""
+
+_SHORTEST_STEP = 1 / 240
+"""Seconds between frames at the highest rate that can be configured."""
+
+_EARLY = 0.1
+"""Seconds after a frame in which the next one is looked for, because it may come early."""
+
+_TOLERANCE = 0.04
+"""Seconds that a frame may be late, if frames do not come more seldom than that."""
+
+_CATCHING_UP = 0.2
+"""Seconds in which frames that are too late are skipped, before one is shown all the same."""
+
+_BACKLOG = 0.5
+"""Seconds that decoding has cost beyond what it may, when skipping frames is given up."""
 
 
 class VideoCamera:
-    """A video file, played over and over at its own speed."""
+    """A video file, played over and over at its own speed.
+
+    Frames that are too late are skipped. To skip a frame it must still be decoded; if that alone
+    takes longer than the frame lasts, all frames are shown, and the video plays more slowly.
+    A frame that lasts longer than a second is shown once a second.
+    """
 
     def __init__(self, path: Path, settings: CameraSettings) -> None:
         self.invalid = 0
         self.name = f"File {path}"
-        self.mode = ""
-        self._path = path
         self._settings = settings
-        self._capture: Any = None
-        self._pace = Pace(settings.framerate)
-        self._taken = 0
+        self._file = VideoFile(path, settings.framerate)
+        self._lock = threading.Lock()  # for the file, and for what is known about its frames
+        self._backlog = Backlog(self.name)
+        self._shortest = self._file.interval
+        self._again = min(_AGAIN, settings.stall_timeout / 2)
+        # The file's current frame is due at some moment, and is shown only then.
+        self._due = 0.0
+        self._is_due = False
+        self._shown = 0
+        self._shown_at = 0.0
+        self._loaded: tuple[int, bytes] = (0, b"")
+        self._kept: tuple[int, Any] = (0, None)
+
+    @property
+    def mode(self) -> str:
+        """The video's frame rate, as it says itself."""
+        framerate = self._file.framerate
+        if framerate is None or framerate > 1 / _SHORTEST_STEP:
+            return "video"  # Some files have no rate, others the resolution of their clock.
+        rate = f"{framerate:.4g}"
+        return f"video, {rate} frame{'' if rate == '1' else 's'} a second"
 
     def open(self) -> None:
-        """Open the file. Raises CameraError if OpenCV finds no video in it."""
-        cv2 = need_opencv("This camera")
-        self._rewind()
-        framerate = self._capture.get(cv2.CAP_PROP_FPS)
-        if 0 < framerate <= 1000:
-            self._pace = Pace(framerate)
+        """Open the file. Raises CameraError if there is no video in it that can be decoded."""
+        need_opencv("This camera")
+        with self._lock:
+            self._file.open()
+            self._shortest = max(min(self._file.interval, _EARLY), _SHORTEST_STEP)
+            self._is_due = True
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the frame that is due, or None if none is due within ``timeout`` seconds."""
-        due = self._pace.wait(timeout)
-        if due is None:
-            return None
-        while self._taken < self._pace.beats:  # skip frames that are too late
-            self._taken += 1
-            if not self._capture.grab():
-                self._rewind()
-                self._taken = self._pace.beats
-                self._capture.grab()
-        whole, image = self._capture.retrieve()
-        if not whole:
-            self.invalid += 1
-            return None
-        try:
-            return Shot(encode(image, self._settings), due)
-        except ValueError:
-            self.invalid += 1
-            return None
+        """Return the frame that is due, or None if none is due within ``timeout`` seconds.
+
+        It takes no longer than ``timeout`` and what decoding a frame takes. To load a picture
+        raises GoneError if a newer one has been read.
+        """
+        give_up_at = time.monotonic() + timeout
+        if not self._shown:
+            self._due = time.monotonic()
+        elif self._is_due and time.monotonic() > self._due + self._tolerance:
+            self._advance()
+        while True:
+            next_at = self._due if self._is_due else self._due + self._shortest
+            again_at = self._shown_at + self._again if self._shown else next_at
+            if not _sleep_until(min(next_at, again_at), give_up_at):
+                return None
+            if again_at < next_at and (now := time.monotonic()) < next_at:
+                return self._show(now)
+            if not self._is_due:
+                self._advance()
+            elif self._due <= time.monotonic():
+                self._is_due = False
+                self._shown += 1
+                return self._show(max(self._due, self._shown_at))
 
     def close(self) -> None:
         """Close the file."""
-        if self._capture is not None:
-            self._capture.release()
-            self._capture = None
+        with self._lock:
+            self._file.close()
 
-    def _rewind(self) -> None:
-        cv2 = need_opencv("This camera")
-        self.close()
-        self._refuse_playlist()
-        # Not every format can seek to the start, but every file can be opened again.
-        self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        if not self._capture.isOpened():
-            self.close()
-            raise CameraError(f"OpenCV finds no video in {self._path}")
-        _check_size(self._capture, self.name)
+    @property
+    def _tolerance(self) -> float:
+        return max(self._file.interval, _TOLERANCE)
 
-    def _refuse_playlist(self) -> None:
-        """Raise CameraError for a text file: FFmpeg would open the files and hosts it names.
+    def _advance(self) -> None:
+        """Go to the next frame, or beyond those that are too late."""
+        if not self._is_due and self._shortest < self._file.interval * _USUAL:
+            self._keep()
+        skip_until = time.monotonic() + _CATCHING_UP
+        while True:
+            started = time.monotonic()
+            with self._lock:
+                step = self._file.advance()
+            ended = time.monotonic()
+            self._shortest = max(min(self._shortest, step), _SHORTEST_STEP)
+            self._due += step
+            self._is_due = True
+            self._backlog.add(ended - started - step)
+            if started - self._due <= self._tolerance:
+                return
+            if self._backlog.is_too_large or ended > skip_until:
+                self._due = started  # The rest of the video is due later, too.
+                return
 
-        FFmpeg has whitelists against that, but OpenCV's wheel cannot set them.
+    def _keep(self) -> None:
+        """Keep the frame that is shown, because the next one may not be due for a while."""
+        with self._lock, suppress(ValueError):
+            if self._loaded[0] != self._shown:
+                self._kept = (self._shown, self._file.image())
+
+    def _show(self, moment: float) -> Shot:
+        self._shown_at = moment
+        return Shot(b"", moment, partial(self._load, self._shown))
+
+    def _load(self, number: int) -> bytes:
+        """Return the picture with this number as a JPEG."""
+        with self._lock:
+            loaded, data = self._loaded
+            if loaded == number:
+                return data
+            if number != self._shown or not self._file.is_open:
+                raise GoneError("The video has gone on")
+            kept, image = self._kept
+            if kept != number:
+                # If that is the next frame already, it is shown a little too early.
+                image = self._file.image()
+        data = encode(image, self._settings)
+        self._loaded = (number, data)
+        return data
+
+
+class Backlog:
+    """How much more time decoding a video takes than it plays, in seconds, over some frames."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._seconds = 0.0
+        self._is_logged = False
+
+    @property
+    def is_too_large(self) -> bool:
+        """Whether decoding cannot keep up with the video."""
+        return self._seconds > _BACKLOG
+
+    def add(self, seconds: float) -> None:
+        """Count a frame: by how much decoding it took longer than the frame lasts.
+
+        A single frame proves little: the machine may have paused, or the file was opened again.
         """
-        try:
-            with self._path.open("rb") as file:
-                start = file.read(_START)
-        except OSError as error:
-            raise CameraError(f"There is no video in {self._path}: {error.strerror}") from error
-        if not _BINARY.search(start) and not start.startswith(b"YUV4MPEG2"):
-            raise CameraError(f"There is no video in {self._path}, but text, or a playlist")
+        seconds = self._seconds + min(seconds, _BACKLOG / 4)
+        self._seconds = min(max(seconds, 0.0), 2 * _BACKLOG)
+        if self.is_too_large and not self._is_logged:
+            self._is_logged = True
+            _log.warning(
+                "%s: decoding takes longer than playing, so it plays more slowly", self._name
+            )
+
+
+def _sleep_until(moment: float, limit: float) -> bool:
+    """Sleep until ``moment``, or until ``limit`` if that is earlier; return whether it was not."""
+    time.sleep(max(min(moment, limit) - time.monotonic(), 0))
+    return moment <= limit
 
 
 class RtspCamera:
@@ -155,14 +260,3 @@ class RtspCamera:
             raise CameraError(f"Cannot get pictures from {self.name}")
         _check_size(capture, self.name)
         return capture
-
-
-def _check_size(capture: Any, name: str) -> None:
-    """Release a video whose pictures are too large to be decoded, and raise CameraError."""
-    cv2 = codec.load_opencv()
-    width, height = (
-        int(capture.get(each)) for each in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT)
-    )
-    if width * height > jpeg.MOST_PIXELS_DECODED:
-        capture.release()
-        raise CameraError(f"{name} has pictures of {width}x{height} pixels, which is too large")

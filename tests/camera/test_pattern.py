@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from typing import Any
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.pattern import PatternCamera
-from doorbelld.media import jpeg
+from doorbelld.drivers.errors import GoneError
+from doorbelld.media import codec, jpeg
 from doorbelld.media.card import PatternCard
 from tests.support.daemon import GUARD, ROOT
 
@@ -29,16 +31,16 @@ def decode(data: bytes) -> Any:
 def test_has_the_asked_size_whatever_it_is(size: tuple[int, int]) -> None:
     camera = open_camera("pattern", CameraSettings(*size))
     shot = camera.read(GUARD)
-    camera.close()
     assert shot
-    assert jpeg.size(shot.data) == size
+    assert jpeg.size(shot.jpeg()) == size
+    camera.close()
 
 
 def test_no_frame_is_like_the_one_before() -> None:
     camera = open_camera("pattern", CameraSettings(framerate=100))
     shots = [camera.read(GUARD) for _ in range(20)]
+    assert len({shot.jpeg() for shot in shots if shot}) == 20
     camera.close()
-    assert len({shot.data for shot in shots if shot}) == 20
 
 
 def test_gives_nothing_before_its_time_and_the_moment_due() -> None:
@@ -60,7 +62,9 @@ def test_shows_the_time_of_day_and_the_number_of_the_frame() -> None:
     other = PatternCard(640, 480)
     camera.open()
     camera._number = 41
-    camera.read(GUARD)
+    shot = camera.read(GUARD)
+    assert shot
+    shot.jpeg()
     card = camera._card
     assert card
     assert (card.image[:, 320] != other.image[:, 320]).any()
@@ -87,14 +91,28 @@ def test_is_turned_like_any_camera() -> None:
     upright = open_camera("pattern", CameraSettings())
     turned = open_camera("pattern", CameraSettings(rotation=90))
     first, second = upright.read(GUARD), turned.read(GUARD)
-    upright.close()
-    turned.close()
     assert first
     assert second
-    assert jpeg.size(second.data) == (480, 640)
-    bars = decode(first.data)[40, ::10].astype(int)
-    down_the_right_side = decode(second.data)[::10, -41].astype(int)
+    upright_data, turned_data = first.jpeg(), second.jpeg()
+    upright.close()
+    turned.close()
+    assert jpeg.size(turned_data) == (480, 640)
+    bars = decode(upright_data)[40, ::10].astype(int)
+    down_the_right_side = decode(turned_data)[::10, -41].astype(int)
     assert abs(bars - down_the_right_side).mean() < 10
+
+
+def test_a_picture_is_drawn_only_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = mock.Mock(wraps=codec.encode)
+    monkeypatch.setattr(codec, "encode", drawn)
+    camera = open_camera("pattern", CameraSettings(framerate=1000))
+    shots = [shot for shot in (camera.read(GUARD) for _ in range(10)) if shot]
+    assert not drawn.called
+    assert jpeg.size(shots[-1].jpeg()) == (640, 480)
+    camera.close()
+    assert drawn.call_count == 1
+    with pytest.raises(GoneError):
+        shots[-1].jpeg()
 
 
 @pytest.mark.process

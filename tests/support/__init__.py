@@ -28,6 +28,7 @@ watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
 picamera2_library      the same for picamera2
 pictures               pictures that tests can distinguish; large and broken ones
+films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
 cards                  distinguishes placeholder cards from pictures
 ====================== ===================================================================
