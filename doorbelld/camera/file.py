@@ -115,9 +115,9 @@ class MjpegCamera:
             unused = 0 if pictures else unused + len(chunk)
             if unused > _MOST_WITHOUT_PICTURE:
                 raise CameraError(f"{self._path} has {unused // 2**20} MB without a JPEG picture")
-            for start, data in pictures:
+            for start, end, data in pictures:
                 self._starts.append(start)
-                self._ends.append(start + len(data))
+                self._ends.append(end)
                 yield data
 
     def _known(self, fd: int) -> Iterator[bytes]:
