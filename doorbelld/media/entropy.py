@@ -108,7 +108,7 @@ def check_restarts(data: bytes, start: int, end: int, units: int, interval: int)
     """Check the restart markers in a scan, if it has any.
 
     They count from 0 to 7, over and over. Where one is missing, a part of the picture was lost.
-    Raises ValueError. ``units`` is 0 if nobody knows how many there are.
+    Raises ValueError. ``units`` is how many there are, 0 if that is not known.
     """
     if not interval:
         return
@@ -132,6 +132,8 @@ def end_of_scan(data: bytes, tables: Sequence[int], scan: Scan, start: int) -> i
         restarts = [found.end() for found in _RESTART.finditer(data, start)]
         left -= len(restarts) * scan.interval
         start = restarts[-1] if restarts else start
+    if left <= 0:
+        return len(data)
     known = _read_tables(data, tables)
     try:
         blocks = [(known[first], known[0x10 + others]) for first, others in scan.blocks]
@@ -198,6 +200,7 @@ def _table(lengths: bytes, symbols: bytes, is_for_others: bool) -> _Table:
             known = _BLOCK if is_for_others and size == 0 and run < 15 else run + 1
             table.extend([known * 32 + length + size] * (1 << (16 - length)))
         number += count
-    table = table[: 1 << 16]
+        if len(table) > 1 << 16:
+            raise ValueError("a Huffman table with too many codes")
     table.extend([0] * ((1 << 16) - len(table)))
     return table

@@ -7,6 +7,7 @@ entropy-coded data are skipped by searching for their end.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -77,11 +78,11 @@ class Header(NamedTuple):
 
 def header(data: bytes) -> Header | None:
     """Return the first frame header, or None if there is none before the entropy-coded data."""
-    walker = Walker()
-    with suppress(ValueError):
-        while (marker := walker.step(data)) not in (NOTHING, SOS):
-            if marker in FRAME_HEADERS:
-                return read_header(data, marker, walker.found[-1][1])
+    for marker, at in each_marker(data):
+        if marker in FRAME_HEADERS:
+            return _header(data, marker, at)
+        if marker == SOS:
+            break
     return None
 
 
@@ -90,33 +91,42 @@ def check_before_decoding(data: bytes) -> None:
 
     Raises TooLargeError, or ValueError if it is damaged or of a kind that no camera makes.
     """
-    walker = Walker()
-    with suppress(ValueError):
-        while walker.step(data) not in (NOTHING, SOI, EOI):
-            pass
-    frames = [each for each in walker.found if each[0] in FRAME_HEADERS]
-    if len(frames) > 1:
-        raise ValueError("a JPEG with two frame headers")
-    frame = read_header(data, *frames[0]) if frames else None
-    if frame is None or not (frame.width and frame.height) or walker.found[-1][0] != EOI:
+    frame, scans, marker = None, 0, 0
+    for marker, at in each_marker(data):
+        if marker in FRAME_HEADERS:
+            if frame:
+                raise ValueError("a JPEG with two frame headers")
+            frame = _header(data, marker, at)
+        scans += marker == SOS
+    if frame is None or not (frame.width and frame.height) or marker != EOI:
         raise ValueError("the JPEG cannot be decoded: it is damaged")
     if frame.coding not in HUFFMAN or frame.precision != 8 or frame.components not in (1, 3, 4):
         raise ValueError("a JPEG of a kind that is not decoded")
     pixels = frame.width * frame.height
     if pixels > MOST_PIXELS_DECODED:
         raise TooLargeError(f"a JPEG of {frame.width}x{frame.height} pixels is not decoded")
-    if len(walker.scans) > _MOST_SCANS:
-        raise ValueError(f"a JPEG with {len(walker.scans)} scans")
+    if scans > _MOST_SCANS:
+        raise ValueError(f"a JPEG with {scans} scans")
     if len(data) * _PIXELS_A_BYTE < pixels:
         raise ValueError("a JPEG of which most is missing")
 
 
-def read_header(data: bytes, marker: int, at: int) -> Header | None:
+def _header(data: bytes, marker: int, at: int) -> Header | None:
     """Return the frame header whose segment begins at ``at``, None if it is cut off."""
     if at + 8 > len(data):
         return None
     height, width = (int.from_bytes(data[at + i : at + i + 2], "big") for i in (3, 5))
     return Header(width, height, marker, data[at + 2], data[at + 7])
+
+
+def each_marker(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield each marker and where its segment begins, until the picture ends or is damaged."""
+    walker = Walker()
+    with suppress(ValueError):
+        while walker.step(data) not in (NOTHING, SOI):
+            yield walker.found[-1]
+            if walker.found[-1][0] == EOI:
+                return
 
 
 class Walker:
@@ -136,17 +146,20 @@ class Walker:
         self.scans: list[tuple[int, int]] = []
         self.in_scan = False
         self.scan_start = 0
-        self.first_scan = 0
+        self.first_scan: int | None = None
         self.interval = 0
         self._scan_end = _MARKER
         self._interval_at = 0
         self._segment_end = 2
 
-    def start_in_scan(self, start: int, *, has_restarts: bool) -> None:
+    def start_in_scan(self, start: int, found: Sequence[tuple[int, int]], interval: int) -> None:
         """Go on in the first scan, which starts at ``start``; what comes before it is known."""
         self.at = self.sound = self.scan_start = self._segment_end = start
         self.in_scan = True
-        self._scan_end = _MARKER_BUT_RESTART if has_restarts else _MARKER
+        self.found = list(found)
+        self.first_scan = len(found)
+        self.interval = interval
+        self._scan_end = _MARKER_BUT_RESTART if interval else _MARKER
 
     def step(self, data: bytes | bytearray) -> int:
         """Walk to the next marker, and over its segment; return the marker.
@@ -229,7 +242,8 @@ class Walker:
     def _start_scan(self, data: bytes | bytearray) -> None:
         self.in_scan = True
         self.scan_start = self.at
-        self.first_scan = self.first_scan or len(self.found)
+        if self.first_scan is None:
+            self.first_scan = len(self.found)
         if self._interval_at:
             at = self._interval_at
             self.interval = int.from_bytes(data[at : at + 2], "big")

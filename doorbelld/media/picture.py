@@ -27,7 +27,10 @@ _BOUNDARY = re.compile(rb"\r?\n--[ -~\r\n]*\Z")
 _LONGEST_BOUNDARY = 512
 """Bytes: a boundary, and the headers of the next part."""
 
-_TRUSTED = 30
+_MOST_ZEROS = 4
+"""Bytes: a scan may end with some zeros of its own."""
+
+_TRUSTED = 300
 """Pictures without an end marker that are shown after one in which every block was there. To
 look at every block takes some ten milliseconds."""
 
@@ -35,14 +38,19 @@ look at every block takes some ten milliseconds."""
 class _Head(NamedTuple):
     """What comes before the entropy-coded data of a picture.
 
-    ``tables`` are the places of its DHT segments. Where they are missing but needed,
-    ``tables_at`` is where the standard ones belong, else it is 0.
+    ``found`` are its markers, and where their segments begin. Where the Huffman tables are missing
+    but needed, ``tables_at`` is where the standard ones belong, else it is 0.
     """
 
     data: bytes
+    found: tuple[tuple[int, int], ...]
     scan: Scan
-    tables: tuple[int, ...]
     tables_at: int
+
+    @property
+    def tables(self) -> list[int]:
+        """The places of its DHT segments."""
+        return [at for marker, at in self.found if marker == markers.DHT]
 
 
 def mend(data: bytes) -> bytes:
@@ -67,7 +75,7 @@ class Checker:
         self._usual = 0
 
     def mend(self, data: bytes) -> bytes:
-        """Do the same as the function :func:`mend`."""
+        """Do what the function of the same name does."""
         if not data.startswith(_SOI):
             before = data.find(_SOI, 0, _MOST_BEFORE + len(_SOI))
             if before < 0:
@@ -83,7 +91,7 @@ class Checker:
         walker = Walker()
         head = self._head
         if head is not None and data.startswith(head.data):
-            walker.start_in_scan(len(head.data), has_restarts=head.scan.interval > 0)
+            walker.start_in_scan(len(head.data), head.found, head.scan.interval)
         return walker
 
     def finish(self, data: bytes, walker: Walker) -> bytes:
@@ -124,22 +132,20 @@ class Checker:
             raise ValueError(f"{len(frames)} frame headers")
         at = before[-1][1]
         scan = entropy.read_scan(data, frames[0], at, walker.interval)
-        tables = tuple(place for marker, place in before if marker == markers.DHT)
-        lacks_tables = scan.is_baseline and not tables
-        head = _Head(data[:start], scan, tables, at - 2 if lacks_tables else 0)
+        lacks_tables = scan.is_baseline and all(marker != markers.DHT for marker, _ in before)
+        head = _Head(data[:start], tuple(before), scan, at - 2 if lacks_tables else 0)
         if start <= _LONGEST_KEPT:
             self._head = head
         return head
 
     def _with_end(self, data: bytes, walker: Walker, head: _Head) -> bytes:
         """Return the picture with an end marker. Raises ValueError if more is missing."""
-        if walker.in_scan:
-            if len(data) > markers.LARGEST:
-                raise ValueError("it has no end")
-        elif not walker.scans or walker.scans[-1][1] != walker.at:
-            raise ValueError("it breaks off between its scans")
-        else:
-            data = data[: walker.at]
+        if not walker.in_scan:
+            if walker.scans[-1][1] != walker.at:
+                raise ValueError("it breaks off between its scans")
+            data = data[: walker.at]  # Here the next picture starts.
+        if len(data) > markers.LARGEST:
+            raise ValueError("it has no end")
         data = _without_padding(data)
         if self._trusted and 2 * len(data) > self._usual:
             self._trusted -= 1
@@ -155,8 +161,6 @@ def _without_padding(data: bytes) -> bytes:
     boundary = _BOUNDARY.search(data, max(tail, 0))
     if boundary:
         data = data[: boundary.start()]
-    short = data.rstrip(b"\0")
-    if not short.endswith(b"\xff"):
-        return short
-    # After FF, the first zero is data. Without it, FF is half an end marker.
-    return data[: len(short) + 1] if len(short) < len(data) else short.rstrip(b"\xff")
+    if data.endswith(b"\xff"):
+        return data.rstrip(b"\xff")  # Half an end marker.
+    return data[: len(data.rstrip(b"\0")) + _MOST_ZEROS]
