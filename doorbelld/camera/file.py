@@ -7,22 +7,28 @@ that writes JPEGs into it, one after the other, is a camera (``rpicam-vid --code
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import stat
 import time
 from array import array
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import jpeg
+from doorbelld.media import jpeg, picture
 from doorbelld.system.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
     from io import FileIO
     from pathlib import Path
+
+    from doorbelld.media.splitter import Piece
+
+logger = logging.getLogger(__name__)
 
 SUFFIXES = (".mjpeg", ".mjpg")
 
@@ -44,6 +50,7 @@ class MjpegCamera:
         self.mode = ""
         self._path = path
         self._pace = Pace(settings.framerate)
+        self._checker = picture.Checker()
         self._pictures = self._play()
         self._next: bytes | None = None
         # Where the file's pictures start and end, once it has been read to the end, and the
@@ -115,18 +122,22 @@ class MjpegCamera:
             unused = 0 if pictures else unused + len(chunk)
             if unused > _MOST_WITHOUT_PICTURE:
                 raise CameraError(f"{self._path} has {unused // 2**20} MB without a JPEG picture")
-            for start, data in pictures:
-                self._starts.append(start)
-                self._ends.append(start + len(data))
-                yield data
+            yield from self._remember(pictures)
+        counted = splitter.invalid
+        yield from self._remember(splitter.end())
+        self.invalid += splitter.invalid - counted
+
+    def _remember(self, pictures: Sequence[Piece]) -> Iterator[bytes]:
+        for start, end, data in pictures:
+            self._starts.append(start)
+            self._ends.append(end)
+            yield data
 
     def _known(self, fd: int) -> Iterator[bytes]:
-        """Yield the pictures from where they were; stop if one is no longer there."""
+        """Yield the pictures from where they were, if they are still there."""
         for start, end in zip(self._starts, self._ends):
-            data = os.pread(fd, end - start, start)
-            if not jpeg.is_whole(data):
-                return
-            yield data
+            with suppress(ValueError):
+                yield self._checker.mend(os.pread(fd, end - start, start))
 
     def _folder(self) -> Iterator[bytes]:
         for path in sorted(self._path.iterdir()):
@@ -134,11 +145,10 @@ class MjpegCamera:
                 continue
             with path.open("rb", buffering=0) as file:
                 data = file.read(jpeg.LARGEST + 1)
-            # Phones append a film, or another picture.
-            pictures = jpeg.Splitter().feed(data)
-            if pictures and data.startswith(pictures[0]):
-                yield pictures[0]
-            else:
+            try:
+                yield self._checker.mend(data)
+            except ValueError as error:
+                logger.debug("%s: %s", path, error)
                 self.invalid += 1
 
 
@@ -191,14 +201,23 @@ class PipeCamera:
 
     def _feed(self) -> list[bytes]:
         try:
-            return self._splitter.feed(self._drain())
+            data = self._drain()
+            pictures = self._splitter.feed(data)
+            if not data:
+                pictures = [piece.picture for piece in self._splitter.end()]
         except MemoryError:
             # Some data is lost: the halves of two pictures must not become one.
             self._splitter.forget()
             raise
+        if not (data or pictures):
+            raise CameraError(f"The program writing pictures to {self._path} has stopped")
+        return pictures
 
     def _drain(self) -> bytearray:
-        """Return all data in the pipe, to find the newest of several pictures."""
+        """Return all data in the pipe, to find the newest of several pictures.
+
+        There is none when the last writer has closed the pipe.
+        """
         data = bytearray()
         while len(data) < _AT_ONCE:
             try:
@@ -208,8 +227,6 @@ class PipeCamera:
             if not chunk:
                 break
             data += chunk
-        if not data:
-            raise CameraError(f"The program writing pictures to {self._path} has stopped")
         return data
 
 

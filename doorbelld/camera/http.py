@@ -292,11 +292,13 @@ class HttpCamera:
         """
         kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
         taken = unused = 0
+        left = answer.length or 0
         data = self._more(answer)
         self._check(kind, data)
         while data:
             pictures = self._cut(data)
             unused += len(data)
+            left -= len(data)
             if pictures:
                 self._receiver.put(Shot(pictures[-1], time.monotonic()))
                 self._receiver.opened()
@@ -304,6 +306,11 @@ class HttpCamera:
             elif unused > _MOST_WITHOUT_PICTURE:
                 raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")
             data = self._more(answer)
+        # The last picture may lack only its end marker, if the connection was not cut.
+        for piece in self._splitter.end() if left <= 0 else ():
+            self._receiver.put(Shot(piece.picture, time.monotonic()))
+            self._receiver.opened()
+            taken += 1
         if taken == 0 and not kind.startswith("multipart/"):
             raise CameraError(f"{self.name} has sent no complete JPEG picture")
         if taken != 1 or kind.startswith("multipart/"):

@@ -14,7 +14,7 @@ from typing import Any
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import jpeg
+from doorbelld.media import picture
 from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
@@ -36,6 +36,7 @@ class _Output:
         self.latest: Latest[tuple[bytes, int | None, float]] = Latest()
         self._camera = library_camera
         self._parts: list[bytes] = []
+        self._checker = picture.Checker()
 
     def write(self, data: bytes) -> None:
         """Take a part of a frame; after its last part, the frame can be fetched."""
@@ -47,10 +48,12 @@ class _Output:
             return
         whole = b"".join(self._parts)
         self._parts = []
-        if jpeg.is_whole(whole):
-            self.latest.put((whole, frame.timestamp, time.monotonic()))
-        else:
+        try:
+            whole = self._checker.mend(whole)
+        except ValueError:
             self.invalid += 1
+        else:
+            self.latest.put((whole, frame.timestamp, time.monotonic()))
 
 
 class PicameraCamera:

@@ -9,7 +9,7 @@ from typing import Any
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import jpeg
+from doorbelld.media import picture
 from doorbelld.system.latest import Latest
 
 _BITS_PER_PIXEL = 1.5
@@ -29,6 +29,7 @@ class Picamera2Camera:
         self._number = number
         self._settings = settings
         self._latest: Latest[Shot] = Latest()
+        self._checker = picture.Checker()
         self._camera: Any = None
         self._encoder: Any = None
 
@@ -103,9 +104,9 @@ class Picamera2Camera:
 
     def _take(self, data: bytes, timestamp: int | None) -> None:
         """Take a frame; called in a thread of the library."""
-        if jpeg.is_whole(data):
-            self._latest.put(Shot(data, self._captured_at(timestamp)))
-        else:
+        try:
+            self._latest.put(Shot(self._checker.mend(data), self._captured_at(timestamp)))
+        except ValueError:
             self.invalid += 1
 
     def _captured_at(self, timestamp: int | None) -> float:

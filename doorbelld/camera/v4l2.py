@@ -10,7 +10,7 @@ from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import encode, need_opencv, turn_jpeg
 from doorbelld.drivers import devices
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import codec, jpeg
+from doorbelld.media import codec, jpeg, picture
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ class V4l2Camera:
         self._capture: Any = None
         self._turned = bool(settings.rotation or settings.hflip or settings.vflip)
         self._sends_jpeg = False
+        self._checker = picture.Checker()
         self._stale = 0.0
         self._failures = 0
 
@@ -135,10 +136,7 @@ class V4l2Camera:
         """Return what OpenCV gave as a JPEG. Raises ValueError if it is damaged."""
         asked = self._settings
         if self._sends_jpeg:
-            data = image.tobytes().rstrip(b"\0")  # some webcams pad their last packet
-            if not jpeg.is_whole(data):
-                raise ValueError("a JPEG that is not whole")
-            return turn_jpeg(data, asked)
+            return turn_jpeg(self._checker.mend(image.tobytes()), asked)
         if image.shape[0] == 1:
             # If the colours are in OpenCV's own order already, it returns one long row.
             height = int(self._capture.get(codec.load_opencv().CAP_PROP_FRAME_HEIGHT))

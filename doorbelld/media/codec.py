@@ -103,7 +103,8 @@ def turn(image: Any, rotation: int, hflip: bool, vflip: bool) -> Any:
 def turn_jpeg(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int) -> bytes:
     """Decode a JPEG, turn it as :func:`turn` does, and encode it again.
 
-    If there is nothing to turn, returns it as it is, without OpenCV. Raises TooLargeError, or
+    What is turned is the picture as a browser shows it, upright by its Exif orientation. If there
+    is nothing to turn, returns it as it is, without OpenCV. Raises TooLargeError, or
     ValueError if ``data`` cannot be decoded.
     """
     if not (rotation or hflip or vflip):
@@ -114,7 +115,7 @@ def turn_jpeg(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int
     markers.check_before_decoding(data)
     raw = np.frombuffer(data, np.uint8)
     with _faults_as_value_errors(cv2):
-        image = cv2.imdecode(raw, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        image = cv2.imdecode(raw, cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError("the JPEG cannot be decoded")
     return encode(turn(image, rotation, hflip, vflip), quality)

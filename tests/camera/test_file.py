@@ -89,14 +89,14 @@ def test_drops_and_counts_damaged_pictures(file: Path, folder: Path) -> None:
     assert [shot.data for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
     camera.close()
     assert camera.invalid == 1
-    (folder / "1.JPEG").write_bytes(FOUR[1][:-1])
+    (folder / "1.JPEG").write_bytes(FOUR[1][:-20])
     camera = open_camera(f"file:{folder}", FAST)
     assert [shot.data for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
     camera.close()
     assert camera.invalid == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"nothing of the kind", FOUR[0][:-2]])
+@pytest.mark.parametrize("content", [b"", b"nothing of the kind", FOUR[0][:-20]])
 def test_says_that_there_is_no_picture_in_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "none.mjpg"
     file.write_bytes(content)
@@ -107,6 +107,19 @@ def test_says_that_there_is_no_picture_in_it(tmp_path: Path, content: bytes) -> 
     (folder / "1.jpg").write_bytes(content)
     with pytest.raises(CameraError, match=f"^There is no JPEG picture in {folder}$"):
         open_camera(f"file:{folder}", FAST)
+
+
+def test_repairs_pictures(file: Path, folder: Path) -> None:
+    bare = [pictures.without_tables(data[:-2]) for data in FOUR]
+    whole = [pictures.with_standard_tables(data) for data in FOUR]
+    file.write_bytes(b"".join(bare))
+    for path, data in zip(sorted(folder.glob("[0-3].*")), bare):
+        path.write_bytes(data + b"\xff")
+    for path in (file, folder):
+        camera = open_camera(f"file:{path}", FAST)
+        assert [shot.data for shot in take(camera, 12)] == whole * 3
+        camera.close()
+        assert camera.invalid == 0
 
 
 def test_says_that_there_is_no_such_file(tmp_path: Path) -> None:
@@ -250,6 +263,17 @@ class TestPipe:
         assert take(camera, 1)[0].data == picture
         thread.join(GUARD)
         camera.close()
+
+    def test_the_last_picture_may_lack_its_end_marker(self, pipe: Path) -> None:
+        camera = open_camera(f"file:{pipe}", FAST)
+        with pipe.open("wb", buffering=0) as writer:
+            writer.write(FOUR[0][:-2] + FOUR[1][:-2])
+            assert take(camera, 1)[0].data == FOUR[0]
+        assert take(camera, 1)[0].data == FOUR[1]
+        with pytest.raises(CameraError, match="has stopped"):
+            camera.read(GUARD)
+        camera.close()
+        assert camera.invalid == 0
 
     def test_counts_what_breaks_off(self, pipe: Path) -> None:
         camera = open_camera(f"file:{pipe}", FAST)

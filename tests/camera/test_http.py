@@ -150,6 +150,13 @@ class TestStreams:
         with watching(always(b"", chunks, more=more)) as (_, camera):
             assert read(camera).data == PICTURE
 
+    def test_plays_pictures_without_an_end_marker(self) -> None:
+        parts = [part(each[:-2]) for each in SHOWN]
+        with watching(always(b"", *parts)) as (_, camera):
+            for _ in range(20):
+                assert read(camera).data in SHOWN
+            assert camera.invalid == 0
+
     def test_keeps_only_the_newest_picture_for_a_slow_reader(self) -> None:
         with WebCamera(SHOWN, framerate=100) as web:
             camera = HttpCamera(f"http://{web.address}/", CameraSettings())
@@ -230,6 +237,18 @@ class TestStills:
             server.shutdown()
             thread.join()
         assert len(ports) == 2, "and a connection that it has closed is made again"
+
+    @pytest.mark.parametrize("data", [PICTURE[:-2], PICTURE[:-1], PICTURE + bytes(9)])
+    def test_are_repaired(self, data: bytes) -> None:
+        with watching(once(answer(data))) as (_, camera):
+            assert {read(camera).data for _ in range(3)} == {PICTURE}
+            assert camera.invalid == 0
+
+    def test_that_are_cut_off_are_not_shown(self) -> None:
+        progressive = pictures.progressive()
+        whole = answer(progressive, more=f"Content-Length: {len(progressive)}\r\n")
+        said = "http://CAMERA has sent no complete JPEG picture"
+        assert fault(once(whole[:-9])) == said
 
     def test_as_slow_as_is_asked(self) -> None:
         settings = CameraSettings(framerate=0.1)
@@ -565,7 +584,7 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("image/png", b"\x89PNG", "sends image/png; only JPEG pictures are taken"),
         ("x\x1b[2J/y", b"", "sends something else; only JPEG pictures are taken"),
         ("image/jpeg", b"", "has sent no complete JPEG picture"),
-        ("image/jpeg", PICTURE[:-2], "has sent no complete JPEG picture"),
+        ("image/jpeg", PICTURE[:-20], "has sent no complete JPEG picture"),
         ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),
     ],
 )

@@ -121,6 +121,13 @@ def test_without_a_credible_stamp_it_is_the_moment_of_arrival(
     assert before <= shot.captured_at <= time.monotonic()
 
 
+def test_repairs_the_end_of_a_frame(pi: Any, camera: Camera) -> None:
+    pi.made[0].deliver(PICTURE[:-2] + bytes(3))
+    shot = camera.read(GUARD)
+    assert shot
+    assert shot.jpeg() == PICTURE
+
+
 def test_drops_and_counts_damaged_frames(pi: Any, camera: Camera) -> None:
     pi.made[0].deliver(PICTURE[:-10])
     assert camera.read(0) is None

@@ -107,10 +107,21 @@ def test_a_frame_without_a_time_has_come_now(pi: Any) -> None:
 
 def test_drops_and_counts_damaged_frames(pi: Any) -> None:
     camera = open_camera("picamera2", CameraSettings())
-    pi.made[0].deliver(PICTURE[:-1], 0)
+    pi.made[0].deliver(PICTURE[:-10], 0)
     assert camera.read(0) is None
     assert camera.invalid == 1
     camera.close()
+
+
+@pytest.mark.parametrize("frame", [PICTURE[:-1], PICTURE[:-2], PICTURE + bytes(7)])
+def test_repairs_the_end_of_a_frame(pi: Any, frame: bytes) -> None:
+    camera = open_camera("picamera2", CameraSettings())
+    pi.made[0].deliver(frame, 0)
+    shot = camera.read(GUARD)
+    camera.close()
+    assert shot
+    assert shot.jpeg() == PICTURE
+    assert camera.invalid == 0
 
 
 @pytest.mark.parametrize(

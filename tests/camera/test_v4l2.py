@@ -130,6 +130,23 @@ def test_cuts_off_the_zeros_some_webcams_send_behind_a_jpeg(device: V4l2Device) 
     assert event["invalid"] == 0
 
 
+@pytest.mark.parametrize("stray", [b"", b"\xff", b"\xff\xd9 and the last picture's rest"])
+def test_repairs_the_end_of_a_jpeg(v4l2_library: Path, tmp_path: Path, stray: bytes) -> None:
+    picture = pictures.jpeg(5, 640, 480)
+    device = V4l2Device(v4l2_library, tmp_path, [picture[:-2] + stray])
+    with Watcher(SOURCE, device.environ) as watcher:
+        event = watcher.next("data")
+    assert data_of(event) == picture
+    assert event["invalid"] == 0
+
+
+def test_puts_the_huffman_tables_into_a_jpeg(v4l2_library: Path, tmp_path: Path) -> None:
+    bare = pictures.without_tables(pictures.jpeg(5, 640, 480))
+    device = V4l2Device(v4l2_library, tmp_path, [bare])
+    with Watcher(SOURCE, device.environ) as watcher:
+        assert data_of(watcher.next("data")) == pictures.with_standard_tables(bare)
+
+
 def test_a_silent_camera_is_waited_for_without_spinning(device: V4l2Device) -> None:
     device.become("silent")
     with Watcher(SOURCE, device.environ) as watcher:

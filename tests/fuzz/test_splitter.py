@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld.media import codec, jpeg
+from doorbelld.media import codec, jpeg, picture
+from doorbelld.media.splitter import Piece
 from tests.support import pictures
 from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples
@@ -31,13 +32,13 @@ PIECES = st.one_of(
 STREAMS = st.lists(PIECES, max_size=12).map(b"".join)
 
 
-def cut(stream: bytes, at: list[int]) -> tuple[list[tuple[int, bytes]], int]:
+def cut(stream: bytes, at: list[int]) -> tuple[list[Piece], int]:
     splitter = jpeg.Splitter()
     found = []
     cuts = sorted(each % (len(stream) + 1) for each in at)
     for start, end in zip([0, *cuts], [*cuts, len(stream)]):
         found += splitter.cut(stream[start:end])
-    return found, splitter.invalid
+    return found + splitter.end(), splitter.invalid
 
 
 @given(STREAMS, st.lists(st.integers(0, 1 << 16), max_size=8))
@@ -45,9 +46,12 @@ def cut(stream: bytes, at: list[int]) -> tuple[list[tuple[int, bytes]], int]:
 def test_where_a_stream_is_cut_makes_no_difference(stream: bytes, at: list[int]) -> None:
     found, invalid = cut(stream, at)
     assert (found, invalid) == cut(stream, [])
-    for place, picture in found:
-        assert stream[place : place + len(picture)] == picture
-        assert jpeg.is_whole(picture)
+    for start, end, data in found:
+        if jpeg.is_whole(stream[start:end]):
+            assert stream[start:end] == data
+        assert data.startswith(stream[start : start + 100])
+        assert jpeg.is_whole(data)
+        assert picture.mend(data) is data
 
 
 @given(STREAMS, st.integers(1, 400))
@@ -72,7 +76,7 @@ def test_after_anything_a_picture_is_found_again(stream: bytes) -> None:
     splitter = jpeg.Splitter(LIMIT)
     splitter.cut(stream)
     for _ in range(200):  # a segment may claim 64 KiB
-        if any(picture == SMALL for _, picture in splitter.cut(SMALL)):
+        if SMALL in splitter.feed(SMALL):
             return
     raise AssertionError("no picture is found any more")
 
