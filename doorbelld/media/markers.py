@@ -66,7 +66,7 @@ class Header(NamedTuple):
 
 def header(data: bytes) -> Header | None:
     """Return the first frame header, or None if there is none before the entropy-coded data."""
-    for marker, at in _markers(data):
+    for marker, at in each_marker(data):
         if marker in _FRAME_HEADERS:
             return _header(data, marker, at)
         if marker == SOS:
@@ -80,7 +80,7 @@ def check_before_decoding(data: bytes) -> None:
     Raises TooLargeError, or ValueError if it is damaged or of a kind that no camera makes.
     """
     frame, scans, marker = None, 0, 0
-    for marker, at in _markers(data):
+    for marker, at in each_marker(data):
         if marker in _FRAME_HEADERS:
             if frame:
                 raise ValueError("a JPEG with two frame headers")
@@ -107,7 +107,7 @@ def _header(data: bytes, marker: int, at: int) -> Header | None:
     return Header(width, height, marker, data[at + 2], data[at + 7])
 
 
-def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+def each_marker(data: bytes) -> Iterator[tuple[int, int]]:
     """Yield each marker and where its segment begins, until the picture is damaged."""
     at = 2
     for _ in range(MOST_SEGMENTS):
