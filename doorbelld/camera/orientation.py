@@ -1,13 +1,29 @@
-"""Orientation: turns pictures that the camera itself cannot turn; this takes OpenCV."""
+"""Orientation: turns pictures that the camera itself cannot turn.
+
+OpenCV does it for everyone. Without it, a JPEG says in its Exif data which way up it is to be
+shown; browsers obey that, and many other programs do not.
+"""
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import Any
 
 from doorbelld.camera.base import Camera, CameraSettings, Shot
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import codec
+from doorbelld.media import codec, exif
+from doorbelld.system.limited_log import OncePerMinute
+
+logger = logging.getLogger(__name__)
+
+_ONLY_BROWSERS = (
+    "browsers turn it themselves, but many other programs will show it unturned;"
+    " for those, install python3-opencv"
+)
+
+_may_warn = OncePerMinute()
+"""For the whole process: a camera that is lost every second is opened again as often."""
 
 
 def need_opencv(what: str) -> Any:
@@ -30,14 +46,16 @@ def turn_jpeg(data: bytes, asked: CameraSettings) -> bytes:
 
 
 class TurnedCamera:
-    """Another camera, with every picture decoded, flipped and rotated, and encoded again.
+    """Another camera, with every picture flipped and rotated, as the settings ask.
 
-    ``rotation``, ``hflip``, ``vflip`` and ``quality`` of the settings apply here.
+    With OpenCV a picture is decoded, turned, and encoded again with the settings' ``quality``.
+    Without it, the picture stays as it is and gets an Exif orientation.
     """
 
     def __init__(self, camera: Camera, settings: CameraSettings) -> None:
         self._camera = camera
         self._settings = settings
+        self._by_exif = False
 
     @property
     def name(self) -> str:
@@ -46,8 +64,9 @@ class TurnedCamera:
 
     @property
     def mode(self) -> str:
-        """What the other camera delivers."""
-        return self._camera.mode
+        """What the other camera delivers, and whether only browsers show it turned."""
+        modes = (self._camera.mode, "turned by the browser" if self._by_exif else "")
+        return ", ".join(filter(None, modes))
 
     @property
     def invalid(self) -> int:
@@ -55,8 +74,15 @@ class TurnedCamera:
         return self._camera.invalid
 
     def open(self) -> None:
-        """Open the other camera. Raises CameraError, also if OpenCV is missing."""
-        need_opencv("Turning this camera's picture")
+        """Open the other camera. Raises CameraError."""
+        self._by_exif = False
+        try:
+            codec.load_opencv()
+        except ImportError as error:
+            self._by_exif = True
+            if _may_warn.is_due():
+                said = codec.explain_missing("turning its picture", error)
+                logger.warning("%s: %s; %s", self.name, said, _ONLY_BROWSERS)
         self._camera.open()
 
     def read(self, timeout: float) -> Shot | None:
@@ -67,7 +93,11 @@ class TurnedCamera:
         return Shot(b"", shot.captured_at, partial(self._turn, shot))
 
     def _turn(self, shot: Shot) -> bytes:
-        return turn_jpeg(shot.jpeg(), self._settings)
+        data, asked = shot.jpeg(), self._settings
+        if not self._by_exif:
+            return turn_jpeg(data, asked)
+        wanted = exif.turned(exif.orientation(data), asked.rotation, asked.hflip, asked.vflip)
+        return exif.with_orientation(data, wanted)
 
     def close(self) -> None:
         """Close the other camera."""
