@@ -77,11 +77,13 @@ def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
         from doorbelld.camera.picamera import PicameraCamera
 
         return PicameraCamera(number, settings)
+    from doorbelld.camera.orientation import zoom_before_turning
     from doorbelld.camera.picamera2 import Picamera2Camera
 
     if settings.rotation in (0, 180):
         return Picamera2Camera(number, settings)
-    upright = replace(settings, rotation=0, hflip=False, vflip=False)
+    zoom = zoom_before_turning(settings)
+    upright = replace(settings, rotation=0, hflip=False, vflip=False, zoom=zoom)
     return _turned(Picamera2Camera(number, upright), settings)
 
 

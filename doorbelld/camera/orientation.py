@@ -40,6 +40,18 @@ def encode(image: Any, asked: CameraSettings) -> bytes:
     return codec.encode(image, asked.quality)
 
 
+def zoom_before_turning(asked: CameraSettings) -> tuple[float, float, float, float]:
+    """Return which part of the unturned picture becomes the part that is asked for."""
+    left, top, width, height = asked.zoom
+    for _ in range(asked.rotation // 90):
+        left, top, width, height = top, 1 - left - width, height, width
+    if asked.hflip:
+        left = 1 - left - width
+    if asked.vflip:
+        top = 1 - top - height
+    return left, top, width, height
+
+
 def turn_jpeg(data: bytes, asked: CameraSettings) -> bytes:
     """Return a JPEG turned as the settings ask. Raises TooLargeError and ValueError."""
     return codec.turn_jpeg(data, asked.rotation, asked.hflip, asked.vflip, asked.quality)
