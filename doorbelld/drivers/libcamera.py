@@ -153,6 +153,16 @@ class _Setting:
         return self.of_number(value)
 
 
+_due: dict[str, OncePerMinute] = {}
+"""For each warning: a camera that is lost every second is opened as often."""
+
+
+def warn(text: str) -> None:
+    """Log a warning, at most once a minute."""
+    if _due.setdefault(text, OncePerMinute()).is_due():
+        logger.warning("%s", text)
+
+
 def offer_of(camera: Any) -> Offer:
     """Return what an opened picamera2 has; the ranges are those of its configuration."""
     platform = getattr(getattr(camera, "platform", None), "name", "")
@@ -162,7 +172,7 @@ def offer_of(camera: Any) -> Offer:
 
 
 def enumerations() -> dict[str, dict[str, int]]:
-    """Return the enumerations of this version of libcamera; old ones have less of them."""
+    """Return the enumerations of this version of libcamera; old ones have fewer."""
     controls = getattr(importlib.import_module("libcamera"), "controls", None)
     kinds = {name: getattr(controls, f"{name}Enum", None) for name in _ENUMERATIONS}
     return {
@@ -230,7 +240,7 @@ def start(
         camera.stop_recording()
         configure()
         record()
-        _warn(f"{name} does not start with its settings, and runs without: {describe(error)}")
+        warn(f"{name} does not start with its settings, and runs without: {describe(error)}")
 
 
 def _set(name: str, camera: Any, asked: Asked) -> bool:
@@ -244,17 +254,8 @@ def _set(name: str, camera: Any, asked: Asked) -> bool:
         except Exception as error:  # noqa: BLE001  # the others are still good
             warnings.append(f"{control} cannot be set: {describe(error)}")
     for warning in warnings:
-        _warn(f"{name}: {warning}")
+        warn(f"{name}: {warning}")
     return bool(values)
-
-
-_due: dict[str, OncePerMinute] = {}
-"""For each warning: a camera that is lost every second is opened as often."""
-
-
-def _warn(text: str) -> None:
-    if _due.setdefault(text, OncePerMinute()).is_due():
-        logger.warning("%s", text)
 
 
 def _missing(name: str, offer: Offer) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from doorbelld.drivers.errors import describe
-
-logger = logging.getLogger(__name__)
+from doorbelld.drivers.libcamera import warn
 
 _SHARE = (Path("/usr/local/share/libcamera/ipa"), Path("/usr/share/libcamera/ipa"))
 _TARGETS = {"vc4": "bcm2835", "pisp": "pisp"}
@@ -34,7 +32,7 @@ def open_camera(name: str, kind: Any, file: str | None, make: Callable[..., Any]
     try:
         content = _read(kind, file)
     except TuningError as error:
-        logger.warning("%s: tuning = %s is left out: %s", name, file, error)
+        warn(f"{name}: tuning = {file} is left out: {error}")
         return make()
     _forget_cameras(kind)
     try:
@@ -42,8 +40,7 @@ def open_camera(name: str, kind: Any, file: str | None, make: Callable[..., Any]
     except Exception as error:  # noqa: BLE001  # whatever libcamera makes of the file
         _forget_cameras(kind)
         camera = make()
-        why = describe(error)
-        logger.warning("%s: tuning = %s is left out: the camera fails: %s", name, file, why)
+        warn(f"{name}: tuning = {file} is left out: the camera fails: {describe(error)}")
         return camera
 
 
@@ -89,7 +86,7 @@ def _names(kind: Any) -> str:
         for folder in (share / "rpi" / _family(kind), share / "raspberrypi")
         for path in folder.glob("*.json")
     }
-    return ", ".join(sorted(names)) or "none"
+    return ", ".join(sorted(names)) or "no tuning files"
 
 
 def _forget_cameras(kind: Any) -> None:
