@@ -177,24 +177,26 @@ def connected() -> dict[int, str]:
 
 def controls(number: int) -> list[Control]:
     """Return what can be set on a camera; nothing if it is in use. Opens it for a moment."""
-    camera = None
     try:
         library = import_picamera2()
         with _quiet():
-            camera = library.Picamera2(number)
-            with suppress(RuntimeError):  # Then the ranges are those of any sensor.
-                camera.configure(camera.create_video_configuration(raw=None, buffer_count=1))
-        return libcamera.listed(libcamera.offer_of(camera))
+            return _controls(library.Picamera2(number), f"Raspberry Pi camera {number}")
     except Exception:  # noqa: BLE001  # It is only a list, and the library raises what it likes.
         return []
+
+
+def _controls(camera: Any, name: str) -> list[Control]:
+    try:
+        with suppress(RuntimeError):  # Then the ranges are those of any sensor.
+            camera.configure(camera.create_video_configuration(raw=None, buffer_count=1))
+        return libcamera.listed(libcamera.offer_of(camera))
     finally:
-        if camera is not None:
-            close_in_time(f"Raspberry Pi camera {number}", camera.close)
+        close_in_time(name, camera.close)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Let the library not log that a camera is in use."""
+    """Let the library not log that a camera is in use, or that it is closed."""
     theirs = logging.getLogger("picamera2")
     level = theirs.level
     theirs.setLevel(logging.CRITICAL)

@@ -155,7 +155,10 @@ def test_lists_what_can_be_set_on_a_camera_of_a_raspberry_pi(
 
 
 def test_lists_no_settings_of_a_camera_in_use(
-    pi: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    pi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def refuse(*_: object) -> None:
         logging.getLogger("picamera2").error("Camera __init__ sequence did not complete.")
@@ -163,9 +166,10 @@ def test_lists_no_settings_of_a_camera_in_use(
 
     monkeypatch.setattr(pi, "__init__", refuse)
     assert run() == 0
-    output = capsys.readouterr()
-    assert output.out == ("picamera2:0  Raspberry Pi camera 0 imx708  (auto takes this one)\n")
-    assert output.err == ""
+    assert capsys.readouterr().out == (
+        "picamera2:0  Raspberry Pi camera 0 imx708  (auto takes this one)\n"
+    )
+    assert caplog.messages == []
 
 
 def test_lists_settings_even_if_a_camera_cannot_be_configured(
