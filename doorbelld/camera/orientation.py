@@ -34,6 +34,15 @@ def need_opencv(what: str) -> Any:
         raise CameraError(codec.explain_missing(what, error)) from error
 
 
+def has_opencv() -> bool:
+    """Return whether OpenCV can be loaded, and load it."""
+    try:
+        codec.load_opencv()
+    except ImportError:
+        return False
+    return True
+
+
 def encode(image: Any, asked: CameraSettings) -> bytes:
     """Return an OpenCV image, turned as the settings ask, as a JPEG. Raises ValueError."""
     image = codec.turn(image, asked.rotation, asked.hflip, asked.vflip)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from doorbelld.camera.base import CameraSettings, Shot
+from doorbelld.camera.factory import open_camera
 from doorbelld.camera.orientation import TurnedCamera
 from doorbelld.media import exif, jpeg
 from doorbelld.system.limited_log import OncePerMinute
@@ -144,3 +145,21 @@ camera.close()
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == {"rotation=90": "6\n", "hflip=True": "2\n", "vflip=True": "4\n"}[turn]
+
+
+@pytest.mark.usefixtures("no_opencv")
+def test_without_opencv_a_webcam_is_asked_for_jpegs_that_are_not_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def webcam(path: str, settings: CameraSettings) -> Script:
+        asked.append((path, settings))
+        return Script(Shot(pictures.jpeg(5), 12.5))
+
+    monkeypatch.setattr("doorbelld.camera.v4l2.V4l2Camera", webcam)
+    camera = open_camera("v4l2:/dev/video0", CameraSettings(rotation=90, hflip=True))
+    shot = camera.read(1)
+    assert shot
+    assert shot.jpeg() == exif.with_orientation(pictures.jpeg(5), 7)
+    assert asked == [("/dev/video0", CameraSettings())]
