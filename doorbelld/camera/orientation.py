@@ -96,15 +96,15 @@ class TurnedCamera:
 
     def open(self) -> None:
         """Open the other camera. Raises CameraError."""
-        self._by_exif = False
+        problem = ""
         try:
             codec.load_opencv()
         except ImportError as error:
-            self._by_exif = True
-            if _may_warn.is_due():
-                said = codec.explain_missing("turning its picture", error)
-                logger.warning("%s: %s; %s", self.name, said, _ONLY_BROWSERS)
+            problem = codec.explain_missing("turning its picture", error)
+        self._by_exif = bool(problem)
         self._camera.open()
+        if problem and _may_warn.is_due():
+            logger.warning("%s: %s; %s", self.name, problem, _ONLY_BROWSERS)
 
     def read(self, timeout: float) -> Shot | None:
         """Return the next picture, to be turned when it is loaded; None if none came."""
