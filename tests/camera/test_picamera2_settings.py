@@ -11,7 +11,7 @@ from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.drivers import libcamera, tuning
 from doorbelld.drivers.errors import CameraError
-from tests.support import picamera2_library
+from tests.support import picamera2_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ NOIR = {"version": 2.0, "target": "pisp", "algorithms": [{"rpi.black_level": {}}
 def pi(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the class used as the Raspberry Pi's camera, and let nothing have been logged."""
     monkeypatch.setattr(libcamera, "_due", {})
-    found = picamera2_library.install(monkeypatch)
+    found = picamera2_settings.install(monkeypatch)
     found.tuning_files = {"imx708_noir.json": NOIR}
     return found
 

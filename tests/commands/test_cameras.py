@@ -14,7 +14,7 @@ from doorbelld.cli import main
 from doorbelld.drivers import devices
 from doorbelld.drivers.devices import Device, Format
 from doorbelld.drivers.errors import CameraError
-from tests.support import picamera2_library
+from tests.support import picamera2_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,7 +134,7 @@ def test_a_camera_of_a_raspberry_pi_comes_first(
 def pi(machine: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the class of a Raspberry Pi's camera, the only camera of the machine."""
     machine.clear()
-    found = picamera2_library.install(monkeypatch)
+    found = picamera2_settings.install(monkeypatch)
     monkeypatch.setattr(picamera2, "connected", lambda: {0: "imx708"})
     return found
 

@@ -6,16 +6,11 @@ outputframe() for every frame in a thread of its own, then stop().
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
 import types
-from enum import IntEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from tests.support.libcamera_offers import ENUMERATIONS, V3_NEW, V3_PROPERTIES
 
 if TYPE_CHECKING:
     import pytest
@@ -79,20 +74,11 @@ class Picamera2:
     cameras: list[dict[str, Any]]
     start_error: Exception | None
     hangs: threading.Event | None
-    tuning_error: Exception | None
-    tuning_files: dict[str, Any]
-    platform = types.SimpleNamespace(name="PISP")
-    camera_controls = V3_NEW
-    camera_properties = V3_PROPERTIES
 
-    def __init__(self, camera_num: int = 0, tuning: Any = None) -> None:
-        if tuning is not None and self.tuning_error:
-            raise self.tuning_error
+    def __init__(self, camera_num: int = 0) -> None:
         self.cameras[camera_num]
         self.number = camera_num
-        self.tuning = tuning
         self.configuration: dict[str, Any] = {}
-        self.values: dict[str, Any] = {}
         self.encoder: Any = None
         self.output: Any = None
         self.closed = False
@@ -102,24 +88,11 @@ class Picamera2:
     def global_camera_info(cls) -> list[dict[str, Any]]:
         return cls.cameras
 
-    @classmethod
-    def load_tuning_file(cls, tuning_file: str, dir: str | None = None) -> Any:  # noqa: A002
-        if dir is not None:
-            return json.loads(Path(dir, tuning_file).read_bytes())
-        if tuning_file not in cls.tuning_files:
-            raise RuntimeError("Tuning file not found")
-        return cls.tuning_files[tuning_file]
-
-    def set_controls(self, controls: dict[str, Any]) -> None:
-        assert controls.keys() <= self.camera_controls.keys()
-        self.values.update(controls)
-
     def create_video_configuration(self, **options: Any) -> dict[str, Any]:
         return options
 
     def configure(self, configuration: dict[str, Any]) -> None:
         self.configuration = configuration
-        self.values = dict(configuration.get("controls", {}))
 
     def start_recording(self, encoder: Any, output: Output) -> None:
         if self.start_error:
@@ -154,10 +127,8 @@ def install(monkeypatch: pytest.MonkeyPatch, *, hardware: bool = True) -> Any:
     class Camera(Picamera2):
         start_error = None
         hangs = None
-        tuning_error = None
 
     Camera.made = []
-    Camera.tuning_files = {}
     Camera.cameras = [{"Num": 0, "Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}]
 
     def package(name: str, **content: Any) -> None:
@@ -169,9 +140,5 @@ def install(monkeypatch: pytest.MonkeyPatch, *, hardware: bool = True) -> Any:
     package("picamera2", Picamera2=Camera)
     package("picamera2.encoders", MJPEGEncoder=encoder, JpegEncoder=JpegEncoder)
     package("picamera2.outputs", Output=Output)
-    enumerations = {
-        f"{name}Enum": IntEnum(f"{name}Enum", members) for name, members in ENUMERATIONS.items()
-    }
-    controls = types.SimpleNamespace(**enumerations)
-    package("libcamera", Transform=Transform, controls=controls)
+    package("libcamera", Transform=Transform)
     return Camera
