@@ -96,13 +96,13 @@ class Offer:
     """What an opened camera has: the library's own mappings.
 
     ``controls`` has the least, the greatest and the default value of each control;
-    ``enumerations`` the values of a control by their names; ``has_hdr`` is whether the Raspberry
-    Pi can merge exposures.
+    ``enumerations`` has the class with the names of a control's values; ``has_hdr`` is whether the
+    Raspberry Pi can merge exposures.
     """
 
     controls: Mapping[str, tuple[Any, Any, Any]]
     properties: Mapping[str, Any]
-    enumerations: Mapping[str, Mapping[str, int]]
+    enumerations: Mapping[str, Any]
     has_hdr: bool = False
 
     def limits(self, control: str) -> tuple[Any, Any] | None:
@@ -113,11 +113,11 @@ class Offer:
 
     def member(self, control: str, name: str) -> int | None:
         """Return a value of an enumeration by its name, None if the camera does not have it."""
-        value = self.enumerations.get(control, {}).get(name)
+        value = getattr(self.enumerations.get(control), name, None)
         limits = self.limits(control)
-        if value is None or limits is None or not limits[0] <= value <= limits[1]:
+        if value is None or limits is None or not limits[0] <= int(value) <= limits[1]:
             return None
-        return value
+        return int(value)
 
 
 @dataclass(frozen=True)
@@ -171,15 +171,10 @@ def offer_of(camera: Any) -> Offer:
     )
 
 
-def enumerations() -> dict[str, dict[str, int]]:
+def enumerations() -> dict[str, Any]:
     """Return the enumerations of this version of libcamera; old ones have fewer."""
     controls = getattr(importlib.import_module("libcamera"), "controls", None)
-    kinds = {name: getattr(controls, f"{name}Enum", None) for name in _ENUMERATIONS}
-    return {
-        name: {member: int(value) for member, value in kind.__members__.items()}
-        for name, kind in kinds.items()
-        if kind is not None
-    }
+    return {name: getattr(controls, f"{name}Enum", None) for name in _ENUMERATIONS}
 
 
 def listed(offer: Offer) -> list[Control]:
@@ -247,7 +242,11 @@ def _set(name: str, camera: Any, asked: Asked) -> bool:
     """Set what is asked, as far as the camera can; return whether anything was set."""
     if not asked.controls and asked.zoom == WHOLE:
         return False
-    values, warnings = values_for(offer_of(camera), asked)
+    try:
+        values, warnings = values_for(offer_of(camera), asked)
+    except Exception as error:  # noqa: BLE001  # a library that is not as we know it
+        warn(f"{name}: its settings are left out: {describe(error)}")
+        return False
     for control, value in values.items():
         try:
             camera.set_controls({control: value})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,15 +172,12 @@ class TestTuning:
     def test_makes_libcamera_look_for_its_cameras_again(self, pi: Any) -> None:
         """It reads the file when it finds a camera, and ``auto`` has looked before."""
 
-        class Manager:
-            cameras: dict[int, object] = {}  # noqa: RUF012
-            _cms: object = "the one that auto used"
+        def manager(found: str, **cameras: object) -> types.SimpleNamespace:
+            return types.SimpleNamespace(_cms=found, cameras=cameras)
 
-        pi._cm = Manager()
-        opened(pi, CameraSettings())
-        assert pi._cm._cms == "the one that auto used"
-        opened(pi, CameraSettings(tuning="imx708_noir.json"))
-        assert pi._cm._cms is None
-        pi._cm._cms, pi._cm.cameras = "in use by another camera", {1: object()}
-        opened(pi, CameraSettings(tuning="imx708_noir.json"))
-        assert pi._cm._cms == "in use by another camera"
+        pi._cm = manager("what auto found")
+        assert opened(pi, CameraSettings()).manager == "what auto found"
+        pi._cm = manager("what auto found")
+        assert opened(pi, CameraSettings(tuning="imx708_noir.json")).manager is None
+        pi._cm = manager("in use", other=object())
+        assert opened(pi, CameraSettings(tuning="imx708_noir.json")).manager == "in use"

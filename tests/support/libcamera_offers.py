@@ -6,9 +6,10 @@ those in the sources of the Raspberry Pi's algorithms, for a camera that is conf
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any
 
-ENUMERATIONS = {
+_NAMES = {
     "AfMode": {"Manual": 0, "Auto": 1, "Continuous": 2},
     "AwbMode": {
         "Auto": 0,
@@ -29,6 +30,10 @@ ENUMERATIONS = {
         "SingleExposure": 3,
         "Night": 4,
     },
+}
+
+ENUMERATIONS: dict[str, Any] = {
+    control: IntEnum(f"{control}Enum", names) for control, names in _NAMES.items()
 }
 
 VIRTUAL: dict[str, Any] = {

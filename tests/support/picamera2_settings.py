@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import types
-from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Put the packages where ``import`` finds them; return the camera's class.
 
     ``values`` of a camera are the controls that it starts with, ``tuning`` is what its constructor
-    got. With ``tuning_error`` the class refuses every tuning; ``tuning_files`` are in its folder.
+    got, and ``manager`` what the library had found by then. With ``tuning_error`` the class
+    refuses every tuning; ``tuning_files`` are in its folder.
     """
     base = picamera2_library.install(monkeypatch)
 
@@ -32,6 +32,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
         def __init__(self, camera_num: int = 0, tuning: Any = None) -> None:
             if tuning is not None and self.tuning_error:
                 raise self.tuning_error
+            self.manager = getattr(getattr(self, "_cm", None), "_cms", None)
             super().__init__(camera_num)
             self.tuning = tuning
             self.values: dict[str, Any] = {}
@@ -57,9 +58,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Any:
             assert controls.keys() <= self.camera_controls.keys()
             self.values.update(controls)
 
-    enumerations = {
-        f"{name}Enum": IntEnum(f"{name}Enum", members) for name, members in ENUMERATIONS.items()
-    }
+    enumerations = {f"{name}Enum": kind for name, kind in ENUMERATIONS.items()}
     monkeypatch.setattr(sys.modules["picamera2"], "Picamera2", Camera)
     monkeypatch.setattr(
         sys.modules["libcamera"], "controls", types.SimpleNamespace(**enumerations), raising=False
