@@ -47,9 +47,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     if kind in ("picamera", "picamera2") and (not rest or rest.isdecimal()):
         return _make_pi(kind, int(rest or 0), settings)
     if kind == "v4l2" and rest:
-        from doorbelld.camera.v4l2 import V4l2Camera
-
-        return V4l2Camera(rest, settings)
+        return _make_webcam(rest, settings)
     if kind == "file" and rest:
         return _make_file(Path(rest), settings)
     if kind in ("http", "https", "rtsp") and rest:
@@ -77,12 +75,24 @@ def _make_pi(kind: str, number: int, settings: CameraSettings) -> Camera:
         from doorbelld.camera.picamera import PicameraCamera
 
         return PicameraCamera(number, settings)
+    from doorbelld.camera.orientation import zoom_before_turning
     from doorbelld.camera.picamera2 import Picamera2Camera
 
     if settings.rotation in (0, 180):
         return Picamera2Camera(number, settings)
-    upright = replace(settings, rotation=0, hflip=False, vflip=False)
+    zoom = zoom_before_turning(settings)
+    upright = replace(settings, rotation=0, hflip=False, vflip=False, zoom=zoom)
     return _turned(Picamera2Camera(number, upright), settings)
+
+
+def _make_webcam(path: str, settings: CameraSettings) -> Camera:
+    from doorbelld.camera.orientation import has_opencv
+    from doorbelld.camera.v4l2 import V4l2Camera
+
+    if not _is_turned(settings) or has_opencv():
+        return V4l2Camera(path, settings)  # It can choose raw pictures, to turn and then encode.
+    upright = replace(settings, rotation=0, hflip=False, vflip=False)
+    return _turned(V4l2Camera(path, upright), settings)
 
 
 def _make_network(url: str, settings: CameraSettings) -> Camera:
@@ -108,8 +118,12 @@ def _make_file(path: Path, settings: CameraSettings) -> Camera:
 
 def _turned(camera: Camera, settings: CameraSettings) -> Camera:
     """Return a camera that turns the pictures of another one, if the settings ask for that."""
-    if not (settings.rotation or settings.hflip or settings.vflip):
+    if not _is_turned(settings):
         return camera
     from doorbelld.camera.orientation import TurnedCamera
 
     return TurnedCamera(camera, settings)
+
+
+def _is_turned(settings: CameraSettings) -> bool:
+    return bool(settings.rotation or settings.hflip or settings.vflip)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
+from doorbelld.drivers import libcamera, tuning
+from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError
 from doorbelld.media import picture
 from doorbelld.system.latest import Latest
@@ -55,10 +61,16 @@ class Picamera2Camera:
 
     def _start(self, library: Any) -> None:
         encoders = importlib.import_module("picamera2.encoders")
-        self._camera = library.Picamera2(self._number)
+        asked, make = self._settings, partial(library.Picamera2, self._number)
+        self._camera = tuning.open_camera(self.name, library.Picamera2, asked.tuning, make)
         self._encoder, pixels = self._choose_encoder(encoders)
-        self._camera.configure(self._configuration(pixels))
-        self._camera.start_recording(self._encoder, self._make_output())
+        libcamera.start(
+            self.name,
+            self._camera,
+            asked,
+            configure=lambda: self._camera.configure(self._configuration(pixels)),
+            record=lambda: self._camera.start_recording(self._encoder, self._make_output()),
+        )
 
     def _choose_encoder(self, encoders: Any) -> tuple[Any, str]:
         """Return an encoder, and the format of pixels it takes."""
@@ -162,3 +174,34 @@ def connected() -> dict[int, str]:
     except (CameraError, RuntimeError):
         return {}
     return {camera["Num"]: camera["Model"] for camera in cameras if "/usb" not in camera["Id"]}
+
+
+def controls(number: int) -> list[Control]:
+    """Return what can be set on a camera; nothing if it is in use. Opens it for a moment."""
+    try:
+        library = import_picamera2()
+        with _quiet():
+            return _controls(library.Picamera2(number), f"Raspberry Pi camera {number}")
+    except Exception:  # noqa: BLE001  # It is only a list, and the library raises what it likes.
+        return []
+
+
+def _controls(camera: Any, name: str) -> list[Control]:
+    try:
+        with suppress(RuntimeError):  # Then the ranges are those of any sensor.
+            camera.configure(camera.create_video_configuration(raw=None, buffer_count=1))
+        return libcamera.listed(libcamera.offer_of(camera))
+    finally:
+        close_in_time(name, camera.close)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let the library not log that a camera is in use, or that it is closed."""
+    theirs = logging.getLogger("picamera2")
+    level = theirs.level
+    theirs.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        theirs.setLevel(level)

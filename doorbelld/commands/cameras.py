@@ -7,12 +7,14 @@ import os
 import sys
 from argparse import Namespace
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from doorbelld.camera import picamera, picamera2
 from doorbelld.commands.base import Load
 from doorbelld.drivers import devices
+from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError
 
 OPTIONS = {"--json": "print JSON, for programs"}
@@ -20,6 +22,8 @@ OPTIONS = {"--json": "print JSON, for programs"}
 
 def run(options: Namespace, _load: Load) -> int:
     """Print a table, or JSON, of all cameras; return 0 if there is one and 1 if not."""
+    # Here it is no error if a camera is in use.
+    os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:FATAL")
     found = find()
     if options.json:
         text = json.dumps({"cameras": found}, indent=2)
@@ -36,6 +40,10 @@ def find() -> list[dict[str, Any]]:
         for kind, library in (("picamera2", picamera2), ("picamera", picamera))
         for number, sensor in sorted(library.connected().items())
     ]
+    for row in rows:
+        kind, _, number = row["source"].partition(":")
+        if kind == "picamera2":
+            _add_controls(row, picamera2.controls(int(number)))
     rows += map(_webcam, devices.find())
     for number, row in enumerate(rows):
         row["auto"] = number == 0
@@ -63,6 +71,11 @@ def _row(source: str, name: str) -> dict[str, Any]:
     return {"source": source, "name": name, "problem": None, "used_by": [], "formats": []}
 
 
+def _add_controls(row: dict[str, Any], controls: list[Control]) -> None:
+    if controls:
+        row["controls"] = [asdict(each) for each in controls]
+
+
 def _users(path: str) -> list[str]:
     """Return the names of the programs that have the file open, as far as we may see them."""
     found = set()
@@ -83,4 +96,7 @@ def _describe(row: dict[str, Any]) -> str:
     elif row["problem"]:
         lines.append(f"    {row['problem']}")
     lines += [f"    {each['format']}  {', '.join(each['sizes'])}" for each in row["formats"]]
+    for each in row.get("controls", ()):
+        value = f" = {each['value']}" if each["value"] else ""
+        lines.append(f"    {each['name']}{value}  ({each['values']})")
     return "\n".join(lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 from playwright.sync_api import expect
 
 from tests.support import v4l2
@@ -67,6 +68,50 @@ def test_card_is_replaced_by_the_first_picture(
     phone.bare()
     pipe_camera.show(jpeg(12, 640, 480))
     wait_for_number(phone, 12)
+
+
+@pytest.mark.parametrize(
+    ("turn", "size", "bright"),
+    [
+        ({"camera.rotation": 90}, [480, 640], "top right"),
+        ({"camera.rotation": 270}, [480, 640], "bottom left"),
+        ({"camera.rotation": 180}, [640, 480], "bottom right"),
+        ({"camera.hflip": "yes"}, [640, 480], "top right"),
+        ({"camera.vflip": "yes"}, [640, 480], "bottom left"),
+    ],
+)
+def test_picture_is_upright_without_opencv(
+    phone: Phone,
+    daemon: Daemon,
+    pipe_camera: PipeCamera,
+    tmp_path: Path,
+    turn: dict[str, object],
+    size: list[int],
+    bright: str,
+) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError\n")
+    settings = {"camera.source": pipe_camera.source, "camera.stall_timeout": 60, **turn}
+    daemon.start(settings, environ={"PYTHONPATH": str(tmp_path)})
+    phone.open(daemon)
+    phone.bare()
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[:240, :320] = 255  # the corner at the top left
+    pipe_camera.show(bytes(cv2.imencode(".jpg", image)[1]))
+
+    def bright_corners() -> list[str]:
+        box = phone.box("#picture")
+        # The picture may be smaller than its box, but its middle is the box's middle.
+        left, top = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        return [
+            f"{vertical} {horizontal}"
+            for vertical, y in (("top", top - 50), ("bottom", top + 50))
+            for horizontal, x in (("left", left - 50), ("right", left + 50))
+            if phone.brightness_at(x, y) > 128
+        ]
+
+    eventually(lambda: bright_corners() == [bright], f"only the corner {bright} is bright")
+    seen = phone.evaluate("() => [picture.naturalWidth, picture.naturalHeight]")
+    assert seen == size
 
 
 def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: PipeCamera) -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from doorbelld.cli import main
 from doorbelld.drivers import devices
 from doorbelld.drivers.devices import Device, Format
 from doorbelld.drivers.errors import CameraError
+from tests.support import picamera2_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,6 +128,60 @@ def test_a_camera_of_a_raspberry_pi_comes_first(
         (f"v4l2:{next(iter(machine))}", "Webcam"),
     ]
     assert [row["auto"] for row in rows] == [True, False, False]
+
+
+@pytest.fixture
+def pi(machine: dict[str, object], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the class of a Raspberry Pi's camera, the only camera of the machine."""
+    machine.clear()
+    found = picamera2_settings.install(monkeypatch)
+    monkeypatch.setattr(picamera2, "connected", lambda: {0: "imx708"})
+    return found
+
+
+def test_lists_what_can_be_set_on_a_camera_of_a_raspberry_pi(
+    pi: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run() == 0
+    first, focus, *others = capsys.readouterr().out.splitlines()
+    assert first == "picamera2:0  Raspberry Pi camera 0 imx708  (auto takes this one)"
+    assert focus == "    focus = auto  (auto, infinity, 0.06667 to 1000 (metres))"
+    assert "    power_line_frequency = off  (off, 50 Hz, 60 Hz)" in others
+    run("--json")
+    [row] = json.loads(capsys.readouterr().out)["cameras"]
+    assert row["controls"][3] == {"name": "brightness", "values": "-1 to 1", "value": "0"}
+    assert pi.made
+    assert all(camera.closed for camera in pi.made)
+
+
+def test_lists_no_settings_of_a_camera_in_use(
+    pi: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object) -> None:
+        logging.getLogger("picamera2").error("Camera __init__ sequence did not complete.")
+        raise RuntimeError("Camera __init__ sequence did not complete.")
+
+    monkeypatch.setattr(pi, "__init__", refuse)
+    assert run() == 0
+    assert capsys.readouterr().out == (
+        "picamera2:0  Raspberry Pi camera 0 imx708  (auto takes this one)\n"
+    )
+    assert caplog.messages == []
+
+
+def test_lists_settings_even_if_a_camera_cannot_be_configured(
+    pi: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("Configuration failed")
+
+    monkeypatch.setattr(pi, "configure", fail)
+    run()
+    assert "brightness = 0  (-1 to 1)" in capsys.readouterr().out
+    assert pi.made[0].closed
 
 
 def test_says_that_there_is_none(

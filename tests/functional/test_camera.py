@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
+from doorbelld.media import exif
 from doorbelld.media import jpeg as product
 from tests.support import secure
 from tests.support.daemon import ROOT, Daemon, eventually
@@ -108,6 +109,24 @@ def test_pictures_need_no_opencv(daemon: Daemon, pipe_camera: PipeCamera, tmp_pa
             pipe_camera.show(jpeg(number))
             assert stream.part().body == jpeg(number)
     assert daemon.status()["camera"]["width"] == 64
+
+
+def test_without_opencv_the_picture_says_which_way_up_it_is_shown(
+    daemon: Daemon, pipe_camera: PipeCamera, tmp_path: Path
+) -> None:
+    for module in ("cv2", "numpy"):
+        (tmp_path / f"{module}.py").write_text("raise ImportError\n")
+    settings = {"camera.source": pipe_camera.source, "camera.rotation": 90}
+    daemon.start(settings, environ={"PYTHONPATH": str(tmp_path)})
+    upright = exif.with_orientation(jpeg(7), 6)
+    with Stream(daemon) as stream:
+        pipe_camera.show(jpeg(7))
+        assert stream.part().body == upright
+    assert daemon.request("/snapshot.jpg")[1] == upright
+    found = cv2.imdecode(np.frombuffer(upright, np.uint8), cv2.IMREAD_COLOR)
+    assert found.shape[:2] == (64, 48)
+    assert daemon.log().count("turning its picture needs OpenCV") == 1
+    assert "turned by the browser" in daemon.status()["camera"]["detail"]
 
 
 def test_test_card_without_opencv_says_what_is_missing(daemon: Daemon, tmp_path: Path) -> None:

@@ -110,9 +110,9 @@ def test_real_shortage_of_memory_costs_only_the_large_picture(
     ("source", "fault"),
     [
         ("v4l2", "ImportError('no such module')"),
-        ("http", "ImportError('no such module')"),
+        ("rtsp", "ImportError('no such module')"),
         ("pattern", "ImportError('no such module')"),
-        ("file", "ImportError('no such module')"),
+        ("video", "ImportError('no such module')"),
         ("pattern", "AttributeError('_ARRAY_API')"),  # made for another numpy
         ("v4l2", "SystemError('initialization failed')"),
     ],
@@ -120,10 +120,9 @@ def test_real_shortage_of_memory_costs_only_the_large_picture(
 def test_camera_that_needs_opencv_says_that_it_is_missing(
     daemon: Daemon, tmp_path: Path, source: str, fault: str
 ) -> None:
-    folder = tmp_path / "camera"
-    folder.mkdir()
-    (folder / "1.jpg").write_bytes(jpeg(1))
-    sources = {"v4l2": "v4l2:/dev/video9", "http": "http://127.0.0.1:1/", "file": f"file:{folder}"}
+    video = tmp_path / "video.mp4"
+    video.touch()
+    sources = {"v4l2": "v4l2:/dev/video9", "rtsp": "rtsp://127.0.0.1:1/", "video": f"file:{video}"}
     settings = {"camera.source": sources.get(source, source), "camera.rotation": 90}
     environ = sitecustomize(tmp_path, "opencv", "")
     (tmp_path / "opencv" / "cv2.py").write_text(f"raise {fault}\n")

@@ -27,6 +27,8 @@ v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
 picamera2_library      the same for picamera2
+picamera2_settings     the same with settings and tuning files
+libcamera_offers       what real cameras offer to set, as picamera2 shows it
 pictures               pictures that tests can distinguish; large and broken ones
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
