@@ -108,6 +108,8 @@ def _look_into_boxes(file: BinaryIO, size: int) -> Contents:
     top = list(_boxes(file, Box(b"", 0, size)))
     movie = next((box for box in top if box.kind == b"moov" and box.end <= size), None)
     if movie is None:
+        if any(box.kind == b"meta" for box in top):  # HEIC and AVIF
+            return Contents("has a picture, but no video")
         return Contents("is incomplete: its index, which is written last, is missing")
     kinds = set()
     for track in _boxes(file, movie):

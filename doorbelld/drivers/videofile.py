@@ -37,7 +37,8 @@ class VideoFile:
         self._capture: Any = None
         self._contents = Contents()
         self._rotation = 0
-        self._moment = 0.0
+        self._state: object = None
+        self._moment = self._first_moment = 0.0
         self._frames = 0
 
     @property
@@ -53,6 +54,7 @@ class VideoFile:
         cv2 = codec.load_opencv()
         self.close()
         self._refuse_playlist()
+        self._state = self._find_state()
         self._contents = look_into(self._path)
         if self._contents.fault == ENCRYPTED:  # Some versions decode it, to noise.
             raise CameraError(self._explain(""))
@@ -71,8 +73,8 @@ class VideoFile:
         cv2 = codec.load_opencv()
         if not self._capture.grab():
             step = self.interval if self._frames > 1 else max(self.interval, _STILL)
-            # Not every format can seek to the start, but every file can be opened again.
-            self.open()
+            if not self._rewind(cv2):
+                self.open()
             return step
         self._frames += 1
         step = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 - self._moment
@@ -113,8 +115,29 @@ class VideoFile:
         self._rotation = rotation
         if not capture.grab():
             raise CameraError(self._explain_undecodable(cv2))
-        self._moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        self._moment = self._first_moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         self._frames = 1
+
+    def _rewind(self, cv2: Any) -> bool:
+        """Go back to the first frame, without opening the file again, which takes much longer.
+
+        Returns whether that was possible: a new file must be opened, and only in an MP4 is it
+        certain where the start is.
+        """
+        if self._contents.rotation is None or self._find_state() != self._state:
+            return False
+        if not (self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0) and self._capture.grab()):
+            return False
+        self._moment, self._frames = self._first_moment, 1
+        return bool(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 == self._first_moment)
+
+    def _find_state(self) -> object:
+        """Return what changes when the file does; None if there is none."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
     def _explain(self, otherwise: str) -> str:
         """Return why the file cannot be played: what it says itself, or ``otherwise``."""

@@ -385,9 +385,9 @@ class TestTimesOfFrames:
 def test_a_large_video_is_shown_however_slow_the_machine_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No machine decodes 240 of these pictures a second; yet few are decoded for nothing."""
+    """No machine decodes 960 of these pictures a second; yet few are decoded for nothing."""
     path = tmp_path / "large.mp4"
-    source = "testsrc2=size=3840x2160:rate=240,noise=alls=20:allf=t"
+    source = "testsrc2=size=3840x2160:rate=960,noise=alls=20:allf=t"
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", source]
     options = ["-frames:v", "24", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "30"]
     subprocess.run([*command, *options, path], check=True)

@@ -82,6 +82,10 @@ class TestBoxes:
         assert look(tmp_path, START).fault == missing
         assert look(tmp_path, START + box(b"moov", VIDEO)[:-1]).fault == missing
 
+    def test_picture_in_the_same_container(self, tmp_path: Path) -> None:
+        data = box(b"ftyp", b"heic") + box(b"meta", bytes(4)) + box(b"mdat", bytes(9))
+        assert look(tmp_path, data).fault == "has a picture, but no video"
+
     def test_cut_off_behind_the_index(self, tmp_path: Path) -> None:
         assert look(tmp_path, MOVIE[:-1]).fault == "is incomplete: it has been cut off"
         assert look(tmp_path, MOVIE).fault == ""

@@ -126,7 +126,10 @@ class TestTimes:
         convert(film(tmp_path / "film.avi", 20), path, "-vf", filters, "-vsync", "vfr")
         long = 0.15 if suffix != "avi" else 0.05
         expected = [0.05, 0.05, long, long, long, 0.05, 0.05]
-        assert steps_of(path, 7) == pytest.approx(expected, abs=0.002)
+        steps = steps_of(path, 15)
+        assert steps[:7] == pytest.approx(expected, abs=0.002)
+        assert 0.049 < steps[7] < 0.15  # How long the last frame lasts, no file says.
+        assert steps[8:] == pytest.approx(expected, abs=0.002)
 
 
 class TurnsTheWrongWay:
@@ -220,16 +223,37 @@ class TestFaults:
 
 
 class TestWhileItPlays:
+    @pytest.mark.parametrize(("suffix", "count"), [("avi", 3), ("mp4", 1)])
+    def test_an_mp4_is_opened_only_once(self, tmp_path: Path, suffix: str, count: int) -> None:
+        path = film(tmp_path / f"film.{suffix}", 20)
+        with mock.patch("cv2.VideoCapture", wraps=cv2.VideoCapture) as capture:
+            video = opened(path)
+            seen = [(shade(video.image()), round(video.advance(), 3)) for _ in range(20)]
+        video.close()
+        assert seen == [(number % 8, 0.05) for number in range(20)]
+        assert capture.call_count == count
+
+    @pytest.mark.parametrize("suffix", ["avi", "mp4"])
     def test_file_that_is_replaced_plays_to_its_end_and_then_the_new_one(
-        self, tmp_path: Path
+        self, tmp_path: Path, suffix: str
     ) -> None:
-        path, new = film(tmp_path / "film.avi", 20), film(tmp_path / "new.avi", 5, frames=3)
+        path = film(tmp_path / f"film.{suffix}", 20)
+        new = film(tmp_path / f"new.{suffix}", 5, frames=3)
         video = opened(path)
         new.rename(path)
         seen = [(shade(video.image()), round(video.advance(), 3)) for _ in range(12)]
         video.close()
         assert [number for number, _ in seen] == [*range(8), 0, 1, 2, 0]
         assert seen[8:] == [(0, 0.2), (1, 0.2), (2, 0.2), (0, 0.2)]
+
+    @pytest.mark.parametrize("suffix", ["avi", "mp4"])
+    def test_file_that_is_deleted_plays_to_its_end(self, tmp_path: Path, suffix: str) -> None:
+        path = film(tmp_path / f"film.{suffix}", 20)
+        video = opened(path)
+        path.unlink()
+        assert [round(video.advance(), 3) for _ in range(7)] == [0.05] * 7
+        with pytest.raises(CameraError, match=rf"^There is no video in {path}: No such file"):
+            video.advance()
 
     @pytest.mark.parametrize("size", [0, 100, 3000])
     def test_file_that_is_cut_short_is_a_clear_error(self, tmp_path: Path, size: int) -> None:
