@@ -142,7 +142,7 @@ def end_of_scan(data: bytes, tables: Sequence[int], scan: Scan, start: int) -> i
     coded = data[start:].replace(b"\xff\0", b"\xff")
     units, used = _decode(coded, blocks, left)
     if units < left - 1:
-        raise ValueError(f"it breaks off {left - units} blocks before its end")
+        raise ValueError("it breaks off before its last block")
     used = min(used, len(coded))
     return min(start + used + coded.count(b"\xff", 0, used), len(data))
 
@@ -183,10 +183,11 @@ def _read_tables(data: bytes, places: Sequence[int]) -> dict[int, _Table]:
         segments = data if places else STANDARD_TABLES
         at, end = place + 2, place + int.from_bytes(segments[place : place + 2], "big")
         while at < end:
-            lengths = segments[at + 1 : at + 17]
-            symbols = segments[at + 17 : at + 17 + sum(lengths)]
-            known[segments[at]] = _table(lengths, symbols, segments[at] >= 0x10)
-            at += 17 + sum(lengths)
+            kind, lengths, start = segments[at], segments[at + 1 : at + 17], at + 17
+            at = start + sum(lengths)
+            if at > end:
+                raise ValueError("a Huffman table that is cut off")
+            known[kind] = _table(lengths, segments[start:at], kind >= 0x10)
     return known
 
 
@@ -195,12 +196,11 @@ def _table(lengths: bytes, symbols: bytes, is_for_others: bool) -> _Table:
     table = array("H")
     number = 0
     for length, count in enumerate(lengths, 1):
+        if len(table) + (count << (16 - length)) > 1 << 16:
+            raise ValueError("a Huffman table with too many codes")
         for symbol in symbols[number : number + count]:
             run, size = divmod(symbol, 16) if is_for_others else (0, symbol % 16)
             known = _BLOCK if is_for_others and size == 0 and run < 15 else run + 1
-            table.extend([known * 32 + length + size] * (1 << (16 - length)))
+            table += array("H", [known * 32 + length + size]) * (1 << (16 - length))
         number += count
-        if len(table) > 1 << 16:
-            raise ValueError("a Huffman table with too many codes")
-    table.extend([0] * ((1 << 16) - len(table)))
-    return table
+    return table + array("H", [0]) * ((1 << 16) - len(table))

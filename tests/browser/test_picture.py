@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from tests.support import v4l2
+from tests.support import pictures, v4l2
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import Phone, Phones
 from tests.support.pictures import jpeg
@@ -112,6 +112,25 @@ def test_picture_is_upright_without_opencv(
     eventually(lambda: bright_corners() == [bright], f"only the corner {bright} is bright")
     seen = phone.evaluate("() => [picture.naturalWidth, picture.naturalHeight]")
     assert seen == size
+
+
+def test_repaired_pictures_are_on_the_screen(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    phone.open(daemon)
+    phone.bare()
+    whole = [jpeg(number, 640, 480) for number in range(16)]
+    for number, data in (
+        (1, whole[1] + bytes(9)),
+        (5, pictures.without_tables(whole[5])),
+        (9, pictures.phone_picture(whole[9], jpeg(3), b"")),
+    ):
+        pipe_camera.show(data)
+        wait_for_number(phone, number)
+    pipe_camera.show(whole[12][:-2])
+    pipe_camera.show(whole[13][:-2])  # Only now the one before it has ended.
+    wait_for_number(phone, 12)
 
 
 def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: PipeCamera) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from doorbelld.media import exif
 from doorbelld.media import jpeg as product
-from tests.support import secure
+from tests.support import pictures, secure
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.pictures import big_jpeg, jpeg
 from tests.support.pipe_camera import PipeCamera
@@ -260,6 +260,24 @@ def test_truncated_picture_is_dropped_and_counted(daemon: Daemon, pipe_camera: P
     )[0]
     assert camera["frames"] == 3
     assert camera["reopened"] == 0
+
+
+def test_pictures_in_a_folder_are_repaired(daemon: Daemon, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    phone = pictures.phone_picture(jpeg(1), jpeg(9), jpeg(8))
+    bare = pictures.without_tables(jpeg(3))
+    files = [phone, jpeg(2)[:-2] + bytes(4), bare, jpeg(5)[:-30]]
+    for number, data in enumerate(files):
+        (folder / f"{number}.jpg").write_bytes(data)
+    daemon.start({"camera.source": f"file:{folder}", "camera.framerate": 50})
+    shown = {phone[: -len(jpeg(8))], jpeg(2), pictures.with_standard_tables(bare)}
+    with Stream(daemon) as stream:
+        while shown:
+            shown.discard(stream.part().body)
+        assert jpeg(8) not in {stream.part().body for _ in range(20)}
+    assert daemon.status()["camera"]["invalid"] > 0
+    assert "a picture was damaged" in daemon.log()
 
 
 def test_invalid_pictures_are_counted_over_all_openings(

@@ -165,8 +165,8 @@ def test_check_prints_the_effective_configuration_and_the_camera() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(
         r"\[camera\]\nsource = pattern\nverify = yes\nresolution = 320x240\nframerate = 30\n"
-        r"quality = 80\nrotation = 0\nhflip = no\nvflip = no\nstall_timeout = 5\n"
-        r"name = Front door\n"
+        r"framerate_dark = 10\nquality = 80\nrotation = 0\nhflip = no\nvflip = no\nstall_timeout = 5\n"
+        r"(\w+ = default\n){11}zoom = 0, 0, 1, 1\ntuning = none\nname = Front door\n"
         r"\[server\]\nlisten = :0, \[::1\]:80\nmax_viewers = 100\nmax_requests = 32\n"
         r"header_timeout = 10\nstall_timeout = 10\n"
         r"\[access\]\nnetworks = lan\n(\w+ = .+\n)+"

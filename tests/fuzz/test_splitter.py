@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from doorbelld.media.splitter import Piece
 from tests.support import pictures
 from tests.support.cost import assert_cheap, cpu_bound
 from tests.support.fuzzing import examples
+from tests.support.pictures import segment
 
 SMALL, OTHER = pictures.jpeg(1), pictures.jpeg(2)
 LIMIT = 2 * len(SMALL)
@@ -87,6 +90,17 @@ TABLE = b"\xff\xdb\xff\xff"
 FALSE_STARTS = (b"\xff\xd8" + TABLE) * (65536 // 6)
 """Each one reaches over the same bytes after it."""
 
+
+def shortest_codes(
+    size: int, more: bytes = b"", lengths: bytes = bytes([1, 1] + [0] * 14)
+) -> bytes:
+    """Return a JPEG of so many pixels a side, without data: two bits make a block."""
+    tables = b"".join(segment(0xC4, bytes([kind]) + lengths + b"\0\1") for kind in (0, 0x10))
+    side = size.to_bytes(2, "big")
+    frame = segment(0xC0, b"\x08" + side + side + b"\1\1\x11\0")
+    return b"\xff\xd8" + more + tables + frame + segment(0xDA, b"\1\1\0\0\x3f\0")
+
+
 HEAVY = {
     "fill": b"\xff",
     "fill in a picture": b"\xff\xd8\xff\xff",
@@ -104,11 +118,20 @@ HEAVY = {
     "stuffed": b"\xff\0",
     "tables": TABLE,
     "least pictures": b"\xff\xd8\xff\xda\0\2\xff\xd9",
+    "pictures without an end marker": SMALL[:-2],
+    "with and without": SMALL[:-2] + SMALL,
+    "torn pictures": SMALL[:-50],
+    "scans with data": b"\xff\xda\0\x08\x01\x01\0\0\0\0\x01",
+    "intervals": b"\xff\xdd\0\4\0\1",
+    "boundaries": b"\r\n--",
+    "codes": b"\x11",
 }
 BEGINNINGS = {
     "nothing": b"",
     "a picture": b"\xff\xd8",
     "a scan": SMALL[: SMALL.index(b"\xff\xda") + 14],
+    "a scan with the shortest codes": shortest_codes(65535),
+    "the same with restart markers": shortest_codes(65535, b"\xff\xdd\0\4\0\1"),
     "false starts": FALSE_STARTS,
     "false starts and a scan": FALSE_STARTS + b"\xff\xda\0\2",
 }
@@ -156,6 +179,43 @@ def test_no_mixture_costs_more_than_its_length(pieces: list[tuple[bytes, int]], 
     with cpu_bound(len(stream)):
         jpeg.size(b"\xff\xd8" + stream)
         jpeg.is_whole(stream)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=list(BEGINNINGS))
+@pytest.mark.parametrize("heavy", HEAVY.values(), ids=list(HEAVY))
+def test_no_picture_costs_more_than_its_length(beginning: bytes, heavy: bytes) -> None:
+    data = beginning + heavy * (256 * 1024 // len(heavy))
+    with cpu_bound(len(data)), suppress(ValueError):
+        picture.mend(data)
+
+
+@pytest.mark.parametrize("lengths", [bytes([1, 1] + [0] * 14), bytes([255] * 16), bytes(16)])
+def test_no_huffman_tables_cost_more_than_their_length(lengths: bytes) -> None:
+    stream = b"".join(
+        shortest_codes(8, segment(0xFE, b"%d" % number), lengths) + b"\x55" * 5
+        for number in range(300)
+    )
+    cost(stream, len(stream))
+
+
+@given(STREAMS, st.lists(st.sampled_from(list(BEGINNINGS.values())), max_size=1))
+@examples(250)
+def test_whatever_is_repaired_is_a_picture(stream: bytes, beginning: list[bytes]) -> None:
+    data = b"".join(beginning) + stream
+    checker = picture.Checker()
+    checker.mend(SMALL)
+    results = []
+    for mend in (picture.mend, checker.mend):
+        try:
+            found = mend(data)
+        except ValueError:
+            results.append(b"")
+            continue
+        assert jpeg.is_whole(found)
+        assert jpeg.size(found)
+        assert mend(found) is found
+        results.append(found)
+    assert results[0] == results[1], "what came before makes no difference"
 
 
 @given(STREAMS)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld.media import codec, jpeg
+from doorbelld.media import codec, exif, jpeg
 from tests.support import pictures
 
 BIG = pictures.big_jpeg(40)
@@ -55,6 +55,25 @@ def test_flips_first_and_then_rotates_clockwise(
     assert turned.shape[:2] == ((64, 48) if rotation in (90, 270) else (48, 64))
     assert turned[corner].mean() > 200
     assert turned.mean() < 60
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(
+    ("rotation", "hflip", "vflip"),
+    [(90, False, False), (180, False, True), (270, True, False), (0, True, True)],
+)
+def test_turns_the_picture_as_its_exif_orientation_shows_it(
+    orientation: int, rotation: int, hflip: bool, vflip: bool
+) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    image[:24, :32], image[:24, 32:], image[24:, :32] = 240, 160, 80
+    data = exif.with_orientation(codec.encode(image, 95), orientation)
+    wanted = codec.turn(decode(data), rotation, hflip, vflip)  # OpenCV shows it upright.
+    turned = codec.turn_jpeg(data, rotation, hflip, vflip, 95)
+    assert exif.orientation(turned) == 1
+    found = decode(turned)
+    assert found.shape == wanted.shape
+    assert np.abs(found.astype(int) - wanted).max() < 20
 
 
 def test_does_not_turn_what_it_cannot_decode() -> None:
