@@ -201,23 +201,14 @@ class PipeCamera:
 
     def _feed(self) -> list[bytes]:
         try:
-            data = self._drain()
-            pictures = self._splitter.feed(data)
-            if not data:
-                pictures = [piece.picture for piece in self._splitter.end()]
+            return self._splitter.feed(self._drain())
         except MemoryError:
             # Some data is lost: the halves of two pictures must not become one.
             self._splitter.forget()
             raise
-        if not (data or pictures):
-            raise CameraError(f"The program writing pictures to {self._path} has stopped")
-        return pictures
 
     def _drain(self) -> bytearray:
-        """Return all data in the pipe, to find the newest of several pictures.
-
-        There is none when the last writer has closed the pipe.
-        """
+        """Return all data in the pipe, to find the newest of several pictures."""
         data = bytearray()
         while len(data) < _AT_ONCE:
             try:
@@ -227,6 +218,8 @@ class PipeCamera:
             if not chunk:
                 break
             data += chunk
+        if not data:
+            raise CameraError(f"The program writing pictures to {self._path} has stopped")
         return data
 
 
