@@ -13,7 +13,6 @@ from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest.mock import Mock
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -169,7 +168,7 @@ class TestStreams:
             assert camera.invalid >= 1
 
     def test_says_that_the_stream_has_ended(self) -> None:
-        script = once(answer(part(PICTURE), MULTIPART))
+        script = once(answer(2 * part(PICTURE), MULTIPART))
         assert fault(script) == "http://CAMERA has stopped sending pictures"
 
     def test_a_lack_of_memory_is_reported_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +354,6 @@ class TestFaults:
     @pytest.mark.parametrize(
         "data",
         [
-            b"",
             b"\xff\xd8\xff\xe0",
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
@@ -467,10 +465,10 @@ class TestBounds:
     def test_close_comes_before_the_connection(self) -> None:
         with RawCamera(once(answer(PICTURE))) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._receiver.closing.set()
+            camera._client.cut()
             with pytest.raises(CameraError, match="was closed"):
-                camera._connect(urlsplit(camera._url))
-            camera._hang_up()
+                camera._client.get({})
+            camera.close()
 
     def test_a_picture_of_100_mb_is_dropped(self) -> None:
         def script(_: Asked) -> Iterator[bytes]:
