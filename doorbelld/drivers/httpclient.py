@@ -45,8 +45,8 @@ the Content-Type of a part. An answer with a head begins with "HTTP"."""
 
 
 _TLS_THERE = "it speaks TLS there, so its URL must begin with https://"
-_TLS_ALERT = "\\x15\\x03"
-"""How a server with TLS answers something else, in a Python literal."""
+_TLS_ALERT = "\x15\x03"
+"""How a server with TLS answers anything else."""
 
 _TLS_PATIENCE = 2.0
 """Seconds to find out whether it is such a server."""

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import base64
+import errno
+import gzip
 import itertools
+import os
 import re
 import socket
 import ssl
@@ -285,6 +288,30 @@ class TestPasswords:
             camera.close()
             assert not any(each.header("Authorization").startswith("B") for each in server.asked)
 
+    def test_stale_nonces_are_replaced_whenever_the_camera_likes(self) -> None:
+        numbers = itertools.count()
+
+        def script(asked: Asked) -> Iterable[bytes]:
+            number = next(numbers)
+            if number % 3 == 2 and f'nonce="{number - 1}"' in asked.header("Authorization"):
+                return [answer(PICTURE)]
+            stale = ", stale=true" * (number % 3)
+            challenge = f'WWW-Authenticate: Digest realm="a", nonce="{number}"{stale}\r\n'
+            return [answer(b"", "", "401 Unauthorized", challenge)]
+
+        with RawCamera(script) as server:
+            camera = HttpCamera(f"http://anton:sesame@{server.address}/", USUAL)
+            camera.open()
+            for _ in range(3):
+                assert read(camera).data == PICTURE
+            camera.close()
+
+    def test_nonce_that_is_always_stale_is_a_refusal(self) -> None:
+        more = 'WWW-Authenticate: Digest realm="a", nonce="b", stale=true\r\n'
+        script = once(answer(b"", "", "401 Unauthorized", more))
+        wrong = "http://CAMERA refuses the user name or the password"
+        assert fault(script, user="anton:sesame@") == wrong
+
     def test_wrong_and_missing_ones_are_reported(self) -> None:
         wrong = "http://CAMERA refuses the user name or the password"
         assert fault(guarded("right"), user="anton:wrong@") == wrong
@@ -374,6 +401,35 @@ class TestFaults:
             play_until_fault(camera)
         camera.close()
 
+    def test_of_a_camera_that_closes_without_an_answer(self) -> None:
+        said = "Cannot get pictures from http://CAMERA: it closes the connection without an answer"
+        assert fault(once(b"")) == said
+
+    def test_of_a_camera_that_accepts_and_says_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("doorbelld.camera.http.WAKE_UP", 0.5)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            camera = HttpCamera(url, CameraSettings(stall_timeout=0.5))
+            with pytest.raises(CameraError, match=r": it does not answer$"):
+                play_until_fault(camera)
+            camera.close()
+
+    @pytest.mark.parametrize(
+        ("number", "why"),
+        [
+            (errno.EHOSTUNREACH, "nothing in the network has its address"),
+            (errno.ENETUNREACH, "this machine has no network in which it could be"),
+            (errno.EACCES, "Permission denied"),
+        ],
+    )
+    def test_of_the_network(self, number: int, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        error = OSError(number, os.strerror(number))
+        monkeypatch.setattr(socket, "create_connection", Mock(side_effect=error))
+        with pytest.raises(CameraError, match=f"^Cannot get pictures from http://camera: {why}"):
+            play_until_fault(HttpCamera("http://camera/", USUAL))
+
     def test_of_a_host_that_does_not_answer(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as other:
             other.connect(server.getsockname())  # The only place there is.
@@ -409,6 +465,67 @@ class TestTls:
             with pytest.raises(CameraError, match=r": it does not speak (TLS|HTTP)$"):
                 eventually(lambda: camera.read(0.1) and False, "a fault")
             camera.close()
+
+    @pytest.mark.process
+    def test_a_camera_that_has_it_on_an_http_port_is_reported(self, tmp_path: Path) -> None:
+        secured = secure.server_context(secure.make_pair(tmp_path))
+        with RawCamera(once(answer(PICTURE)), secured) as server:
+            camera = HttpCamera(f"http://{server.address}/", USUAL)
+            why = "it speaks TLS there, so its URL must begin with https://"
+            with pytest.raises(CameraError, match=f"{server.address}: {why}$"):
+                play_until_fault(camera)
+            camera.close()
+
+    def test_an_alert_of_tls_is_recognised(self) -> None:
+        assert fault(once(b"\x15\x03\x01\0\x02\x02\x0a")).endswith("must begin with https://")
+
+    @pytest.mark.process
+    @pytest.mark.parametrize(
+        ("host", "dates", "why"),
+        [
+            ("door", ("20200101000000Z", "20210101000000Z"), "its certificate has expired"),
+            (
+                "door",
+                ("20700101000000Z", "20710101000000Z"),
+                "its certificate is not valid yet; check this machine's clock",
+            ),
+            (
+                "localhost",
+                ("20200101000000Z", "20700101000000Z"),
+                "its certificate is for another host name",
+            ),
+            (
+                "127.0.0.1",
+                ("20200101000000Z", "20700101000000Z"),
+                "its certificate is for another address",
+            ),
+        ],
+        ids=["expired", "not valid yet", "another name", "another address"],
+    )
+    def test_what_is_wrong_with_a_certificate_is_said(
+        self,
+        host: str,
+        dates: tuple[str, str],
+        why: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        pair = secure.make_pair_of(tmp_path, *dates)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
+        connect = socket.create_connection
+        monkeypatch.setattr(
+            socket,
+            "create_connection",
+            lambda address, timeout: connect(("127.0.0.1", address[1]), timeout),
+        )
+        with RawCamera(once(answer(PICTURE)), secure.server_context(pair)) as server:
+            url = f"https://{host}:{server.address.partition(':')[2]}"
+            camera = HttpCamera(f"{url}/secret", USUAL)
+            with pytest.raises(CameraError) as caught:
+                play_until_fault(camera)
+            camera.close()
+        remedy = "verify = no plays it unchecked"
+        assert str(caught.value) == f"Cannot get pictures from {url}: {why}; {remedy}"
 
 
 class TestBounds:
@@ -562,6 +679,8 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("video/mp4", b"\0\0\0 ftyp", "sends video/mp4; only JPEG pictures are taken"),
         ("image/png", b"\x89PNG", "sends image/png; only JPEG pictures are taken"),
         ("x\x1b[2J/y", b"", "sends something else; only JPEG pictures are taken"),
+        ("", b"\n <!DOCTYPE HTML>", "has a web page at this path"),
+        ("image/jpeg", gzip.compress(PICTURE), "sends its pictures in compressed form"),
         ("image/jpeg", b"", "has sent no complete JPEG picture"),
         ("image/jpeg", PICTURE[:-2], "has sent no complete JPEG picture"),
         ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),

@@ -80,18 +80,16 @@ class PartReader:
         length = self._length
         if len(self._buffer) < length:
             return None
-        if not self._buffer.startswith(_EOI, length - 2):
-            # It is wrong, unless something follows the picture within its part.
-            if len(self._buffer) < length + 4:
-                return None
-            if not _BOUNDARY.match(self._buffer, length):
-                self._has_lengths = False
-                self._length = 0
-                return None
+        ends = self._buffer.startswith(_EOI, length - 2)
+        if not ends and len(self._buffer) < length + 4:
+            return None  # What follows says whether the length is right.
         part = bytes(memoryview(self._buffer)[:length])
-        del self._buffer[:length]
         self._length = 0
-        return [part] if part.endswith(_EOI) else self._look_through(part)
+        if not (ends or _BOUNDARY.match(self._buffer, length)) or not markers.header(part):
+            self._has_lengths = False
+            return None
+        del self._buffer[:length]
+        return [part] if ends else self._look_through(part)
 
     def _look_through_rest(self) -> list[bytes]:
         """Return what is found in the buffer without lengths, once that is necessary."""
