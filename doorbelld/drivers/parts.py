@@ -17,11 +17,12 @@ _BOUNDARY = re.compile(rb"(?:\r?\n)?--")
 
 
 class PartReader:
-    """Takes each picture by the Content-Length before it, without looking through its bytes.
+    """Gives a :class:`Splitter` one part after the other, by the Content-Length before it.
 
-    Cameras write boundaries, types and lengths as they like, so nothing is asked of them: a part
-    begins with a picture behind a blank line. As soon as a length is missing or wrong, a
-    :class:`Splitter` finds the pictures from then on. It holds at most ``limit`` bytes besides
+    So a picture ends where its part ends, whatever its last bytes are. Cameras write boundaries,
+    types and lengths as they like, and nothing is asked of them: a part begins with a picture
+    behind a blank line. As soon as a length is missing or wrong, the splitter gets everything from
+    then on. It holds at most ``limit`` bytes besides
     the bytes of one :meth:`feed`, and its cost is linear in the bytes of any stream.
     """
 
@@ -60,6 +61,8 @@ class PartReader:
 
     def _find_part(self) -> bool:
         """Drop what comes before the next picture; return whether its length is known."""
+        if not self._has_lengths:
+            return False
         found = START.search(self._buffer, max(self._searched - 3, 0))
         if found is None:
             del self._buffer[:-_LONGEST_HEAD]
@@ -83,13 +86,17 @@ class PartReader:
         ends = self._buffer.startswith(_EOI, length - 2)
         if not ends and len(self._buffer) < length + 4:
             return None  # What follows says whether the length is right.
-        part = bytes(memoryview(self._buffer)[:length])
         self._length = 0
-        if not (ends or _BOUNDARY.match(self._buffer, length)) or not markers.header(part):
+        if not (ends or _BOUNDARY.match(self._buffer, length)):
             self._has_lengths = False
             return None
+        pictures = self._splitter.feed(self._buffer[:length])
         del self._buffer[:length]
-        return [part] if ends else self._look_through(part)
+        if pictures or not ends:
+            self._splitter.forget()
+        else:
+            self._has_lengths = False  # The picture goes on: this was the end of a thumbnail.
+        return pictures[:1]
 
     def _look_through_rest(self) -> list[bytes]:
         """Return what is found in the buffer without lengths, once that is necessary."""
@@ -97,11 +104,6 @@ class PartReader:
             return []
         rest, self._buffer = self._buffer, bytearray()
         return self._splitter.feed(rest)
-
-    def _look_through(self, part: bytes) -> list[bytes]:
-        pictures = self._splitter.feed(part)[:1]
-        self._splitter.forget()
-        return pictures
 
 
 def _length(head: bytes) -> int:

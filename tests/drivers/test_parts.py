@@ -82,7 +82,17 @@ def test_after_a_loss_the_next_picture_is_whole() -> None:
     assert reader.invalid == 1
 
 
-def test_picture_is_taken_with_a_right_length_without_looking_at_its_bytes() -> None:
-    damaged = SHOWN[0][:-40] + b"\xff\xd8\xff\xe0" + SHOWN[0][-36:]
+def test_a_part_without_a_picture_leaves_the_others_alone() -> None:
+    part = b"--part\r\nContent-Length: %d\r\n\r\n"
+    broken = SHOWN[0][:-2]
+    whole = part % len(SHOWN[1]) + SHOWN[1]
     reader = PartReader()
-    assert reader.feed(b"Content-Length: %d\r\n\r\n" % len(damaged) + damaged) == [damaged]
+    assert reader.feed(part % len(broken) + broken + b"\r\n" + whole) == [SHOWN[1]]
+    assert reader.feed(whole) == [SHOWN[1]]
+    assert reader.invalid == 1
+
+
+def test_what_is_behind_a_picture_in_its_part_is_no_other_picture() -> None:
+    data = SHOWN[0] + SHOWN[1]
+    reader = PartReader()
+    assert reader.feed(b"Content-Length: %d\r\n\r\n" % len(data) + data) == [SHOWN[0]]
