@@ -21,6 +21,7 @@ from bench import (
     load,
     material,
     memory,
+    network,
     requests,
     servers,
     slow_viewer,
@@ -81,6 +82,7 @@ def main() -> int:
         *slow(bench),
         *under_attack(bench),
         *start(),
+        *network_camera(bench),
         *resident(bench, options.soak),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
@@ -291,6 +293,24 @@ def start() -> list[Target]:
     return [
         Target("start to listening", found.listening, 0.3, " s"),
         Target("start to first frame served", found.first_frame, 0.8, " s"),
+    ]
+
+
+def network_camera(bench: Bench) -> list[Target]:
+    """What an http camera costs, against OpenCV and against a pipe."""
+    heading("A network camera with MJPEG, one viewer")
+    found = network.measure(bench.group, bench.frames, servers.ROOT / ".cache" / "bench")
+    table(
+        ("", "resident, MB", "CPU per frame, us", "first frame, s"),
+        [
+            (name, f"{cost.memory_mb:.1f}", f"{cost.cpu_us:.0f}", f"{cost.first_frame:.2f}")
+            for name, cost in found.items()
+        ],
+    )
+    ours, pipe = found[network.OURS], found[network.PIPE]
+    return [
+        Target("network camera, resident", ours.memory_mb, 30, " MB"),
+        Target("network camera, CPU per frame / pipe", ours.cpu_us / pipe.cpu_us, 2, "x"),
     ]
 
 

@@ -11,6 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+WAKE_UP = 12.0
+"""Seconds that a network camera may take to answer, and to send its first picture. Some door
+cameras that run on a battery take eight."""
+
 
 class Shot(NamedTuple):
     """One picture as the camera delivered it.

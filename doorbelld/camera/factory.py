@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from doorbelld.camera.base import Camera, CameraSettings
+from doorbelld.camera.base import WAKE_UP, Camera, CameraSettings
 from doorbelld.drivers.errors import CameraError
-
-_WAKE_UP = 12.0
-"""Seconds. Some door cameras that run on a battery take eight."""
 
 
 def time_to_start(source: str, stall_timeout: float) -> float:
@@ -21,7 +18,7 @@ def time_to_start(source: str, stall_timeout: float) -> float:
     A network camera may have to wake up first, or its Wi-Fi may be slow.
     """
     is_remote = source.partition(":")[0] in ("http", "https", "rtsp")
-    return max(stall_timeout, _WAKE_UP if is_remote else 0.0)
+    return max(stall_timeout, WAKE_UP if is_remote else 0.0)
 
 
 def open_camera(source: str, settings: CameraSettings) -> Camera:

@@ -13,9 +13,11 @@ from typing import Any
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
 from doorbelld.camera.orientation import encode, need_opencv
+from doorbelld.drivers import rtsp
 from doorbelld.drivers.errors import CameraError, GoneError, without_secrets
 from doorbelld.drivers.videofile import VideoFile
 from doorbelld.drivers.videofile import check_size as _check_size
+from doorbelld.media import codec
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,9 @@ _CATCHING_UP = 0.2
 
 _BACKLOG = 0.5
 """Seconds that decoding has cost beyond what it may, when skipping frames is given up."""
+
+
+_CODECS = {"h264": "H.264", "avc1": "H.264", "hevc": "H.265", "hvc1": "H.265", "mjpg": "MJPEG"}
 
 
 class VideoCamera:
@@ -251,12 +256,31 @@ class RtspCamera:
         capture.release()
 
     def _connect(self) -> Any:
-        cv2 = need_opencv("This camera")
-        patience = int(self._settings.stall_timeout * 1000)
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
-        limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
-        capture = cv2.VideoCapture(self._url, cv2.CAP_FFMPEG, limits)
+        """Return the opened video. Raises CameraError, which says what is wrong."""
+        capture = self._open()
         if not capture.isOpened():
-            raise CameraError(f"Cannot get pictures from {self.name}")
+            # OpenCV does not say why, so ask the camera.
+            found = rtsp.describe(self._url, self._settings.stall_timeout)
+            kind = f" ({found.codec})" if found.codec else ""
+            raise CameraError(f"{self.name} has a video{kind} that OpenCV cannot play")
         _check_size(capture, self.name)
+        self.mode = _codec(capture)
         return capture
+
+    def _open(self) -> Any:
+        cv2 = need_opencv("This camera")
+        arguments = [self._url, cv2.CAP_FFMPEG]
+        if hasattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC"):  # since OpenCV 4.5.2
+            patience = int(self._settings.stall_timeout * 1000)
+            limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience]
+            limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
+            arguments.append(limits)
+        return cv2.VideoCapture(*arguments)
+
+
+def _codec(capture: Any) -> str:
+    """Return the name of a video's codec, if OpenCV knows it."""
+    cv2 = codec.load_opencv()
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
+    name = code.decode("ascii", "replace").lower()
+    return _CODECS.get(name, "")

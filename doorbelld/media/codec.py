@@ -50,8 +50,9 @@ def _prepare_environment() -> None:
     # OpenCV prints its own warnings, with whole URLs in them, past our log.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    # Over UDP a lost packet of an RTSP camera tears the picture; other sources ignore this.
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    # Over UDP a lost packet of an RTSP camera tears the picture. Some cameras have only UDP,
+    # though, and FFmpeg takes that if they say so. Other sources ignore this.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp")
     # Each thread of OpenBLAS takes memory when it is loaded, and nothing here needs them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 

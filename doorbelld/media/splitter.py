@@ -9,7 +9,7 @@ from doorbelld.media import markers
 from doorbelld.media.markers import Walker
 from doorbelld.media.picture import Checker
 
-_START = re.compile(rb"\xff\xd8\xff[^\x00\xd8\xd9]")
+START = re.compile(rb"\xff\xd8\xff[^\x00\xd8\xd9]")
 """The start of a picture: SOI and another marker, which is not EOI or a second SOI."""
 
 
@@ -100,7 +100,7 @@ class Splitter:
 
     def _find_start(self) -> Walker | None:
         """Drop what comes before the next SOI; return a walker if there is one."""
-        found = _START.search(self._buffer)
+        found = START.search(self._buffer)
         if found is None:
             self._skip(max(len(self._buffer) - 3, 0))  # The last bytes may begin an SOI.
             return None

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import base64
+import errno
+import gzip
 import itertools
+import os
 import re
 import socket
 import ssl
@@ -13,7 +16,6 @@ from hashlib import md5
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest.mock import Mock
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -176,7 +178,7 @@ class TestStreams:
             assert camera.invalid >= 1
 
     def test_says_that_the_stream_has_ended(self) -> None:
-        script = once(answer(part(PICTURE), MULTIPART))
+        script = once(answer(2 * part(PICTURE), MULTIPART))
         assert fault(script) == "http://CAMERA has stopped sending pictures"
 
     def test_a_lack_of_memory_is_reported_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,6 +307,30 @@ class TestPasswords:
             camera.close()
             assert not any(each.header("Authorization").startswith("B") for each in server.asked)
 
+    def test_stale_nonces_are_replaced_whenever_the_camera_likes(self) -> None:
+        numbers = itertools.count()
+
+        def script(asked: Asked) -> Iterable[bytes]:
+            number = next(numbers)
+            if number % 3 == 2 and f'nonce="{number - 1}"' in asked.header("Authorization"):
+                return [answer(PICTURE)]
+            stale = ", stale=true" * (number % 3)
+            challenge = f'WWW-Authenticate: Digest realm="a", nonce="{number}"{stale}\r\n'
+            return [answer(b"", "", "401 Unauthorized", challenge)]
+
+        with RawCamera(script) as server:
+            camera = HttpCamera(f"http://anton:sesame@{server.address}/", USUAL)
+            camera.open()
+            for _ in range(3):
+                assert read(camera).data == PICTURE
+            camera.close()
+
+    def test_nonce_that_is_always_stale_is_a_refusal(self) -> None:
+        more = 'WWW-Authenticate: Digest realm="a", nonce="b", stale=true\r\n'
+        script = once(answer(b"", "", "401 Unauthorized", more))
+        wrong = "http://CAMERA refuses the user name or the password"
+        assert fault(script, user="anton:sesame@") == wrong
+
     def test_wrong_and_missing_ones_are_reported(self) -> None:
         wrong = "http://CAMERA refuses the user name or the password"
         assert fault(guarded("right"), user="anton:wrong@") == wrong
@@ -374,7 +400,6 @@ class TestFaults:
     @pytest.mark.parametrize(
         "data",
         [
-            b"",
             b"\xff\xd8\xff\xe0",
             b"SSH-2.0-x\r\n",
             b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
@@ -394,6 +419,35 @@ class TestFaults:
         with pytest.raises(CameraError, match=f"^Cannot get pictures from http://{host}: {why}$"):
             play_until_fault(camera)
         camera.close()
+
+    def test_of_a_camera_that_closes_without_an_answer(self) -> None:
+        said = "Cannot get pictures from http://CAMERA: it closes the connection without an answer"
+        assert fault(once(b"")) == said
+
+    def test_of_a_camera_that_accepts_and_says_nothing(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("doorbelld.camera.http.WAKE_UP", 0.5)
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            camera = HttpCamera(url, CameraSettings(stall_timeout=0.5))
+            with pytest.raises(CameraError, match=r": it does not answer$"):
+                play_until_fault(camera)
+            camera.close()
+
+    @pytest.mark.parametrize(
+        ("number", "why"),
+        [
+            (errno.EHOSTUNREACH, "nothing in the network has its address"),
+            (errno.ENETUNREACH, "this machine has no network in which it could be"),
+            (errno.EACCES, "Permission denied"),
+        ],
+    )
+    def test_of_the_network(self, number: int, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        error = OSError(number, os.strerror(number))
+        monkeypatch.setattr(socket, "create_connection", Mock(side_effect=error))
+        with pytest.raises(CameraError, match=f"^Cannot get pictures from http://camera: {why}"):
+            play_until_fault(HttpCamera("http://camera/", USUAL))
 
     def test_of_a_host_that_does_not_answer(self) -> None:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as server, socket.socket() as other:
@@ -430,6 +484,67 @@ class TestTls:
             with pytest.raises(CameraError, match=r": it does not speak (TLS|HTTP)$"):
                 eventually(lambda: camera.read(0.1) and False, "a fault")
             camera.close()
+
+    @pytest.mark.process
+    def test_a_camera_that_has_it_on_an_http_port_is_reported(self, tmp_path: Path) -> None:
+        secured = secure.server_context(secure.make_pair(tmp_path))
+        with RawCamera(once(answer(PICTURE)), secured) as server:
+            camera = HttpCamera(f"http://{server.address}/", USUAL)
+            why = "it speaks TLS there, so its URL must begin with https://"
+            with pytest.raises(CameraError, match=f"{server.address}: {why}$"):
+                play_until_fault(camera)
+            camera.close()
+
+    def test_an_alert_of_tls_is_recognised(self) -> None:
+        assert fault(once(b"\x15\x03\x01\0\x02\x02\x0a")).endswith("must begin with https://")
+
+    @pytest.mark.process
+    @pytest.mark.parametrize(
+        ("host", "dates", "why"),
+        [
+            ("door", ("20200101000000Z", "20210101000000Z"), "its certificate has expired"),
+            (
+                "door",
+                ("20700101000000Z", "20710101000000Z"),
+                "its certificate is not valid yet; check this machine's clock",
+            ),
+            (
+                "localhost",
+                ("20200101000000Z", "20700101000000Z"),
+                "its certificate is for another host name",
+            ),
+            (
+                "127.0.0.1",
+                ("20200101000000Z", "20700101000000Z"),
+                "its certificate is for another address",
+            ),
+        ],
+        ids=["expired", "not valid yet", "another name", "another address"],
+    )
+    def test_what_is_wrong_with_a_certificate_is_said(
+        self,
+        host: str,
+        dates: tuple[str, str],
+        why: str,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        pair = secure.make_pair_of(tmp_path, *dates)
+        monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
+        connect = socket.create_connection
+        monkeypatch.setattr(
+            socket,
+            "create_connection",
+            lambda address, timeout: connect(("127.0.0.1", address[1]), timeout),
+        )
+        with RawCamera(once(answer(PICTURE)), secure.server_context(pair)) as server:
+            url = f"https://{host}:{server.address.partition(':')[2]}"
+            camera = HttpCamera(f"{url}/secret", USUAL)
+            with pytest.raises(CameraError) as caught:
+                play_until_fault(camera)
+            camera.close()
+        remedy = "verify = no plays it unchecked"
+        assert str(caught.value) == f"Cannot get pictures from {url}: {why}; {remedy}"
 
 
 class TestBounds:
@@ -486,10 +601,10 @@ class TestBounds:
     def test_close_comes_before_the_connection(self) -> None:
         with RawCamera(once(answer(PICTURE))) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            camera._receiver.closing.set()
+            camera._client.cut()
             with pytest.raises(CameraError, match="was closed"):
-                camera._connect(urlsplit(camera._url))
-            camera._hang_up()
+                camera._client.get({})
+            camera.close()
 
     def test_a_picture_of_100_mb_is_dropped(self) -> None:
         def script(_: Asked) -> Iterator[bytes]:
@@ -583,6 +698,8 @@ def test_redirect_to_another_place_is_not_followed(location: str, place: str) ->
         ("video/mp4", b"\0\0\0 ftyp", "sends video/mp4; only JPEG pictures are taken"),
         ("image/png", b"\x89PNG", "sends image/png; only JPEG pictures are taken"),
         ("x\x1b[2J/y", b"", "sends something else; only JPEG pictures are taken"),
+        ("", b"\n <!DOCTYPE HTML>", "has a web page at this path"),
+        ("image/jpeg", gzip.compress(PICTURE), "sends its pictures in compressed form"),
         ("image/jpeg", b"", "has sent no complete JPEG picture"),
         ("image/jpeg", PICTURE[:-20], "has sent no complete JPEG picture"),
         ("", b"ffconcat version 1.0\nfile x", "has sent no complete JPEG picture"),

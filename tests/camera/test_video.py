@@ -25,10 +25,12 @@ from doorbelld.media import codec, jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT, eventually
 from tests.support.films import film, film_of_quarters, turn
+from tests.support.rtsp_server import RtspServer
 from tests.support.web_camera import WebCamera
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from doorbelld.camera.base import Camera, Shot
 
@@ -452,35 +454,43 @@ class TestRtsp:
                 read_until(camera, lambda _: False)
             camera.close()
 
-    def test_asks_an_rtsp_camera_for_tcp(self) -> None:
+    def test_asks_an_rtsp_camera_for_tcp_and_says_what_it_has(self) -> None:
         """The camera answers as far as the SETUP request, which names the transport."""
         sdp = "v=0\r\no=- 0 0 IN IP4 0\r\ns=-\r\nt=0 0\r\nm=video 0 RTP/AVP 26\r\n"
         answers = {"OPTIONS": "", "DESCRIBE": sdp}
+        setups: list[str] = []
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/a"
             camera = RtspCamera(url, CameraSettings(stall_timeout=2))
             thread = threading.Thread(target=self.open_in_vain, args=(camera,))
             thread.start()
-            connection, _ = server.accept()
-            with connection, connection.makefile("rw", newline="") as talk:
-                request = self.read_request(talk)
-                while (method := request.split()[0]) in answers:
-                    number = re.search(r"CSeq: (\d+)", request)
-                    assert number
-                    body = answers[method]
-                    talk.write(f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\n")
-                    talk.write("Content-Type: application/sdp\r\n")
-                    talk.write(f"Content-Length: {len(body)}\r\n\r\n{body}")
-                    talk.flush()
+            for _ in range(2):  # FFmpeg's connection, and ours that asks why it failed
+                connection, _ = server.accept()
+                with connection, connection.makefile("rw", newline="") as talk:
                     request = self.read_request(talk)
+                    while request and (method := request.split()[0]) in answers:
+                        number = re.search(r"CSeq: (\d+)", request)
+                        assert number
+                        body = answers[method]
+                        talk.write(f"RTSP/1.0 200 OK\r\nCSeq: {number[1]}\r\n")
+                        talk.write("Content-Type: application/sdp\r\n")
+                        talk.write(f"Content-Length: {len(body)}\r\n\r\n{body}")
+                        talk.flush()
+                        request = self.read_request(talk)
+                    setups += [request] * request.startswith("SETUP")
             thread.join(GUARD)
+            with pytest.raises(
+                CameraError, match=r"has a video \(MJPEG\) that OpenCV cannot play$"
+            ):
+                read_until(camera, lambda _: False)
             camera.close()
-        assert request.startswith("SETUP")
-        assert "Transport: RTP/AVP/TCP" in request
+        assert len(setups) == 1
+        assert "Transport: RTP/AVP/TCP" in setups[0]
 
     @staticmethod
     def read_request(talk: IO[str]) -> str:
-        return "".join(iter(talk.readline, "\r\n"))
+        lines = iter(talk.readline, "\r\n")
+        return "".join(itertools.takewhile(bool, lines))
 
     @staticmethod
     def open_in_vain(camera: RtspCamera) -> None:
@@ -488,7 +498,8 @@ class TestRtsp:
             camera.open()
 
     def test_says_that_nothing_listens_there(self) -> None:
-        with pytest.raises(CameraError, match=r"^Cannot get pictures from rtsp://127.0.0.1:1$"):
+        why = r"^Cannot get pictures from rtsp://127.0.0.1:1: nothing listens there$"
+        with pytest.raises(CameraError, match=why):
             open_camera("rtsp://127.0.0.1:1/a", CameraSettings())
 
     def test_a_server_that_says_nothing_is_given_up_after_a_while(
@@ -501,7 +512,8 @@ class TestRtsp:
             assert camera.read(0) is None
             camera.close()
             assert caplog.messages == [f"{camera.name}: waiting for the network to give up"]
-            with pytest.raises(CameraError, match=r"^Cannot get pictures from"):
+            why = r"^Cannot get pictures from .*: it does not answer$"
+            with pytest.raises(CameraError, match=why):
                 camera.read(GUARD)
 
     @pytest.mark.process
@@ -525,7 +537,7 @@ for scheme in ("http", "https", "rtsp"):
         assert done.stdout.splitlines() == [
             "Cannot get pictures from http://127.0.0.1:1: nothing listens there",
             "Cannot get pictures from https://127.0.0.1:1: nothing listens there",
-            "Cannot get pictures from rtsp://127.0.0.1:1",
+            "Cannot get pictures from rtsp://127.0.0.1:1: nothing listens there",
         ]
 
     @pytest.mark.usefixtures("_any_protocol")
@@ -539,10 +551,78 @@ for scheme in ("http", "https", "rtsp"):
                 camera.open()
             camera.close()
 
+    def test_opencv_without_limits_of_time_plays_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Debian 11's has none."""
+        monkeypatch.delattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC")
+        with WebCamera([pictures.jpeg(3)]) as web:
+            camera = opened(f"http://{web.address}/video")
+            assert camera.read(GUARD)
+            camera.close()
+
     def test_its_name_keeps_the_port_of_a_numeric_address(self) -> None:
         camera = RtspCamera("rtsp://u:p@ss@[fe80::1]:554/live?x=y#z", CameraSettings())
         assert camera.name == "rtsp://[fe80::1]:554"
         camera.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RtspServer]:
+    with RtspServer() as running:
+        yield running
+
+
+def why_not(url: str) -> str:
+    camera = RtspCamera(url, CameraSettings())
+
+    def play() -> None:
+        camera.open()
+        read_until(camera, lambda _: False)
+
+    with pytest.raises(CameraError) as caught:
+        play()
+    camera.close()
+    return str(caught.value)
+
+
+@pytest.mark.process
+class TestRealServer:
+    @pytest.mark.parametrize("path", ["video", "udp"])
+    def test_plays_by_tcp_or_else_by_udp(
+        self, server: RtspServer, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_flags;prefer_tcp")
+        camera = open_camera(f"rtsp://{server.address()}/{path}", CameraSettings())
+        shot = camera.read(GUARD)
+        assert camera.mode == "MJPEG"
+        camera.close()
+        assert shot
+        assert jpeg.size(shot.jpeg()) == (320, 240)
+
+    @pytest.mark.parametrize("kind", [1, 2])
+    def test_plays_with_a_password(self, server: RtspServer, kind: int) -> None:
+        url = f"rtsp://anton:ses%40me@{server.address(kind)}/video"
+        camera = open_camera(url, CameraSettings())
+        assert camera.read(GUARD)
+        camera.close()
+
+    @pytest.mark.parametrize("kind", [1, 2])
+    def test_says_that_the_password_is_wrong_or_missing(
+        self, server: RtspServer, kind: int
+    ) -> None:
+        place = server.address(kind)
+        wrong = f"rtsp://{place} refuses the user name or the password"
+        assert why_not(f"rtsp://anton:wrong@{place}/video") == wrong
+        missing = f"rtsp://{place} asks for a user name and a password; the source must be"
+        assert why_not(f"rtsp://{place}/video").startswith(missing)
+
+    def test_says_that_the_path_is_wrong(self, server: RtspServer) -> None:
+        said = f"rtsp://{server.address()} has nothing at this path (status 404)"
+        assert why_not(f"rtsp://{server.address()}/secret?key=secret") == said
+
+    def test_says_that_there_is_only_sound(self, server: RtspServer) -> None:
+        said = "sends sound only at this path; the path of the picture is needed"
+        url = f"rtsp://{server.address()}"
+        assert why_not(f"{url}/sound") == f"{url} {said}"
 
 
 @pytest.mark.parametrize(
