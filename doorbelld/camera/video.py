@@ -281,6 +281,5 @@ class RtspCamera:
 def _codec(capture: Any) -> str:
     """Return the name of a video's codec, if OpenCV knows it."""
     cv2 = codec.load_opencv()
-    code = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True)
-    name = code.decode("ascii", "replace").lower()
-    return _CODECS.get(name, "")
+    code = int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
+    return _CODECS.get(code.to_bytes(4, "little").decode("latin-1").lower(), "")
