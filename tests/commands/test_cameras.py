@@ -11,8 +11,9 @@ import pytest
 from doorbelld.camera import picamera, picamera2
 from doorbelld.cli import main
 from doorbelld.drivers import devices
-from doorbelld.drivers.devices import Device, Format
+from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.formats import Format
 
 if TYPE_CHECKING:
     from pathlib import Path
