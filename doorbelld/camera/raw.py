@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from doorbelld.camera import orientation
 from doorbelld.camera.base import CameraSettings
-from doorbelld.drivers.mode import Mode
 from doorbelld.media import codec
+from doorbelld.v4l2.mode import Mode
 
 FORMATS = tuple(codec.PIXELS)
 """The four-character codes that can be read, the best first."""

@@ -13,11 +13,13 @@ from functools import partial
 from doorbelld.camera import raw
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import need_opencv, turn_jpeg
-from doorbelld.drivers import devices, formats
-from doorbelld.drivers.buffers import Buffers, Filled
+from doorbelld.drivers import devices, webcam_controls
 from doorbelld.drivers.errors import CameraError, GoneError
-from doorbelld.drivers.mode import Mode, set_mode
 from doorbelld.media import jpeg
+from doorbelld.system.limited_log import OncePerMinute
+from doorbelld.v4l2 import formats
+from doorbelld.v4l2.buffers import Buffers, Filled
+from doorbelld.v4l2.mode import Mode, set_mode
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +37,10 @@ _OLD = 0.2
 """Seconds, for a picture that was ready before it was asked for."""
 
 _GONE = (errno.ENODEV, errno.ENXIO)
+
+
+_warnings: dict[str, OncePerMinute] = {}
+"""Lines about settings, which the camera would repeat each time that it is opened."""
 
 
 class V4l2Camera:
@@ -107,11 +113,21 @@ class V4l2Camera:
             need_opencv("This camera")
         rate = f", {made.framerate:.4g} fps" if made.framerate else ""
         self.mode = f"{made.code}{', encoded here' if is_raw else ''}{rate}"
+        controls = self._settings.controls
+        problems = webcam_controls.apply(fd, controls) if controls else {}
         self._buffers = Buffers(fd, _BUFFERS)
+        if problems:  # Some drivers set nothing before they stream.
+            problems = webcam_controls.apply(fd, {key: controls[key] for key in problems})
+        for key, why in problems.items():
+            self._warn(f"{self.name}: {key} = {controls[key]} cannot be set: {why}")
         self._count = len(self._buffers)
         self._failures = 0
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
+
+    def _warn(self, line: str) -> None:
+        if _warnings.setdefault(line, OncePerMinute()).is_due():
+            _log.warning("%s", line)
 
     def _choose(self, fd: int) -> Mode:
         """Set the device to the best format, and to the nearest size and rate that it has."""

@@ -7,12 +7,14 @@ import os
 import sys
 from argparse import Namespace
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from doorbelld.camera import picamera, picamera2
 from doorbelld.commands.base import Load
-from doorbelld.drivers import devices
+from doorbelld.drivers import devices, webcam_controls
+from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError
 
 OPTIONS = {"--json": "print JSON, for programs"}
@@ -56,7 +58,15 @@ def _webcam(device: devices.Device) -> dict[str, Any]:
         ]
     except OSError as error:
         row["problem"] = row["problem"] or f"{device.path} does not answer: {error.strerror}"
+    with suppress(OSError), devices.opened(device.path) as fd:
+        _add_controls(row, webcam_controls.controls(fd))
     return row
+
+
+def _add_controls(row: dict[str, Any], controls: list[Control]) -> None:
+    """Add what can be set; there is no such list if that is nothing."""
+    if controls:
+        row["controls"] = [asdict(each) for each in controls]
 
 
 def _row(source: str, name: str) -> dict[str, Any]:
@@ -83,4 +93,7 @@ def _describe(row: dict[str, Any]) -> str:
     elif row["problem"]:
         lines.append(f"    {row['problem']}")
     lines += [f"    {each['format']}  {', '.join(each['sizes'])}" for each in row["formats"]]
+    for each in row.get("controls", ()):
+        now = f" (now {each['value']})" if each["value"] else ""
+        lines.append(f"    {each['name']}: {each['values']}{now}")
     return "\n".join(lines)

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from doorbelld.drivers import ioctl
 from doorbelld.drivers.errors import CameraError
-from doorbelld.drivers.formats import Format
-from doorbelld.drivers.formats import formats as _formats
+from doorbelld.v4l2 import ioctl
+from doorbelld.v4l2.formats import Format
+from doorbelld.v4l2.formats import formats as _formats
 
 _CAPABILITIES = struct.Struct("16s 32s 32s I I I 12x")  # struct v4l2_capability
 _VIDIOC_QUERYCAP = 0x80685600
@@ -53,7 +53,7 @@ def find(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev"))
         try:
             found.append(query(path))
         except PermissionError:
-            found.append(Device(path, _printable(_read(node / "name"))))
+            found.append(Device(path, ioctl.printable(_read(node / "name"))))
         except (OSError, CameraError):
             continue  # It has gone since, or is not a camera.
     return found
@@ -123,18 +123,13 @@ def _query(fd: int, path: str) -> Device:
     if capabilities & _HAS_DEVICE_CAPS:  # of this node, not of all nodes of the device
         capabilities = device_caps
     usable = capabilities & _CAN_CAPTURE and capabilities & _CAN_STREAM
-    if not usable or capabilities & _MEMORY_TO_MEMORY or _text(driver).startswith(_PARTS_OF_A_PI):
-        raise CameraError(f"{path} ({_text(card)}) is not a camera that sends pictures")
-    return Device(path, _text(card))
-
-
-def _text(field: bytes) -> str:
-    return _printable(field.split(b"\0", 1)[0].decode("utf-8", "replace"))
-
-
-def _printable(text: str) -> str:
-    """Return the name of a device without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text.strip())
+    if (
+        not usable
+        or capabilities & _MEMORY_TO_MEMORY
+        or ioctl.text(driver).startswith(_PARTS_OF_A_PI)
+    ):
+        raise CameraError(f"{path} ({ioctl.text(card)}) is not a camera that sends pictures")
+    return Device(path, ioctl.text(card))
 
 
 def _read(path: Path) -> str:

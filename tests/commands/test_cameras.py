@@ -13,7 +13,7 @@ from doorbelld.cli import main
 from doorbelld.drivers import devices
 from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
-from doorbelld.drivers.formats import Format
+from doorbelld.v4l2.formats import Format
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from doorbelld.drivers.devices import formats
-from doorbelld.drivers.formats import Format
+from doorbelld.v4l2.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -99,3 +99,13 @@ def send(fd: int, request: int, argument: bytes) -> bytes:
             return fcntl.ioctl(fd, request, argument)
         except InterruptedError:
             continue
+
+
+def text(field: bytes) -> str:
+    """Return a text of the kernel, without control characters, which a terminal would obey."""
+    return printable(field.split(b"\0", 1)[0].decode("utf-8", "replace"))
+
+
+def printable(name: str) -> str:
+    """Return a device's name for itself without control characters."""
+    return "".join(c if c.isprintable() else "?" for c in name.strip())

@@ -8,8 +8,8 @@ import struct
 from contextlib import suppress
 from typing import NamedTuple
 
-from doorbelld.drivers import ioctl
-from doorbelld.drivers.ioctl import BufferRequests
+from doorbelld.v4l2 import ioctl
+from doorbelld.v4l2.ioctl import BufferRequests
 
 _VIDEO_CAPTURE = 1  # enum v4l2_buf_type
 _MMAP = 1  # enum v4l2_memory

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.drivers import buffers, ioctl
-from doorbelld.drivers.buffers import Buffers
+from doorbelld.v4l2 import buffers, ioctl
+from doorbelld.v4l2.buffers import Buffers
 
 if TYPE_CHECKING:
     from pathlib import Path

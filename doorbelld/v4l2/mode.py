@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from doorbelld.drivers import ioctl
-from doorbelld.drivers.formats import Size, name, number_of, sizes
+from doorbelld.v4l2 import ioctl
+from doorbelld.v4l2.formats import Size, name, number_of, sizes
 
 _VIDEO_CAPTURE = 1  # enum v4l2_buf_type
 _PER_SECOND = 1000

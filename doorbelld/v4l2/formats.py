@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from doorbelld.drivers import ioctl
+from doorbelld.v4l2 import ioctl
 
 _FORMAT = struct.Struct("=3I32s2I12x")  # struct v4l2_fmtdesc
 _ENUM_FMT = ioctl.Request(0xC0405602, _FORMAT)

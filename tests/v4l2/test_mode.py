@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.drivers.formats import Size
-from doorbelld.drivers.mode import nearest
+from doorbelld.v4l2.formats import Size
+from doorbelld.v4l2.mode import nearest
 
 
 def size(width: int, height: int) -> Size:
