@@ -26,6 +26,7 @@ from bench import (
     slow_viewer,
     startup,
     weak_link,
+    webcam,
 )
 from bench.report import Target, heading, table, verdict
 
@@ -53,6 +54,8 @@ class Bench:
     floor: Server
     recipe: Server
     ustreamer: Server | None
+    webcam: Server
+    opencv_webcam: Server
 
     @property
     def all(self) -> list[Server]:
@@ -82,6 +85,7 @@ def main() -> int:
         *under_attack(bench),
         *start(),
         *resident(bench, options.soak),
+        *usb(bench),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
     return 0 if verdict(targets) else 1
@@ -121,6 +125,8 @@ def _set_up() -> Bench:
         floor=servers.floor(build, frames),
         recipe=servers.recipe(frames),
         ustreamer=servers.ustreamer(build, frames),
+        webcam=servers.webcam(build, frames, opencv=False),
+        opencv_webcam=servers.webcam(build, frames, opencv=True),
     )
 
 
@@ -310,6 +316,33 @@ def resident(bench: Bench, soak: float) -> list[Target]:
         Target("resident, .mjpeg, 1 viewer", found.one_viewer, 30, " MB"),
         Target(f"resident, .mjpeg, {viewers} viewers", found.many_viewers, 30, " MB"),
         Target(f"resident, growth in {soak:g} s", found.growth, _FLAT_MB, " MB"),
+    ]
+
+
+def usb(bench: Bench) -> list[Target]:
+    """What a webcam that makes JPEG costs, read by the daemon itself and through OpenCV."""
+    heading("A webcam that makes JPEG")
+    ours, opencv = (webcam.measure(each) for each in (bench.webcam, bench.opencv_webcam))
+    table(
+        ("", "memory, MB", "CPU per frame, us", "first picture, s", "CPU at rest, %"),
+        [
+            (
+                name,
+                f"{costs.memory_mb:.1f}",
+                f"{costs.frame_us:.0f}",
+                f"{costs.first_picture:.2f}",
+                f"{costs.rest_percent:.2f}",
+            )
+            for name, costs in (("ioctl, mmap and poll", ours), ("OpenCV", opencv))
+        ],
+    )
+    return [
+        Target("webcam, memory / OpenCV", ours.memory_mb / opencv.memory_mb, 0.6, "x"),
+        Target("webcam, CPU per frame / OpenCV", ours.frame_us / opencv.frame_us, 0.9, "x"),
+        Target(
+            "webcam, first picture / OpenCV", ours.first_picture / opencv.first_picture, 0.8, "x"
+        ),
+        Target("webcam, CPU at rest", ours.rest_percent, 0.5, " %"),
     ]
 
 

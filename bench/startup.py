@@ -38,11 +38,11 @@ def _once() -> Startup:
     with servers.doorbelld("pattern").run() as running:
         running.wait_listening()
         listening = time.monotonic() - begin
-        _wait_frame(running)
+        wait_frame(running)
         return Startup(listening, time.monotonic() - begin)
 
 
-def _wait_frame(running: Running) -> None:
+def wait_frame(running: Running) -> None:
     """Request snapshots until one succeeds: without a live picture the answer is 503."""
     deadline = time.monotonic() + _FRAME_TIMEOUT
     while time.monotonic() < deadline:

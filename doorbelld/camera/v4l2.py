@@ -33,8 +33,11 @@ _TRIES = 3
 _FRESH = 5.0
 """Seconds: a time stamp older than this is from another clock."""
 
+_AT_ONCE = 0.005
+"""Seconds: a picture that comes sooner was ready before we waited for it."""
+
 _OLD = 0.2
-"""Seconds, for a picture that was ready before it was asked for."""
+"""Seconds, for such a picture."""
 
 _GONE = (errno.ENODEV, errno.ENXIO)
 
@@ -84,16 +87,15 @@ class V4l2Camera:
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if no undamaged one came within ``timeout``."""
-        deadline = time.monotonic() + timeout
-        # What is ready before we wait may have been so for long.
-        shot = self._next(may_be_old=True) if self._poll.poll(0) else None
-        while shot is None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._poll.poll(left * 1000):
-                self._failures = 0
-                return None
-            shot = self._next()
-        return shot
+        now = started = time.monotonic()
+        while self._poll.poll(max(0.0, started + timeout - now) * 1000):
+            waited = time.monotonic() - now
+            shot = self._next(was_ready=now == started and waited < _AT_ONCE)
+            now = time.monotonic()
+            if shot or now - started >= timeout:
+                return shot
+        self._failures = 0
+        return None
 
     def close(self) -> None:
         """Stop capturing."""
@@ -152,30 +154,32 @@ class V4l2Camera:
             )
         return devices.explain(self._path, error)
 
-    def _next(self, *, may_be_old: bool = False) -> Shot | None:
-        """Return the newest picture that is ready, or None if it is damaged, or too old."""
-        held = 1 if self._newest else 0
-        newest, taken = self._take()
+    def _next(self, *, was_ready: bool) -> Shot | None:
+        """Return the newest picture that is ready, or None if it is damaged, or too old.
+
+        If ``was_ready`` we did not have to wait: there may be several, which may be old.
+        """
+        most = self._count - (1 if self._newest else 0) if was_ready else 1
+        newest, taken = self._take(most)
         if not newest:
             return None
         now, stamp = time.monotonic(), newest.stamp
         is_ours = stamp is not None and now - _FRESH < stamp <= now
         captured_at = stamp if stamp is not None and is_ours else now
-        # A driver without an empty buffer drops the newer pictures.
-        if may_be_old and taken >= self._count - held and not now - _OLD < captured_at < now:
+        # A driver without an empty buffer has dropped all newer pictures.
+        if was_ready and taken == most and not now - _OLD < captured_at < now:
             return None
         return Shot(b"", captured_at, partial(self._load, newest))
 
-    def _take(self) -> tuple[Filled | None, int]:
-        """Take all pictures that are ready; return the newest undamaged one, and their number.
+    def _take(self, most: int) -> tuple[Filled | None, int]:
+        """Take the pictures that are ready; return the newest undamaged one, and their number.
 
         That one is kept.
         """
         buffers, newest, taken = self._buffers, None, 0
         assert buffers
         try:
-            # A broken driver might have one ready for ever.
-            while taken < self._count and (filled := buffers.take()):
+            while taken < most and (filled := buffers.take()):
                 taken += 1
                 if filled.is_damaged:
                     self.invalid += 1
