@@ -13,21 +13,19 @@ from doorbelld.camera import v4l2
 from doorbelld.camera.base import Shot
 from doorbelld.cli import main
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import codec, jpeg
+from doorbelld.media import codec
+from doorbelld.v4l2.mode import Mode
 
 if TYPE_CHECKING:
     from doorbelld.camera.base import CameraSettings
 
 
-class OpencvWebcam:
+class OpencvWebcam(v4l2.V4l2Camera):
     """A webcam whose JPEGs OpenCV fetches without decoding them."""
 
     def __init__(self, path: str, settings: CameraSettings) -> None:
-        self.invalid = 0
-        self.name = path
-        self.mode = ""
-        self._path = path
-        self._settings = settings
+        super().__init__(path, settings)
+        self._made = Mode("MJPG", settings.width, settings.height, 0, settings.framerate)
         self._capture: Any = None
 
     def open(self) -> None:
@@ -49,11 +47,10 @@ class OpencvWebcam:
             return None
         stamp = self._capture.get(codec.load_opencv().CAP_PROP_POS_MSEC) / 1000
         whole, image = self._capture.retrieve()
-        data = image.tobytes().rstrip(b"\0") if whole else b""
-        if not jpeg.is_whole(data):
+        if not whole:
             self.invalid += 1
             return None
-        return Shot(data, min(stamp, time.monotonic()))
+        return Shot(self._jpeg_of(image.tobytes()), min(stamp, time.monotonic()))
 
     def close(self) -> None:
         """Stop capturing."""
@@ -63,5 +60,5 @@ class OpencvWebcam:
 
 
 if __name__ == "__main__":
-    setattr(v4l2, "V4l2Camera", OpencvWebcam)  # noqa: B010  # of another type
+    setattr(v4l2, "V4l2Camera", OpencvWebcam)  # noqa: B010  # a type cannot be assigned to
     sys.exit(main())

@@ -219,6 +219,10 @@ class V4l2Camera:
             if self._newest is not filled or not self._buffers:
                 raise GoneError("a newer picture has taken this one's place")
             data = self._buffers.copy(filled)
+        return self._jpeg_of(data)
+
+    def _jpeg_of(self, data: bytes) -> bytes:
+        """Return what the camera made as a JPEG. Raises ValueError if it is damaged."""
         if self._made.code in _JPEGS:
             return turn_jpeg(_whole(data), self._settings)
         return raw.encode(data, self._made, self._settings)
