@@ -102,6 +102,7 @@ class V4l2Camera:
         with self._lock:
             buffers, self._buffers, self._newest = self._buffers, None, None
             if buffers:
+                _log.debug("%s: its driver has lost %d pictures", self.name, buffers.lost)
                 buffers.close()
         if self._fd >= 0:
             os.close(self._fd)

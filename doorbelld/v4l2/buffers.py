@@ -27,14 +27,12 @@ class Filled(NamedTuple):
     """A buffer that the driver has filled with ``length`` bytes.
 
     ``stamp`` is the driver's time of the capture, in seconds on the monotonic clock, or None if
-    it uses another one. ``is_damaged``: the driver says so, or there is nothing in it. A gap in
-    ``sequence`` means that the driver has lost pictures.
+    it uses another one. ``is_damaged``: the driver says so, or there is nothing in it.
     """
 
     number: int
     length: int
     stamp: float | None
-    sequence: int
     is_damaged: bool
 
 
@@ -42,10 +40,13 @@ class Buffers:
     """The buffers of one opened device, which streams from the constructor to close().
 
     The constructor asks for ``count`` of them; the driver may give more or fewer. If it fails,
-    it leaves nothing behind. All methods but close() may raise OSError.
+    it leaves nothing behind. All methods but close() may raise OSError. ``lost`` counts pictures
+    that the driver dropped, because it had no empty buffer or the cable was too slow.
     """
 
     def __init__(self, fd: int, count: int) -> None:
+        self.lost = 0
+        self._sequence: int | None = None
         self._fd = fd
         self._maps: list[mmap.mmap] = []
         self._requests = BufferRequests(ioctl.ABIS[0])
@@ -73,9 +74,12 @@ class Buffers:
             return None
         found = requests.layout.unpack(answer)
         number, _, used, flags, _, seconds, microseconds, _, sequence, _, _, _ = found
+        if self._sequence is not None:
+            self.lost += max(0, sequence - self._sequence - 1)
+        self._sequence = sequence
         stamp = seconds + microseconds / 1e6 if flags & _CLOCK == _MONOTONIC else None
         is_damaged = bool(flags & _ERROR) or not 0 < used <= len(self._maps[number])
-        return Filled(number, used, stamp, sequence, is_damaged)
+        return Filled(number, used, stamp, is_damaged)
 
     def give_back(self, index: int) -> None:
         """Let the driver fill this buffer again."""
