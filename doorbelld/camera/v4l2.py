@@ -41,7 +41,6 @@ _OLD = 0.2
 
 _GONE = (errno.ENODEV, errno.ENXIO)
 
-
 _warnings: dict[str, OncePerMinute] = {}
 """Lines about settings, which the camera would repeat each time that it is opened."""
 
@@ -63,7 +62,6 @@ class V4l2Camera:
         self._turned = bool(settings.rotation or settings.hflip or settings.vflip)
         self._made = Mode("", 0, 0, 0, 0.0)
         self._failures = 0
-        self._count = 0
         self._fd = -1
         self._poll = select.poll()
         # What other threads reach when they load a picture.
@@ -123,7 +121,6 @@ class V4l2Camera:
             problems = webcam_controls.apply(fd, {key: controls[key] for key in problems})
         for key, why in problems.items():
             self._warn(f"{self.name}: {key} = {controls[key]} cannot be set: {why}")
-        self._count = len(self._buffers)
         self._failures = 0
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
@@ -160,8 +157,10 @@ class V4l2Camera:
 
         If ``was_ready`` we did not have to wait: there may be several, which may be old.
         """
-        most = self._count - (1 if self._newest else 0) if was_ready else 1
-        newest, taken = self._take(most)
+        buffers = self._buffers
+        assert buffers
+        most = len(buffers) - (1 if self._newest else 0) if was_ready else 1
+        newest, taken = self._take(buffers, most)
         if not newest:
             return None
         now, stamp = time.monotonic(), newest.stamp
@@ -172,13 +171,12 @@ class V4l2Camera:
             return None
         return Shot(b"", captured_at, partial(self._load, newest))
 
-    def _take(self, most: int) -> tuple[Filled | None, int]:
+    def _take(self, buffers: Buffers, most: int) -> tuple[Filled | None, int]:
         """Take the pictures that are ready; return the newest undamaged one, and their number.
 
         That one is kept.
         """
-        buffers, newest, taken = self._buffers, None, 0
-        assert buffers
+        newest, taken = None, 0
         try:
             while taken < most and (filled := buffers.take()):
                 taken += 1

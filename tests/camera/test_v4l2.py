@@ -235,17 +235,19 @@ def test_two_buffers_are_enough(device: V4l2Device) -> None:
         assert watcher.next("data")["age"] < 0.5
 
 
-@pytest.mark.parametrize(("state", "valid"), [("flagged", "error flag"), ("empty", "no bytes")])
+@pytest.mark.parametrize(("state", "why"), [("flagged", "error flag"), ("empty", "no bytes")])
 def test_what_the_driver_calls_damaged_is_counted_and_never_shown(
-    device: V4l2Device, state: str, valid: str
+    device: V4l2Device, state: str, why: str
 ) -> None:
     device.become(state)
     shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
     with Watcher(SOURCE, device.environ) as watcher:
         got = [shown.index(data_of(watcher.next("data"))) for _ in range(8)]
         invalid = watcher.next("data")["invalid"]
-    assert not any(number % 2 for number in got), valid
+        rested = watcher.rest()["rested"]
+    assert not any(number % 2 for number in got), why
     assert invalid >= 4
+    assert rested <= 20, "those without a load are left out as well"
 
 
 def test_the_stamp_of_an_unknown_clock_is_not_believed(device: V4l2Device) -> None:
