@@ -27,6 +27,7 @@ from bench import (
     slow_viewer,
     startup,
     weak_link,
+    webcam,
 )
 from bench.report import Target, heading, table, verdict
 
@@ -54,6 +55,8 @@ class Bench:
     floor: Server
     recipe: Server
     ustreamer: Server | None
+    webcam: Server
+    opencv_webcam: Server
 
     @property
     def all(self) -> list[Server]:
@@ -84,6 +87,7 @@ def main() -> int:
         *start(),
         *network_camera(bench),
         *resident(bench, options.soak),
+        *usb(bench),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
     return 0 if verdict(targets) else 1
@@ -123,6 +127,8 @@ def _set_up() -> Bench:
         floor=servers.floor(build, frames),
         recipe=servers.recipe(frames),
         ustreamer=servers.ustreamer(build, frames),
+        webcam=servers.webcam(build, frames, opencv=False),
+        opencv_webcam=servers.webcam(build, frames, opencv=True),
     )
 
 
@@ -330,6 +336,33 @@ def resident(bench: Bench, soak: float) -> list[Target]:
         Target("resident, .mjpeg, 1 viewer", found.one_viewer, 30, " MB"),
         Target(f"resident, .mjpeg, {viewers} viewers", found.many_viewers, 30, " MB"),
         Target(f"resident, growth in {soak:g} s", found.growth, _FLAT_MB, " MB"),
+    ]
+
+
+def usb(bench: Bench) -> list[Target]:
+    """What a webcam that makes JPEG costs, read by the daemon itself and through OpenCV."""
+    heading("A webcam that makes JPEG")
+    ours = webcam.measure(bench.webcam, opencv=False)
+    opencv = webcam.measure(bench.opencv_webcam, opencv=True)
+    table(
+        ("", "memory, MB", "CPU per frame, us", "first picture, ms", "CPU at rest, %"),
+        [
+            (
+                name,
+                f"{costs.memory_mb:.1f}",
+                f"{costs.frame_us:.0f}",
+                f"{costs.first_picture_ms:.0f}",
+                f"{costs.rest_percent:.2f}",
+            )
+            for name, costs in (("ioctl, mmap and poll", ours), ("OpenCV", opencv))
+        ],
+    )
+    first = ours.first_picture_ms / opencv.first_picture_ms
+    return [
+        Target("webcam, memory / OpenCV", ours.memory_mb / opencv.memory_mb, 0.6, "x"),
+        Target("webcam, CPU per frame / OpenCV", ours.frame_us / opencv.frame_us, 1.0, "x"),
+        Target("webcam, first picture / OpenCV", first, 0.5, "x"),
+        Target("webcam, CPU at rest", ours.rest_percent, 0.5, " %"),
     ]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LOOPBACK = "127.0.0.1"
+WEBCAM = "/dev/video9"
 _FIRST_PORT = 18080
 _START_TIMEOUT = 10.0
 _FLAGS = ("-O2", "-Wall", "-Wextra")
@@ -155,14 +156,28 @@ def ustreamer(build: Path, frames: material.Material) -> Server | None:
     """Debian's ustreamer with the simulated camera of the tests; None if it is not installed."""
     if not shutil.which("ustreamer"):
         return None
+    command = ["ustreamer", f"--device={WEBCAM}", "--format=MJPEG", "--encoder=HW"]
+    command += ["--host={host}", "--port={port}", f"--desired-fps={material.FPS}"]
+    return Server("ustreamer", command, "/stream", _with_webcam(build, frames))
+
+
+def webcam(build: Path, frames: material.Material, *, opencv: bool) -> Server:
+    """The daemon with the same camera, which it reads itself, or through OpenCV."""
+    server = doorbelld(f"v4l2:{WEBCAM}")
+    module = "bench.opencv_webcam" if opencv else "doorbelld"
+    command = [module if word == "doorbelld" else word for word in server.command]
+    name = "through OpenCV" if opencv else "doorbelld"
+    return Server(name, command, server.path, _with_webcam(build, frames))
+
+
+def _with_webcam(build: Path, frames: material.Material) -> dict[str, str]:
+    """Return the environment in which a program sees the simulated camera of the tests."""
     source = ROOT / "tests" / "support" / "v4l2_camera.c"
     library = build / "v4l2_camera.so"
     camera = compile_c(source, library, "-shared", "-fPIC", "-pthread", "-ldl")
-    command = ["ustreamer", "--device=/dev/video9", "--format=MJPEG", "--encoder=HW"]
-    command += ["--host={host}", "--port={port}", f"--desired-fps={material.FPS}"]
-    environment = {
+    return {
         "LD_PRELOAD": str(camera),
+        "FAKE_V4L2_DEVICE": WEBCAM,
         "FAKE_V4L2_FRAMES": str(frames.folder),
         "FAKE_V4L2_FPS": str(material.FPS),
     }
-    return Server("ustreamer", command, "/stream", environment)

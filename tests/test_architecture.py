@@ -156,6 +156,13 @@ def test_packages_are_few_and_small() -> None:
     assert len(list(PACKAGE.glob("*.py"))) <= MAX_AT_THE_TOP
 
 
+def test_every_package_is_installed() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.findall(r'^    "(doorbelld[.\w]*)",$', text, re.MULTILINE)
+    folders = [path.parent for path in PACKAGE.rglob("__init__.py")]
+    assert named == sorted(".".join(path.relative_to(ROOT).parts) for path in folders)
+
+
 def test_packages_export_no_names() -> None:
     for path in PACKAGE.glob("*/__init__.py"):
         statements = ast.parse(path.read_text(encoding="utf-8")).body

@@ -13,7 +13,7 @@ from typing import Any
 
 from doorbelld.camera import picamera, picamera2
 from doorbelld.commands.base import Load
-from doorbelld.drivers import devices
+from doorbelld.drivers import devices, webcam_controls
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError
 
@@ -64,16 +64,19 @@ def _webcam(device: devices.Device) -> dict[str, Any]:
         ]
     except OSError as error:
         row["problem"] = row["problem"] or f"{device.path} does not answer: {error.strerror}"
+    with suppress(OSError), devices.opened(device.path) as fd:
+        _add_controls(row, webcam_controls.controls(fd))
     return row
+
+
+def _add_controls(row: dict[str, Any], controls: list[Control]) -> None:
+    """Add what can be set; there is no such list if that is nothing."""
+    if controls:
+        row["controls"] = [asdict(each) for each in controls]
 
 
 def _row(source: str, name: str) -> dict[str, Any]:
     return {"source": source, "name": name, "problem": None, "used_by": [], "formats": []}
-
-
-def _add_controls(row: dict[str, Any], controls: list[Control]) -> None:
-    if controls:
-        row["controls"] = [asdict(each) for each in controls]
 
 
 def _users(path: str) -> list[str]:
@@ -97,6 +100,6 @@ def _describe(row: dict[str, Any]) -> str:
         lines.append(f"    {row['problem']}")
     lines += [f"    {each['format']}  {', '.join(each['sizes'])}" for each in row["formats"]]
     for each in row.get("controls", ()):
-        value = f" = {each['value']}" if each["value"] else ""
-        lines.append(f"    {each['name']}{value}  ({each['values']})")
+        now = f" (now {each['value']})" if each["value"] else ""
+        lines.append(f"    {each['name']}: {each['values']}{now}")
     return "\n".join(lines)

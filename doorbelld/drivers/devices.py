@@ -1,4 +1,4 @@
-"""V4L2 devices: finds cameras, says why one cannot be used, and lists what it can deliver.
+"""V4L2 devices: finds cameras, opens them, and says why one cannot be used.
 
 It asks the kernel, and needs no library.
 """
@@ -6,29 +6,21 @@ It asks the kernel, and needs no library.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2 import ioctl
+from doorbelld.v4l2.formats import Format
+from doorbelld.v4l2.formats import formats as _formats
 
 _CAPABILITIES = struct.Struct("16s 32s 32s I I I 12x")  # struct v4l2_capability
 _VIDIOC_QUERYCAP = 0x80685600
-_BUFFERS = struct.Struct("I I I 8x")  # struct v4l2_requestbuffers: count, type, memory
-_VIDIOC_REQBUFS = 0xC0145608
-_FORMAT = struct.Struct("I I I 32s I I 12x")  # struct v4l2_fmtdesc
-_VIDIOC_ENUM_FMT = 0xC0405602
-_SIZE = struct.Struct("I I I 6I 8x")  # struct v4l2_frmsizeenum
-_VIDIOC_ENUM_FRAMESIZES = 0xC02C564A
-
-_VIDEO_CAPTURE = 1  # enum v4l2_buf_type
-_NO_BUFFERS = _BUFFERS.pack(0, _VIDEO_CAPTURE, 1)  # 1: V4L2_MEMORY_MMAP
-_DISCRETE = 1  # enum v4l2_frmsizetypes
+_NO_BUFFERS = (0, 1, 1, 0, 0)  # count, V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_MEMORY_MMAP
 
 _CAN_CAPTURE = 0x00000001  # V4L2_CAP_...
 _CAN_STREAM = 0x04000000
@@ -38,9 +30,6 @@ _HAS_DEVICE_CAPS = 0x80000000
 _PARTS_OF_A_PI = ("bcm2835-codec", "bcm2835-isp", "pispbe", "rp1-cfe", "rpi-hevc", "unicam")
 """Drivers whose nodes look like cameras, but which only libcamera can use."""
 
-_MOST = 256
-"""No driver has more formats, or sizes of one; a broken one might list them for ever."""
-
 
 @dataclass(frozen=True)
 class Device:
@@ -48,17 +37,6 @@ class Device:
 
     path: str
     name: str
-
-
-@dataclass(frozen=True)
-class Format:
-    """A pixel format by its four-character code, and the sizes that it comes in.
-
-    A size is ``"640x480"``, or ``"16x16 to 1920x1080"`` if everything between is possible.
-    """
-
-    code: str
-    sizes: tuple[str, ...]
 
 
 def find(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev")) -> list[Device]:
@@ -75,7 +53,7 @@ def find(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev"))
         try:
             found.append(query(path))
         except PermissionError:
-            found.append(Device(path, _printable(_read(node / "name"))))
+            found.append(Device(path, ioctl.printable(_read(node / "name"))))
         except (OSError, CameraError):
             continue  # It has gone since, or is not a camera.
     return found
@@ -83,7 +61,7 @@ def find(sysfs: Path = Path("/sys/class/video4linux"), dev: Path = Path("/dev"))
 
 def query(path: str) -> Device:
     """Ask the device what it is. Raises OSError, or CameraError if it is not a camera."""
-    with _opened(path) as fd:
+    with opened(path) as fd:
         return _query(fd, path)
 
 
@@ -93,52 +71,23 @@ def probe(path: str) -> Device:
     Raises CameraError, which says why it cannot be used.
     """
     try:
-        with _opened(path) as fd:
+        with opened(path) as fd:
             device = _query(fd, path)
             # While another program is capturing, the driver refuses this.
-            fcntl.ioctl(fd, _VIDIOC_REQBUFS, _NO_BUFFERS)
+            ioctl.call(fd, ioctl.REQBUFS, *_NO_BUFFERS)
     except OSError as error:
-        raise CameraError(_explain(path, error)) from error
+        raise CameraError(explain(path, error)) from error
     return device
 
 
 def formats(path: str) -> list[Format]:
     """Return what the camera at ``path`` offers, in its driver's order. Raises OSError."""
-    with _opened(path) as fd:
-        return [
-            Format(_code(code), tuple(_sizes(fd, code)))
-            for *_, code, _ in _enumerate(
-                fd, _VIDIOC_ENUM_FMT, _FORMAT, _VIDEO_CAPTURE, 0, b"", 0, 0
-            )
-        ]
+    with opened(path) as fd:
+        return _formats(fd)
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _query(fd: int, path: str) -> Device:
-    try:
-        answer = fcntl.ioctl(fd, _VIDIOC_QUERYCAP, bytes(_CAPABILITIES.size))
-    except OSError as error:
-        if error.errno in (errno.ENOTTY, errno.EINVAL):
-            raise CameraError(f"{path} is not a camera") from error
-        raise
-    driver, card, _, _, capabilities, device_caps = _CAPABILITIES.unpack(answer)
-    if capabilities & _HAS_DEVICE_CAPS:  # of this node, not of all nodes of the device
-        capabilities = device_caps
-    usable = capabilities & _CAN_CAPTURE and capabilities & _CAN_STREAM
-    if not usable or capabilities & _MEMORY_TO_MEMORY or _text(driver).startswith(_PARTS_OF_A_PI):
-        raise CameraError(f"{path} ({_text(card)}) is not a camera that sends pictures")
-    return Device(path, _text(card))
-
-
-def _explain(path: str, error: OSError) -> str:
+def explain(path: str, error: OSError) -> str:
+    """Return in one sentence why the camera at ``path`` cannot be used."""
     if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return f"There is no camera at {path}; check that it is plugged in"
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -148,41 +97,39 @@ def _explain(path: str, error: OSError) -> str:
     return f"The camera {path} cannot be used: {error.strerror}"
 
 
-def _sizes(fd: int, code: int) -> Iterator[str]:
-    numbers = [0] * 6
-    for found in _enumerate(fd, _VIDIOC_ENUM_FRAMESIZES, _SIZE, code, 0, *numbers):
-        kind, least_width, most_width, _, least_height, most_height, _ = found[2:]
-        if kind == _DISCRETE:  # Then the first two are width and height.
-            yield f"{least_width}x{most_width}"
-        else:
-            yield f"{least_width}x{least_height} to {most_width}x{most_height}"
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """Open a device for a few questions; return its descriptor. Raises OSError."""
+    fd = open_device(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
-def _enumerate(
-    fd: int, request: int, layout: struct.Struct, *rest: object
-) -> Iterator[tuple[Any, ...]]:
-    """Ask with the index 0, 1, 2 ... until the driver says that there are no more."""
-    for index in range(_MOST):
-        try:
-            yield layout.unpack(fcntl.ioctl(fd, request, layout.pack(index, *rest)))
-        except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOTTY):
-                return
-            raise
+def open_device(path: str) -> int:
+    """Return a descriptor of a device, which never blocks. Raises OSError."""
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-def _code(number: int) -> str:
-    # The uppermost bit means "big endian".
-    return (number & 0x7FFFFFFF).to_bytes(4, "little").decode("ascii", "replace").strip()
-
-
-def _text(field: bytes) -> str:
-    return _printable(field.split(b"\0", 1)[0].decode("utf-8", "replace"))
-
-
-def _printable(text: str) -> str:
-    """Return the name of a device without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text.strip())
+def _query(fd: int, path: str) -> Device:
+    try:
+        answer = ioctl.send(fd, _VIDIOC_QUERYCAP, bytes(_CAPABILITIES.size))
+    except OSError as error:
+        if error.errno in (errno.ENOTTY, errno.EINVAL):
+            raise CameraError(f"{path} is not a camera") from error
+        raise
+    driver, card, _, _, capabilities, device_caps = _CAPABILITIES.unpack(answer)
+    if capabilities & _HAS_DEVICE_CAPS:  # of this node, not of all nodes of the device
+        capabilities = device_caps
+    usable = capabilities & _CAN_CAPTURE and capabilities & _CAN_STREAM
+    if (
+        not usable
+        or capabilities & _MEMORY_TO_MEMORY
+        or ioctl.text(driver).startswith(_PARTS_OF_A_PI)
+    ):
+        raise CameraError(f"{path} ({ioctl.text(card)}) is not a camera that sends pictures")
+    return Device(path, ioctl.text(card))
 
 
 def _read(path: Path) -> str:

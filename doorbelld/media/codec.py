@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from doorbelld.media import markers, room
 from doorbelld.media.room import NoRoomError
@@ -71,6 +71,62 @@ def blank(width: int, height: int, colour: tuple[int, int, int]) -> Any:
     import numpy as np
 
     return np.full((height, width, 3), colour, np.uint8)
+
+
+class Pixels(NamedTuple):
+    """How a raw picture lies in memory: ``size`` bytes a pixel in each of its rows.
+
+    ``rows`` is how many halves of its height it has in rows: three if rows of colour follow.
+    ``conversion`` is OpenCV's name of what makes blue, green and red of it; empty for none.
+    """
+
+    size: int
+    rows: int
+    conversion: str
+
+
+PIXELS = {
+    "YUYV": Pixels(2, 2, "COLOR_YUV2BGR_YUYV"),
+    "UYVY": Pixels(2, 2, "COLOR_YUV2BGR_UYVY"),
+    "YVYU": Pixels(2, 2, "COLOR_YUV2BGR_YVYU"),
+    "NV12": Pixels(1, 3, "COLOR_YUV2BGR_NV12"),
+    "NV21": Pixels(1, 3, "COLOR_YUV2BGR_NV21"),
+    "YU12": Pixels(1, 3, "COLOR_YUV2BGR_I420"),
+    "YV12": Pixels(1, 3, "COLOR_YUV2BGR_YV12"),
+    "BGR3": Pixels(3, 2, ""),
+    "RGB3": Pixels(3, 2, "COLOR_RGB2BGR"),
+    "XR24": Pixels(4, 2, "COLOR_BGRA2BGR"),
+    "AR24": Pixels(4, 2, "COLOR_BGRA2BGR"),
+    "BGR4": Pixels(4, 2, "COLOR_BGRA2BGR"),
+    "BA81": Pixels(1, 2, "COLOR_BayerRG2BGR"),  # OpenCV names the pixels of the second row.
+    "GBRG": Pixels(1, 2, "COLOR_BayerGR2BGR"),
+    "GRBG": Pixels(1, 2, "COLOR_BayerGB2BGR"),
+    "RGGB": Pixels(1, 2, "COLOR_BayerBG2BGR"),
+    "GREY": Pixels(1, 2, ""),
+    "Y16": Pixels(2, 2, ""),
+}
+"""Raw formats by V4L2's four-character code, those with the best colours first."""
+
+
+def decode_raw(data: bytes, code: str, width: int, height: int, stride: int) -> Any:
+    """Return the image in ``data``, raw in the format ``code``, with ``stride`` bytes in a row.
+
+    Raises ValueError if there are too few bytes for its size.
+    """
+    cv2 = load_opencv()
+    import numpy as np
+
+    pixels = PIXELS[code]
+    rows, stride = height * pixels.rows // 2, max(stride, width * pixels.size)
+    image: Any = np.frombuffer(data, np.uint8, rows * stride).reshape(rows, stride)
+    if pixels.size > 1:
+        image = image[:, : width * pixels.size].reshape(rows, width, pixels.size)
+    if code == "Y16":
+        image = np.ascontiguousarray(image[:, :, 1])
+    if pixels.conversion:
+        with _faults_as_value_errors(cv2):
+            image = cv2.cvtColor(image, getattr(cv2, pixels.conversion))
+    return image[:, :width]  # Planes have to be converted with all bytes of their rows.
 
 
 def encode(image: Any, quality: int) -> bytes:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 import cv2
 import numpy as np
@@ -10,7 +9,6 @@ import pytest
 
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.camera.v4l2 import V4l2Camera
 from doorbelld.drivers.errors import CameraError
 from doorbelld.media import jpeg
 from tests.support import pictures
@@ -175,46 +173,156 @@ def test_says_that_it_has_stopped_working(device: V4l2Device) -> None:
     assert said == "Preloaded Camera (/dev/video9) has stopped working"
 
 
-def test_a_signal_does_not_look_like_an_unplugged_camera(device: V4l2Device) -> None:
+def test_signals_do_not_look_like_an_unplugged_camera(device: V4l2Device) -> None:
     with Watcher(SOURCE, device.environ) as watcher:
         watcher.next("data")
         device.become("silent")
-        watcher.next("none")
-        while watcher.next("none")["waited"] > 0.9:
+        for _ in range(3):
             watcher.interrupt()
+            assert watcher.next("none")["invalid"] == 0
         device.become("streaming")
         watcher.next("data")
 
 
-def test_a_raw_picture_that_opencv_does_not_understand_is_counted() -> None:
-    camera = V4l2Camera("/dev/none", CameraSettings())
-    camera._capture = mock.Mock()
-    camera._capture.get.return_value = 0
-    camera._capture.retrieve.return_value = (False, None)
-    assert camera.read(1) is None
-    assert camera.invalid == 1
+def test_a_camera_that_is_ready_without_a_picture_has_stopped_working(device: V4l2Device) -> None:
+    with Watcher(SOURCE, device.environ) as watcher:
+        watcher.next("data")
+        device.become("dead")
+        said = watcher.next("error")["error"]
+    assert said == "Preloaded Camera (/dev/video9) has stopped working"
 
 
-def test_a_raw_picture_of_another_size_than_agreed_is_counted() -> None:
-    camera = V4l2Camera("/dev/none", CameraSettings())
-    camera._capture = mock.Mock()
-    camera._capture.get.return_value = 480
-    camera._capture.retrieve.return_value = (True, np.zeros((1, 1000), np.uint8))
-    assert camera.read(1) is None
-    assert camera.invalid == 1
+def test_a_raw_picture_of_another_size_than_agreed_is_counted(device: V4l2Device) -> None:
+    environ = {**device.environ, "FAKE_V4L2_FORMATS": "YUYV"}
+    device.become("truncated")
+    with Watcher(SOURCE, environ) as watcher:
+        assert watcher.next("none")["invalid"] == 1
+
+
+@pytest.mark.parametrize("formats", ["MJPG", "YUYV,MJPG", "YUYV,JPEG"])
+def test_jpegs_need_no_opencv(device: V4l2Device, tmp_path: Path, formats: str) -> None:
+    for library in ("cv2", "numpy"):
+        (tmp_path / f"{library}.py").write_text("raise ImportError")
+    environ = {"FAKE_V4L2_FORMATS": formats, "PYTHONPATH": str(tmp_path)}
+    with Watcher(SOURCE, {**device.environ, **environ}) as watcher:
+        assert watcher.next("mode")["mode"] == f"{formats[-4:]}, 30 fps"
+        assert jpeg.size(data_of(watcher.next("data"))) == (640, 480)
+
+
+def test_raw_pictures_need_opencv(device: V4l2Device, tmp_path: Path) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError")
+    environ = {"FAKE_V4L2_FORMATS": "YUYV", "PYTHONPATH": str(tmp_path)}
+    with Watcher(SOURCE, {**device.environ, **environ}) as watcher:
+        said = watcher.next("refused")["refused"]
+    assert said == "This camera needs OpenCV, which is not installed, or does not load"
+
+
+def test_jpegs_that_a_library_would_make_are_not_taken(device: V4l2Device) -> None:
+    environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG*YUYV"}
+    with Watcher(SOURCE, environ) as watcher:
+        assert watcher.next("mode")["mode"] == "YUYV, encoded here, 30 fps"
+
+
+@pytest.mark.parametrize("rates", ["unnamed", "refused"])
+def test_a_driver_that_names_no_frame_rate_keeps_all_its_pictures(
+    device: V4l2Device, rates: str
+) -> None:
+    environ = {**device.environ, "FAKE_V4L2_RATES": rates}
+    shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
+    with Watcher(SOURCE, environ) as watcher:
+        assert watcher.next("mode")["mode"] == "MJPG"
+        got = [shown.index(data_of(watcher.next("data"))) for _ in range(30)]
+    steps = [(after - before) % 16 for before, after in zip(got, got[1:])]
+    assert steps.count(1) > 20
+
+
+def test_takes_the_nearest_size(device: V4l2Device) -> None:
+    environ = {**device.environ, "FAKE_V4L2_SIZES": "1920x1080,1280x720,640x360,160x120"}
+    with Watcher(SOURCE, environ, width=1200, height=800) as watcher:
+        watcher.next("data")
+    assert device.log[0] == "S_FMT MJPG 1280x720"
+
+
+def test_two_buffers_are_enough(device: V4l2Device) -> None:
+    environ = {**device.environ, "FAKE_V4L2_BUFFERS": "2"}
+    with Watcher(SOURCE, environ) as watcher:
+        assert watcher.rest()["rested"] > 10
+        watcher.pause()
+        watcher.next("paused")
+        assert watcher.next("data")["age"] < 0.5
+
+
+@pytest.mark.parametrize(("state", "why"), [("flagged", "error flag"), ("empty", "no bytes")])
+def test_what_the_driver_calls_damaged_is_counted_and_never_shown(
+    device: V4l2Device, state: str, why: str
+) -> None:
+    device.become(state)
+    shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
+    with Watcher(SOURCE, device.environ) as watcher:
+        got = [shown.index(data_of(watcher.next("data"))) for _ in range(8)]
+        invalid = watcher.next("data")["invalid"]
+        rested = watcher.rest()["rested"]
+    assert not any(number % 2 for number in got), why
+    assert invalid >= 4
+    assert rested <= 20, "those without a load are left out as well"
+
+
+def test_the_stamp_of_an_unknown_clock_is_not_believed(device: V4l2Device) -> None:
+    environ = {**device.environ, "FAKE_V4L2_AGE": "700", "FAKE_V4L2_CLOCK": "unknown"}
+    with Watcher(SOURCE, environ) as watcher:
+        assert 0 <= watcher.next("data")["age"] < 0.7
+        watcher.pause()
+        watcher.next("paused")
+        assert 0 <= watcher.next("data")["age"] < 0.7
+
+
+@pytest.mark.parametrize("formats", ["MJPG", "YUYV"])
+def test_a_picture_can_be_loaded_until_the_next_one_is_there(
+    device: V4l2Device, formats: str
+) -> None:
+    with Watcher(SOURCE, {**device.environ, "FAKE_V4L2_FORMATS": formats}) as watcher:
+        watcher.next("data")
+        watcher.load_late()
+        assert watcher.next("older")["older"] == "GoneError"
+        assert watcher.next("newer")["newer"] == ""
+        assert watcher.next("closed")["closed"] == "GoneError"
+        watcher.next("data")
+
+
+@pytest.mark.parametrize("formats", ["MJPG", "YUYV"])
+def test_pictures_that_nobody_wants_cost_next_to_nothing(device: V4l2Device, formats: str) -> None:
+    with Watcher(SOURCE, {**device.environ, "FAKE_V4L2_FORMATS": formats}) as watcher:
+        watcher.next("data")
+        rested = watcher.rest()
+    assert rested["rested"] > 15
+    assert rested["cpu"] / rested["rested"] < 0.002
 
 
 @pytest.mark.parametrize(
     ("state", "said"),
     [
         ("busy", "The camera /dev/video9 is in use by another program"),
+        ("taken", "The camera /dev/video9 is in use by another program"),
         ("unplugged", "There is no camera at /dev/video9; check that it is plugged in"),
+        (
+            "crowded",
+            (
+                "Preloaded Camera (/dev/video9) gets too little USB bandwidth;"
+                " use another USB port, or a lower resolution or framerate"
+            ),
+        ),
     ],
 )
 def test_says_why_it_cannot_be_opened(device: V4l2Device, state: str, said: str) -> None:
     device.become(state)
     with Watcher(SOURCE, device.environ) as watcher:
         assert watcher.next("refused")["refused"] == said
+
+
+def test_says_that_one_buffer_is_too_few(device: V4l2Device) -> None:
+    with Watcher(SOURCE, {**device.environ, "FAKE_V4L2_BUFFERS": "1"}) as watcher:
+        said = watcher.next("refused")["refused"]
+    assert said.endswith("/dev/video9 cannot be used: its driver gives only 1 of 2 buffers")
 
 
 def test_says_that_opencv_cannot_read_the_cameras_format(device: V4l2Device) -> None:

@@ -12,8 +12,9 @@ import pytest
 from doorbelld.camera import picamera, picamera2
 from doorbelld.cli import main
 from doorbelld.drivers import devices
-from doorbelld.drivers.devices import Device, Format
+from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2.formats import Format
 from tests.support import picamera2_settings
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def test_lists_what_can_be_set_on_a_camera_of_a_raspberry_pi(
     assert run() == 0
     first, focus, *others = capsys.readouterr().out.splitlines()
     assert first == "picamera2:0  Raspberry Pi camera 0 imx708  (auto takes this one)"
-    assert focus == "    focus = auto  (auto, infinity, 0.06667 to 1000 (metres))"
-    assert "    power_line_frequency = off  (off, 50 Hz, 60 Hz)" in others
+    assert focus == "    focus: auto, infinity, 0.06667 to 1000 (metres) (now auto)"
+    assert "    power_line_frequency: off, 50 Hz, 60 Hz (now off)" in others
     run("--json")
     [row] = json.loads(capsys.readouterr().out)["cameras"]
     assert row["controls"][3] == {"name": "brightness", "values": "-1 to 1", "value": "0"}
@@ -180,7 +181,7 @@ def test_lists_settings_even_if_a_camera_cannot_be_configured(
 
     monkeypatch.setattr(pi, "configure", fail)
     run()
-    assert "brightness = 0  (-1 to 1)" in capsys.readouterr().out
+    assert "brightness: -1 to 1 (now 0)" in capsys.readouterr().out
     assert pi.made[0].closed
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.drivers.devices import Format, formats
+from doorbelld.drivers.devices import formats
+from doorbelld.v4l2.formats import Format
 
 if TYPE_CHECKING:
     from collections.abc import Callable

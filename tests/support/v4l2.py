@@ -35,6 +35,7 @@ class V4l2Device:
 
     def __init__(self, library: Path, folder: Path, pictures: Iterable[bytes]) -> None:
         self._control = folder / "control"
+        self._log = folder / "v4l2-log"
         frames = folder / "frames"
         frames.mkdir()
         for number, data in enumerate(pictures):
@@ -44,8 +45,14 @@ class V4l2Device:
             "FAKE_V4L2_DEVICE": DEVICE,
             "FAKE_V4L2_FRAMES": str(frames),
             "FAKE_V4L2_CONTROL": str(self._control),
+            "FAKE_V4L2_LOG": str(self._log),
         }
         """What a process needs in its environment to see the camera."""
+
+    @property
+    def log(self) -> list[str]:
+        """What was set, in its order: ``"S_FMT MJPG 640x480"``, ``"S_CTRL Gain 3"``, …"""
+        return self._log.read_text().splitlines() if self._log.exists() else []
 
     def become(self, state: str) -> None:
         """Make it ``streaming``, ``silent``, ``unplugged``, ``busy``, ``garbage``, …"""
@@ -82,8 +89,20 @@ class Watcher:
 
     def pause(self) -> None:
         """Make it read nothing for a second."""
+        self._tell("pause")
+
+    def rest(self) -> dict[str, Any]:
+        """Make it read for a second without loading a picture; return what it reports."""
+        self._tell("rest")
+        return self.next("rested")
+
+    def load_late(self) -> None:
+        """Make it load pictures too late, close the camera and open it again."""
+        self._tell("late")
+
+    def _tell(self, word: str) -> None:
         assert self._process.stdin
-        self._process.stdin.write(b"pause\n")
+        self._process.stdin.write(f"{word}\n".encode())
         self._process.stdin.flush()
 
     def interrupt(self) -> None:

@@ -12,9 +12,18 @@
  *   FAKE_V4L2_FRAMES   folder of *.jpg, shown in name order, over and over (MJPG only)
  *   FAKE_V4L2_FPS      frames a second (30)
  *   FAKE_V4L2_RAW_FPS  the same for the formats that are not MJPG (FAKE_V4L2_FPS)
- *   FAKE_V4L2_SIZE     the only size it offers (640x480)
- *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, YUYV, BGR3, GREY, comma separated (MJPG)
+ *   FAKE_V4L2_SIZE     the only size it offers (640x480), unless there are SIZES
+ *   FAKE_V4L2_SIZES    the sizes that it lists, comma separated; for another one it takes the first
+ *   FAKE_V4L2_FORMATS  what it offers, best first: MJPG, JPEG, YUYV, BGR3, GREY, comma separated
+ *                      (MJPG); followed by an asterisk instead, it is flagged as emulated
+ *   FAKE_V4L2_RATES    whether it says its frame rate: named, unnamed (0/0) or refused (named)
+ *   FAKE_V4L2_BUFFERS  how many buffers it gives at most (8)
  *   FAKE_V4L2_AGE      milliseconds that a frame's time stamp lies in the past (0)
+ *   FAKE_V4L2_CLOCK    of the time stamps: monotonic or unknown (monotonic)
+ *   FAKE_V4L2_CONTROLS a file with its controls, one a line: id, type, least, most, step, default,
+ *                      flags, value, id of the one that switches it, that one's value for this to
+ *                      be active, name; for an entry of a menu: "menu", id, index, name
+ *   FAKE_V4L2_LOG      a file to which every S_FMT, S_CTRL and STREAMON is written
  *   FAKE_V4L2_CONTROL  a file with one word, read before every frame and at every open:
  *       streaming   all is well; also when the file is missing or empty
  *       silent      no frame comes
@@ -24,6 +33,11 @@
  *       truncated   frames that lack their second half
  *       broken      frames cannot be fetched, and the device stays there
  *       padded      frames followed by zeros, as some webcams send them
+ *       flagged     every second frame has the error flag
+ *       empty       every second frame has no bytes
+ *       crowded     too little USB bandwidth: ENOSPC when the stream starts
+ *       taken       another program streams: EBUSY when the stream starts
+ *       dead        it polls as readable, but nothing can be fetched
  *
  * Raw frames are dark on the left half and bright on the right half.
  */
@@ -52,7 +66,21 @@
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-enum state { STREAMING, SILENT, UNPLUGGED, BUSY, GARBAGE, TRUNCATED, BROKEN, PADDED };
+enum state {
+    STREAMING,
+    SILENT,
+    UNPLUGGED,
+    BUSY,
+    GARBAGE,
+    TRUNCATED,
+    BROKEN,
+    PADDED,
+    FLAGGED,
+    EMPTY,
+    CROWDED,
+    TAKEN,
+    DEAD
+};
 
 struct frame {
     unsigned char *data;
@@ -92,10 +120,12 @@ static bool is_ours(const char *path) {
 }
 
 static enum state read_state(void) {
-    static const char *const words[] = {"streaming", "silent",    "unplugged", "busy",
-                                        "garbage",   "truncated", "broken",    "padded"};
+    static const char *const words[] = {"streaming", "silent", "unplugged", "busy",  "garbage",
+                                        "truncated", "broken", "padded",    "flagged", "empty",
+                                        "crowded",   "taken",  "dead"};
     char text[32] = "";
-    FILE *file = fopen(setting("FAKE_V4L2_CONTROL", "/dev/null"), "r");
+    const char *path = getenv("FAKE_V4L2_CONTROL");
+    FILE *file = path ? fopen(path, "r") : NULL;
     if (file) {
         if (fscanf(file, "%31s", text) != 1)
             text[0] = 0;
@@ -146,6 +176,47 @@ static uint32_t format_number(unsigned index) {
     return v4l2_fourcc(f[0], f[1], f[2], f[3]);
 }
 
+static bool is_emulated(unsigned index) {
+    const char *formats = setting("FAKE_V4L2_FORMATS", "MJPG");
+    return strlen(formats) > 5 * index + 4 && formats[5 * index + 4] == '*';
+}
+
+static bool is_jpeg_format(uint32_t format) {
+    return format == V4L2_PIX_FMT_MJPEG || format == V4L2_PIX_FMT_JPEG;
+}
+
+/* Find the size with this number; return false if there are not so many. */
+static bool listed_size(unsigned index, unsigned *width, unsigned *height) {
+    const char *text = setting("FAKE_V4L2_SIZES", "");
+    while (*text && index--) {
+        text += strcspn(text, ",");
+        text += *text == ',';
+    }
+    return sscanf(text, "%ux%u", width, height) == 2;
+}
+
+static void set_size(unsigned width, unsigned height) {
+    unsigned w, h;
+    if (!listed_size(0, &camera.width, &camera.height))
+        return;
+    for (unsigned i = 0; listed_size(i, &w, &h); i++)
+        if (w == width && h == height) {
+            camera.width = w;
+            camera.height = h;
+        }
+}
+
+__attribute__((format(printf, 1, 2))) static void note(const char *text, ...) {
+    FILE *file = fopen(setting("FAKE_V4L2_LOG", "/dev/null"), "a");
+    if (!file)
+        return;
+    va_list arguments;
+    va_start(arguments, text);
+    vfprintf(file, text, arguments);
+    va_end(arguments);
+    fclose(file);
+}
+
 static void set_up(void) {
     if (camera.buffers)
         return;
@@ -162,7 +233,7 @@ static void set_up(void) {
 
 static double frame_rate(void) {
     const char *usual = setting("FAKE_V4L2_FPS", "30");
-    bool raw = camera.format != V4L2_PIX_FMT_MJPEG;
+    bool raw = !is_jpeg_format(camera.format);
     return atof(raw ? setting("FAKE_V4L2_RAW_FPS", usual) : usual);
 }
 
@@ -191,12 +262,14 @@ static size_t fill_raw(unsigned char *to) {
 }
 
 static size_t fill(unsigned char *to, enum state state) {
-    if (camera.format != V4L2_PIX_FMT_MJPEG)
-        return fill_raw(to);
+    if (!is_jpeg_format(camera.format))
+        return fill_raw(to) / (state == TRUNCATED ? 2 : 1);
     if (state == GARBAGE) {
         memset(to, 0x55, 1000);
         return 1000;
     }
+    if (state == EMPTY && camera.sequence % 2)
+        return 0;
     if (!camera.frame_count)
         return 0;
     struct frame *frame = &camera.frames[camera.sequence % camera.frame_count];
@@ -249,6 +322,11 @@ static struct timeval time_stamp(void) {
     return (struct timeval){us / 1000000, us % 1000000};
 }
 
+static uint32_t clock_flag(void) {
+    bool known = !strcmp(setting("FAKE_V4L2_CLOCK", "monotonic"), "monotonic");
+    return known ? V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC : V4L2_BUF_FLAG_TIMESTAMP_UNKNOWN;
+}
+
 /* One beat of the frame rate; returns false when there will be no other. */
 static bool beat(void) {
     enum state state = read_state();
@@ -262,7 +340,9 @@ static bool beat(void) {
         buffer.bytesused =
             (uint32_t)fill(camera.buffers + (size_t)buffer.index * BUFFER_SIZE, state);
         buffer.sequence = camera.sequence;
-        buffer.flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC | V4L2_BUF_FLAG_MAPPED;
+        buffer.flags = clock_flag() | V4L2_BUF_FLAG_MAPPED;
+        if (state == FLAGGED && camera.sequence % 2)
+            buffer.flags |= V4L2_BUF_FLAG_ERROR;
         put(&camera.filled, &buffer);
         if (write(*writer_of(camera.owner), "", 1) != 1)
             abort();
@@ -273,6 +353,7 @@ static bool beat(void) {
 
 static void *stream(void *unused) {
     struct timespec due;
+    pthread_setname_np(pthread_self(), "fake camera"); /* so that its costs can be left out */
     clock_gettime(CLOCK_MONOTONIC, &due);
     for (bool more = true; more;) {
         due.tv_nsec += (long)(1e9 / frame_rate());
@@ -289,8 +370,14 @@ static void *stream(void *unused) {
 }
 
 static int start_streaming(void) {
+    enum state state = read_state();
+    if (state == CROWDED || state == TAKEN) {
+        errno = state == CROWDED ? ENOSPC : EBUSY;
+        return -1;
+    }
     if (camera.streaming)
         return 0;
+    note("STREAMON\n");
     camera.streaming = true;
     if (pthread_create(&camera.thread, NULL, stream, NULL))
         abort();
@@ -336,8 +423,17 @@ static int enumerate_formats(struct v4l2_fmtdesc *it) {
     if (!format || it->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
         return fail(EINVAL);
     it->pixelformat = format;
-    it->flags = format == V4L2_PIX_FMT_MJPEG ? V4L2_FMT_FLAG_COMPRESSED : 0;
+    it->flags = is_jpeg_format(format) ? V4L2_FMT_FLAG_COMPRESSED : 0;
+    if (is_emulated(it->index))
+        it->flags |= V4L2_FMT_FLAG_EMULATED;
     snprintf((char *)it->description, sizeof it->description, "%.4s", (char *)&format);
+    return 0;
+}
+
+static int enumerate_sizes(struct v4l2_frmsizeenum *it) {
+    if (!listed_size(it->index, &it->discrete.width, &it->discrete.height))
+        return fail(EINVAL);
+    it->type = V4L2_FRMSIZE_TYPE_DISCRETE;
     return 0;
 }
 
@@ -348,8 +444,12 @@ static int format(struct v4l2_format *it, bool set) {
     for (unsigned i = 0; set && format_number(i); i++)
         if (format_number(i) == it->fmt.pix.pixelformat)
             chosen = format_number(i);
-    if (set)
+    if (set) {
         camera.format = chosen;
+        set_size(it->fmt.pix.width, it->fmt.pix.height);
+        note("S_FMT %.4s %ux%u\n", (char *)&it->fmt.pix.pixelformat, it->fmt.pix.width,
+             it->fmt.pix.height);
+    }
     it->fmt.pix.width = camera.width;
     it->fmt.pix.height = camera.height;
     it->fmt.pix.pixelformat = chosen;
@@ -361,7 +461,14 @@ static int format(struct v4l2_format *it, bool set) {
 }
 
 static int stream_parameters(struct v4l2_streamparm *it) {
+    const char *rates = setting("FAKE_V4L2_RATES", "named");
+    if (!strcmp(rates, "refused"))
+        return fail(ENOTTY);
     it->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
+    if (!strcmp(rates, "unnamed")) {
+        it->parm.capture.timeperframe = (struct v4l2_fract){0, 0};
+        return 0;
+    }
     it->parm.capture.timeperframe.numerator = 1000;
     it->parm.capture.timeperframe.denominator = (uint32_t)(frame_rate() * 1000);
     return 0;
@@ -370,8 +477,9 @@ static int stream_parameters(struct v4l2_streamparm *it) {
 static int request_buffers(int fd, struct v4l2_requestbuffers *it) {
     if (camera.owner && camera.owner != fd)
         return fail(EBUSY);
-    if (it->count > MAX_BUFFERS)
-        it->count = MAX_BUFFERS;
+    unsigned most = (unsigned)atoi(setting("FAKE_V4L2_BUFFERS", "8"));
+    if (it->count > most)
+        it->count = most;
     camera.owner = it->count ? fd : 0;
     camera.buffer_count = it->count;
     return 0;
@@ -397,11 +505,96 @@ static int queue_buffer(struct v4l2_buffer *it) {
 
 static int dequeue_buffer(int fd, struct v4l2_buffer *it) {
     char byte;
+    if (read_state() == DEAD)
+        return fail(EAGAIN);
     if (!camera.filled.count)
         return fail(EAGAIN);
     if (read(fd, &byte, 1) != 1)
         return -1;
     *it = take(&camera.filled);
+    return 0;
+}
+
+/* --- controls -------------------------------------------------------------------------- */
+
+#define FAILS 0x10000    /* flags of ours: it cannot be set */
+#define NOT_YET 0x20000  /* it cannot be set before the stream starts */
+
+static struct control {
+    struct v4l2_queryctrl is;
+    int value;
+    unsigned master;
+    int needed;
+} controls[32];
+
+static struct v4l2_querymenu entries[64];
+static unsigned control_count, entry_count;
+
+static void load_control(const char *line) {
+    struct control *it = &controls[control_count];
+    struct v4l2_querymenu *entry = &entries[entry_count];
+    if (sscanf(line, "menu %x %u %31[^\n]", &entry->id, &entry->index, (char *)entry->name) == 3)
+        entry_count++;
+    else if (sscanf(line, "%x %u %d %d %d %d %x %d %x %d %31[^\n]", &it->is.id, &it->is.type,
+                    &it->is.minimum, &it->is.maximum, &it->is.step, &it->is.default_value,
+                    &it->is.flags, &it->value, &it->master, &it->needed,
+                    (char *)it->is.name) == 11)
+        control_count++;
+}
+
+static void load_controls(void) {
+    FILE *file = control_count ? NULL : fopen(setting("FAKE_V4L2_CONTROLS", "/dev/null"), "r");
+    if (!file)
+        return;
+    char line[256];
+    while (fgets(line, sizeof line, file) && control_count < 32 && entry_count < 64)
+        load_control(line);
+    fclose(file);
+}
+
+static struct control *control_of(unsigned id) {
+    load_controls();
+    for (unsigned i = 0; i < control_count; i++)
+        if (controls[i].is.id == id)
+            return &controls[i];
+    return NULL;
+}
+
+static int query_control(struct v4l2_queryctrl *it) {
+    const struct control *found = control_of(it->id);
+    if (!found)
+        return fail(EINVAL);
+    *it = found->is;
+    it->flags &= 0xffff;
+    const struct control *master = control_of(found->master);
+    if (master && master->value != found->needed)
+        it->flags |= V4L2_CTRL_FLAG_INACTIVE;
+    return 0;
+}
+
+static int query_menu(struct v4l2_querymenu *it) {
+    for (unsigned i = 0; i < entry_count; i++)
+        if (entries[i].id == it->id && entries[i].index == it->index) {
+            *it = entries[i];
+            return 0;
+        }
+    return fail(EINVAL);
+}
+
+static int control_ioctl(unsigned long request, struct v4l2_control *it) {
+    struct control *found = control_of(it->id);
+    if (!found)
+        return fail(EINVAL);
+    if (request == VIDIOC_G_CTRL) {
+        it->value = found->value;
+        return 0;
+    }
+    if (found->is.flags & FAILS)
+        return fail(EIO);
+    if (found->is.flags & NOT_YET && !camera.streaming)
+        return fail(EBUSY);
+    found->value = it->value;
+    note("S_CTRL %s %d\n", (char *)found->is.name, it->value);
     return 0;
 }
 
@@ -437,6 +630,15 @@ static int camera_ioctl(int fd, unsigned long request, void *argument) {
         return query_capabilities(argument);
     case VIDIOC_ENUM_FMT:
         return enumerate_formats(argument);
+    case VIDIOC_ENUM_FRAMESIZES:
+        return enumerate_sizes(argument);
+    case VIDIOC_QUERYCTRL:
+        return query_control(argument);
+    case VIDIOC_QUERYMENU:
+        return query_menu(argument);
+    case VIDIOC_G_CTRL:
+    case VIDIOC_S_CTRL:
+        return control_ioctl(request, argument);
     case VIDIOC_G_FMT:
         return format(argument, false);
     case VIDIOC_S_FMT:
