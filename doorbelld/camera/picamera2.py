@@ -12,7 +12,7 @@ from typing import Any
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
-from doorbelld.drivers import picamera2, picamera2_log, sensor
+from doorbelld.drivers import picamera2, sensor
 from doorbelld.drivers.errors import CameraError, describe
 from doorbelld.drivers.inflight import InFlight
 from doorbelld.media import jpeg
@@ -67,7 +67,6 @@ class Picamera2Camera:
             self._end(picamera2.abandon)
             picamera2.free(error)
             raise CameraError(text) from error
-        picamera2_log.works()
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
@@ -109,6 +108,8 @@ class Picamera2Camera:
         self.mode = sensor.describe(
             getattr(self._camera, "camera_properties", {}),
             getattr(self._camera, "camera_config", {}),
+            getattr(self._camera, "camera_controls", {}),
+            self._settings.framerate,
         )
 
     def _make_encoder(self) -> tuple[Any, str]:

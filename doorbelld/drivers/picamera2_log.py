@@ -1,7 +1,7 @@
 """Log of picamera2: routes what the library and libcamera report through our log.
 
 Both write to standard error, some lines at every open. Only their errors are logged here, each
-once until a camera works again. With the option -v everything is.
+once an hour. With the option -v everything is.
 """
 
 from __future__ import annotations
@@ -58,11 +58,6 @@ def redirect_picamera2() -> None:
             _log(logging.ERROR, f"picamera2: {describe(found.exc_value)}")
 
     threading.excepthook = excepthook
-
-
-def works() -> None:
-    """Log errors again that were logged before: the camera has worked since."""
-    _once.clear()
 
 
 def destructor_failed(found: sys.UnraisableHookArgs) -> None:

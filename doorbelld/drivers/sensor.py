@@ -11,7 +11,7 @@ from typing import Any
 
 Size = tuple[int, int]
 
-_FULL = 0.98
+_TOLERANCE = 1.02
 """Some modes leave out a few rows at the edges."""
 
 
@@ -27,22 +27,37 @@ def mode_for(properties: Mapping[str, Any], size: tuple[float, float]) -> Size |
     return half if size[0] <= half[0] and size[1] <= half[1] else (pixels[0], pixels[1])
 
 
-def describe(properties: Mapping[str, Any], configuration: Mapping[str, Any]) -> str:
-    """Return the sensor's mode and how much of its view is in the picture, or an empty string."""
+def describe(
+    properties: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    controls: Mapping[str, Any],
+    framerate: float,
+) -> str:
+    """Return the sensor's mode and how much of its view is in the picture, or an empty string.
+
+    It also says if the mode does not allow ``framerate``.
+    """
     mode = _mode(configuration)
     if len(mode) != 2:
         return ""
-    text = f"sensor at {mode[0]}x{mode[1]}"
+    picture = _numbers(configuration.get("main", {}).get("size"))
+    text = f"sensor at {mode[0]}x{mode[1]}{_view(properties, picture)}"
+    shortest = (*_numbers(controls.get("FrameDurationLimits")), 0)[0]
+    if shortest * framerate > 1e6 * _TOLERANCE:
+        text += f", at most {1e6 / shortest:.3g} frames a second"
+    return text
+
+
+def _view(properties: Mapping[str, Any], picture: tuple[int, ...]) -> str:
     pixels = _numbers(properties.get("PixelArraySize"))
     crop = _numbers(properties.get("ScalerCropMaximum"))
     if len(pixels) != 2 or len(crop) != 4 or not all(pixels) or not all(crop[2:]):
-        return text
+        return ""
     width, height = crop[2] / pixels[0], crop[3] / pixels[1]
-    if min(width, height) >= _FULL:
-        text += ", full field of view"
+    if min(width, height) * _TOLERANCE >= 1:
+        text = ", full field of view"
     else:
-        text += f", {width:.0%} x {height:.0%} of the field of view".replace("%", " %")
-    picture = _numbers(configuration.get("main", {}).get("size"))
+        text = f", {width:.0%} x {height:.0%} of the field of view".replace("%", " %")
     return text + _trimmed(crop[2] / crop[3], picture)
 
 
@@ -51,9 +66,9 @@ def _trimmed(shape: float, picture: tuple[int, ...]) -> str:
     if len(picture) != 2:
         return ""
     ratio = picture[0] / picture[1] / shape
-    if ratio < _FULL:
+    if ratio * _TOLERANCE < 1:
         return f", cut to {ratio:.0%} of the width".replace("%", " %")
-    if ratio > 1 / _FULL:
+    if ratio > _TOLERANCE:
         return f", cut to {1 / ratio:.0%} of the height".replace("%", " %")
     return ""
 

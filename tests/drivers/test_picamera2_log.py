@@ -4,12 +4,14 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from doorbelld.drivers import picamera2_log
+from doorbelld.system.limited_log import OnceLog
 from tests.support.daemon import eventually
 
 THEIRS = logging.getLogger("picamera2")
@@ -22,7 +24,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(THEIRS, "propagate", True)
     monkeypatch.setattr(threading, "excepthook", threading.excepthook)
     level = THEIRS.level
-    picamera2_log.works()
+    monkeypatch.setattr(picamera2_log, "_once", OnceLog(picamera2_log.logger))
     yield
     THEIRS.setLevel(level)
 
@@ -41,8 +43,8 @@ def run(module: str) -> None:
     thread.join()
 
 
-def test_logs_the_librarys_errors_once_until_a_camera_works(
-    caplog: pytest.LogCaptureFixture,
+def test_logs_the_librarys_errors_once_an_hour(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     picamera2_log.redirect_picamera2()
@@ -51,7 +53,8 @@ def test_logs_the_librarys_errors_once_until_a_camera_works(
         logging.getLogger("picamera2.picamera2").info("Camera started")
         logging.getLogger("picamera2.picamera2").error("Initialization failed.")
     assert caplog.messages == ["picamera2: Initialization failed."]
-    picamera2_log.works()
+    later = time.monotonic() + 3601
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     THEIRS.error("Initialization failed.")
     assert len(caplog.messages) == 2
 

@@ -69,16 +69,26 @@ def test_says_how_much_of_its_view_is_in_the_picture(
     pixels: tuple[int, int], crop: tuple[int, ...], configuration: dict[str, Any], text: str
 ) -> None:
     properties = {"PixelArraySize": pixels, "ScalerCropMaximum": crop}
-    assert sensor.describe(properties, configuration) == text
+    assert sensor.describe(properties, configuration, {}, 30) == text
 
 
 @pytest.mark.parametrize("properties", [{}, {"PixelArraySize": V2, "ScalerCropMaximum": None}])
 def test_says_no_more_than_it_knows(properties: dict[str, Any]) -> None:
-    assert sensor.describe(properties, configured((1640, 1232))) == "sensor at 1640x1232"
-    assert sensor.describe(properties, {"main": {"size": (640, 480)}}) == ""
-    assert sensor.describe(properties, {}) == ""
+    assert sensor.describe(properties, configured((1640, 1232)), {}, 30) == "sensor at 1640x1232"
+    assert sensor.describe(properties, {"main": {"size": (640, 480)}}, {}, 30) == ""
+    assert sensor.describe(properties, {}, {}, 30) == ""
 
 
 def test_a_crop_of_nothing_does_no_harm() -> None:
     properties = {"PixelArraySize": V2, "ScalerCropMaximum": (0, 0, 0, 0)}
-    assert sensor.describe(properties, configured((1640, 1232))) == "sensor at 1640x1232"
+    assert sensor.describe(properties, configured((1640, 1232)), {}, 30) == "sensor at 1640x1232"
+
+
+@pytest.mark.parametrize(
+    ("shortest", "more"),
+    [(33333, ""), (33334, ""), (47183, ", at most 21.2 frames a second"), (None, "")],
+)
+def test_says_that_the_mode_is_slower_than_what_is_asked(shortest: int | None, more: str) -> None:
+    controls = {"FrameDurationLimits": (shortest, 10**9, None)} if shortest else {}
+    text = sensor.describe({}, configured(V2), controls, 30)
+    assert text == f"sensor at 3280x2464{more}"

@@ -26,7 +26,7 @@ raw_camera             RawCamera: a network camera that sends any bytes at all
 v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
-picamera2_library      the same for picamera2
+picamera2_library      a picamera2 in plain Python, for what needs a Raspberry Pi
 pictures               pictures that tests can distinguish; large and broken ones
 numbered_pictures      pictures with a number that survives any decoder
 cards                  distinguishes placeholder cards from pictures
