@@ -25,13 +25,16 @@ _PREFIX = re.compile(r"^(\[[^\]]*\] *)+")
 
 
 def redirect_libcamera() -> None:
-    """Do it, if libcamera is installed and not loaded yet: it reads its environment then."""
-    if "libcamera" in sys.modules or importlib.util.find_spec("libcamera") is None:
+    """Do it, if libcamera is installed: it reads its environment when it has its first line."""
+    try:
+        if importlib.util.find_spec("libcamera") is None:
+            return
+    except ValueError:  # it was not loaded from a file, so it is not the real one
         return
     verbose = logger.isEnabledFor(logging.DEBUG)
     os.environ.setdefault("LIBCAMERA_LOG_LEVELS", "*:INFO" if verbose else "*:ERROR")
     if "LIBCAMERA_LOG_FILE" not in os.environ:
-        # libcamera opens it by this name when it has its first line, so both ends stay open.
+        # libcamera opens it by this name, and later than now, so both ends stay open.
         reader, writer = os.pipe()
         os.environ["LIBCAMERA_LOG_FILE"] = f"/proc/self/fd/{writer}"
         thread = threading.Thread(target=_forward, args=(reader,), name="libcamera log")

@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -274,6 +275,17 @@ def test_a_number_that_no_camera_has(pi: Any) -> None:
     pi.cameras = []
     with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 is not detected; check its"):
         open_camera("picamera2", CameraSettings())
+
+
+def test_says_that_the_library_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "numpy.dtype size changed,\\nmay indicate binary incompatibility"
+    (tmp_path / "picamera2.py").write_text(f'raise ValueError("{text}")')
+    said = r"^The Python library picamera2 cannot be used: numpy.dtype size changed, may indicate"
+    with pytest.raises(CameraError, match=said):
+        open_camera("picamera2", CameraSettings())
+    assert ours.connected() == {}
 
 
 def test_says_that_the_library_is_too_old(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:

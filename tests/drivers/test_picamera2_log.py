@@ -48,7 +48,9 @@ def test_logs_the_librarys_errors_once_an_hour(
 ) -> None:
     caplog.set_level(logging.INFO)
     picamera2_log.redirect_picamera2()
+    hook = threading.excepthook
     picamera2_log.redirect_picamera2()
+    assert threading.excepthook is hook
     for _ in range(3):
         logging.getLogger("picamera2.picamera2").info("Camera started")
         logging.getLogger("picamera2.picamera2").error("Initialization failed.")
