@@ -49,7 +49,8 @@ class Picamera2Camera:
         self._settings = settings
         self._latest: Latest[Shot] = Latest()
         self._in_flight = InFlight()
-        self._cut = 0
+        self._cut_since: float | None = None
+        self._has_warned = False
         self._camera: Any = None
         self._encoder: Any = None
 
@@ -70,8 +71,8 @@ class Picamera2Camera:
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
-        shot = self._latest.take(timeout)
-        if shot is None and self._cut > _CUT * self._settings.framerate:
+        shot, since = self._latest.take(timeout), self._cut_since
+        if shot is None and since is not None and time.monotonic() - since > _CUT:
             raise CameraError(f"{self.name}: {_TOO_LARGE}")
         return shot
 
@@ -91,7 +92,7 @@ class Picamera2Camera:
         if self._number in found:
             return
         if self._number < len(library.Picamera2.global_camera_info()):
-            raise CameraError(f"{self.name} is a USB camera; its source is v4l2:/dev/videoN")
+            raise CameraError(f"{self.name} is a USB camera; use v4l2:/dev/videoN for it")
         those = ", ".join(f"{number} ({model})" for number, model in found.items())
         hint = f"there is: {those}" if those else "check its cable"
         raise CameraError(f"{self.name} is not detected; {hint}")
@@ -206,14 +207,15 @@ class Picamera2Camera:
         """Take a frame; called in a thread of the library."""
         self._in_flight.leave()
         if jpeg.is_whole(data):
-            self._cut = 0
+            self._cut_since = None
             self._latest.put(Shot(data, self._captured_at(timestamp)))
             return
         self.invalid += 1
         if len(data) >= _BUFFER:
-            if not self._cut:
+            self._cut_since = self._cut_since or time.monotonic()
+            if not self._has_warned:
+                self._has_warned = True
                 logger.warning("%s: %s", self.name, _TOO_LARGE)
-            self._cut += 1
 
     def _captured_at(self, timestamp: int | None) -> float:
         """Translate the encoder's time stamp into our clock.
