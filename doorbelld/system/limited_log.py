@@ -1,6 +1,7 @@
-"""Limited log: three ways to log what may happen all the time without filling the journal.
+"""Limited log: four ways to log what may happen all the time without filling the journal.
 
 Sentences that are always the same, so that nothing is lost by skipping one: OncePerMinute.
+Lines of a library that repeats itself: OnceLog.
 States of which only the newest matters: StateLog. Clients that are turned away: RefusalLog.
 """
 
@@ -11,6 +12,7 @@ import threading
 import time
 
 _MINUTE = 60.0
+_HOUR = 3600.0
 
 _BURST = 12
 """State lines in a row that are logged at once: a camera lost and found six times."""
@@ -20,6 +22,9 @@ _INTERVAL = 120.0
 
 _MOST_REFUSALS = 10
 """Lines about refusals a minute; the others are counted, and the count is logged."""
+
+_MOST_LINES = 20
+"""Different lines of a library that are logged in an hour."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +45,29 @@ class OncePerMinute:
             return False
         self._again_at = now + _MINUTE
         return True
+
+
+class OnceLog:
+    """Logs each line once an hour, and a few different ones. Any thread may call it."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._lock = threading.Lock()
+        self._logged: set[str] = set()
+        self._window_ends = 0.0
+
+    def log(self, level: int, text: str) -> None:
+        """Log ``text``, if it is new and not too much was logged before it."""
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._window_ends:
+                self._logged.clear()
+                self._window_ends = now + _HOUR
+            is_news = text not in self._logged and len(self._logged) < _MOST_LINES
+            if is_news:
+                self._logged.add(text)
+        if is_news:
+            self._logger.log(level, "%s", text)
 
 
 class StateLog:

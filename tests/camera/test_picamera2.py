@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from doorbelld.drivers.errors import CameraError, CameraStuckError
 from doorbelld.media import jpeg
 from tests.support import picamera2_library, pictures
 from tests.support.daemon import GUARD, eventually
+from tests.support.processes import descriptors
 
 PICTURE, OTHER = pictures.jpeg(1), pictures.jpeg(2)
 
@@ -31,12 +34,104 @@ def test_asks_the_library_for_what_is_asked_of_it(pi: Any) -> None:
     wanted = made.configuration
     assert wanted["main"] == {"size": (800, 600), "format": "YUV420"}
     assert wanted["raw"] is None
-    assert wanted["controls"] == {"FrameDurationLimits": (40000, 40000)}
+    assert wanted["sensor"] == {"output_size": (2304, 1296)}
+    assert wanted["colour_space"] == "sYCC"
+    assert wanted["controls"] == {"FrameDurationLimits": (40000, 100000)}
     assert made.encoder.bitrate == int(801 * 601 * 25 * 1.5 * 0.8)
     assert wanted["transform"].flips == (True, False)
     assert made.closed
     assert not made.output.recording
+    assert made.calls == ["stop_preview", "stop_recording", "close"]
+    assert not made.encoder._running
     assert camera.name == "Raspberry Pi camera 0"
+    assert camera.mode == "sensor at 2304x1296, full field of view, cut to 75 % of the width"
+
+
+@pytest.mark.parametrize(("dark", "longest"), [(5, 200000), (25, 40000), (30, 40000)])
+def test_frame_rate_falls_in_the_dark_but_never_rises(pi: Any, dark: float, longest: int) -> None:
+    open_camera("picamera2", CameraSettings(framerate=25, framerate_dark=dark)).close()
+    controls = pi.made[0].configuration["controls"]
+    assert controls == {"FrameDurationLimits": (40000, longest)}
+
+
+def test_a_camera_that_can_focus_does_so_all_the_time(pi: Any) -> None:
+    pi.controls = {"FrameDurationLimits": (1, 2, 3), "AfMode": (0, 2, 0)}
+    open_camera("picamera2", CameraSettings()).close()
+    assert pi.made[0].configuration["controls"]["AfMode"] == "continuous"
+
+
+@pytest.mark.parametrize(
+    ("size", "zoom", "mode"),
+    [
+        ((2304, 1296), (0, 0, 1, 1), (2304, 1296)),
+        ((2306, 1296), (0, 0, 1, 1), (4608, 2592)),
+        ((640, 480), (0.4, 0.4, 0.2, 0.2), (4608, 2592)),
+    ],
+)
+def test_takes_the_fast_mode_with_the_full_view_if_it_has_enough_pixels(
+    pi: Any, size: tuple[int, int], zoom: tuple[float, float, float, float], mode: tuple[int, int]
+) -> None:
+    open_camera("picamera2", CameraSettings(*size, zoom=zoom)).close()
+    assert pi.made[0].configuration["sensor"] == {"output_size": mode}
+
+
+def test_a_library_without_the_sensor_argument_chooses_the_mode_by_the_raw_stream(
+    pi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create(
+        _: Any, *, main: Any, raw: Any, transform: Any, colour_space: Any, controls: Any
+    ) -> Any:
+        del main, transform, colour_space, controls
+        return {"raw": raw}
+
+    monkeypatch.setattr(pi, "create_video_configuration", create)
+    camera = open_camera("picamera2", CameraSettings())
+    camera.close()
+    assert pi.made[0].configuration["raw"] == {"size": (2304, 1296)}
+    assert camera.mode.startswith("sensor at 2304x1296")
+
+
+def test_without_memory_for_the_full_view_it_goes_without(
+    pi: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    pi.largest_mode = 2000
+    caplog.set_level("INFO")
+    camera = open_camera("picamera2", CameraSettings())
+    camera.close()
+    assert pi.made[0].configuration["sensor"] is None
+    assert camera.mode == ""
+    assert "no full field of view: OSError: [Errno 12] Cannot allocate memory" in caplog.text
+
+
+def test_a_sensor_without_a_size_is_left_to_the_library(pi: Any) -> None:
+    pi.properties = {}
+    camera = open_camera("picamera2", CameraSettings())
+    camera.close()
+    assert pi.made[0].configuration["sensor"] is None
+    assert camera.mode == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "kind"),
+    [(1920, 1080, "MJPEGEncoder"), (1922, 1080, "JpegEncoder"), (1600, 1922, "JpegEncoder")],
+)
+def test_pictures_too_large_for_the_hardware_encoder_take_the_software(
+    pi: Any, width: int, height: int, kind: str
+) -> None:
+    open_camera("picamera2", CameraSettings(width, height)).close()
+    assert isinstance(pi.made[0].encoder, getattr(picamera2_library, kind))
+
+
+def test_an_encoder_that_is_too_slow_gets_no_more_than_two_frames_at_once(pi: Any) -> None:
+    camera = open_camera("picamera2", CameraSettings())
+    [made] = pi.made
+    for frame in range(5):
+        made.encoder.encode("main", frame)
+    made.deliver(PICTURE, 0)
+    for frame in range(5, 10):
+        made.encoder.encode("main", frame)
+    camera.close()
+    assert made.encoder.encoded == [0, 1, 5]
 
 
 @pytest.mark.parametrize(
@@ -124,25 +219,97 @@ def test_repairs_the_end_of_a_frame(pi: Any, frame: bytes) -> None:
     assert camera.invalid == 0
 
 
+def test_reports_once_that_pictures_are_cut_off_and_fails_if_all_are(
+    pi: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    cut = pictures.big_jpeg(600)[: 512 << 10]
+    camera = open_camera("picamera2", CameraSettings())
+    pi.made[0].deliver(cut, 0)
+    assert camera.read(0) is None
+    pi.made[0].deliver(PICTURE, 0)
+    assert camera.read(0)
+    pi.made[0].deliver(cut, 0)
+    now = time.monotonic() + 1.9
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert camera.read(0) is None
+    now += 0.2
+    said = "pictures are too large for its encoder, and are cut off; lower quality or resolution"
+    with pytest.raises(CameraError, match=said):
+        camera.read(0)
+    pi.made[0].deliver(PICTURE, 0)
+    assert camera.read(0)
+    assert camera.read(0) is None
+    camera.close()
+    assert camera.invalid == 2
+    assert caplog.text.count(said) == 1
+
+
 @pytest.mark.parametrize(
     ("cause", "said"),
     [
-        ("Failed to acquire camera: Device or resource busy", "is in use by another program"),
-        ("Camera(s) not found (Do not forget to…)", "is not detected; check its cable"),
-        ("width and height should be even", "does not start: width and height should be even"),
+        (
+            RuntimeError("Failed to acquire camera: Device or resource busy"),
+            "Raspberry Pi camera 0 is in use by another program",
+        ),
+        (OSError(16, "Device or resource busy"), "Raspberry Pi camera 0 is in use by another"),
+        (
+            RuntimeError("Camera(s) not found (Do not forget to…)"),
+            "Raspberry Pi camera 0 is not detected; check its cable",
+        ),
+        (
+            RuntimeError("width and height should be even"),
+            "Raspberry Pi camera 0 does not start: width and height should be even",
+        ),
+        (
+            PermissionError(13, "Permission denied", "/dev/dma_heap/linux,cma"),
+            "No permission to use Raspberry Pi camera 0; the user must be in the group video",
+        ),
+        (OSError(12, "Cannot allocate memory"), "Raspberry Pi camera 0 has too little memory"),
+        (KeyError("AeLocked"), "Raspberry Pi camera 0 does not start: KeyError: 'AeLocked'"),
+        (TypeError("two\nlines"), "Raspberry Pi camera 0 does not start: TypeError: two lines"),
     ],
 )
-def test_says_why_it_does_not_start(pi: Any, cause: str, said: str) -> None:
-    pi.start_error = RuntimeError(cause)
-    with pytest.raises(CameraError, match=f"^Raspberry Pi camera 0 {said}"):
+@pytest.mark.parametrize("step", ["constructor_error", "start_error"])
+def test_says_why_it_does_not_start(pi: Any, step: str, cause: Exception, said: str) -> None:
+    open_camera("picamera2", CameraSettings()).close()
+    before = len(descriptors(os.getpid()))
+    setattr(pi, step, cause)
+    with pytest.raises(CameraError) as caught:
         open_camera("picamera2", CameraSettings())
-    assert pi.made[0].closed
+    assert str(caught.value).startswith(said)
+    assert pi.made[1].closed
+    assert pi.made[1].encoder is None or not pi.made[1].encoder._running
+    assert len(descriptors(os.getpid())) == before
+    setattr(pi, step, None)
+    open_camera("picamera2", CameraSettings()).close()
 
 
 def test_a_number_that_no_camera_has(pi: Any) -> None:
-    assert pi.cameras
-    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 3 is not detected"):
+    said = r"^Raspberry Pi camera 3 is not detected; there is: 0 \(imx708\)$"
+    with pytest.raises(CameraError, match=said):
         open_camera("picamera2:3", CameraSettings())
+    pi.cameras = []
+    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 is not detected; check its"):
+        open_camera("picamera2", CameraSettings())
+
+
+def test_says_that_the_library_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = "numpy.dtype size changed,\\nmay indicate binary incompatibility"
+    (tmp_path / "picamera2.py").write_text(f'raise ValueError("{text}")')
+    said = r"^The Python library picamera2 cannot be used: numpy.dtype size changed, may indicate"
+    with pytest.raises(CameraError, match=said):
+        open_camera("picamera2", CameraSettings())
+    assert ours.connected() == {}
+
+
+def test_says_that_the_library_is_too_old(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(picamera2_library.Picamera2, "global_camera_info")
+    with pytest.raises(CameraError, match=r"^The Python library picamera2 is too old"):
+        open_camera("picamera2", CameraSettings())
+    assert not pi.made
+    assert ours.connected() == {}
 
 
 def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +334,41 @@ def test_closing_does_not_wait_for_a_library_that_hangs(
     eventually(lambda: pi.made[0].closed, "the camera is closed")
 
 
+ON_BOARD = {"Num": 1, "Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
+OTHER_ONE = {"Num": 2, "Model": "imx219", "Id": "/base/soc/i2c0mux/i2c@0/imx219@10"}
+WEBCAM = {"Num": 0, "Model": "C270", "Id": r"\_SB_.PCI0/usb1-1:1.0-046d:0825"}
+
+
+def test_a_cameras_number_is_its_place_in_the_librarys_list(pi: Any) -> None:
+    pi.cameras = [WEBCAM, OTHER_ONE, ON_BOARD]
+    assert ours.connected() == {0: "imx708", 1: "imx219"}
+    for number, expected in enumerate((ON_BOARD, OTHER_ONE)):
+        open_camera(f"picamera2:{number}", CameraSettings()).close()
+        assert pi.made[-1].found == expected
+
+
 def test_a_webcam_in_its_list_does_not_count(pi: Any) -> None:
-    on_board = {"Num": 1, "Model": "imx708", "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"}
-    webcam = {"Num": 0, "Model": "C270", "Id": r"\_SB_.PCI0/usb1-1:1.0-046d:0825"}
-    pi.cameras = [webcam, on_board]
-    assert ours.connected() == {1: "imx708"}
-    pi.cameras = [webcam]
+    pi.cameras = [WEBCAM, ON_BOARD]
+    assert ours.connected() == {0: "imx708"}
+    with pytest.raises(CameraError, match=r"camera 1 is a USB camera; use v4l2:/dev/videoN"):
+        open_camera("picamera2:1", CameraSettings())
+    pi.cameras = [WEBCAM]
     assert ours.connected() == {}
+
+
+def test_what_is_missing_in_the_list_does_no_harm(pi: Any) -> None:
+    pi.cameras = [{"Id": "/base/imx219"}, {"Id": "/base/imx219", "Num": 0}, {"Num": 0}, {}]
+    assert ours.connected() == {0: "", 1: "", 2: "", 3: ""}
+    open_camera("picamera2:3", CameraSettings()).close()
+
+
+def test_a_library_that_cannot_list_its_cameras_has_none(
+    pi: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("libcamera is out of order")
+
+    monkeypatch.setattr(pi, "global_camera_info", fail)
+    assert ours.connected() == {}
+    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 does not start: libcamera is"):
+        open_camera("picamera2", CameraSettings())

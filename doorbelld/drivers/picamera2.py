@@ -1,0 +1,125 @@
+"""picamera2: loads the library, lists its cameras, and closes one for good."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from doorbelld.drivers import picamera2_log
+from doorbelld.drivers.errors import CameraError
+
+
+def load() -> Any:
+    """Return the library. Raises CameraError if it, or what it needs, is missing or broken."""
+    try:
+        picamera2_log.redirect_libcamera()
+        library = importlib.import_module("picamera2")
+    except Exception as error:  # a library it needs may be of a version that does not fit
+        text = " ".join(str(error).split())
+        raise CameraError(f"The Python library picamera2 cannot be used: {text}") from error
+    if not hasattr(library.Picamera2, "global_camera_info"):
+        raise CameraError("The Python library picamera2 is too old; please update it")
+    picamera2_log.redirect_picamera2()
+    return library
+
+
+def cameras(library: Any) -> dict[int, str]:
+    """Return the sensors of the Raspberry Pi's cameras by their numbers; opens none.
+
+    A camera's number is its place in the library's list: that is what the library's constructor
+    takes, and what ``rpicam-hello --list-cameras`` prints. ("Num" in the list is another number,
+    and old versions have none.) USB cameras are left out, because V4L2 can do more with them.
+    """
+    return {
+        number: str(found.get("Model", ""))
+        for number, found in enumerate(library.Picamera2.global_camera_info())
+        if "/usb" not in str(found.get("Id", ""))
+    }
+
+
+def close(camera: Any, encoder: Any) -> None:
+    """Stop and close a camera in whatever state it is, even if its constructor failed.
+
+    Takes every step, and then raises the first error. The library gives up at its first error,
+    and would leave the camera in use and its pipes open.
+    """
+    state, manager = vars(camera), getattr(camera, "_cm", None)
+    state.setdefault("_preview", None)  # What its destructor needs is
+    state.setdefault("is_open", False)  # missing if the constructor failed early.
+    # First the library's event loop: if that has died, stopping waits for it for ever.
+    with suppress(Exception):  # there is none, if the camera was not started
+        camera.stop_preview()
+    errors = list(_failures(camera.stop_recording))
+    if state["is_open"] and state.get("camera"):
+        # The library does not know that it runs if its start failed half-way.
+        errors += _failures(state["camera"].stop)
+    errors += _failures(lambda: _stop(encoder), camera.close)
+    state["_preview"], state["is_open"] = None, False
+    errors += _failures(lambda: _deregister(manager, camera), lambda: _close_pipes(state))
+    if errors:
+        raise errors[0]
+
+
+def abandon(camera: Any, encoder: Any) -> None:
+    """Close a camera that could not be opened; what fails in that is of no interest."""
+    with suppress(Exception):
+        close(camera, encoder)
+
+
+def free(error: BaseException | None = None) -> None:
+    """Free the cameras that are closed, with their buffers and descriptors.
+
+    They refer to themselves, and what is in the traceback of ``error`` refers to them.
+    """
+    hook, sys.unraisablehook = sys.unraisablehook, picamera2_log.destructor_failed
+    try:
+        while error is not None:
+            traceback.clear_frames(error.__traceback__)
+            error = error.__cause__ or error.__context__
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+
+
+def _failures(*steps: Callable[[], None]) -> Iterator[Exception]:
+    for step in steps:
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001  # the next steps are as important
+            yield error
+
+
+def _stop(encoder: Any) -> None:
+    """Stop an encoder that the camera does not stop, because its own start failed."""
+    if getattr(encoder, "_running", False):
+        try:
+            encoder.stop()
+        finally:
+            device = getattr(encoder, "vd", None)
+            if device is not None:
+                device.close()
+
+
+def _deregister(manager: Any, camera: Any) -> None:
+    """Remove a camera from the list of the library's manager, and end that if it was the last."""
+    if manager is None:
+        return
+    for number, other in list(manager.cameras.items()):
+        if other is camera:
+            manager.cleanup(number)
+    if not manager.cameras and hasattr(manager, "_cms"):
+        manager._cms = None  # noqa: SLF001  # as the library does after a camera that worked
+
+
+def _close_pipes(state: dict[str, Any]) -> None:
+    """Close the pipe through which the library's event loop is woken, if close() did not."""
+    reader = state.get("notifymeread")
+    if reader is not None and not reader.closed:
+        reader.close()
+        os.close(state["notifyme_w"])
