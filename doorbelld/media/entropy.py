@@ -84,13 +84,11 @@ def read_scan(data: bytes, frame: tuple[int, int], at: int, interval: int) -> Sc
     if not (width and height):
         raise ValueError("no size in the frame header")
     length, count = int.from_bytes(data[at : at + 2], "big"), data[at + 2]
+    if not 1 <= count <= 4 or length != 6 + 2 * count:
+        raise ValueError("a scan header of the wrong length")
     chosen = [(data[i], *divmod(data[i + 1], 16)) for i in range(at + 3, at + 3 + 2 * count, 2)]
-    if (
-        not 1 <= count <= 4
-        or length != 6 + 2 * count
-        or any(c not in sampling for c, _, _ in chosen)
-    ):
-        raise ValueError("a scan header that makes no sense")
+    if any(component not in sampling for component, _, _ in chosen):
+        raise ValueError("a scan of a component that is not there")
     if not all(1 <= h <= 4 and 1 <= v <= 4 for h, v in sampling.values()):
         raise ValueError("a frame header that makes no sense")
     widest, highest = (max(each) for each in zip(*sampling.values()))
@@ -98,20 +96,20 @@ def read_scan(data: bytes, frame: tuple[int, int], at: int, interval: int) -> Sc
         sampling, widest, highest = {header[8]: (1, 1)}, 1, 1
     units = -(-width // (8 * widest)) * -(-height // (8 * highest))
     blocks = tuple(
-        (first, others) for c, first, others in chosen for _ in range(math.prod(sampling[c]))
+        (first, others)
+        for component, first, others in chosen
+        for _ in range(math.prod(sampling[component]))
     )
     is_whole = len(chosen) == len(sampling)
     return Scan(blocks, units if is_whole else 0, interval, coding in _BASELINE)
 
 
 def check_restarts(data: bytes, start: int, end: int, units: int, interval: int) -> None:
-    """Check the restart markers in a scan, if it has any.
+    """Check the restart markers in a scan.
 
     They count from 0 to 7, over and over. Where one is missing, a part of the picture was lost.
     Raises ValueError. ``units`` is how many there are, 0 if that is not known.
     """
-    if not interval:
-        return
     there = b"".join(_RESTART.findall(data, start, end))
     if there != (_RESTARTS * (len(there) // 8 + 1))[: len(there)]:
         raise ValueError("a part is missing: its restart markers are out of order")

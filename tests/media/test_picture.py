@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorbelld.media import jpeg, markers
+from doorbelld.media.entropy import STANDARD_TABLES
 from doorbelld.media.picture import Checker, mend
 from doorbelld.media.splitter import Splitter
 from tests.support import pictures
-from tests.support.cost import cpu_bound
+from tests.support.cost import assert_cheap, cpu_bound
+from tests.support.fuzzing import examples
 from tests.support.pictures import segment, with_segments
 
 PICTURE = pictures.encoded(pictures.scene())
@@ -278,13 +280,37 @@ DAMAGED = {
     "a frame header of another length": with_byte(PICTURE, after(PICTURE, 0xC0, 3), 14),
     "a scan of another component": with_byte(PICTURE, after(PICTURE, 0xDA, 5), 9),
     "a scan of no component": with_byte(PICTURE, after(PICTURE, 0xDA, 4), 0),
+    "a scan of too many components": with_byte(PICTURE[: SCAN + 99], after(PICTURE, 0xDA, 4), 255),
+    "another number of components": with_byte(PICTURE, after(PICTURE, 0xC0, 9), 4),
     "no sampling": with_byte(PICTURE, after(PICTURE, 0xC0, 11), 0),
     "more than 16 MB": pictures.huge_jpeg(17),
     "more than 16 MB and no end": pictures.huge_jpeg(17)[:-2],
 }
 
 
+WITHOUT_TABLE = {
+    "none of this number": with_byte(GREY, after(GREY, 0xDA, 6), 0x11),
+    "too many codes": with_byte(GREY, after(GREY, 0xC4, 5), 9),
+    "too many codes, of which some are there": GREY.replace(
+        segment(0xC4, STANDARD_TABLES[4:33]), segment(0xC4, bytes([0, 9]) + bytes(24))
+    ),
+    "cut off": with_byte(GREY, after(GREY, 0xC4, 3), 0x1E),
+    "no codes": GREY[: after(GREY, 0xC4, 5)] + bytes(28) + GREY[after(GREY, 0xC4, 33) :],
+}
+"""Pictures with a Huffman table that nothing can be decoded with."""
+
+
 class TestDamagedPicture:
+    @pytest.mark.parametrize("data", WITHOUT_TABLE.values(), ids=list(WITHOUT_TABLE))
+    def test_is_refused_if_its_end_cannot_be_found(self, data: bytes) -> None:
+        with pytest.raises(ValueError, match=r"Huffman table|where a marker should be"):
+            mend(data[:-2])
+
+    def test_may_have_more_restart_markers_than_its_size_says(self) -> None:
+        data = pictures.claiming(160, 16, RESTARTS)
+        assert mend(data) is data
+        assert mend(data[:-2]) == data
+
     @pytest.mark.parametrize("data", DAMAGED.values(), ids=list(DAMAGED))
     def test_is_refused(self, data: bytes) -> None:
         checker = Checker()
@@ -302,16 +328,31 @@ class TestDamagedPicture:
         assert splitter.invalid > 0
 
 
-@given(st.integers(0, len(PICTURE)), st.integers(0, 255))
-def test_any_changed_byte_is_repaired_or_refused(at: int, value: int) -> None:
-    data = with_byte(PICTURE, min(at, len(PICTURE) - 1), value)
-    with cpu_bound(len(data)):
-        try:
-            found = mend(data)
-        except ValueError:
-            return
-    assert jpeg.is_whole(found)
-    assert mend(found) is found
+def mended(data: bytes) -> bytes | None:
+    try:
+        return mend(data)
+    except ValueError:
+        return None
+
+
+CHANGES = st.tuples(st.integers(0, SCAN + 60) | st.integers(0, 20_000), st.integers(0, 255))
+
+
+@given(
+    st.sampled_from([PICTURE, PICTURE[:-2], RESTARTS[:-2], GREY[: SCAN + 50], pictures.cmyk()]),
+    st.lists(CHANGES, max_size=4),
+)
+@examples(300)
+def test_whatever_bytes_change_it_is_repaired_or_refused(
+    data: bytes, changes: list[tuple[int, int]]
+) -> None:
+    for at, value in changes:
+        data = with_byte(data, at % len(data), value)
+    assert_cheap(lambda: mended(data), len(data))
+    found = mended(data)
+    if found is not None:
+        assert jpeg.is_whole(found)
+        assert mend(found) is found
 
 
 def test_a_good_picture_costs_little() -> None:
