@@ -55,7 +55,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
 def _find(settings: CameraSettings) -> Camera:
     """Return the first camera that this machine has. Looking is cheap if it has none."""
     from doorbelld.camera import picamera, picamera2
-    from doorbelld.drivers import devices
+    from doorbelld.v4l2 import devices
 
     for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
         numbers = library.connected()

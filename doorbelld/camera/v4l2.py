@@ -13,11 +13,10 @@ from functools import partial
 from doorbelld.camera import raw
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import need_opencv, turn_jpeg
-from doorbelld.drivers import devices, webcam_controls
 from doorbelld.drivers.errors import CameraError, GoneError
 from doorbelld.media import picture
 from doorbelld.system.limited_log import OncePerMinute
-from doorbelld.v4l2 import formats
+from doorbelld.v4l2 import controls, devices, formats
 from doorbelld.v4l2.buffers import Buffers, Filled
 from doorbelld.v4l2.mode import Mode, set_mode
 
@@ -115,13 +114,13 @@ class V4l2Camera:
             need_opencv("This camera")
         rate = f", {made.framerate:.4g} fps" if made.framerate else ""
         self.mode = f"{made.code}{', encoded here' if is_raw else ''}{rate}"
-        controls = self._settings.controls
-        problems = webcam_controls.apply(fd, controls) if controls else {}
+        wanted = self._settings.controls
+        problems = controls.apply(fd, wanted) if wanted else {}
         self._buffers = Buffers(fd, _BUFFERS)
         if problems:  # Some drivers set nothing before they stream.
-            problems = webcam_controls.apply(fd, {key: controls[key] for key in problems})
+            problems = controls.apply(fd, {key: wanted[key] for key in problems})
         for key, why in problems.items():
-            self._warn(f"{self.name}: {key} = {controls[key]} cannot be set: {why}")
+            self._warn(f"{self.name}: {key} = {wanted[key]} cannot be set: {why}")
         self._failures = 0
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)

@@ -13,9 +13,9 @@ from typing import Any
 
 from doorbelld.camera import picamera, picamera2
 from doorbelld.commands.base import Load
-from doorbelld.drivers import devices, webcam_controls
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2 import controls, devices
 
 OPTIONS = {"--json": "print JSON, for programs"}
 
@@ -65,14 +65,14 @@ def _webcam(device: devices.Device) -> dict[str, Any]:
     except OSError as error:
         row["problem"] = row["problem"] or f"{device.path} does not answer: {error.strerror}"
     with suppress(OSError), devices.opened(device.path) as fd:
-        _add_controls(row, webcam_controls.controls(fd))
+        _add_controls(row, controls.listed(fd))
     return row
 
 
-def _add_controls(row: dict[str, Any], controls: list[Control]) -> None:
+def _add_controls(row: dict[str, Any], found: list[Control]) -> None:
     """Add what can be set; there is no such list if that is nothing."""
-    if controls:
-        row["controls"] = [asdict(each) for each in controls]
+    if found:
+        row["controls"] = [asdict(each) for each in found]
 
 
 def _row(source: str, name: str) -> dict[str, Any]:

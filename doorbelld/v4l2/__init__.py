@@ -1,1 +1,1 @@
-"""V4L2: the kernel's interface to webcams, in ioctls, buffers, formats and controls."""
+"""V4L2: webcams as the kernel has them; devices, ioctls, buffers, formats and controls."""

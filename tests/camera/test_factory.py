@@ -10,9 +10,9 @@ import pytest
 
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers import devices
-from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2 import devices
+from doorbelld.v4l2.devices import Device
 from tests.support import picamera2_library, picamera_library
 from tests.support.daemon import ROOT
 
@@ -82,7 +82,7 @@ class TestAuto:
 import sys
 from doorbelld.camera.base import CameraSettings
 from doorbelld.drivers.errors import CameraError
-from doorbelld.drivers import devices
+from doorbelld.v4l2 import devices
 from doorbelld.camera.factory import open_camera
 devices.find = list
 try:

@@ -11,9 +11,9 @@ import pytest
 
 from doorbelld.camera import picamera, picamera2
 from doorbelld.cli import main
-from doorbelld.drivers import devices
-from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2 import devices
+from doorbelld.v4l2.devices import Device
 from doorbelld.v4l2.formats import Format
 from tests.support import picamera2_settings
 

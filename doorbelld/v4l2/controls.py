@@ -1,4 +1,4 @@
-"""Webcam controls: brightness, focus, exposure and so on, by the keys of the configuration."""
+"""Controls of a webcam: brightness, focus, exposure and so on, by the keys of the configuration."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def apply(fd: int, asked: Mapping[str, str]) -> dict[str, str]:
     return problems
 
 
-def controls(fd: int) -> list[Control]:
+def listed(fd: int) -> list[Control]:
     """Return what a device offers, by key, with the current values."""
     return [Control(key, offer.values, offer.current(fd)) for key, offer in _offers(fd)]
 

@@ -245,7 +245,7 @@ LIST = f"""
 import json, sys
 from doorbelld.commands import cameras
 from doorbelld.camera import picamera, picamera2
-from doorbelld.drivers import devices
+from doorbelld.v4l2 import devices
 picamera.connected = picamera2.connected = dict
 devices.find = lambda: [devices.query({DEVICE!r})]
 cameras.run(type("options", (), {{"json": "--json" in sys.argv}}), None)

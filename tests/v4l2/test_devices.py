@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.drivers import devices
-from doorbelld.drivers.devices import Device
 from doorbelld.drivers.errors import CameraError
+from doorbelld.v4l2 import devices
+from doorbelld.v4l2.devices import Device
 
 CAPTURE = 0x04200001
 CAPTURE_AND_METADATA = 0x84A00001

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.drivers.devices import formats
+from doorbelld.v4l2.devices import formats
 from doorbelld.v4l2.formats import Format
 
 if TYPE_CHECKING:
