@@ -13,11 +13,11 @@ from http.client import HTTPException
 
 from doorbelld.camera.base import WAKE_UP, CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
-from doorbelld.drivers.conditional import Conditional
+from doorbelld.camera.conditional import Conditional
 from doorbelld.drivers.errors import CameraError, without_secrets
 from doorbelld.drivers.httpclient import Answer, HttpClient
-from doorbelld.drivers.parts import PartReader
 from doorbelld.media import jpeg
+from doorbelld.media.parts import PartReader
 from doorbelld.system.limited_log import OncePerMinute
 
 logger = logging.getLogger(__name__)

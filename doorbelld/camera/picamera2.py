@@ -16,7 +16,7 @@ from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.drivers import libcamera, picamera2, sensor, tuning
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError, describe
-from doorbelld.drivers.inflight import InFlight
+from doorbelld.drivers.picamera2 import InFlight, limited
 from doorbelld.media import jpeg, picture
 from doorbelld.system.latest import Latest
 
@@ -137,25 +137,12 @@ class Picamera2Camera:
         hardware = encoders.MJPEGEncoder
         if hardware.__name__ == "MJPEGEncoder" and max(asked.width, asked.height) <= _LARGEST:
             bits = asked.width * asked.height * asked.framerate * _BITS_PER_PIXEL
-            return self._limited(hardware)(bitrate=int(bits * asked.quality / 100)), "YUV420"
+            return limited(hardware, self._in_flight)(
+                bitrate=int(bits * asked.quality / 100)
+            ), "YUV420"
         # Without the hardware, that name is a software encoder that holds several frames
         # back. JpegEncoder does not, and has a JPEG quality.
-        return self._limited(encoders.JpegEncoder)(q=asked.quality), "RGB888"
-
-    def _limited(self, encoder: Any) -> Any:
-        """Return a kind of encoder that skips a frame if it has enough to do.
-
-        The library queues as many frames as it has buffers, and each would wait for those before
-        it: the pictures of an encoder that is slower than the camera would be old.
-        """
-        in_flight = self._in_flight
-
-        class Encoder(encoder):  # type: ignore[misc]
-            def encode(self, stream: Any, request: Any) -> None:
-                if in_flight.enter():
-                    super().encode(stream, request)
-
-        return Encoder
+        return limited(encoders.JpegEncoder, self._in_flight)(q=asked.quality), "RGB888"
 
     def _configure(self, pixels: str) -> None:
         asked = self._settings

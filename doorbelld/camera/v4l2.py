@@ -10,11 +10,10 @@ import threading
 import time
 from functools import partial
 
-from doorbelld.camera import raw
 from doorbelld.camera.base import CameraSettings, Shot
-from doorbelld.camera.orientation import need_opencv, turn_jpeg
+from doorbelld.camera.orientation import encode, need_opencv, turn_jpeg
 from doorbelld.drivers.errors import CameraError, GoneError
-from doorbelld.media import picture
+from doorbelld.media import codec, picture
 from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.v4l2 import controls, devices, formats
 from doorbelld.v4l2.buffers import Buffers, Filled
@@ -27,6 +26,9 @@ _BUFFERS = 4
 
 _JPEGS = ("MJPG", "JPEG")
 """Pixel formats that are passed on, the usual one first."""
+
+_RAW_FORMATS = tuple(codec.PIXELS)
+"""Pixel formats that are encoded here, with OpenCV, the best first."""
 
 _TRIES = 3
 _FRESH = 5.0
@@ -133,13 +135,13 @@ class V4l2Camera:
         """Set the device to the best format, and to the nearest size and rate that it has."""
         asked, offered = self._settings, formats.own_formats(fd)
         jpegs = [code for code in _JPEGS if code in offered]
-        raws = [code for code in raw.FORMATS if code in offered]
+        raws = [code for code in _RAW_FORMATS if code in offered]
         # Raw pictures need not be decoded before they are turned. But they may be too large
         # for the cable to carry many a second.
         for code in (*raws[:1], *jpegs[:1]) if self._turned else (jpegs or raws)[:1]:
             made = set_mode(fd, code, asked.width, asked.height, asked.framerate)
             is_last = code in _JPEGS or not jpegs
-            is_known = made.code in _JPEGS or made.code in raw.FORMATS
+            is_known = made.code in _JPEGS or made.code in _RAW_FORMATS
             if is_known and (is_last or made.framerate > asked.framerate * 0.9):
                 return made
         raise CameraError(f"{self.name} offers no picture format that OpenCV can read")
@@ -224,4 +226,6 @@ class V4l2Camera:
         """Return what the camera made as a JPEG. Raises ValueError if it is damaged."""
         if self._made.code in _JPEGS:
             return turn_jpeg(self._checker.mend(data), self._settings)
-        return raw.encode(data, self._made, self._settings)
+        made = self._made
+        image = codec.decode_raw(data, made.code, made.width, made.height, made.stride)
+        return encode(image, self._settings)

@@ -23,7 +23,7 @@ from http.client import (
 from io import BufferedReader
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
-from doorbelld.drivers import reasons
+from doorbelld.drivers import errors
 from doorbelld.drivers.authorization import Authorization
 from doorbelld.drivers.errors import CameraError, without_secrets
 
@@ -127,7 +127,7 @@ class HttpClient:
             raise
         except Exception as error:
             self.hang_up()
-            why = _TLS_THERE if self._expects_tls(error) else reasons.explain(error)
+            why = _TLS_THERE if self._expects_tls(error) else errors.explain(error)
             raise CameraError(f"Cannot get pictures from {self._name}: {why}") from error
 
     def cut(self) -> None:
@@ -160,7 +160,7 @@ class HttpClient:
                 else:
                     break
             self.hang_up()  # The body of this answer does not matter.
-        said = reasons.STATUSES.get(answer.status, f"answers with the status {answer.status}")
+        said = errors.STATUSES.get(answer.status, f"answers with the status {answer.status}")
         if answer.status in _REDIRECTS:
             said = "redirects from one path to the next without end"
         elif answer.status == 400 and self._has_tls:
@@ -170,7 +170,7 @@ class HttpClient:
     def _authorize(self, answer: Answer, has_shown_password: bool) -> bool:
         """Show the password from now on; return False if that was of no use before."""
         if self._authorization is None:
-            raise CameraError(f"{self._name} {reasons.NO_PASSWORD}")
+            raise CameraError(f"{self._name} {errors.NO_PASSWORD}")
         self._authorization.choose(answer.headers.get_all("WWW-Authenticate", []))
         return self._authorization.is_stale or not has_shown_password
 

@@ -1,4 +1,4 @@
-"""picamera2: loads the library, lists its cameras, and closes one for good."""
+"""picamera2: loads the library, lists its cameras, limits its encoders, and closes one for good."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import gc
 import importlib
 import os
 import sys
+import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 from doorbelld.drivers import picamera2_log
 from doorbelld.drivers.errors import CameraError
+
+_MOST_IN_FLIGHT = 2
+_LOST = 5.0
+"""Seconds after which a frame does not count any more: encoders may lose one."""
 
 
 def load() -> Any:
@@ -123,3 +129,43 @@ def _close_pipes(state: dict[str, Any]) -> None:
     if reader is not None and not reader.closed:
         reader.close()
         os.close(state["notifyme_w"])
+
+
+class InFlight:
+    """Counts the frames that an encoder has at the moment: the newest, and one before it.
+
+    enter() and leave() may be called by different threads.
+    """
+
+    def __init__(self) -> None:
+        self._entered: deque[float] = deque()
+
+    def enter(self) -> bool:
+        """Return whether the encoder may get one more frame, and count that."""
+        now = time.monotonic()
+        if len(self._entered) >= _MOST_IN_FLIGHT and now - self._entered[0] > _LOST:
+            self._entered.clear()
+        if len(self._entered) >= _MOST_IN_FLIGHT:
+            return False
+        self._entered.append(now)
+        return True
+
+    def leave(self) -> None:
+        """Count a frame as done."""
+        with suppress(IndexError):
+            self._entered.popleft()
+
+
+def limited(encoder: Any, in_flight: InFlight) -> Any:
+    """Return a kind of encoder that skips a frame if it has enough to do.
+
+    The library queues as many frames as it has buffers, and each would wait for those before
+    it: the pictures of an encoder that is slower than the camera would be old.
+    """
+
+    class Encoder(encoder):  # type: ignore[misc]
+        def encode(self, stream: Any, request: Any) -> None:
+            if in_flight.enter():
+                super().encode(stream, request)
+
+    return Encoder

@@ -11,7 +11,7 @@ import time
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from doorbelld.drivers import reasons
+from doorbelld.drivers import errors
 from doorbelld.drivers.authorization import Authorization
 from doorbelld.drivers.errors import CameraError, without_secrets
 
@@ -60,7 +60,7 @@ def describe(url: str, timeout: float) -> Described:
     except CameraError:
         raise
     except Exception as error:
-        why = reasons.explain(error)
+        why = errors.explain(error)
         raise CameraError(f"Cannot get pictures from {name}: {why}") from error
     if status != 200:
         raise CameraError(f"{name} {_explain_status(status, url)}")
@@ -72,10 +72,10 @@ def describe(url: str, timeout: float) -> Described:
 
 def _explain_status(status: int, url: str) -> str:
     if status == 401 and urlsplit(url).username is None:
-        return reasons.NO_PASSWORD
+        return errors.NO_PASSWORD
     if 300 <= status < 400:
         return "redirects to another address; set that as the source"
-    return reasons.STATUSES.get(status, f"answers with the status {status}")
+    return errors.STATUSES.get(status, f"answers with the status {status}")
 
 
 def _read(sdp: str) -> Described:

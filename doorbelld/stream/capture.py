@@ -16,8 +16,7 @@ from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
 from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
-from doorbelld.media import fault
-from doorbelld.stream import placeholder
+from doorbelld.stream import fault, placeholder
 from doorbelld.stream.counters import Counters
 from doorbelld.stream.hangwatch import HangWatch
 from doorbelld.stream.hub import FrameHub

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
 from doorbelld.drivers.errors import GoneError
-from doorbelld.media import fault
-from doorbelld.media.fault import Fault
 from doorbelld.media.markers import TooLargeError
+from doorbelld.stream import fault
+from doorbelld.stream.fault import Fault
 from doorbelld.system.limited_log import StateLog
 
 _PAUSE = 0.2

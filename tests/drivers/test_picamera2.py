@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from doorbelld.drivers.inflight import InFlight
+from doorbelld.drivers.picamera2 import InFlight
 
 
 def test_lets_two_in_and_one_more_for_each_that_leaves() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld.drivers.parts import PartReader
+from doorbelld.media.parts import PartReader
 from tests.support import pictures
 from tests.support.cost import cpu_bound
 from tests.support.fuzzing import examples
