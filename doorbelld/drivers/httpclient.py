@@ -204,7 +204,7 @@ class HttpClient:
         return answer
 
     def _connect(self, parts: SplitResult) -> HTTPConnection:
-        host, port = parts.hostname or "", port_of(parts)
+        host, port = parts.hostname or "", _port(parts)
         sock = self._keep(socket.create_connection((host, port), self._connect_timeout))
         connection = HTTPConnection(host, port)
         if parts.scheme == "https":
@@ -244,7 +244,7 @@ class HttpClient:
         except ValueError as error:
             raise CameraError(f"{self._name} redirects to something that is not a URL") from error
         raise CameraError(
-            f"{self._name} redirects to {printable_place(target)}, which is not followed;"
+            f"{self._name} redirects to {_printable_place(target)}, which is not followed;"
             " if that is the camera, set it as the source"
         )
 
@@ -263,27 +263,28 @@ class HttpClient:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         with suppress(OSError, ValueError, CameraError):
-            address = (parts.hostname or "", port_of(parts))
+            address = (parts.hostname or "", _port(parts))
             plain = self._keep(socket.create_connection(address, _TLS_PATIENCE))
             with context.wrap_socket(plain, do_handshake_on_connect=False) as sock:
+                self._keep(sock)
                 sock.do_handshake()
                 return True
         return False
 
 
-def port_of(parts: SplitResult) -> int:
+def _port(parts: SplitResult) -> int:
     """Return the port of a URL, the usual one if it has none. Raises ValueError."""
     return parts.port or {"http": 80, "https": 443, "rtsp": 554}.get(parts.scheme, 0)
 
 
-def printable_place(url: str) -> str:
+def _printable_place(url: str) -> str:
     """Return where a URL from outside leads, without secrets and in harmless characters."""
     return re.sub(r"[^\w.:/\[\]-]", "?", without_secrets(url), flags=re.ASCII)[:100]
 
 
 def _place(url: str) -> tuple[str, str | None, int]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, port_of(parts)
+    return parts.scheme, parts.hostname, _port(parts)
 
 
 def _authorization(url: str) -> Authorization | None:

@@ -23,6 +23,7 @@ from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.http import HttpCamera
 from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.httpclient import HttpClient
 from doorbelld.media import jpeg
 from doorbelld.system.limited_log import OncePerMinute
 from tests.support import pictures, secure
@@ -494,6 +495,16 @@ class TestTls:
             with pytest.raises(CameraError, match=f"{server.address}: {why}$"):
                 play_until_fault(camera)
             camera.close()
+
+    def test_a_web_server_that_answers_400_for_that_reason_is_reported(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = once(answer(b"", "", "400 Bad Request"))
+        assert fault(script) == "http://CAMERA answers with the status 400"
+        monkeypatch.setattr(HttpClient, "_has_tls", True)
+        assert fault(script).endswith(
+            "400: it speaks TLS there, so its URL must begin with https://"
+        )
 
     def test_an_alert_of_tls_is_recognised(self) -> None:
         assert fault(once(b"\x15\x03\x01\0\x02\x02\x0a")).endswith("must begin with https://")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import cv2
@@ -90,3 +91,10 @@ def test_picture_is_checked_before_it_is_decoded(
     monkeypatch.setattr(cv2, "imdecode", None)
     with pytest.raises(ValueError):  # noqa: PT011  # any of them
         codec.turn_jpeg(data, 90, False, False, 80)
+
+
+def test_rtsp_cameras_without_tcp_may_send_by_udp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions before 4.11 need this; FFmpeg takes UDP if the camera answers TCP with 461."""
+    monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
+    codec._prepare_environment()
+    assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_flags;prefer_tcp"
