@@ -9,6 +9,7 @@ import pytest
 
 from doorbelld.handover import viewertable
 from doorbelld.handover.handover import Handover
+from doorbelld.handover.record import WHOLE
 from doorbelld.media import multipart
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
@@ -114,6 +115,29 @@ def test_restored_viewer_has_no_age_before_there_is_a_picture(store: SlowStore) 
         read(client, part(publish(hub)))
         eventually(lambda: after.viewers()[0].age_ms is not None, "it has got one")
         assert after.stop(GUARD)
+
+
+def test_program_of_an_older_daemon_goes_on_with_the_boundary_that_it_lacks(
+    store: SlowStore,
+) -> None:
+    server, client = connection()
+    with client:
+        hub = FrameHub()
+        before = made(hub, Handover(store))
+        before.start()
+        join(before, server)
+        read(client, multipart.BOUNDARY + part(publish(hub)))
+        assert before.stop(GUARD)
+        for left_by_an_older_one in (True, False):
+            found, hub = successor(store), FrameHub()
+            (row,) = (row for row in range(1, 10) if found.viewers.torn[row])
+            if left_by_an_older_one:
+                found.viewers.torn[row] = WHOLE
+            after = made(hub, found)
+            after.start()
+            lacking = multipart.BOUNDARY if left_by_an_older_one else b""
+            read(client, lacking + part(publish(hub)))
+            assert after.stop(GUARD)
 
 
 def successor(store: SlowStore) -> Handover:
