@@ -13,16 +13,22 @@ import os
 import struct
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from doorbelld.handover.record import ViewerRecord
+from doorbelld.handover.record import (
+    BEGUN,
+    RESUMABLE,
+    RESUMABLE_BEGUN,
+    TORN,
+    WHOLE,
+    ViewerRecord,
+    between_parts,
+)
+from doorbelld.media import multipart
 
 ROWS = 4000
 """How many viewers there is room for. Rows are numbered from 1; 0 stands for none."""
-
-WHOLE, TORN, RESUMABLE = 0, 1, 2
-"""Values of ``torn``: all parts were sent whole; the last one only in part; the same, but the
-rest of it is stored here too."""
 
 # The layout below is what this version of the text stands for: another layout needs another
 # version, and then an update closes the streams that the older one has left.
@@ -56,9 +62,9 @@ class Row(NamedTuple):
 class TableMemory:
     """The records of all viewers, by the number of their row.
 
-    ``writing[0]`` is the row of the viewer that is being written to, ``torn[row]`` is WHOLE,
-    TORN or RESUMABLE. Both are set without a method, because the broadcaster does so for each
-    viewer and frame. Row 0 may be set as well; it means nothing.
+    ``writing[0]`` is the row of the viewer that is being written to, ``torn[row]`` says how far
+    its stream has come (WHOLE, TORN, ...). Both are set without a method, because the broadcaster
+    does so for each viewer and frame. Row 0 may be set as well; it means nothing.
     """
 
     def __init__(self, fd: int = -1) -> None:
@@ -87,7 +93,7 @@ class TableMemory:
         if not self._free:
             return 0
         row = self._free.pop()
-        self.torn[row] = TORN if torn else WHOLE
+        self.torn[row] = TORN if torn else between_parts(advance=record.advance)
         self.update(row, record.sent, record.dropped, record.due)
         key, address = record.key.encode(errors="replace"), record.address.encode()
         fixed = (address, key, record.period, record.advance, record.since, record.ticket)
@@ -110,7 +116,7 @@ class TableMemory:
         if at + len(rest) > SIZE + _MOST_REST or os.pwrite(self._fd, rest, at) < len(rest):
             return
         _REST.pack_into(self._map, _place(row) + _REST_AT, at, len(rest))
-        self.torn[row] = RESUMABLE
+        self.torn[row] = RESUMABLE if self._record(row).advance else RESUMABLE_BEGUN
 
     def take_over(self) -> Iterator[Row]:
         """Yield the viewers whose streams can go on, and remove the others.
@@ -125,10 +131,14 @@ class TableMemory:
             if not self._inodes[row]:
                 continue
             record = self._record(row)
-            if self.torn[row] and not record.rest:
+            came_to = self.torn[row]
+            if came_to not in (WHOLE, BEGUN) and not record.rest:
                 self.remove(row)
                 continue
-            self.torn[row] = TORN if record.rest else WHOLE
+            if came_to in (RESUMABLE, RESUMABLE_BEGUN):
+                self.torn[row] = TORN
+            if not record.advance and came_to in (WHOLE, RESUMABLE):  # of an older daemon
+                record = replace(record, rest=record.rest + multipart.BOUNDARY)
             yield Row(row, self._inodes[row], record)
         if self._fd >= 0:
             os.truncate(self._fd, SIZE)
@@ -156,7 +166,7 @@ class TableMemory:
             dropped=dropped,
             due=due,
             ticket=ticket if any(ticket) else b"",
-            rest=self._rest(place) if self.torn[row] == RESUMABLE else b"",
+            rest=self._rest(place) if self.torn[row] in (RESUMABLE, RESUMABLE_BEGUN) else b"",
         )
 
     def _rest(self, place: int) -> bytes:

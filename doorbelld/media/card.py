@@ -13,7 +13,7 @@ from doorbelld.media import codec
 
 _log = logging.getLogger(__name__)
 
-_READY_MADE = Path(__file__).with_name("placeholder.jpg").read_bytes()
+READY_MADE = Path(__file__).with_name("placeholder.jpg").read_bytes()
 """Read at once: when it is needed, there may be neither memory nor a file descriptor."""
 
 _BACKGROUND = (30, 24, 22)
@@ -55,7 +55,7 @@ def placeholder(name: str, what: str, since_text: str, width: int, height: int) 
         return _draw_placeholder(name, what, since_text, width, height)
     except Exception:  # noqa: BLE001  # There must always be a card.
         _log.debug("the card cannot be drawn", exc_info=True)
-        return _READY_MADE
+        return READY_MADE
 
 
 class _Line(NamedTuple):

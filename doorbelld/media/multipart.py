@@ -1,9 +1,13 @@
 """The bytes of a multipart/x-mixed-replace stream (MJPEG over HTTP); pure, no I/O.
 
 There are two forms of the same stream. *Exact* is for programs: every part has
-Content-Length and X-Timestamp. *Advance* is for browsers, which draw frame N only when the
-headers of part N + 1 have arrived: the next part's boundary and headers follow each JPEG at
-once, so the picture on the phone is never one frame late. That part's length is not known yet.
+Content-Length and X-Timestamp, and the next part's boundary follows it at once, because many
+programs look for that and not at the length. *Advance* is for browsers, which draw frame N only
+when the headers of part N + 1 have arrived: so these follow as well, and the picture on the phone
+is never one frame late. That part's length is not known yet.
+
+Neither form has a closing boundary, because a client that reads one does not connect again:
+``ffmpeg -reconnect`` would end as if all were well. The advance form just ends.
 """
 
 from __future__ import annotations
@@ -12,27 +16,35 @@ from doorbelld.media.frame import Frame
 
 CONTENT_TYPE = "multipart/x-mixed-replace; boundary=frame"
 
-ADVANCE_HEAD = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
+BOUNDARY = b"--frame\r\n"
+"""The beginning of the exact form, before the first part."""
+
+ADVANCE_HEAD = BOUNDARY + b"Content-Type: image/jpeg\r\n\r\n"
 """The beginning of the advance form, before the first JPEG."""
 
-CLOSING_BOUNDARY = b"--frame--\r\n"
-"""The end of the exact form. The advance form just ends: an empty part would make a browser
-clear the picture, and the last one should stay on the screen."""
+ENDING = b"X-Ended: "
+"""The end of the exact form, if the daemon stops between two parts. ``ffmpeg -reconnect`` reads
+the next stream as if it were the rest of this one: without this, it would find two boundaries
+where it wants a header, and give up. So the second one becomes the value of a header."""
+
+_ONLY_BROWSERS_ACCEPT = ("image/webp", "image/avif", "application/xhtml+xml")
+_JAVAS_ACCEPT = "text/html, image/gif, image/jpeg, *"
+"""The beginning of what Java sends, also if the program calls itself Mozilla."""
 
 
 def exact_part(data: bytes, timestamp: float) -> bytes:
-    """Return one part: boundary, headers with Content-Length and X-Timestamp, JPEG.
+    """Return one part without its boundary, then the boundary of the next.
 
-    ``timestamp`` is the capture in Unix seconds; it is written with microseconds.
+    The part has headers with Content-Length and X-Timestamp, and the JPEG. ``timestamp`` is the
+    capture in Unix seconds; it is written with microseconds.
     """
     head = (
-        "--frame\r\n"
         "Content-Type: image/jpeg\r\n"
         f"Content-Length: {len(data)}\r\n"
         f"X-Timestamp: {timestamp:.6f}\r\n"
         "\r\n"
     )
-    return b"%b%b\r\n" % (head.encode("ascii"), data)
+    return b"%b%b\r\n%b" % (head.encode("ascii"), data, BOUNDARY)
 
 
 def advance_part(data: bytes) -> bytes:
@@ -40,13 +52,19 @@ def advance_part(data: bytes) -> bytes:
     return b"%b\r\n%b" % (data, ADVANCE_HEAD)
 
 
-def wants_advance(accept: str) -> bool:
-    """Return whether the Accept header is that of a browser, which will draw the stream.
+def wants_advance(accept: str, user_agent: str) -> bool:
+    """Return whether these headers, Accept and User-Agent, are those of a browser.
 
-    A browser's <img> names image/ types and its address bar text/html; programs send
-    ``*/*`` or nothing. (Sec-Fetch-Dest is not sent over plain HTTP.)
+    A browser's <img> names image/ types and its address bar text/html. Some programs do so too,
+    but they do not call themselves Mozilla as all browsers do. If User-Agent was left out, only
+    types that no program names by default tell a browser. (Sec-Fetch-Dest is not sent over plain
+    HTTP.)
     """
-    return "image/" in accept or "text/html" in accept
+    if accept.startswith(_JAVAS_ACCEPT):
+        return False
+    if not user_agent:
+        return any(each in accept for each in _ONLY_BROWSERS_ACCEPT)
+    return user_agent.startswith("Mozilla/") and ("image/" in accept or "text/html" in accept)
 
 
 class Parts(dict[bool, bytes]):

@@ -116,8 +116,7 @@ class Broadcaster(Worker):
         ``session`` is the connection's TLS, None for plain text; for ``ticket`` see
         :class:`Viewer`. Returns False, and leaves the socket alone, if ``max_viewers`` watch.
         """
-        if advance:
-            head += multipart.ADVANCE_HEAD
+        head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
             if self._watching >= self.max_viewers or self._stopping:
                 return False
@@ -318,7 +317,7 @@ class Broadcaster(Worker):
         if count < len(viewer.pending):
             viewer.pending = viewer.pending[count:]
             return
-        self._saved.torn[viewer.row] = False
+        self._saved.torn[viewer.row] = viewer.whole
         viewer.finish_pending()
         if self._shown is not None and self._shown.sequence > viewer.sequence:
             self._late.append(viewer)

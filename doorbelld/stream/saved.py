@@ -14,8 +14,8 @@ class SavedViewers(Protocol):
     """Keeps viewers for the next process, each in a row; row 0 stands for none.
 
     A process may end at any moment, and the next one can continue a stream only where a part
-    ended. So ``torn[row]`` is to be set to True as long as a part is sent only in part, and
-    ``writing[0]`` to the row of the viewer that is being written to.
+    ended. So ``torn[row]`` is to be set to True as long as a part is sent only in part, and to the
+    viewer's ``whole`` after that; ``writing[0]`` to the row of the viewer that is being written to.
     """
 
     writing: memoryview

@@ -10,7 +10,7 @@ import time
 from array import array
 from contextlib import suppress
 
-from doorbelld.handover.record import ViewerRecord
+from doorbelld.handover.record import ViewerRecord, between_parts
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session
@@ -45,6 +45,7 @@ class Viewer:
     many there were, in the processes before as well. ``due`` is when the next frame may go to a
     viewer with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain
     text. ``row`` is its place among the viewers that outlive the process (0: none).
+    ``whole`` is what the table of these viewers says of it while no part is under way.
     ``ticket`` stands for the embed URL that opened the stream (b"": none did).
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
     in a row it was idle when it was checked.
@@ -75,6 +76,7 @@ class Viewer:
         "stalled_since",
         "ticket",
         "unchecked_sends",
+        "whole",
     )
 
     def __init__(
@@ -108,6 +110,7 @@ class Viewer:
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
+        self.whole = between_parts(advance=advance)
         self.stalled_since = 0.0
         self.progress: tuple[int, int, int] = (0, 0, 0)
         self.most_unacknowledged = _prepare(sock)
@@ -169,7 +172,7 @@ class Viewer:
     def close(self) -> None:
         """Close the connection; if the stream ends with it, say so as far as that is possible."""
         if self.pending is None and not self.row:
-            text = b"" if self.advance else multipart.CLOSING_BOUNDARY
+            text = b"" if self.advance else multipart.ENDING
             with suppress(OSError):  # It is being closed anyway.
                 if self.session is not None:
                     text = self.session.encrypt(text) + self.session.close_notify()

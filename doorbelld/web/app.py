@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from string import punctuation
@@ -36,6 +36,11 @@ _log = logging.getLogger(__name__)
 
 _TLS_ONLY = "this port speaks HTTPS alone: open the same address with https://"
 
+_STREAMS = ("/video_feed", "/stream", "/stream.mjpg", "/video")
+_SNAPSHOTS = ("/snapshot.jpg", "/snapshot", "/shot.jpg")
+_WITH_ACTION = ("/", "/webcam", "/webcam/")
+"""Where mjpg-streamer answers, by itself and behind OctoPi's proxy."""
+
 Route = Callable[[Visit], Response]
 
 
@@ -59,13 +64,8 @@ class App:
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         status = Status(broadcaster, camera_status, limits)
         self._shared: Mapping[str, Route] = {
-            "/video_feed": pictures.stream,
-            "/stream": pictures.stream,
-            "/stream.mjpg": pictures.stream,
-            "/?action=stream": pictures.stream,
-            "/snapshot.jpg": pictures.snapshot,
-            "/snapshot": pictures.snapshot,
-            "/?action=snapshot": pictures.snapshot,
+            **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
+            **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
         }
         self._routes: Mapping[str, Route] = {
             **self._shared,
@@ -192,13 +192,21 @@ class App:
         return ["GET", "HEAD"] * can_be_seen + ["POST"] * (path in self._forms)
 
 
+def _addresses(paths: Sequence[str], action: str) -> list[str]:
+    """Return all addresses of a picture, as in :func:`_path`. A slash at the end does no harm."""
+    slashed = [f"{path}/" for path in paths]
+    actions = [f"{path}?action={action}{input_}" for path in _WITH_ACTION for input_ in ("", "_0")]
+    return [*paths, *slashed, *actions]
+
+
 def _path(request: Request) -> str:
     """Return the path in the tables of routes, where an action belongs to it. Raises RequestError.
 
     The token of an embed URL is judged by the same path as the route that answers it.
     """
     path, query = request.path, request.query
-    return f"/?action={query['action']}" if path == "/" and "action" in query else path
+    has_action = path in _WITH_ACTION and "action" in query
+    return f"{path}?action={query['action']}" if has_action else path
 
 
 def _completed(response: Response, security: Mapping[str, str]) -> Response:

@@ -8,7 +8,6 @@ from urllib.parse import parse_qs
 
 from doorbelld.access import cookies, embedding
 from doorbelld.access.authenticator import WaitError
-from doorbelld.media import multipart
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
@@ -101,7 +100,7 @@ def _ask_for_password(request: Request, *, was_wrong: bool) -> Response:
     if "text/html" in accept and request.method in ("GET", "HEAD") and not was_wrong:
         return redirect("/login")
     # For what a page loads, the browser must not show a dialog of its own.
-    of_a_page = multipart.wants_advance(accept) or "json" in accept
+    of_a_page = any(each in accept for each in ("image/", "text/html", "json"))
     challenge = {"WWW-Authenticate": _FORM if of_a_page else _BASIC}
     why = "the password is needed"
     if f"{embedding.PARAMETER}=" in request.target:

@@ -11,9 +11,9 @@ from http import HTTPStatus
 from socket import socket
 
 from doorbelld.access.watching import Watcher
-from doorbelld.media import multipart
+from doorbelld.media import card, multipart
 from doorbelld.net.tls import Session
-from doorbelld.server.request import Query, RequestError
+from doorbelld.server.request import Query, Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
@@ -63,12 +63,19 @@ class Pictures:
             ),
         )
 
-    def snapshot(self, visit: Visit) -> Response:  # noqa: ARG002  # like all other paths
-        """Return the newest frame as it is, if it is a live one."""
+    def snapshot(self, visit: Visit) -> Response:
+        """Return the newest frame as it is, if it is a live one.
+
+        Otherwise the card that viewers see, because many programs show whatever they get.
+        """
         frame, camera = self._hub.latest, self._camera_status()
         if frame is None or not frame.live or camera.state is not CameraState.STREAMING:
-            error = {"error": camera.detail}
-            return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, {"Retry-After": "2"})
+            later = {"Retry-After": "2"}
+            if "json" in visit.request.headers.get("Accept"):
+                error = {"error": camera.detail}
+                return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, later)
+            data = card.READY_MADE if frame is None or frame.live else frame.data
+            return reply(HTTPStatus.SERVICE_UNAVAILABLE, "image/jpeg", data, {**NO_STORE, **later})
         headers = {**NO_STORE, "X-Timestamp": f"{frame.timestamp:.6f}"}
         return reply(HTTPStatus.OK, "image/jpeg", frame.data, headers)
 
@@ -91,14 +98,13 @@ class Pictures:
     def _join(self, visit: Visit, sock: socket, head: bytes, session: Session | None) -> bool:
         request = visit.request
         query = request.query
-        advance = query.get("advance_headers", "0") != "0"
         joined = self._broadcaster.join(
             sock,
             head,
             address=visit.client,
             key=viewer_key(query),
             fps=_fps(query),
-            advance=advance or multipart.wants_advance(request.headers.get("Accept")),
+            advance=_advance(request),
             session=session,
             ticket=visit.ticket,
         )
@@ -118,6 +124,15 @@ def viewer_key(query: Query) -> str:
     if len(key) > 64 or not key.isprintable():
         raise RequestError("key must be at most 64 printable characters")
     return key
+
+
+def _advance(request: Request) -> bool:
+    """Return whether the stream is to have the form for browsers."""
+    asked = request.query.get("advance_headers")
+    if asked is not None:
+        return asked != "0"
+    headers = request.headers
+    return multipart.wants_advance(headers.get("Accept"), headers.get("User-Agent"))
 
 
 def _fps(query: Query) -> float | None:

@@ -21,9 +21,17 @@ from tests.support.stream import Stream
 @pytest.mark.parametrize(
     "path",
     [
-        *("/nothing", "/video_feed/", "/Status", "/status.json", "/../etc/passwd", "*", "status"),
+        *("/nothing", "/video_feed//", "/Status", "/status.json", "/../etc/passwd", "*", "status"),
         *("/?action=command", "/?action=", "/web/app.js", "/app.js/", "/index", "/%00", "/%2e%2e/"),
         *("/status%00", "/%ff", "/a%e9", "//", "/..", "/./status", "/?action=stream&action=x"),
+        *(
+            "/status/",
+            "/healthz/",
+            "/webcam/",
+            "/webcam/?action=status",
+            "/video.jpg",
+            "/?action=stream_1",
+        ),
     ],
 )
 def test_404_for_what_is_not_there(doorbell: Daemon, path: str) -> None:

@@ -15,12 +15,14 @@ from doorbelld.media import exif
 from doorbelld.media import jpeg as product
 from tests.support import pictures, secure
 from tests.support.daemon import ROOT, Daemon, eventually
+from tests.support.paths import SNAPSHOTS
 from tests.support.pictures import big_jpeg, jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.raw_camera import RawCamera, answer
 from tests.support.stream import Part, Stream
 
 SHIPPED_CARD = Path(product.__file__).with_name("placeholder.jpg").read_bytes()
+JSON = {"Accept": "application/json"}
 MISSING = {"camera.source": "file:/nowhere/camera.mjpeg"}
 
 HANGING = """
@@ -80,7 +82,7 @@ def test_missing_camera_is_reported_everywhere(daemon: Daemon) -> None:
     assert camera["detail"] == why
     assert (camera["frames"], camera["fps"], camera["reopened"]) == (0, 0, 0)
     assert (camera["width"], camera["height"], camera["age_ms"]) == (None, None, None)
-    answer, body = daemon.request("/snapshot.jpg")
+    answer, body = daemon.request("/snapshot.jpg", headers=JSON)
     assert answer.status == 503
     assert answer.getheader("Content-Type") == "application/json"
     assert int(answer.getheader("Retry-After") or 0) > 0
@@ -90,6 +92,39 @@ def test_missing_camera_is_reported_everywhere(daemon: Daemon) -> None:
     assert (answer.status, body.decode()) == (503, f"offline: {why}\n")
     answer, _ = daemon.request("/")
     assert answer.status == 200
+
+
+@pytest.mark.parametrize("accept", [None, "*/*", "image/*", "text/html,image/webp"])
+def test_snapshot_without_a_picture_is_the_card_that_viewers_see(
+    daemon: Daemon, accept: str | None
+) -> None:
+    daemon.start(MISSING)
+    headers = {"Accept": accept} if accept else {}
+    with Stream(daemon) as stream:
+        card = stream.part().body
+    for path in SNAPSHOTS:
+        answer, body = daemon.request(path, headers=headers)
+        assert (answer.status, body) == (503, card)
+        assert answer.getheader("Content-Type") == "image/jpeg"
+        assert answer.getheader("X-Timestamp") is None
+        assert answer.getheader("Retry-After") == "2"
+        assert answer.getheader("Cache-Control") == "no-store"
+        head, nothing = daemon.request(path, "HEAD", headers)
+        assert (head.status, nothing) == (503, b"")
+        fields = [dict(each.getheaders()) for each in (head, answer)]
+        assert {**fields[0], "Date": ""} == {**fields[1], "Date": ""}
+
+
+def test_snapshot_before_the_first_picture_is_the_ready_made_card(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 3600})
+    answer, body = daemon.request("/snapshot.jpg")
+    assert (answer.status, answer.getheader("Content-Type")) == (503, "image/jpeg")
+    assert body == SHIPPED_CARD
+    accept = {"Accept": "application/json, text/plain, */*"}
+    answer, body = daemon.request("/snapshot.jpg", headers=accept)
+    assert (answer.status, json.loads(body)) == (503, {"error": "starting the camera"})
 
 
 def test_card_without_opencv_is_the_shipped_one(daemon: Daemon, tmp_path: Path) -> None:
@@ -323,7 +358,7 @@ def test_hanging_driver_is_reported_although_its_thread_cannot(
     assert camera["fps"] == 0
     answer, body = daemon.request("/healthz")
     assert (answer.status, body) == (503, b"offline: The camera's driver hangs\n")
-    answer, body = daemon.request("/snapshot.jpg")
+    answer, body = daemon.request("/snapshot.jpg", headers=JSON)
     assert (answer.status, json.loads(body)) == (503, {"error": "The camera's driver hangs"})
     flag.unlink()
     daemon.wait_for_state("streaming")

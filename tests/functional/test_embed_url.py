@@ -15,16 +15,12 @@ import pytest
 from doorbelld.access.password import hashed
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.passwords import OTHER, WORD, basic, set_password
-from tests.support.paths import EVERY_PATH
+from tests.support.paths import EVERY_PATH, PICTURES
 from tests.support.service_manager import ServiceManager
 from tests.support.viewer_group import ViewerGroup
 
 SMALL = {"camera.resolution": "160x120"}
 EVIL = {"Origin": "http://evil.example", "Referer": "http://evil.example/page"}
-PICTURES = (
-    *("/video_feed", "/stream", "/stream.mjpg", "/?action=stream"),
-    *("/snapshot.jpg", "/snapshot", "/?action=snapshot"),
-)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -26,6 +26,8 @@ from tests.support.viewer_group import Viewer, ViewerGroup
 
 RESTARTS = 5
 BROWSER = "image/avif,image/webp,*/*"
+BEGUN = b"--frame\r\n"
+"""What a program has got of the part that follows."""
 MANY = 1100
 """Viewers: more than select() can handle, and more than a process may open by default."""
 
@@ -55,7 +57,7 @@ def test_viewers_of_both_forms_get_every_picture_once_and_in_order(
             restart(manager, door, pipe_camera)
         manager.close_store()
         assert door.stop() == 0
-        assert plain.file.read() == b"", "a FIN, and no reset"
+        assert plain.file.read() == BEGUN, "a FIN, and no reset"
         assert browser.file.read() == b""
 
 
@@ -256,7 +258,7 @@ def test_viewer_that_leaves_is_removed_from_the_store(
         stream.reset()
     else:
         stream.socket.shutdown(socket.SHUT_WR)
-        assert stream.file.read() == b"", "the daemon closes its half, though a copy is stored"
+        assert stream.file.read() == BEGUN, "the daemon closes its half, though a copy is stored"
         stream.close()
     door.wait_for_viewers(0)
     manager.wait_for_stored(VIEWER, 0)
@@ -317,7 +319,7 @@ def test_ledger_of_another_version_costs_the_viewers_and_no_more(
         assert door.stop() == 0
         manager.replace(LEDGER, content)
         go_on(manager, door, pipe_camera)
-        assert stream.file.read() == b""
+        assert stream.file.read() == BEGUN
     manager.wait_for_stored(VIEWER, 0)
     manager.wait_for_stored(LEDGER, 1)
     with Stream(door) as stream:

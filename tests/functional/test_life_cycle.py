@@ -177,7 +177,7 @@ def test_driver_that_never_returns_does_not_keep_it_alive(
         daemon.send(signal.SIGTERM)
         data = read_to_end(stream.socket)
         assert daemon.wait() == 0
-    assert data.endswith(b"--frame--\r\n")
+    assert data.endswith(b"X-Ended: ")
     assert "left behind, still at work: capture" in daemon.log()
 
 

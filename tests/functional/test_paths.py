@@ -10,14 +10,22 @@ import pytest
 
 from doorbelld import __version__
 from tests.support.daemon import GUARD, Daemon, eventually
-from tests.support.paths import EVERY_PATH, PAGE, SAME_EVERY_TIME, SNAPSHOTS, STREAMS
+from tests.support.paths import (
+    EVERY_PATH,
+    MORE_SNAPSHOTS,
+    MORE_STREAMS,
+    PAGE,
+    SAME_EVERY_TIME,
+    SNAPSHOTS,
+    STREAMS,
+)
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.raw import read_answer
 from tests.support.stream import Stream
 
 
-@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("path", [*STREAMS, *MORE_STREAMS])
 def test_stream(doorbell: Daemon, path: str) -> None:
     with Stream(doorbell, path) as stream:
         assert stream.status == 200
@@ -37,7 +45,7 @@ def test_stream_takes_its_parameters_under_every_name(doorbell: Daemon, path: st
         assert [row["key"] for row in doorbell.status("?key=mine")["viewers"]] == ["mine"]
 
 
-@pytest.mark.parametrize("path", SNAPSHOTS)
+@pytest.mark.parametrize("path", [*SNAPSHOTS, *MORE_SNAPSHOTS])
 def test_snapshot(doorbell: Daemon, path: str) -> None:
     before = time.time()
     answer, body = doorbell.request(path)

@@ -17,10 +17,15 @@ from tests.support.pipe_camera import PipeCamera
 from tests.support.stream import Stream
 from tests.support.viewer_group import Viewer, ViewerGroup
 
+BOUNDARY = b"--frame\r\n"
 NEXT = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 SAFARI = "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,*/*;q=0.5"
+OLD_FIREFOX = "image/png,image/*;q=0.8,*/*;q=0.5"
 ADDRESS_BAR = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+MOZILLA = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
 
 
 @pytest.fixture
@@ -81,6 +86,46 @@ def test_programs_get_length_and_stamp_of_every_picture(
             assert part.body == numbered(len(path))
 
 
+def test_programs_get_the_next_boundary_with_every_picture(
+    door: Daemon, pipe_camera: PipeCamera
+) -> None:
+    """Many look for it, whatever Content-Length says: without it they are one picture late."""
+    for number, path in enumerate(STREAMS):
+        with Stream(door, path) as stream:
+            assert stream.file.read(len(BOUNDARY)) == BOUNDARY
+            for picture in (numbered(number), numbered(number + 1)):
+                head = b"".join(iter(stream.file.readline, b"\r\n"))
+                assert f"Content-Length: {len(picture)}\r\n".encode() in head
+                # All of this comes before the next picture is taken.
+                assert stream.file.read(len(picture + BOUNDARY) + 2) == (
+                    picture + b"\r\n" + BOUNDARY
+                )
+                if picture == numbered(number):
+                    pipe_camera.show(numbered(number + 1))
+
+
+@pytest.mark.parametrize(
+    ("query", "accept", "agent"),
+    [
+        ("", JAVA, "Java/17.0.15"),
+        ("", JAVA, "Mozilla/5.0"),
+        ("", "image/*", "Door/1 CFNetwork/1496 Darwin/23"),
+        ("", "image/*", ""),
+        ("advance_headers=0", CHROME, MOZILLA),
+        ("advance_headers=0", ADDRESS_BAR, MOZILLA),
+        ("advance_headers=0&fps=50", "*/*", "curl/8"),
+    ],
+)
+def test_accept_alone_does_not_make_a_program_a_browser(
+    door: Daemon, query: str, accept: str, agent: str
+) -> None:
+    headers = f"User-Agent: {agent}\r\n" if agent else ""
+    for path in STREAMS:
+        with Stream(door, with_query(path, query), accept, headers) as stream:
+            part = stream.part()
+            assert int(part.headers["content-length"]) == len(part.body)
+
+
 def test_client_without_an_accept_header_is_a_program(door: Daemon) -> None:
     with ViewerGroup(door) as group:
         group.join()
@@ -89,16 +134,24 @@ def test_client_without_an_accept_header_is_a_program(door: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "accept"),
-    [("", CHROME), ("", SAFARI), ("", ADDRESS_BAR), ("advance_headers=1", "*/*")],
-    ids=["img in Chrome", "img in Safari", "address bar", "asked for"],
+    ("query", "accept", "agent"),
+    [
+        ("", CHROME, MOZILLA),
+        ("", SAFARI, MOZILLA),
+        ("", OLD_FIREFOX, MOZILLA),
+        ("", ADDRESS_BAR, MOZILLA),
+        ("", CHROME, ""),
+        ("advance_headers=1", "*/*", "curl/8"),
+        ("advance_headers=1", JAVA, "Java/17.0.15"),
+    ],
 )
 def test_browsers_get_the_next_headers_with_every_picture(
-    door: Daemon, pipe_camera: PipeCamera, query: str, accept: str
+    door: Daemon, pipe_camera: PipeCamera, query: str, accept: str, agent: str
 ) -> None:
     shown = numbered(0)
+    headers = f"User-Agent: {agent}\r\n" if agent else ""
     for path in STREAMS:
-        with Stream(door, with_query(path, query), accept) as stream:
+        with Stream(door, with_query(path, query), accept, headers) as stream:
             assert stream.headers["content-type"] == "multipart/x-mixed-replace; boundary=frame"
             assert stream.file.read(len(NEXT)) == NEXT
             for picture in (shown, numbered(1, 300), numbered(2), numbered(3, 1)):

@@ -9,12 +9,15 @@ import pytest
 
 from doorbelld.handover import viewertable
 from doorbelld.handover.handover import Handover
+from doorbelld.handover.record import WHOLE
+from doorbelld.media import multipart
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.viewer import Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
+from tests.support.raw import read_to_end
 from tests.support.socketpairs import connection, part, publish, read
 
 VIEWER = "doorbelld-viewer"
@@ -82,13 +85,13 @@ def test_descriptor_can_be_used_again_while_the_manager_still_holds_the_socket(
     join(broadcaster, first)
     eventually(lambda: VIEWER in [name for name, _ in store.stored], "it is stored")
     big = publish(hub, b"x" * 1_000_000)
-    read(leaving, part(big)[:1000])
+    read(leaving, multipart.BOUNDARY + part(big)[:1000])
     leaving.shutdown(socket.SHUT_WR)
     eventually(lambda: not broadcaster.watching, "it has left")
     second, staying = connection()
     join(broadcaster, renumbered(second, number))
     with staying:
-        read(staying, part(big))
+        read(staying, multipart.BOUNDARY + part(big))
         leaving.close()  # with a reset, for it has not read all
         for _ in range(3):
             read(staying, part(publish(hub)))
@@ -102,7 +105,7 @@ def test_restored_viewer_has_no_age_before_there_is_a_picture(store: SlowStore) 
         before.start()
         frame = publish(hub)
         join(before, server)
-        read(client, part(frame))
+        read(client, multipart.BOUNDARY + part(frame))
         assert before.stop(GUARD)
         hub = FrameHub()
         after = made(hub, successor(store))
@@ -112,6 +115,29 @@ def test_restored_viewer_has_no_age_before_there_is_a_picture(store: SlowStore) 
         read(client, part(publish(hub)))
         eventually(lambda: after.viewers()[0].age_ms is not None, "it has got one")
         assert after.stop(GUARD)
+
+
+def test_program_of_an_older_daemon_goes_on_with_the_boundary_that_it_lacks(
+    store: SlowStore,
+) -> None:
+    server, client = connection()
+    with client:
+        hub = FrameHub()
+        before = made(hub, Handover(store))
+        before.start()
+        join(before, server)
+        read(client, multipart.BOUNDARY + part(publish(hub)))
+        assert before.stop(GUARD)
+        for left_by_an_older_one in (True, False):
+            found, hub = successor(store), FrameHub()
+            (row,) = (row for row in range(1, 10) if found.viewers.torn[row])
+            if left_by_an_older_one:
+                found.viewers.torn[row] = WHOLE
+            after = made(hub, found)
+            after.start()
+            lacking = multipart.BOUNDARY if left_by_an_older_one else b""
+            read(client, lacking + part(publish(hub)))
+            assert after.stop(GUARD)
 
 
 def successor(store: SlowStore) -> Handover:
@@ -133,7 +159,7 @@ def test_another_password_is_saved_after_the_streams_of_the_old_one_have_ended(
     assert memory.has_password_id(b"before"), "or after a crash now, the stream would go on"
     broadcaster.start()
     with client:
-        assert client.recv(1000) == b""
+        assert read_to_end(client) == multipart.BOUNDARY
     eventually(lambda: memory.has_password_id(b"after"), "the id of the new one is saved")
     assert broadcaster.stop(GUARD)
 
@@ -149,7 +175,7 @@ def test_stream_that_another_password_has_opened_does_not_go_on(
     server, client = connection()
     with client:
         join(broadcaster, server)
-        read(client, part(publish(hub)))
+        read(client, multipart.BOUNDARY + part(publish(hub)))
         assert broadcaster.stop(GUARD)
         assert VIEWER in [name for name, _ in store.stored]
         found = successor(store)
@@ -194,9 +220,9 @@ def test_connection_that_ended_during_the_restart_leaves_nothing_behind(
     before = made(FrameHub(), Handover(store))
     before.start()
     pairs = [connection() for _ in range(2)]
-    for server, _ in pairs:
+    for server, client in pairs:
         join(before, server)
-    eventually(lambda: before.watching == 2, "both watch")
+        read(client, multipart.BOUNDARY)
     assert before.stop(GUARD)
     found = successor(store)
     prepare, inodes = viewer._prepare, []

@@ -9,8 +9,15 @@ from dataclasses import replace
 import pytest
 
 from doorbelld.handover import memory
-from doorbelld.handover.memory import RESUMABLE, ROWS, TORN, WHOLE, Row, TableMemory
-from doorbelld.handover.record import ViewerRecord
+from doorbelld.handover.memory import ROWS, Row, TableMemory
+from doorbelld.handover.record import (
+    BEGUN,
+    RESUMABLE,
+    RESUMABLE_BEGUN,
+    TORN,
+    WHOLE,
+    ViewerRecord,
+)
 
 RECORD = ViewerRecord("fe80::1", "kitchen \N{BELL}", 0.5, True, 1e9 + 0.25, 10, 3, 12.75)
 
@@ -104,6 +111,27 @@ def test_rests_are_read_once(fd: int) -> None:
     after.close()
     assert left_by(fd) == {rows[0]: RECORD}
     assert os.fstat(fd).st_size == memory.SIZE
+
+
+def test_program_of_an_older_daemon_first_gets_the_boundary_of_the_next_part(fd: int) -> None:
+    before = opened(fd)
+    exact = replace(RECORD, advance=False)
+    browser, program, unfinished, torn = (
+        before.add(1 + number, record, torn=number > 1)
+        for number, record in enumerate([RECORD, exact, exact, exact])
+    )
+    before.set_rest(unfinished, memoryview(b"rest"))
+    rows = (browser, program, unfinished, torn)
+    assert [before.torn[row] for row in rows] == [WHOLE, BEGUN, RESUMABLE_BEGUN, TORN]
+    before.torn[program], before.torn[unfinished] = WHOLE, RESUMABLE  # as the older one did
+    before.close()
+    expected = {
+        browser: RECORD,
+        program: replace(exact, rest=b"--frame\r\n"),
+        unfinished: replace(exact, rest=b"rest--frame\r\n"),
+    }
+    assert left_by(fd) == expected
+    assert left_by(fd) == {browser: RECORD, program: expected[program]}, "not sent yet"
 
 
 def test_rests_are_kept_up_to_a_limit(fd: int) -> None:

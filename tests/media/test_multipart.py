@@ -28,10 +28,10 @@ def read_exact(stream: bytes) -> tuple[list[tuple[float, bytes]], bytes]:
 def test_exact_parts_are_read_back_whatever_bytes_they_hold(
     frames: list[tuple[float, bytes]],
 ) -> None:
-    stream = b"".join(multipart.exact_part(data, stamp) for stamp, data in frames)
-    found, rest = read_exact(stream + multipart.CLOSING_BOUNDARY)
+    parts = [multipart.exact_part(data, stamp) for stamp, data in frames]
+    found, rest = read_exact(multipart.BOUNDARY + b"".join(parts))
     assert found == [(round(stamp, 6), data) for stamp, data in frames]
-    assert rest == b"--frame--\r\n"
+    assert rest == b"--frame\r\n", "the next part has begun"
 
 
 @given(st.lists(st.binary(max_size=300).filter(lambda data: b"--frame" not in data)))
@@ -47,15 +47,49 @@ def test_an_advance_part_ends_with_the_headers_of_the_next() -> None:
     assert multipart.advance_part(b"JPEG").endswith(b"JPEG\r\n" + multipart.ADVANCE_HEAD)
 
 
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+APP = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) Home Assistant/2025"
+JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
+NEWER_JAVA = "text/html, image/gif, image/jpeg, */*; q=0.2"
+
+
 @pytest.mark.parametrize(
-    ("accept", "advance"),
+    ("accept", "agent"),
     [
-        ("image/avif,image/webp,image/apng,image/*,*/*;q=0.8", True),
-        ("text/html,application/xhtml+xml", True),
-        ("*/*", False),
-        ("", False),
-        ("multipart/x-mixed-replace", False),
+        ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", CHROME),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8", CHROME),
+        ("image/webp,image/avif,image/jxl,video/*;q=0.8,*/*;q=0.5", APP),
+        ("image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5", "Mozilla/5.0 (iPad)"),
+        (
+            "image/png, image/svg+xml, image/*;q=0.8, */*;q=0.5",
+            "Mozilla/4.0 (MSIE 8.0)",
+        ),
+        ("image/avif,image/webp,*/*", ""),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", ""),
     ],
 )
-def test_browsers_are_recognized_by_their_accept_header(accept: str, advance: bool) -> None:
-    assert multipart.wants_advance(accept) is advance
+def test_browsers_are_recognized(accept: str, agent: str) -> None:
+    assert multipart.wants_advance(accept, agent)
+
+
+@pytest.mark.parametrize(
+    ("accept", "agent"),
+    [
+        (JAVA, "Java/17.0.15"),
+        (JAVA, "Mozilla/5.0"),
+        (JAVA, ""),
+        (NEWER_JAVA, "Java/25"),
+        (NEWER_JAVA, "Mozilla/5.0"),
+        ("image/*", ""),
+        ("image/jpeg", "IP Cam Viewer"),
+        ("image/*,*/*;q=0.8", "Door/1 CFNetwork/1496.0.7 Darwin/23.5.0"),
+        ("text/html, */*", "Python-urllib/3.9"),
+        ("*/*", CHROME),
+        ("", "Mozilla/5.0 (Windows NT; Windows NT 10.0) WindowsPowerShell/5.1"),
+        ("*/*", "curl/8.14.1"),
+        ("", ""),
+        ("multipart/x-mixed-replace", ""),
+    ],
+)
+def test_programs_are_not_taken_for_browsers(accept: str, agent: str) -> None:
+    assert not multipart.wants_advance(accept, agent)

@@ -39,7 +39,7 @@ class Viewer:
         self._head = b""
         self._parts = StreamParser(advance=advance)
         self.socket = daemon.connect(buffer=_ROOM if most == _ALL else _LITTLE)
-        accept = "image/*" if advance else "*/*"
+        accept = "image/webp,*/*" if advance else "*/*"
         request = f"GET /video_feed{query} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
         self.socket.sendall(request.encode())
         self.socket.setblocking(False)

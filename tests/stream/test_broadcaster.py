@@ -14,6 +14,7 @@ from tests.support.daemon import GUARD, eventually
 from tests.support.socketpairs import connection, part, publish, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+OPENING = HEAD + multipart.BOUNDARY
 
 
 @pytest.fixture
@@ -50,11 +51,11 @@ def test_viewer_gets_the_newest_frame_at_once_and_then_every_frame(
         publish(hub)
         newest = publish(hub)
         assert join(broadcaster, server)
-        read(client, HEAD + part(newest))
+        read(client, OPENING + part(newest))
         for _ in range(3):
             read(client, part(publish(hub)))
         broadcaster.stop()
-        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+        assert read_to_end(client) == multipart.ENDING
 
 
 def test_viewer_that_comes_before_the_first_frame_waits_for_it(
@@ -63,7 +64,7 @@ def test_viewer_that_comes_before_the_first_frame_waits_for_it(
     server, client = connection()
     with client:
         join(broadcaster, server)
-        read(client, HEAD)
+        read(client, OPENING)
         read(client, part(publish(hub)))
 
 
@@ -107,10 +108,10 @@ def test_slow_viewer_loses_frames_gets_the_newest_and_delays_no_other(
     fast_server, fast = connection()
     with slow, fast:
         join(broadcaster, slow_server, key="slow")
-        read(slow, HEAD)
+        read(slow, OPENING)
         big = newest = publish(hub, b"x" * 3_000_000)
         join(broadcaster, fast_server, key="fast")
-        read(fast, HEAD + part(big))
+        read(fast, OPENING + part(big))
         for _ in range(5):
             newest = publish(hub)
             read(fast, part(newest))
@@ -133,7 +134,7 @@ def test_nothing_new_is_sent_while_the_last_frame_is_not_acknowledged(
     with client:
         join(broadcaster, server)
         first = newest = publish(hub, b"x" * 300_000)
-        read(client, HEAD + b"--")
+        read(client, OPENING + part(first)[:2])
         for dropped in range(1, 19):
             newest = publish(hub)
             wait_for_dropped(broadcaster, dropped)
@@ -147,7 +148,7 @@ def test_trusted_viewer_that_stops_reading_is_soon_checked_again(
     server.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_000_000)
     with client:
         join(broadcaster, server)
-        read(client, HEAD)
+        read(client, OPENING)
         for _ in range(1, 50):
             read(client, part(publish(hub)))
         for sequence in range(50, 70):
@@ -169,13 +170,13 @@ def test_rate_cap_spaces_frames_evenly(hub: FrameHub, broadcaster: Broadcaster) 
     server, client = connection()
     with client:
         join(broadcaster, server, fps=10)
-        read(client, HEAD)
+        read(client, OPENING)
         for sequence in range(1, 31):  # a second of 30 frames
             frame = publish(hub, captured_at=1000 + sequence / 30)
             if sequence % 3 == 1:
                 read(client, part(frame))
         broadcaster.stop()
-        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+        assert read_to_end(client) == multipart.ENDING
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "half-close"])
@@ -184,7 +185,7 @@ def test_viewer_that_leaves_is_gone_at_once_though_no_frame_comes(
 ) -> None:
     server, client = connection()
     join(broadcaster, server)
-    read(client, HEAD)
+    read(client, OPENING)
     with client:
         if how == "reset":
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -207,7 +208,7 @@ def test_viewer_that_takes_nothing_is_dropped_after_the_stall_timeout(
         big = publish(hub, b"x" * 1_000_000)
         join(broadcaster, stalled_server)
         join(broadcaster, well_server, key="well")
-        read(well, HEAD + part(big))
+        read(well, OPENING + part(big))
         wait_for_count(broadcaster, 1)
         assert [row.key for row in broadcaster.viewers()] == ["well"]
         with pytest.raises(ConnectionResetError):
@@ -288,7 +289,7 @@ def test_streams_end_at_once_though_no_frame_comes(
     server, client = connection()
     with client:
         join(idle, server)
-        read(client, HEAD)
+        read(client, OPENING)
         eventually(lambda: idle.sleeps, "it sleeps again")
         end(idle)
         assert client.recv(1000) == b""
@@ -298,7 +299,7 @@ def test_frame_and_new_viewer_wake_the_thread(hub: FrameHub, idle: Sleeper) -> N
     server, client = connection()
     with client:
         join(idle, server)
-        read(client, HEAD)
+        read(client, OPENING)
         for _ in range(5):
             eventually(lambda: idle.sleeps, "it sleeps again")
             read(client, part(publish(hub)))
@@ -310,8 +311,8 @@ def test_failure_of_the_thread_is_logged_and_seen(
     server, client = connection()
     with client:
         join(broadcaster, server)
-        read(client, HEAD)
+        read(client, OPENING)
         publish(hub, "no bytes")  # type: ignore[arg-type]
         eventually(lambda: not broadcaster.alive, "the thread ended")
-        assert read_to_end(client) == multipart.CLOSING_BOUNDARY
+        assert read_to_end(client) == multipart.ENDING
     assert "the broadcast thread failed" in caplog.text

@@ -35,13 +35,13 @@ class FaultObserver:
             # The reason may change from one request to the next.
             is_offline = is_offline and self._answers("/healthz", f"offline: {detail}\n")
             error = json.dumps({"error": detail}) + "\n"
-            is_offline = is_offline and self._answers("/snapshot.jpg", error)
+            is_offline = is_offline and self._answers("/snapshot.jpg", error, "application/json")
             return camera if is_offline else None
 
         return eventually(look, f"offline because {why}")
 
-    def _answers(self, path: str, text: str) -> bool:
-        answer, body = self._daemon.request(path)
+    def _answers(self, path: str, text: str, accept: str = "*/*") -> bool:
+        answer, body = self._daemon.request(path, headers={"Accept": accept})
         return (answer.status, body.decode()) == (503, text)
 
     def sees_camera_streaming(self) -> dict[str, Any]:

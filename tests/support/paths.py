@@ -4,6 +4,17 @@ from __future__ import annotations
 
 STREAMS = ["/video_feed", "/stream", "/stream.mjpg", "/?action=stream"]
 SNAPSHOTS = ["/snapshot.jpg", "/snapshot", "/?action=snapshot"]
+MORE_STREAMS = [
+    *("/video", "/?action=stream_0"),
+    *(f"/webcam{slash}?action=stream{input_}" for slash in ("", "/") for input_ in ("", "_0")),
+    *("/video_feed/", "/stream/", "/stream.mjpg/", "/video/"),
+]
+"""Further addresses of the stream, which people type or copy from elsewhere."""
+MORE_SNAPSHOTS = [
+    *("/shot.jpg", "/?action=snapshot_0"),
+    *(f"/webcam{slash}?action=snapshot{input_}" for slash in ("", "/") for input_ in ("", "_0")),
+    *("/snapshot.jpg/", "/snapshot/", "/shot.jpg/"),
+]
 PAGE = [
     ("/", "text/html; charset=utf-8"),
     ("/index.html", "text/html; charset=utf-8"),
@@ -13,4 +24,5 @@ PAGE = [
     ("/manifest.webmanifest", "application/manifest+json"),
 ]
 SAME_EVERY_TIME = [path for path, _ in PAGE]
+PICTURES = [*STREAMS, *MORE_STREAMS, *SNAPSHOTS, *MORE_SNAPSHOTS]
 EVERY_PATH = [*SAME_EVERY_TIME, *STREAMS, *SNAPSHOTS, "/status", "/healthz"]

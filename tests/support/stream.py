@@ -14,12 +14,15 @@ __all__ = ["Part", "Stream"]
 class Stream:
     """Reads the exact form of the stream (Content-Length in every part).
 
+    ``headers`` are further lines of the request, each with its end.
     ``file`` has the bytes after the head of the response, and after each part that was read.
     """
 
-    def __init__(self, daemon: Daemon, path: str = "/video_feed", accept: str = "*/*") -> None:
+    def __init__(
+        self, daemon: Daemon, path: str = "/video_feed", accept: str = "*/*", headers: str = ""
+    ) -> None:
         self.socket = daemon.connect()
-        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n{headers}\r\n"
         self.socket.sendall(request.encode())
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
@@ -36,10 +39,10 @@ class Stream:
             found[name.lower()] = value.strip()
 
     def part(self) -> Part:
-        """Return the next part; EOFError if the closing boundary comes instead."""
+        """Return the next part; EOFError if the stream ends between two."""
         part = self._parser.read(self.file)
         if part is None:
-            assert self._parser.ended, "the stream ended without a closing boundary"
+            assert self._parser.ended, "the stream was cut off"
             raise EOFError
         assert part.body.startswith(b"\xff\xd8")
         assert part.body.endswith(b"\xff\xd9")

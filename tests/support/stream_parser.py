@@ -14,8 +14,9 @@ _HEAD = re.compile(
     rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (0|[1-9]\d*)\r\n"
     rb"X-Timestamp: (\d+\.\d{6})\r\n\r\n"
 )
+_BOUNDARY = b"--frame\r\n"
+_ENDING = _BOUNDARY + b"X-Ended: "
 _ADVANCE_HEAD = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
-_CLOSING = b"--frame--\r\n"
 _LONGEST_HEAD = 200
 
 
@@ -35,12 +36,14 @@ class StreamParser:
     """Takes what follows the head of the response. Raises AssertionError for a torn stream.
 
     ``advance`` is the form for browsers, which has the next part's headers behind each picture.
-    ``ended`` says that the closing boundary has come, ``count`` how many parts.
+    ``ended`` says that the daemon has ended the stream, ``count`` how many parts have come.
+    There is no closing boundary in either form.
     """
 
     def __init__(self, *, advance: bool = False) -> None:
         self.ended = False
         self.count = 0
+        self._advance = advance
         self._take = self._take_advance if advance else self._take_exact
         self._buffer = bytearray()
         self._begun = False
@@ -48,12 +51,11 @@ class StreamParser:
 
     @property
     def between_parts(self) -> bool:
-        """Whether all parts so far are complete."""
-        return not self._buffer
+        """Whether all parts so far are complete, and the beginning of the next has come."""
+        return bytes(self._buffer) in ((b"",) if self._advance else (_BOUNDARY, _ENDING))
 
     def feed(self, data: bytes) -> list[Part]:
         """Take received bytes; return the parts that they complete."""
-        assert not (self.ended and data), f"more after the end: {data[:80]!r}"
         self._buffer += data
         found = []
         while part := self._take():
@@ -63,7 +65,7 @@ class StreamParser:
 
     def read(self, file: IO[bytes] | RawIOBase) -> Part | None:
         """Read one part and not a byte more; None at the end of the stream."""
-        while not self.ended:
+        while True:
             missing = self._missing()
             data = file.read(missing) if missing else file.readline()
             if not data:
@@ -71,7 +73,6 @@ class StreamParser:
                 return None
             for part in self.feed(data):
                 return part
-        return None
 
     def _missing(self) -> int:
         """Return how many bytes the part still needs; 0 if its head is not complete."""
@@ -94,11 +95,8 @@ class StreamParser:
         return part
 
     def _check_incomplete_head(self) -> None:
-        if self._buffer == _CLOSING:
-            self.ended = True
-            self._buffer.clear()
-            return
-        self._check_start(b"--frame\r\n", _CLOSING)
+        self._check_start(_BOUNDARY)
+        self.ended = self._buffer == _ENDING
         start = bytes(self._buffer[:_LONGEST_HEAD])
         assert b"\r\n\r\n" not in start, f"not the head of a part: {start!r}"
         assert len(start) < _LONGEST_HEAD, f"not the head of a part: {start!r}"
@@ -120,8 +118,6 @@ class StreamParser:
         self._searched = 0
         return part
 
-    def _check_start(self, *starts: bytes) -> None:
-        seen = bytes(self._buffer[:_LONGEST_HEAD])
-        assert any(seen.startswith(start) or start.startswith(seen) for start in starts), (
-            f"torn: {seen[:80]!r}"
-        )
+    def _check_start(self, start: bytes) -> None:
+        seen = bytes(self._buffer[: len(start)])
+        assert start.startswith(seen), f"torn: {bytes(self._buffer[:80])!r}"
