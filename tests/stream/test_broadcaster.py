@@ -81,7 +81,7 @@ def test_first_viewer_gets_the_picture_that_was_only_on_offer(
         found = b""
         while b"newest" not in found:
             found += client.recv(65536)
-        assert found.count(b"--frame") == 1, "an older picture came first"
+        assert found.count(b"Content-Length") == 1, "an older picture came first"
         join(broadcaster, other_server)
         wait_for_count(broadcaster, 2)
         client.close()
