@@ -227,13 +227,13 @@ def test_jpegs_that_a_library_would_make_are_not_taken(device: V4l2Device) -> No
 def test_a_driver_that_names_no_frame_rate_keeps_all_its_pictures(
     device: V4l2Device, rates: str
 ) -> None:
-    environ = {**device.environ, "FAKE_V4L2_RATES": rates}
+    environ = {**device.environ, "FAKE_V4L2_RATES": rates, "FAKE_V4L2_FPS": "10"}
     shown = [pictures.jpeg(number, 640, 480) for number in range(16)]
     with Watcher(SOURCE, environ) as watcher:
         assert watcher.next("mode")["mode"] == "MJPG"
-        got = [shown.index(data_of(watcher.next("data"))) for _ in range(30)]
+        got = [shown.index(data_of(watcher.next("data"))) for _ in range(15)]
     steps = [(after - before) % 16 for before, after in zip(got, got[1:])]
-    assert steps.count(1) > 20
+    assert steps.count(1) > 10
 
 
 def test_takes_the_nearest_size(device: V4l2Device) -> None:
@@ -246,7 +246,7 @@ def test_takes_the_nearest_size(device: V4l2Device) -> None:
 def test_two_buffers_are_enough(device: V4l2Device) -> None:
     environ = {**device.environ, "FAKE_V4L2_BUFFERS": "2"}
     with Watcher(SOURCE, environ) as watcher:
-        assert watcher.rest()["rested"] > 10
+        assert watcher.rest()["rested"] > 5
         watcher.pause()
         watcher.next("paused")
         assert watcher.next("data")["age"] < 0.5
@@ -289,13 +289,12 @@ def test_a_picture_can_be_loaded_until_the_next_one_is_there(
         watcher.next("data")
 
 
-@pytest.mark.parametrize("formats", ["MJPG", "YUYV"])
-def test_pictures_that_nobody_wants_cost_next_to_nothing(device: V4l2Device, formats: str) -> None:
-    with Watcher(SOURCE, {**device.environ, "FAKE_V4L2_FORMATS": formats}) as watcher:
+def test_raw_pictures_that_no_one_wants_are_not_encoded(device: V4l2Device) -> None:
+    with Watcher(SOURCE, {**device.environ, "FAKE_V4L2_FORMATS": "YUYV"}) as watcher:
         watcher.next("data")
         rested = watcher.rest()
-    assert rested["rested"] > 15
-    assert rested["cpu"] / rested["rested"] < 0.002
+    assert rested["rested"] > 5
+    assert rested["cpu"] / rested["rested"] < 0.001, "to encode one takes two milliseconds"
 
 
 @pytest.mark.parametrize(

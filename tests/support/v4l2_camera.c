@@ -252,13 +252,15 @@ static unsigned bytes_per_pixel(uint32_t format) {
 
 static size_t fill_raw(unsigned char *to) {
     unsigned step = bytes_per_pixel(camera.format);
-    for (unsigned y = 0; y < camera.height; y++)
-        for (unsigned x = 0; x < camera.width; x++, to += step) {
-            memset(to, x < camera.width / 2 ? 40 : 200, step);
-            if (step == 2)
-                to[1] = 128;
-        }
-    return (size_t)camera.width * camera.height * step;
+    size_t row = (size_t)camera.width * step;
+    for (unsigned x = 0; x < camera.width; x++) {
+        memset(to + x * step, x < camera.width / 2 ? 40 : 200, step);
+        if (step == 2)
+            to[x * step + 1] = 128;
+    }
+    for (unsigned y = 1; y < camera.height; y++)
+        memcpy(to + y * row, to, row);
+    return row * camera.height;
 }
 
 static size_t fill(unsigned char *to, enum state state) {
