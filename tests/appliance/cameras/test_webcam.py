@@ -17,13 +17,18 @@ from tests.appliance.cameras.watching import (
     configure,
     parts,
     pid,
+    resident,
     snapshot,
+    uses_opencv,
     wait_for,
 )
 from tests.appliance.cameras.webcam import Loopback, UsbWebcam, Webcam
 from tests.appliance.machine import VirtualMachine
 from tests.support.daemon import eventually
 from tests.support.stream_parser import Part
+
+MOST_MEMORY = 30.0
+"""MiB: what README promises."""
 
 TIMEOUT = 60.0
 
@@ -86,6 +91,19 @@ def test_pictures_reach_a_viewer_byte_for_byte_and_in_order(
     after = camera(vm)
     assert 0 <= after["age_ms"] < 2000
     assert after["invalid"] == 0
+
+
+def test_opencv_is_not_loaded_for_it_and_memory_is_what_readme_says(
+    vm: VirtualMachine, either: Webcam
+) -> None:
+    either.plug_in()
+    start(vm)
+    wait_for(vm, "streaming", "MJPG")
+    parts(vm, 40)
+    used = resident(vm)
+    print(f"\n{used:.1f} MiB resident")
+    assert not uses_opencv(vm)
+    assert used < MOST_MEMORY
 
 
 def test_webcam_that_is_unplugged_and_plugged_in_again(vm: VirtualMachine, either: Webcam) -> None:
