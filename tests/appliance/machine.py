@@ -35,6 +35,7 @@ class VirtualMachine:
         self._disk = root.with_name(f"{root.name}.img")
         self._console = root.with_name(f"{root.name}.console")
         self._process: subprocess.Popen[bytes] | None = None
+        self._login: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
         """Make the disk image from the folder; later changes in the folder have no effect."""
@@ -62,6 +63,7 @@ class VirtualMachine:
         command += ["-display", "none", "-no-reboot", "-serial", f"file:{self._console}"]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         eventually(self._is_up, f"a login; see {self._console}", _BOOT_TIMEOUT)
+        self._stay_logged_in()
 
     def run(self, command: str, *, check: bool = True) -> str:
         """Run a shell command inside; return its standard output and standard error."""
@@ -89,9 +91,10 @@ class VirtualMachine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        for process in (self._login, self._process):
+            if process is not None:
+                process.terminate()
+                process.wait()
         shutil.rmtree(self.root)
         self._disk.unlink(missing_ok=True)
 
@@ -101,6 +104,15 @@ class VirtualMachine:
         keys.parent.mkdir(mode=0o700, exist_ok=True)
         keys.write_text(self._key.with_name(f"{self._key.name}.pub").read_text())
 
+    def _stay_logged_in(self) -> None:
+        """Keep a connection that all later commands use: a login takes seconds inside."""
+        self._login = subprocess.Popen(
+            [*self._ssh_command(), "-M", "-N"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
     def _is_up(self) -> bool:
         assert self._process
         assert self._process.poll() is None, f"it has ended; see {self._console}"
@@ -109,6 +121,7 @@ class VirtualMachine:
     def _ssh_command(self) -> list[str]:
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR"]
         options += ["ConnectTimeout=20", "BatchMode=yes", f"IdentityFile={self._key}"]
+        options += [f"ControlPath={self._key.with_suffix('.ssh')}"]
         words = [word for option in options for word in ("-o", option)]
         return ["ssh", *words, "-p", str(self._ssh_port), "root@127.0.0.1"]
 

@@ -9,25 +9,18 @@ from __future__ import annotations
 import json
 import re
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.appliance import machine, roots
-from tests.appliance.container import Container
+from tests.appliance.cameras.watching import TIMEOUT, wait_for
 from tests.appliance.machine import VirtualMachine
-from tests.appliance.package import Package
 from tests.support import chromium
 from tests.support.daemon import eventually
 
 DRIVER = "/sys/bus/platform/drivers/vivid"
-TIMEOUT = 60.0
-"""Seconds: inside the machine, every instruction is emulated."""
-
 UNPLUG = f"echo ready && read -r _ && echo vivid.0 > {DRIVER}/unbind"
 """Removes the camera when it gets a line: logging in takes longer than the time to measure."""
 
@@ -42,34 +35,6 @@ sys.stdin.read()
 """Another program that uses the camera until its standard input is closed."""
 
 
-@pytest.fixture(scope="module")
-def vm(disks: Path, package: Package) -> Iterator[VirtualMachine]:
-    """Return a booted machine with doorbelld and its default settings, and no camera yet."""
-    root = roots.make(disks / "vm", "bookworm", machine.PACKAGES)
-    container = Container(root, 250)
-    container.put(package.path)
-    container.prepare("apt-get", "update")
-    container.prepare("apt-get", "install", "--yes", f"/root/{package.path.name}")
-    with VirtualMachine(root) as found:
-        found.prepare()
-        found.boot()
-        yield found
-        journal = found.run("journalctl --no-pager --unit=doorbelld")
-        assert "Traceback" not in journal, journal
-
-
-@pytest.fixture
-def vivid(vm: VirtualMachine) -> Iterator[Callable[..., None]]:
-    """Return a function that plugs in cameras; they are removed at the end."""
-
-    def plug_in(options: str = "") -> None:
-        vm.run(f"modprobe vivid node_types=0x1 {options}")
-
-    yield plug_in
-    vm.run("rm -f /etc/doorbelld/conf.d/test.conf; systemctl stop doorbelld")
-    vm.run("udevadm settle; modprobe -r vivid && systemctl start doorbelld")
-
-
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
     """Return the browser of a phone, outside the machine."""
@@ -77,21 +42,6 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield browser.new_context(
             viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
         ).new_page()
-
-
-def camera(vm: VirtualMachine) -> dict[str, Any]:
-    url = f"http://127.0.0.1:{vm.port}/status"
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
-        found: dict[str, Any] = json.load(answer)["camera"]
-        return found
-
-
-def wait_for(vm: VirtualMachine, state: str, detail: str = "") -> dict[str, Any]:
-    def poll() -> dict[str, Any] | None:
-        found = camera(vm)
-        return found if found["state"] == state and re.search(detail, found["detail"]) else None
-
-    return eventually(poll, f"{state} {detail}", TIMEOUT)
 
 
 def open_page(page: Page, vm: VirtualMachine) -> None:
