@@ -114,7 +114,8 @@ def _resolution(text: str) -> Resolution:
 
 def _control(text: str) -> str:
     """Parse the value of a camera's control; only the camera knows which ones there are."""
-    if not re.fullmatch(r"[A-Za-z][\w ./-]{0,31}|[+-]?\d{1,9}(\.\d{1,6})?", text, re.ASCII):
+    word, number = r"[A-Za-z][\w ./-]{0,31}", r"[+-]?\d{1,9}(\.\d{1,6})?( ?[A-Za-z]{1,9})?"  # 60 Hz
+    if not re.fullmatch(f"{word}|{number}", text, re.ASCII):
         raise ValueError
     return text
 

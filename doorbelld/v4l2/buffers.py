@@ -17,7 +17,7 @@ _STREAM = struct.pack("=I", _VIDEO_CAPTURE)
 
 _ERROR = 0x00000040  # V4L2_BUF_FLAG_...
 _CLOCK = 0x0000E000
-_MONOTONIC = 0x00002000
+_CLOCKS = (0x00002000, 0x00004000)  # monotonic, or copied from another device's buffer
 
 _FEWEST = 2
 """One is with us while the driver fills the other."""
@@ -77,7 +77,7 @@ class Buffers:
         if self._sequence is not None:
             self.lost += max(0, sequence - self._sequence - 1)
         self._sequence = sequence
-        stamp = seconds + microseconds / 1e6 if flags & _CLOCK == _MONOTONIC else None
+        stamp = seconds + microseconds / 1e6 if flags & _CLOCK in _CLOCKS else None
         is_damaged = bool(flags & _ERROR) or not 0 < used <= len(self._maps[number])
         return Filled(number, used, stamp, is_damaged)
 

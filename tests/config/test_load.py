@@ -254,7 +254,7 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("camera.hflip", "yes no on off 1 0 True", "2 maybe y"),
         ("camera.verify", "yes no", "off-and-on"),
         *(
-            (f"camera.{key}", "default auto 0 -1.5 5000 cool-white", "; $x 1e9 nan! 1.2.3")
+            (f"camera.{key}", "default auto 0 -1.5 5000 60Hz cool-white", "; $x 1e9 nan! 1.2.3")
             for key in CONTROLS
         ),
         ("camera.zoom", "0,0,1,1 0.25,0.5,0.5,0.5", "0,0,1 0,0,2,1 -1,0,1,1 .5,0,.6,1 0,0,0,1 a"),
