@@ -126,6 +126,8 @@ class MjpegCamera:
         counted = splitter.invalid
         yield from self._remember(splitter.end())
         self.invalid += splitter.invalid - counted
+        if counted and not self._starts:
+            raise CameraError(f"There are only damaged pictures in {self._path}")
 
     def _remember(self, pictures: Sequence[Piece]) -> Iterator[bytes]:
         for start, end, data in pictures:

@@ -125,12 +125,13 @@ class HttpCamera:
     def _take(self, answer: Answer) -> None:
         """Take the pictures of one answer, until it ends.
 
-        Raises CameraError at its end, unless it had a single picture: then it is to be requested
-        again.
+        Raises CameraError at its end, unless it was a single picture: then it is to be requested
+        again. A stream that was cut off after its first picture is not that.
         """
         kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
         taken = unused = 0
         left = answer.length or 0
+        has_end = answer.length is not None or answer.chunked
         last = b""
         data = self._more(answer)
         self._check(kind, data)
@@ -153,7 +154,7 @@ class HttpCamera:
             taken += 1
             self._show(picture)
         self._parts.forget()
-        if taken != 1:
+        if taken != 1 or (is_stream and not has_end):
             raise CameraError(self._explain_end(answer, taken, is_stream))
         self._conditional.changed(answer.headers, last)
         if not is_stream:

@@ -181,7 +181,7 @@ class TestStreams:
             assert camera.invalid >= 1
 
     def test_says_that_the_stream_has_ended(self) -> None:
-        script = once(answer(2 * part(PICTURE), MULTIPART))
+        script = once(answer(part(PICTURE), MULTIPART))
         assert fault(script) == "http://CAMERA has stopped sending pictures"
 
     def test_a_lack_of_memory_is_reported_and_passes(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,7 +114,9 @@ PLAYED: dict[str, Script] = {
         for data in itertools.cycle(SHOWN)
     ),
     "http/0.9, pictures alone": lambda _: itertools.cycle(SHOWN),
-    "a picture an answer": lambda _: [answer(usual(SHOWN[1]), MULTIPART)],
+    "a picture an answer": lambda _: [
+        answer(usual(SHOWN[1]), MULTIPART, more=f"Content-Length: {len(usual(SHOWN[1]))}\r\n")
+    ],
     "a still an answer, without a length": lambda _: [answer(SHOWN[1]), b""],
 }
 
