@@ -16,7 +16,7 @@ from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.drivers import libcamera, picamera2, sensor, tuning
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import CameraError, describe
-from doorbelld.drivers.picamera2 import InFlight, limited
+from doorbelld.drivers.picamera2 import HeldFrame, InFlight, limited, on_demand
 from doorbelld.media import jpeg, picture
 from doorbelld.system.latest import Latest
 
@@ -51,6 +51,7 @@ class Picamera2Camera:
         self._settings = settings
         self._latest: Latest[Shot] = Latest()
         self._in_flight = InFlight()
+        self._held: HeldFrame | None = None
         self._checker = picture.Checker()
         self._cut_since: float | None = None
         self._has_warned = False
@@ -83,6 +84,9 @@ class Picamera2Camera:
         """Stop recording, within a bounded time: the library can hang there for ever."""
         if self._camera is not None:
             self._end(picamera2.close)
+            if self._held is not None:
+                self._held.give_back()
+                self._held = None
             picamera2.free()
 
     def _end(self, close: Callable[[Any, Any], None]) -> None:
@@ -142,7 +146,7 @@ class Picamera2Camera:
             ), "YUV420"
         # Without the hardware, that name is a software encoder that holds several frames
         # back. JpegEncoder does not, and has a JPEG quality.
-        return limited(encoders.JpegEncoder, self._in_flight)(q=asked.quality), "RGB888"
+        return on_demand(encoders.JpegEncoder, self._hold)(q=asked.quality), "RGB888"
 
     def _configure(self, pixels: str) -> None:
         asked = self._settings
@@ -222,6 +226,13 @@ class Picamera2Camera:
         self._cut_since = None
         self._latest.put(shot)
 
+    def _hold(self, frame: HeldFrame) -> None:
+        """Take a frame that is not encoded yet; called in a thread of the library."""
+        last, self._held = self._held, frame
+        self._latest.put(Shot(b"", self._on_our_clock(frame.taken_at), frame.encode))
+        if last is not None:
+            last.give_back()
+
     def _warn_of_cut(self) -> None:
         self._cut_since = self._cut_since or time.monotonic()
         if not self._has_warned:
@@ -229,16 +240,19 @@ class Picamera2Camera:
             logger.warning("%s: %s", self.name, _TOO_LARGE)
 
     def _captured_at(self, timestamp: int | None) -> float:
-        """Translate the encoder's time stamp into our clock.
-
-        It counts microseconds since the encoder's first frame, whose time is on the kernel's
-        boot clock; that clock goes on while the machine sleeps, ours does not.
-        """
-        now = time.monotonic()
+        """Translate the encoder's time stamp: microseconds since the encoder's first frame."""
         first = getattr(self._encoder, "firsttimestamp", None)
         if timestamp is None or first is None:
+            return time.monotonic()
+        return self._on_our_clock((first + timestamp) / 1e6)
+
+    @staticmethod
+    def _on_our_clock(taken_at: float | None) -> float:
+        """Translate a moment of the kernel's boot clock, which goes on while the machine sleeps."""
+        now = time.monotonic()
+        if taken_at is None:
             return now
-        age = time.clock_gettime(time.CLOCK_BOOTTIME) - (first + timestamp) / 1e6
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - taken_at
         return now - age if 0 <= age < _FRESH else now
 
     def _explain(self, error: Exception) -> str:

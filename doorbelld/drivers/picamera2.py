@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import sys
+import threading
 import time
 import traceback
 from collections import deque
@@ -14,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from doorbelld.drivers import picamera2_log
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, GoneError, describe
 
 _MOST_IN_FLIGHT = 2
 _LOST = 5.0
@@ -167,5 +168,58 @@ def limited(encoder: Any, in_flight: InFlight) -> Any:
         def encode(self, stream: Any, request: Any) -> None:
             if in_flight.enter():
                 super().encode(stream, request)
+
+    return Encoder
+
+
+class HeldFrame:
+    """A frame that is encoded when its picture is wanted, or never; it holds one of few buffers.
+
+    ``taken_at`` is when the sensor took it, in seconds on the kernel's boot clock; None if that is
+    not known. Any thread may call :meth:`encode` and :meth:`give_back`.
+    """
+
+    def __init__(self, encoder: Any, request: Any) -> None:
+        request.acquire()
+        stamp = request.get_metadata().get("SensorTimestamp")
+        self.taken_at: float | None = stamp / 1e9 if stamp else None
+        self._encoder = encoder
+        self._request = request
+        self._lock = threading.Lock()
+        self._is_given_back = False
+
+    def encode(self) -> bytes:
+        """Return the picture as a JPEG. Raises GoneError if the buffer was given back."""
+        request = self._request
+        with self._lock:
+            if self._is_given_back:
+                raise GoneError("a newer picture has taken this one's place")
+            request.acquire()  # It may be given back while it is encoded.
+        try:
+            return bytes(self._encoder.encode_func(request, request.picam2.encode_stream_name))
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ValueError(f"the encoder failed: {describe(error)}") from error
+        finally:
+            request.release()
+
+    def give_back(self) -> None:
+        """Let the library use the buffer again. May be called twice."""
+        with self._lock:
+            if self._is_given_back:
+                return
+            self._is_given_back = True
+        self._request.release()
+
+
+def on_demand(encoder: Any, take: Callable[[HeldFrame], None]) -> Any:
+    """Return a kind of software encoder that gives each frame to ``take``, and encodes none."""
+
+    class Encoder(encoder):  # type: ignore[misc]
+        def encode(self, stream: Any, request: Any) -> None:
+            del stream
+            if self._running:
+                take(HeldFrame(self, request))
 
     return Encoder

@@ -70,6 +70,10 @@ def test_pictures_of_a_slow_encoder_are_not_old(pi: VirtualPi) -> None:
     assert statistics.median(ages) < 0.3
 
 
+def test_a_picture_is_encoded_only_if_it_is_wanted(pi: VirtualPi) -> None:
+    assert pi.check("at_rest") == {"before": 0, "after": 1, "data": "a picture"}
+
+
 def test_every_sensor_is_in_the_mode_with_its_full_view(pi: VirtualPi) -> None:
     found = pi.check("sensors")
     small, large = "640x480", "1920x1080"

@@ -6,13 +6,14 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from doorbelld.camera import picamera2 as ours
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError, CameraStuckError
+from doorbelld.drivers.errors import CameraError, CameraStuckError, GoneError
 from doorbelld.media import jpeg
 from tests.support import picamera2_library, pictures
 from tests.support.daemon import GUARD, eventually
@@ -164,6 +165,65 @@ def test_without_hardware_it_takes_the_encoder_that_keeps_no_frames_back(
     [made] = pi.made
     assert made.encoder.q == 70
     assert made.configuration["main"]["format"] == "RGB888"
+
+
+class Request:
+    """A frame of the library's, and how many hold it; the library itself is one of them."""
+
+    def __init__(self, age: float) -> None:
+        self.holders = 1
+        self.picam2 = mock.Mock(encode_stream_name="main")
+        self._moment = int((time.clock_gettime(time.CLOCK_BOOTTIME) - age) * 1e9)
+
+    def acquire(self) -> None:
+        self.holders += 1
+
+    def release(self) -> None:
+        self.holders -= 1
+
+    def get_metadata(self) -> dict[str, int]:
+        return {"SensorTimestamp": self._moment}
+
+
+def test_software_encodes_a_picture_only_if_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pi = picamera2_library.install(monkeypatch, hardware=False)
+    camera = open_camera("picamera2", CameraSettings())
+    encoder = pi.made[0].encoder
+    requests = [Request(0.5), Request(0.25)]
+    encoder.encode_func = lambda request, name: f"{requests.index(request)} of {name}".encode()
+    encoder.encode("main", requests[0])
+    old = camera.read(0)
+    encoder.encode("main", requests[1])
+    newest = camera.read(0)
+    assert old
+    assert newest
+    assert [request.holders for request in requests] == [1, 2]
+    assert (old.data, newest.data) == (b"", b"")
+    assert 0.25 <= time.monotonic() - newest.captured_at < 2
+    assert newest.jpeg() == b"1 of main"
+    with pytest.raises(GoneError):
+        old.jpeg()
+    camera.close()
+    assert [request.holders for request in requests] == [1, 1]
+    with pytest.raises(GoneError):
+        newest.jpeg()
+
+
+def test_software_that_fails_to_encode_a_picture_loses_only_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pi = picamera2_library.install(monkeypatch, hardware=False)
+    camera = open_camera("picamera2", CameraSettings())
+    encoder = pi.made[0].encoder
+    encoder.encode_func = mock.Mock(side_effect=RuntimeError("no such plane"))
+    request = Request(0)
+    encoder.encode("main", request)
+    shot = camera.read(0)
+    assert shot
+    with pytest.raises(ValueError, match="the encoder failed: RuntimeError: no such plane"):
+        shot.jpeg()
+    camera.close()
+    assert request.holders == 1
 
 
 def test_gives_the_newest_frame_once_with_the_sensors_time(pi: Any) -> None:
