@@ -146,7 +146,7 @@ class CaptureThread(Worker):
             again = f"; trying again in {delay:g} s"
             self._tracker.change(CameraState.OFFLINE, failure.reason, failure.clue, again)
             self._show_placeholder(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
+            delay = _FIRST_DELAY if self._reopen else min(delay * 2, _LONGEST_DELAY)
 
     def _is_interrupted(self) -> bool:
         """Return whether the thread has to end, or to open another camera."""

@@ -390,6 +390,27 @@ def test_delay_grows_from_1_to_15_seconds_and_a_picture_resets_it(
     assert published.qsize() == 1
 
 
+def test_another_configuration_resets_the_delay(monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+
+    def show_placeholder(self: CaptureThread, seconds: float) -> None:
+        delays.append(seconds)
+        if len(delays) == 3:
+            self.reconfigure(settings)
+        self._stopping = len(delays) == 5
+
+    def open_camera() -> ScriptedCamera:
+        raise CameraError("No camera found")
+
+    monkeypatch.setattr(CaptureThread, "_show_placeholder", show_placeholder)
+    hub, _, _ = recording_hub()
+    settings = CaptureSettings(open_camera, "", "", 64, 48, stall_timeout=60)
+    thread = CaptureThread(settings, hub)
+    thread.start()
+    eventually(lambda: not thread.alive, "five openings")
+    assert delays == [1, 2, 4, 1, 2]
+
+
 def test_beat_goes_on_while_no_picture_comes(studio: Studio) -> None:
     studio.thread.start()
     for _ in range(2):
