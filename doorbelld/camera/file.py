@@ -11,18 +11,20 @@ import logging
 import os
 import select
 import stat
+import threading
 import time
 from array import array
-from contextlib import suppress
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from doorbelld.camera.base import CameraSettings, Shot
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, GoneError
 from doorbelld.media import jpeg, picture
 from doorbelld.system.pace import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from io import FileIO
     from pathlib import Path
 
@@ -52,7 +54,10 @@ class MjpegCamera:
         self._pace = Pace(settings.framerate)
         self._checker = picture.Checker()
         self._pictures = self._play()
-        self._next: bytes | None = None
+        self._next: bytes | Callable[[], bytes] | None = None
+        # Any thread may load a picture of this round or, before the next one is due, of the last.
+        self._lock = threading.Lock()
+        self._last_file: FileIO | None = None
         # Where the file's pictures start and end, once it has been read to the end, and the
         # state of the file then.
         self._starts, self._ends = array("Q"), array("Q")
@@ -61,7 +66,11 @@ class MjpegCamera:
     def open(self) -> None:
         """Find the first picture. Raises CameraError if there is none, or it cannot be read."""
         self._pictures = self._play()
-        self._next = self._take()
+        try:
+            self._next = self._take()
+        except BaseException:
+            self.close()
+            raise
 
     def read(self, timeout: float) -> Shot | None:
         """Return the next picture when it is due, or None if that is not within ``timeout``."""
@@ -70,16 +79,16 @@ class MjpegCamera:
         due = self._pace.wait(timeout)
         if due is None:
             return None
-        shot = Shot(self._next, due)
-        self._next = None
-        return shot
+        found, self._next = self._next, None
+        return Shot(found, due) if isinstance(found, bytes) else Shot(b"", due, found)
 
     def close(self) -> None:
         """Close the file, if there is one."""
         self._pictures.close()
         self._next = None
+        self._keep(None)
 
-    def _take(self) -> bytes:
+    def _take(self) -> bytes | Callable[[], bytes]:
         try:
             return next(self._pictures)
         except StopIteration:
@@ -90,7 +99,7 @@ class MjpegCamera:
             self._pictures = self._play()  # that generator has ended
             raise
 
-    def _play(self) -> Generator[bytes, None, None]:
+    def _play(self) -> Generator[bytes | Callable[[], bytes], None, None]:
         """Yield the pictures for ever; end after a whole round without any."""
         played = True
         while played:
@@ -99,12 +108,13 @@ class MjpegCamera:
                 played = True
                 yield data
 
-    def _file(self) -> Iterator[bytes]:
-        with self._path.open("rb", buffering=0) as file:
+    def _file(self) -> Iterator[bytes | Callable[[], bytes]]:
+        with self._opened() as file:
             status = os.fstat(file.fileno())
             state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
             if state == self._state:
-                yield from self._known(file.fileno())
+                for start, end in zip(self._starts, self._ends):
+                    yield partial(self._load, file, start, end)
             else:
                 self._state = None
                 yield from self._search(file)
@@ -135,11 +145,28 @@ class MjpegCamera:
             self._ends.append(end)
             yield data
 
-    def _known(self, fd: int) -> Iterator[bytes]:
-        """Yield the pictures from where they were, if they are still there."""
-        for start, end in zip(self._starts, self._ends):
-            with suppress(ValueError):
-                yield self._checker.mend(os.pread(fd, end - start, start))
+    @contextmanager
+    def _opened(self) -> Iterator[FileIO]:
+        file = self._path.open("rb", buffering=0)
+        try:
+            yield file
+        finally:
+            self._keep(file)
+
+    def _keep(self, file: FileIO | None) -> None:
+        """Keep the file of the round that has ended, and close the one before it."""
+        with self._lock:
+            last, self._last_file = self._last_file, file
+            if last is not None:
+                last.close()
+
+    def _load(self, file: FileIO, start: int, end: int) -> bytes:
+        """Return the picture from where it was; in any thread. Raises ValueError."""
+        with self._lock:
+            if file.closed:
+                raise GoneError("the file was closed")
+            data = os.pread(file.fileno(), end - start, start)
+        return self._checker.mend(data)
 
     def _folder(self) -> Iterator[bytes]:
         for path in sorted(self._path.iterdir()):

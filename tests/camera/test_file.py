@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -15,7 +16,7 @@ import pytest
 from doorbelld.camera import file as ours
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, GoneError
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
@@ -28,9 +29,14 @@ FAST = CameraSettings(framerate=200)
 
 
 def take(camera: Camera, count: int) -> list[Shot]:
-    shots = [camera.read(GUARD) for _ in range(count)]
-    assert all(shots)
-    return [shot for shot in shots if shot]
+    """Return the next pictures that can be shown, each loaded before the next one is read."""
+    shots: list[Shot] = []
+    while len(shots) < count:
+        shot = camera.read(GUARD)
+        assert shot
+        with suppress(ValueError):
+            shots.append(shot._replace(data=shot.jpeg(), load=None))
+    return shots
 
 
 @pytest.fixture
@@ -58,7 +64,7 @@ def test_plays_every_picture_as_it_is_over_and_over(
     camera = open_camera(f"file:{path}", FAST)
     shots = take(camera, 10)
     camera.close()
-    assert [shot.data for shot in shots] == (FOUR * 3)[:10]
+    assert [shot.jpeg() for shot in shots] == (FOUR * 3)[:10]
     assert camera.invalid == 0
     assert camera.name == f"File {path}"
 
@@ -80,18 +86,18 @@ def test_gives_nothing_before_its_time_and_loses_nothing_by_it(file: Path) -> No
     camera.close()
     assert first
     assert second
-    assert [first.data, second.data] == FOUR[:2]
+    assert [first.jpeg(), second.jpeg()] == FOUR[:2]
 
 
 def test_drops_and_counts_damaged_pictures(file: Path, folder: Path) -> None:
     file.write_bytes(FOUR[0] + FOUR[1][:-300] + FOUR[2])
     camera = open_camera(f"file:{file}", FAST)
-    assert [shot.data for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
+    assert [shot.jpeg() for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
     camera.close()
     assert camera.invalid == 1
     (folder / "1.JPEG").write_bytes(FOUR[1][:-20])
     camera = open_camera(f"file:{folder}", FAST)
-    assert [shot.data for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
+    assert [shot.jpeg() for shot in take(camera, 2)] == [FOUR[0], FOUR[2]]
     camera.close()
     assert camera.invalid == 1
 
@@ -117,7 +123,7 @@ def test_repairs_pictures(file: Path, folder: Path) -> None:
         path.write_bytes(data + b"\xff")
     for path in (file, folder):
         camera = open_camera(f"file:{path}", FAST)
-        assert [shot.data for shot in take(camera, 12)] == whole * 3
+        assert [shot.jpeg() for shot in take(camera, 12)] == whole * 3
         camera.close()
         assert camera.invalid == 0
 
@@ -144,7 +150,7 @@ def test_plays_what_is_in_the_file_when_it_starts_again(file: Path) -> None:
     take(camera, 6)
     other = [pictures.jpeg(number) for number in range(10, 13)]
     file.write_bytes(b"between" + b"".join(other))
-    shown = [shot.data for shot in take(camera, 12)]
+    shown = [shot.jpeg() for shot in take(camera, 12)]
     camera.close()
     assert shown[-6:] == other * 2
 
@@ -153,9 +159,23 @@ def test_a_file_that_is_cut_short_while_it_plays_shows_no_half_picture(file: Pat
     camera = open_camera(f"file:{file}", FAST)
     take(camera, 5)
     os.truncate(file, len(b"".join(FOUR)) - 100)
-    shown = [shot.data for shot in take(camera, 7)]
+    shown = [shot.jpeg() for shot in take(camera, 7)]
     camera.close()
     assert shown == (FOUR[:3] * 3)[1:8]
+
+
+def test_a_picture_may_be_loaded_until_the_next_one_is_read_also_across_the_seam(
+    file: Path,
+) -> None:
+    camera = open_camera(f"file:{file}", CameraSettings(framerate=20))
+    take(camera, 7)
+    last = camera.read(GUARD)
+    assert last
+    assert camera.read(0) is None
+    assert last.jpeg() == FOUR[3]
+    camera.close()
+    with pytest.raises(GoneError):
+        last.jpeg()
 
 
 def test_may_be_closed_at_any_time_and_twice(file: Path) -> None:
@@ -336,7 +356,7 @@ class TestPipe:
                 with pytest.raises(MemoryError):
                     camera.read(GUARD)
             writer.write(FOUR[1][middle:] + FOUR[2])
-            assert [shot.data for shot in take(camera, 1)] == [FOUR[2]]
+            assert [shot.jpeg() for shot in take(camera, 1)] == [FOUR[2]]
         assert camera.invalid == 1
         camera.close()
 
@@ -346,7 +366,7 @@ def test_what_phones_put_behind_a_picture_is_cut_off(folder: Path, tail: bytes) 
     for path in folder.iterdir():
         path.write_bytes(FOUR[0] + tail)
     camera = open_camera(f"file:{folder}", FAST)
-    assert [shot.data for shot in take(camera, 3)] == [FOUR[0]] * 3
+    assert [shot.jpeg() for shot in take(camera, 3)] == [FOUR[0]] * 3
     assert camera.invalid == 0
     camera.close()
 
@@ -357,7 +377,7 @@ def test_a_folder_may_have_files_that_are_too_large_and_other_things(folder: Pat
     (folder / "0c.jpg").write_bytes(FOUR[1][:-2])
     os.truncate(folder / "0c.jpg", 1 << 40)
     camera = open_camera(f"file:{folder}", FAST)
-    assert [shot.data for shot in take(camera, 4)] == FOUR
+    assert [shot.jpeg() for shot in take(camera, 4)] == FOUR
     assert camera.invalid == 1
     camera.close()
 
