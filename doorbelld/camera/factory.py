@@ -5,11 +5,26 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
 from doorbelld.camera.base import WAKE_UP, Camera, CameraSettings
 from doorbelld.drivers.errors import CameraError
+from doorbelld.system.limited_log import OncePerMinute
+
+_KINDS = {
+    "pattern": "the test pattern",
+    "picamera": "the older camera stack",
+    "v4l2": "a webcam",
+    "file": "a file",
+}
+"""What settings are said of."""
+
+_log = logging.getLogger(__name__)
+
+_may_warn = OncePerMinute()
+"""For the whole process: a camera that is lost every second is opened again as often."""
 
 
 def time_to_start(source: str, stall_timeout: float) -> float:
@@ -37,6 +52,7 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     kind, _, rest = source.partition(":")
     if source == "auto":
         return _find(settings)
+    _warn_of_ignored(kind, settings)
     if source == "pattern":
         from doorbelld.camera.pattern import PatternCamera
 
@@ -52,6 +68,18 @@ def _make(source: str, settings: CameraSettings) -> Camera:
     raise ValueError(f"{source!r} is no camera source")
 
 
+def _warn_of_ignored(kind: str, settings: CameraSettings) -> None:
+    """Log which settings are left out, because no camera of this kind has them."""
+    ignored = [] if kind in ("v4l2", "picamera2") else [*settings.controls]
+    if kind != "picamera2":
+        ignored += ["zoom"] if settings.zoom != CameraSettings.zoom else []
+        ignored += ["tuning"] if settings.tuning else []
+    if ignored and _may_warn.is_due():
+        what = _KINDS.get(kind, "a network camera")
+        keys = ", ".join(ignored)
+        _log.warning("[camera] %s: left out, because %s has nothing of the kind", keys, what)
+
+
 def _find(settings: CameraSettings) -> Camera:
     """Return the first camera that this machine has. Looking is cheap if it has none."""
     from doorbelld.camera import picamera, picamera2
@@ -60,7 +88,7 @@ def _find(settings: CameraSettings) -> Camera:
     for kind, library in (("picamera2", picamera2), ("picamera", picamera)):
         numbers = library.connected()
         if numbers:
-            return _make_pi(kind, min(numbers), settings)
+            return _make(f"{kind}:{min(numbers)}", settings)
     found = devices.find()
     if not found:
         raise CameraError("No camera found; check that one is plugged in")

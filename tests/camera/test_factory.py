@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from doorbelld.camera import factory
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.drivers.errors import CameraError
+from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.v4l2 import devices
 from doorbelld.v4l2.devices import Device
 from tests.support import picamera2_library, picamera_library
@@ -24,6 +26,34 @@ from tests.support.daemon import ROOT
 def test_an_unknown_source_is_a_value_error(source: str) -> None:
     with pytest.raises(ValueError, match="is no camera source"):
         open_camera(source, CameraSettings())
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "keys"),
+    [
+        ("v4l2:/dev/none", "a webcam", "zoom, tuning"),
+        ("file:/nowhere", "a file", "focus, zoom, tuning"),
+        ("rtsp://127.0.0.1:1/", "a network camera", "focus, zoom, tuning"),
+        ("picamera", "the older camera stack", "focus, zoom, tuning"),
+    ],
+)
+def test_settings_that_no_camera_of_the_kind_has_are_said_once(
+    source: str,
+    what: str,
+    keys: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(factory, "_may_warn", OncePerMinute())
+    monkeypatch.setitem(sys.modules, "picamera", None)
+    settings = CameraSettings(
+        controls={"focus": "auto"}, zoom=(0, 0, 0.5, 0.5), tuning="imx219_noir.json"
+    )
+    for asked in (CameraSettings(), settings, settings):
+        with pytest.raises(CameraError):
+            open_camera(source, asked)
+    said = f"[camera] {keys}: left out, because {what} has nothing of the kind"
+    assert caplog.messages == [said]
 
 
 class TestAuto:
