@@ -84,15 +84,15 @@ class Picamera2Camera:
         """Stop recording, within a bounded time: the library can hang there for ever."""
         if self._camera is not None:
             self._end(picamera2.close)
-            if self._held is not None:
-                self._held.give_back()
-                self._held = None
             picamera2.free()
 
     def _end(self, close: Callable[[Any, Any], None]) -> None:
         if self._camera is not None:
             close_in_time(self.name, partial(close, self._camera, self._encoder))
             self._camera = self._encoder = None
+            if self._held is not None:
+                self._held.give_back()
+                self._held = None
 
     def _check_number(self, library: Any) -> None:
         found = picamera2.cameras(library)
