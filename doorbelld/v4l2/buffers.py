@@ -49,6 +49,7 @@ class Buffers:
         self._sequence: int | None = None
         self._fd = fd
         self._maps: list[mmap.mmap] = []
+        self._are_allocated = False
         self._requests = BufferRequests(ioctl.ABIS[0])
         try:
             self._map(count)
@@ -91,8 +92,9 @@ class Buffers:
 
     def close(self) -> None:
         """Stop the stream and release the memory. The device may have gone."""
-        if not self._maps:
+        if not self._are_allocated:
             return
+        self._are_allocated = False
         with suppress(OSError):
             ioctl.send(self._fd, ioctl.STREAMOFF, _STREAM)
         for each in self._maps:
@@ -108,6 +110,7 @@ class Buffers:
 
     def _map(self, count: int) -> None:
         granted = self._request(count)
+        self._are_allocated = granted > 0
         if granted < _FEWEST:
             raise OSError(errno.ENOMEM, f"its driver gives only {granted} of {_FEWEST} buffers")
         for index in range(granted):
