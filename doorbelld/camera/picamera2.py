@@ -84,15 +84,15 @@ class Picamera2Camera:
         """Stop recording, within a bounded time: the library can hang there for ever."""
         if self._camera is not None:
             self._end(picamera2.close)
-            if self._held is not None:
-                self._held.give_back()
-                self._held = None
             picamera2.free()
 
     def _end(self, close: Callable[[Any, Any], None]) -> None:
         if self._camera is not None:
             close_in_time(self.name, partial(close, self._camera, self._encoder))
             self._camera = self._encoder = None
+            if self._held is not None:
+                self._held.give_back()
+                self._held = None
 
     def _check_number(self, library: Any) -> None:
         found = picamera2.cameras(library)
@@ -164,17 +164,17 @@ class Picamera2Camera:
             self._camera.configure(self._configuration(pixels, None))
 
     def _configuration(self, pixels: str, mode: sensor.Size | None) -> Any:
-        libcamera = importlib.import_module("libcamera")
+        library = importlib.import_module("libcamera")
         asked = self._settings
         upside_down = asked.rotation == 180
         options = {
             "main": {"size": (asked.width // 2 * 2, asked.height // 2 * 2), "format": pixels},
-            "transform": libcamera.Transform(
+            "transform": library.Transform(
                 hflip=asked.hflip != upside_down, vflip=asked.vflip != upside_down
             ),
             # That of JPEG. The library's own choice is a video's, and looks pale in a JPEG.
-            "colour_space": libcamera.ColorSpace.Sycc(),
-            "controls": self._controls(libcamera),
+            "colour_space": library.ColorSpace.Sycc(),
+            "controls": self._controls(library),
         }
         create = self._camera.create_video_configuration
         if mode is None:
@@ -184,13 +184,13 @@ class Picamera2Camera:
         except TypeError:  # before version 0.3.13, in which the raw stream chooses the mode
             return create(raw={"size": mode}, **options)
 
-    def _controls(self, libcamera: Any) -> dict[str, Any]:
+    def _controls(self, library: Any) -> dict[str, Any]:
         """Return the controls that the camera starts with."""
         asked = self._settings
         slowest = min(asked.framerate, asked.framerate_dark)
         found = {"FrameDurationLimits": (int(1e6 / asked.framerate), int(1e6 / slowest))}
         if "AfMode" in getattr(self._camera, "camera_controls", {}):
-            found["AfMode"] = libcamera.controls.AfModeEnum.Continuous
+            found["AfMode"] = library.controls.AfModeEnum.Continuous
         return found
 
     def _make_output(self) -> Any:

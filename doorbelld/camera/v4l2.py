@@ -14,7 +14,7 @@ from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import encode, need_opencv, turn_jpeg
 from doorbelld.drivers.errors import CameraError, GoneError
 from doorbelld.media import codec, picture
-from doorbelld.system.limited_log import OncePerMinute
+from doorbelld.system.limited_log import MINUTE, OnceLog
 from doorbelld.v4l2 import controls, devices, formats
 from doorbelld.v4l2.buffers import Buffers, Filled
 from doorbelld.v4l2.mode import Mode, set_mode
@@ -42,8 +42,8 @@ _OLD = 0.2
 
 _GONE = (errno.ENODEV, errno.ENXIO)
 
-_warnings: dict[str, OncePerMinute] = {}
-"""Lines about settings, which the camera would repeat each time that it is opened."""
+_settings_log = OnceLog(_log, MINUTE)
+"""For lines that the camera would repeat each time that it is opened."""
 
 
 class V4l2Camera:
@@ -122,14 +122,11 @@ class V4l2Camera:
         if problems:  # Some drivers set nothing before they stream.
             problems = controls.apply(fd, {key: wanted[key] for key in problems})
         for key, why in problems.items():
-            self._warn(f"{self.name}: {key} = {wanted[key]} cannot be set: {why}")
+            line = f"{self.name}: {key} = {wanted[key]} cannot be set: {why}"
+            _settings_log.log(logging.WARNING, line)
         self._failures = 0
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
-
-    def _warn(self, line: str) -> None:
-        if _warnings.setdefault(line, OncePerMinute()).is_due():
-            _log.warning("%s", line)
 
     def _choose(self, fd: int) -> Mode:
         """Set the device to the best format, and to the nearest size and rate that it has."""

@@ -226,16 +226,12 @@ class RtspCamera:
         self._receiver.start()
 
     def read(self, timeout: float) -> Shot | None:
-        """Return the newest picture, or None if none came within ``timeout`` seconds."""
+        """Return the newest picture, to be encoded when it is loaded; None if none came in time."""
         received = self._receiver.take(timeout)
         if received is None:
             return None
         image, arrived = received
-        try:
-            return Shot(encode(image, self._settings), arrived)
-        except ValueError:
-            self.invalid += 1
-            return None
+        return Shot(b"", arrived, partial(encode, image, self._settings))
 
     def close(self) -> None:
         """Close the connection; its thread ends when OpenCV returns to it."""

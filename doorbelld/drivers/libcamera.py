@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.errors import describe
-from doorbelld.system.limited_log import OncePerMinute
+from doorbelld.system.limited_log import MINUTE, OnceLog
 
 logger = logging.getLogger(__name__)
 
@@ -153,14 +153,13 @@ class _Setting:
         return self.of_number(value)
 
 
-_due: dict[str, OncePerMinute] = {}
-"""For each warning: a camera that is lost every second is opened as often."""
+_settings_log = OnceLog(logger, MINUTE)
+"""A camera that is lost every second is opened as often."""
 
 
 def warn(text: str) -> None:
     """Log a warning, at most once a minute."""
-    if _due.setdefault(text, OncePerMinute()).is_due():
-        logger.warning("%s", text)
+    _settings_log.log(logging.WARNING, text)
 
 
 def offer_of(camera: Any) -> Offer:

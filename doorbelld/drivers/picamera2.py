@@ -180,8 +180,8 @@ class HeldFrame:
     """
 
     def __init__(self, encoder: Any, request: Any) -> None:
-        request.acquire()
         stamp = request.get_metadata().get("SensorTimestamp")
+        request.acquire()
         self.taken_at: float | None = stamp / 1e9 if stamp else None
         self._encoder = encoder
         self._request = request

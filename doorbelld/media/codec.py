@@ -45,8 +45,6 @@ def explain_missing(what: str, error: ImportError) -> str:
 
 
 def _prepare_environment() -> None:
-    # Without this a silent V4L2 camera blocks read() for ten seconds.
-    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "1")
     # OpenCV prints its own warnings, with whole URLs in them, past our log.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

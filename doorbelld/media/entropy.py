@@ -134,7 +134,10 @@ def end_of_scan(data: bytes, tables: Sequence[int], scan: Scan, start: int) -> i
         return len(data)
     known = _read_tables(data, tables)
     try:
-        blocks = [(known[first], known[0x10 + others]) for first, others in scan.blocks]
+        blocks = [
+            (_table(*known[first], False), _table(*known[0x10 + others], True))
+            for first, others in scan.blocks
+        ]
     except KeyError as error:
         raise ValueError("a Huffman table is missing") from error
     coded = data[start:].replace(b"\xff\0", b"\xff")
@@ -174,9 +177,13 @@ _Table = Sequence[int]
 the code and its number take. 0 if it is no code."""
 
 
-def _read_tables(data: bytes, places: Sequence[int]) -> dict[int, _Table]:
-    """Return the Huffman tables by class and number; the standard ones if there are no places."""
-    known: dict[int, _Table] = {}
+def _read_tables(data: bytes, places: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+    """Return the Huffman tables by class and number; the standard ones if there are no places.
+
+    Each is how many codes there are of each length, and their symbols: a header may replace its
+    tables many thousand times, so only those that are used are built.
+    """
+    known: dict[int, tuple[bytes, bytes]] = {}
     for place in places or [2]:
         segments = data if places else STANDARD_TABLES
         at, end = place + 2, place + int.from_bytes(segments[place : place + 2], "big")
@@ -185,7 +192,7 @@ def _read_tables(data: bytes, places: Sequence[int]) -> dict[int, _Table]:
             at = start + sum(lengths)
             if at > end:
                 raise ValueError("a Huffman table that is cut off")
-            known[kind] = _table(lengths, segments[start:at], kind >= 0x10)
+            known[kind] = lengths, segments[start:at]
     return known
 
 

@@ -38,6 +38,8 @@ class FrameHub:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # Turning a large picture takes 120 MB, and any number of clients may ask at once.
+        self._loading = threading.Lock()
         self._newest: Frame | None = None
         self._offer: _Offer | None = None
         self._slots: list[Latest[Frame]] = []
@@ -57,12 +59,13 @@ class FrameHub:
     def load_offer(self) -> None:
         """Publish the picture that is on offer, if there is one that can be shown."""
         for _ in range(_TRIES):
-            offer = self._offer
-            if offer is None:
-                break
-            data = offer.load()
-            if data is not None and self._accept(offer, data):
-                break
+            with self._loading:
+                offer = self._offer
+                if offer is None:
+                    break
+                data = offer.load()
+                if data is not None and self._accept(offer, data):
+                    break
             if self._offer is offer:
                 time.sleep(_PAUSE)
 

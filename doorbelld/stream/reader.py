@@ -95,10 +95,13 @@ class PictureReader:
 
     @staticmethod
     def load_in_any_thread(shot: Shot) -> bytes | None:
-        """Return the JPEG, or None if it cannot be shown; nothing is counted or logged."""
+        """Return the JPEG, or None if it cannot be shown; nothing is counted or logged.
+
+        Raises nothing: a thread that sends pictures must not end because a camera's library fails.
+        """
         try:
             data = shot.jpeg()
-        except (ValueError, MemoryError):
+        except (Exception, SystemExit):  # noqa: BLE001  # libraries raise what they like
             return None
         return None if isinstance(fault.judge(data), Fault) else data
 

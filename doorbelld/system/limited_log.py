@@ -1,7 +1,7 @@
 """Limited log: four ways to log what may happen all the time without filling the journal.
 
 Sentences that are always the same, so that nothing is lost by skipping one: OncePerMinute.
-Lines of a library that repeats itself: OnceLog.
+Lines that repeat themselves, such as those of a library: OnceLog.
 States of which only the newest matters: StateLog. Clients that are turned away: RefusalLog.
 """
 
@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 
-_MINUTE = 60.0
+MINUTE = 60.0
 _HOUR = 3600.0
 
 _BURST = 12
@@ -24,7 +24,7 @@ _MOST_REFUSALS = 10
 """Lines about refusals a minute; the others are counted, and the count is logged."""
 
 _MOST_LINES = 20
-"""Different lines of a library that are logged in an hour."""
+"""Different lines that an OnceLog logs in its window."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,15 +43,19 @@ class OncePerMinute:
         now = time.monotonic()
         if now < self._again_at:
             return False
-        self._again_at = now + _MINUTE
+        self._again_at = now + MINUTE
         return True
 
 
 class OnceLog:
-    """Logs each line once an hour, and a few different ones. Any thread may call it."""
+    """Logs each line once in ``window`` seconds, and a few different ones.
 
-    def __init__(self, logger: logging.Logger) -> None:
+    Any thread may call it.
+    """
+
+    def __init__(self, logger: logging.Logger, window: float = _HOUR) -> None:
         self._logger = logger
+        self._window = window
         self._lock = threading.Lock()
         self._logged: set[str] = set()
         self._window_ends = 0.0
@@ -62,7 +66,7 @@ class OnceLog:
             now = time.monotonic()
             if now >= self._window_ends:
                 self._logged.clear()
-                self._window_ends = now + _HOUR
+                self._window_ends = now + self._window
             is_news = text not in self._logged and len(self._logged) < _MOST_LINES
             if is_news:
                 self._logged.add(text)
@@ -143,5 +147,5 @@ class RefusalLog:
             return 0
         left_out, self._left_out = self._left_out, 0
         self._logged.clear()
-        self._window_ends = now + _MINUTE
+        self._window_ends = now + MINUTE
         return left_out

@@ -11,9 +11,8 @@ from typing import NamedTuple
 from doorbelld.v4l2 import ioctl
 from doorbelld.v4l2.ioctl import BufferRequests
 
-_VIDEO_CAPTURE = 1  # enum v4l2_buf_type
 _MMAP = 1  # enum v4l2_memory
-_STREAM = struct.pack("=I", _VIDEO_CAPTURE)
+_STREAM = struct.pack("=I", ioctl.VIDEO_CAPTURE)
 
 _ERROR = 0x00000040  # V4L2_BUF_FLAG_...
 _CLOCK = 0x0000E000
@@ -49,6 +48,7 @@ class Buffers:
         self._sequence: int | None = None
         self._fd = fd
         self._maps: list[mmap.mmap] = []
+        self._are_allocated = False
         self._requests = BufferRequests(ioctl.ABIS[0])
         try:
             self._map(count)
@@ -91,8 +91,9 @@ class Buffers:
 
     def close(self) -> None:
         """Stop the stream and release the memory. The device may have gone."""
-        if not self._maps:
+        if not self._are_allocated:
             return
+        self._are_allocated = False
         with suppress(OSError):
             ioctl.send(self._fd, ioctl.STREAMOFF, _STREAM)
         for each in self._maps:
@@ -103,11 +104,12 @@ class Buffers:
 
     def _request(self, count: int) -> int:
         """Ask for buffers; return how many there are now."""
-        granted = ioctl.call(self._fd, ioctl.REQBUFS, count, _VIDEO_CAPTURE, _MMAP, 0, 0)[0]
+        granted = ioctl.call(self._fd, ioctl.REQBUFS, count, ioctl.VIDEO_CAPTURE, _MMAP, 0, 0)[0]
         return int(granted)
 
     def _map(self, count: int) -> None:
         granted = self._request(count)
+        self._are_allocated = granted > 0
         if granted < _FEWEST:
             raise OSError(errno.ENOMEM, f"its driver gives only {granted} of {_FEWEST} buffers")
         for index in range(granted):
@@ -131,4 +133,4 @@ class Buffers:
     def _pack(self, index: int) -> bytes:
         """Return a struct v4l2_buffer that asks for something."""
         rest = (0, 0, 0, 0, 0, b"", 0, _MMAP, 0, 0)
-        return self._requests.layout.pack(index, _VIDEO_CAPTURE, *rest)
+        return self._requests.layout.pack(index, ioctl.VIDEO_CAPTURE, *rest)

@@ -20,7 +20,7 @@ from doorbelld.v4l2.formats import formats as _formats
 
 _CAPABILITIES = struct.Struct("16s 32s 32s I I I 12x")  # struct v4l2_capability
 _VIDIOC_QUERYCAP = 0x80685600
-_NO_BUFFERS = (0, 1, 1, 0, 0)  # count, V4L2_BUF_TYPE_VIDEO_CAPTURE, V4L2_MEMORY_MMAP
+_NO_BUFFERS = (0, ioctl.VIDEO_CAPTURE, 1, 0, 0)  # count, type, V4L2_MEMORY_MMAP
 
 _CAN_CAPTURE = 0x00000001  # V4L2_CAP_...
 _CAN_STREAM = 0x04000000

@@ -15,7 +15,6 @@ _ENUM_FMT = ioctl.Request(0xC0405602, _FORMAT)
 _SIZE = struct.Struct("=9I8x")  # struct v4l2_frmsizeenum
 _ENUM_FRAMESIZES = ioctl.Request(0xC02C564A, _SIZE)
 
-_VIDEO_CAPTURE = 1  # enum v4l2_buf_type
 _EMULATED = 0x0002  # V4L2_FMT_FLAG_EMULATED
 _DISCRETE = 1  # enum v4l2_frmsizetypes
 
@@ -87,7 +86,7 @@ def number_of(code: str) -> int:
 
 def _numbers(fd: int) -> Iterator[tuple[int, int]]:
     """Yield the number and the flags of each format."""
-    for _, _, flags, _, number, _ in _enumerate(fd, _ENUM_FMT, _VIDEO_CAPTURE, 0, b"", 0, 0):
+    for _, _, flags, _, number, _ in _enumerate(fd, _ENUM_FMT, ioctl.VIDEO_CAPTURE, 0, b"", 0, 0):
         yield number, flags
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 _READ, _WRITE = 2, 1  # as the kernel's macros _IOR, _IOW and _IOWR have it
 _VIDEO = ord("V")
 
+VIDEO_CAPTURE = 1  # enum v4l2_buf_type
+
 
 def number(direction: int, command: int, size: int) -> int:
     """Return the number of a V4L2 request whose argument has ``size`` bytes."""

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from doorbelld.v4l2 import ioctl
 from doorbelld.v4l2.formats import Size, name, number_of, sizes
 
-_VIDEO_CAPTURE = 1  # enum v4l2_buf_type
 _PER_SECOND = 1000
 """Frame rates are set in thousandths of a frame a second."""
 
@@ -35,7 +34,7 @@ def set_mode(fd: int, code: str, width: int, height: int, framerate: float) -> M
     """
     pixels = number_of(code)
     width, height = nearest(sizes(fd, pixels), width, height)
-    asked = (_VIDEO_CAPTURE, width, height, pixels, 0, 0, 0)
+    asked = (ioctl.VIDEO_CAPTURE, width, height, pixels, 0, 0, 0)
     _, width, height, pixels, _, stride, _ = ioctl.call(fd, ioctl.S_FMT, *asked)
     return Mode(name(pixels), width, height, stride, _set_rate(fd, framerate))
 
@@ -60,7 +59,7 @@ def _set_rate(fd: int, framerate: float) -> float:
     common = math.gcd(thousandths, _PER_SECOND)
     seconds = (_PER_SECOND // common, thousandths // common)
     with suppress(OSError):  # Not every driver has rates.
-        answer = ioctl.call(fd, ioctl.S_PARM, _VIDEO_CAPTURE, 0, 0, *seconds)
+        answer = ioctl.call(fd, ioctl.S_PARM, ioctl.VIDEO_CAPTURE, 0, 0, *seconds)
         if answer[3] and answer[4]:
             return float(answer[4] / answer[3])
     return 0.0

@@ -209,6 +209,24 @@ def test_software_encodes_a_picture_only_if_it_is_wanted(monkeypatch: pytest.Mon
         newest.jpeg()
 
 
+def test_frame_that_came_before_the_start_failed_is_given_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pi = picamera2_library.install(monkeypatch, hardware=False)
+    request = Request(0)
+
+    def start_recording(self: Any, encoder: Any, output: Any) -> None:
+        del self, output
+        encoder.start()
+        encoder.encode("main", request)
+        raise RuntimeError("the second stream does not start")
+
+    monkeypatch.setattr(pi, "start_recording", start_recording)
+    with pytest.raises(CameraError, match="the second stream does not start"):
+        open_camera("picamera2", CameraSettings())
+    assert request.holders == 1
+
+
 def test_software_that_fails_to_encode_a_picture_loses_only_that(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

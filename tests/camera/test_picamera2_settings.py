@@ -12,6 +12,7 @@ from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.drivers import libcamera, tuning
 from doorbelld.drivers.errors import CameraError
+from doorbelld.system.limited_log import MINUTE, OnceLog
 from tests.support import picamera2_settings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ NOIR = {"version": 2.0, "target": "pisp", "algorithms": [{"rpi.black_level": {}}
 @pytest.fixture
 def pi(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the class used as the Raspberry Pi's camera, and let nothing have been logged."""
-    monkeypatch.setattr(libcamera, "_due", {})
+    monkeypatch.setattr(libcamera, "_settings_log", OnceLog(libcamera.logger, MINUTE))
     found = picamera2_settings.install(monkeypatch)
     found.tuning_files = {"imx708_noir.json": NOIR}
     return found

@@ -427,7 +427,20 @@ class TestRtsp:
             shot = camera.read(GUARD)
             camera.close()
         assert shot
-        assert pictures.number_of(shot.data) == 3
+        assert pictures.number_of(shot.jpeg()) == 3
+
+    @pytest.mark.usefixtures("_any_protocol")
+    def test_encodes_only_pictures_that_are_wanted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        encoded = mock.Mock(wraps=codec.encode)
+        monkeypatch.setattr(codec, "encode", encoded)
+        with WebCamera([pictures.jpeg()]) as web:
+            camera = opened(f"http://{web.address}/video")
+            shots = [camera.read(GUARD) for _ in range(3)]
+            camera.close()
+        assert encoded.call_count == 0
+        assert shots[-1]
+        assert jpeg.size(shots[-1].jpeg()) == (64, 48)
+        assert encoded.call_count == 1
 
     @pytest.mark.usefixtures("_any_protocol")
     def test_keeps_only_the_newest_picture_for_a_slow_reader(self) -> None:

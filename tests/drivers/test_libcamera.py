@@ -14,6 +14,7 @@ from doorbelld.camera.base import CameraSettings
 from doorbelld.drivers import libcamera
 from doorbelld.drivers.controls import Control
 from doorbelld.drivers.libcamera import Offer
+from doorbelld.system.limited_log import MINUTE, OnceLog
 from tests.support.libcamera_offers import (
     ENUMERATIONS,
     V2_OLD,
@@ -43,7 +44,7 @@ def asked(**controls: str) -> CameraSettings:
 @pytest.fixture(autouse=True)
 def nothing_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no warning be one that was logged in the last minute."""
-    monkeypatch.setattr(libcamera, "_due", {})
+    monkeypatch.setattr(libcamera, "_settings_log", OnceLog(libcamera.logger, MINUTE))
 
 
 @pytest.mark.parametrize(

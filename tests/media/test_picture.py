@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doorbelld.media import jpeg, markers
+from doorbelld.media import entropy, jpeg, markers
 from doorbelld.media.entropy import STANDARD_TABLES
 from doorbelld.media.picture import Checker, mend
 from doorbelld.media.splitter import Splitter
@@ -360,6 +360,17 @@ def test_a_good_picture_costs_little() -> None:
     with cpu_bound(16 * 1024, 0.5):
         for _ in range(500):
             checker.mend(data)
+
+
+def test_tables_that_are_replaced_by_others_cost_nothing() -> None:
+    data = pictures.jpeg(1)[:-2]
+    lengths = bytes([1, *[0] * 15])
+    replaced = b"".join(b"\0" + lengths + bytes([number % 12]) for number in range(1000))
+    at = data.index(b"\xff\xc4")
+    entropy._table.cache_clear()
+    mended = mend(data[:at] + segment(markers.DHT, replaced) + data[at:])
+    assert mended.endswith(b"\xff\xd9")
+    assert entropy._table.cache_info().misses <= 4
 
 
 def test_a_large_picture_without_end_marker_is_not_looked_at_block_by_block() -> None:

@@ -129,6 +129,28 @@ def test_picture_on_offer_is_loaded_once_and_only_if_the_newest_is_asked_for() -
     assert loads.count == 1
 
 
+def test_many_threads_that_ask_at_once_load_the_picture_only_once() -> None:
+    hub = FrameHub()
+    loads, may_end = Loads(b"picture"), threading.Event()
+
+    def slow() -> bytes | None:
+        data = loads()
+        assert may_end.wait(GUARD)
+        return data
+
+    hub.offer(slow, 1.0)
+    found: list[Frame | None] = []
+    threads = [threading.Thread(target=lambda: found.append(hub.latest)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    may_end.wait(0.2)  # Nothing shows that a thread waits for another one.
+    may_end.set()
+    for thread in threads:
+        thread.join(GUARD)
+    assert loads.count == 1
+    assert [frame.data for frame in found if frame] == [b"picture"] * 8
+
+
 def test_what_is_published_replaces_what_was_on_offer() -> None:
     hub = FrameHub()
     loads = Loads(b"picture")

@@ -166,6 +166,22 @@ class LongTimeKernel:
         return self.requests.layout.pack(2, 1, 100, 0x2000, 1, *stamp, *rest)
 
 
+def test_a_buffer_that_is_not_enough_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def one_at_most(_fd: int, request: int, argument: bytes) -> bytes:
+        if request != ioctl.REQBUFS.number:
+            return argument
+        count, *rest = ioctl.REQBUFS.layout.unpack(argument)
+        asked.append(count)
+        return ioctl.REQBUFS.layout.pack(min(count, 1), *rest)
+
+    monkeypatch.setattr(fcntl, "ioctl", one_at_most)
+    with pytest.raises(OSError, match="its driver gives only 1 of 2 buffers"):
+        Buffers(-1, 4)
+    assert asked == [4, 0]
+
+
 @pytest.mark.parametrize("abi", [ioctl.BITS_32_LONG_TIME, ioctl.BITS_32_LONG_TIME_X86])
 def test_a_kernel_without_32_bits_of_time_is_asked_the_other_way(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, abi: ioctl.Abi
