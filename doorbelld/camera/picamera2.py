@@ -66,7 +66,8 @@ class Picamera2Camera:
             self._check_number(library)
             self._start(library)
         except CameraError:
-            raise  # There was nothing to open.
+            self._end(picamera2.abandon)
+            raise
         except Exception as error:  # the library raises whatever happens in it
             text = self._explain(error)
             self._end(picamera2.abandon)

@@ -86,7 +86,8 @@ class VideoFile:
 
     def image(self) -> Any:
         """Return the current frame, upright. Raises ValueError if it cannot be converted."""
-        whole, image = self._capture.retrieve()
+        with codec.faults_as_value_errors(codec.load_opencv()):
+            whole, image = self._capture.retrieve()
         if not whole:
             raise ValueError("a frame that cannot be converted")
         return codec.turn(image, self._rotation, hflip=False, vflip=False)

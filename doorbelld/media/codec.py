@@ -56,7 +56,8 @@ def _prepare_environment() -> None:
 
 
 @contextmanager
-def _faults_as_value_errors(cv2: Any) -> Iterator[None]:
+def faults_as_value_errors(cv2: Any) -> Iterator[None]:
+    """Raise ValueError where OpenCV raises an error of its own: then one picture is lost."""
     try:
         yield
     except cv2.error as error:
@@ -122,7 +123,7 @@ def decode_raw(data: bytes, code: str, width: int, height: int, stride: int) -> 
     if code == "Y16":
         image = np.ascontiguousarray(image[:, :, 1])
     if pixels.conversion:
-        with _faults_as_value_errors(cv2):
+        with faults_as_value_errors(cv2):
             image = cv2.cvtColor(image, getattr(cv2, pixels.conversion))
     return image[:, :width]  # Planes have to be converted with all bytes of their rows.
 
@@ -133,7 +134,7 @@ def encode(image: Any, quality: int) -> bytes:
     Raises ValueError if the encoder fails, or the image is too large for a JPEG.
     """
     cv2 = load_opencv()
-    with _faults_as_value_errors(cv2):
+    with faults_as_value_errors(cv2):
         encoded, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not encoded:
         raise ValueError("a picture that cannot be encoded")
@@ -146,7 +147,7 @@ def turn(image: Any, rotation: int, hflip: bool, vflip: bool) -> Any:
     Raises ValueError if OpenCV fails.
     """
     cv2 = load_opencv()
-    with _faults_as_value_errors(cv2):
+    with faults_as_value_errors(cv2):
         if hflip or vflip:
             image = cv2.flip(image, -1 if hflip and vflip else int(hflip))
         if rotation:
@@ -169,7 +170,7 @@ def turn_jpeg(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int
 
     markers.check_before_decoding(data)
     raw = np.frombuffer(data, np.uint8)
-    with _faults_as_value_errors(cv2):
+    with faults_as_value_errors(cv2):
         image = cv2.imdecode(raw, cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError("the JPEG cannot be decoded")

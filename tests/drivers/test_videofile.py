@@ -223,6 +223,18 @@ class TestFaults:
 
 
 class TestWhileItPlays:
+    def test_a_frame_that_opencv_fails_at_is_the_only_one_that_is_lost(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        capture = Capture([0, 100])
+        capture.retrieve = mock.Mock(side_effect=cv2.error("no such conversion"))  # type: ignore[attr-defined]
+        monkeypatch.setattr(cv2, "VideoCapture", lambda *_: capture)
+        video = opened(film(tmp_path / "film.avi", 10))
+        with pytest.raises(ValueError, match="OpenCV cannot: no such conversion"):
+            video.image()
+        assert video.advance() == pytest.approx(0.1)
+        video.close()
+
     @pytest.mark.parametrize(("suffix", "count"), [("avi", 3), ("mp4", 1)])
     def test_an_mp4_is_opened_only_once(self, tmp_path: Path, suffix: str, count: int) -> None:
         path = film(tmp_path / f"film.{suffix}", 20)
