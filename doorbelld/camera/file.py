@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (".mjpeg", ".mjpg")
+_PICTURES = (".jpg", ".jpeg")
+
+_STILL_RATE = 2.0
+"""Pictures a second of a file with a single one: the page counts older ones as old."""
 
 _CHUNK = 64 * 1024
 _AT_ONCE = 1024 * 1024
@@ -51,7 +55,9 @@ class MjpegCamera:
         self.name = f"File {path}"
         self.mode = ""
         self._path = path
-        self._pace = Pace(settings.framerate)
+        self._is_picture = path.suffix.lower() in _PICTURES and not path.is_dir()
+        rate = settings.framerate
+        self._pace = Pace(min(rate, _STILL_RATE) if self._is_picture else rate)
         self._checker = picture.Checker()
         self._pictures = self._play()
         self._next: bytes | Callable[[], bytes] | None = None
@@ -104,9 +110,15 @@ class MjpegCamera:
         played = True
         while played:
             played = False
-            for data in self._folder() if self._path.is_dir() else self._file():
+            for data in self._round():
                 played = True
                 yield data
+
+    def _round(self) -> Iterator[bytes | Callable[[], bytes]]:
+        """Yield every picture once."""
+        if self._path.is_dir():
+            return self._folder(sorted(self._path.iterdir()))
+        return self._folder([self._path]) if self._is_picture else self._file()
 
     def _file(self) -> Iterator[bytes | Callable[[], bytes]]:
         with self._opened() as file:
@@ -168,9 +180,9 @@ class MjpegCamera:
             data = os.pread(file.fileno(), end - start, start)
         return self._checker.mend(data)
 
-    def _folder(self) -> Iterator[bytes]:
-        for path in sorted(self._path.iterdir()):
-            if path.suffix.lower() not in (".jpg", ".jpeg") or not path.is_file():
+    def _folder(self, paths: Sequence[Path]) -> Iterator[bytes]:
+        for path in paths:
+            if path.suffix.lower() not in _PICTURES or not path.is_file():
                 continue
             with path.open("rb", buffering=0) as file:
                 data = file.read(jpeg.LARGEST + 1)
@@ -265,6 +277,6 @@ def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCame
         raise CameraError(f"Cannot read {path}: {error.strerror}") from error
     if stat.S_ISFIFO(mode):
         return PipeCamera(path)
-    if stat.S_ISDIR(mode) or path.suffix.lower() in SUFFIXES:
+    if stat.S_ISDIR(mode) or path.suffix.lower() in SUFFIXES + _PICTURES:
         return MjpegCamera(path, settings)
     return None

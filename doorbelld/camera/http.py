@@ -110,33 +110,62 @@ class HttpCamera:
 
     def _receive(self) -> None:
         closing = self._receiver.closing
+        has_failed = False
         try:
             while not closing.is_set():
                 asked_at = time.monotonic()
-                with self._client.get(self._conditional.headers()) as answer:
-                    if answer.status == 304:
-                        self._show_again(self._conditional.unchanged())
-                    else:
-                        self._take(answer)
+                try:
+                    self._ask()
+                    has_failed = False
+                except CameraError:
+                    # Some cameras have no still picture now and then; the next one will do.
+                    if has_failed or self.mode != self._single:
+                        raise
+                    has_failed = True
+                    self._client.hang_up()
                 closing.wait(max(asked_at + self._interval - time.monotonic(), 0))
         finally:
             self._client.hang_up()
 
-    def _take(self, answer: Answer) -> None:
+    def _ask(self) -> None:
+        """Take what the camera answers. Raises CameraError, unless it is to be asked again."""
+        with self._client.get(self._conditional.headers()) as answer:
+            if answer.status == 304:
+                self._show_again(self._conditional.unchanged())
+                return
+            kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
+            data = self._more(answer)
+            self._check(kind, data)
+            if kind.startswith("image/") and answer.length is not None:
+                self._take_still(answer, data)
+            else:
+                self._take(answer, data, is_stream=kind.startswith("multipart/"))
+
+    def _take_still(self, answer: Answer, data: bytes) -> None:
+        """Take the picture that an answer is. Of several in it, as phones make them, the first."""
+        body = bytearray()
+        while data and len(body) <= jpeg.LARGEST:
+            body += data
+            data = self._more(answer)
+        pictures = [] if answer.length else self._cut(bytes(body)) or self._parts.end()
+        self._parts.forget()
+        if not pictures:
+            raise CameraError(self._explain_end(answer, 0, is_stream=False))
+        self._show(pictures[0])
+        self._conditional.changed(answer.headers, pictures[0])
+        self.mode = self._single
+
+    def _take(self, answer: Answer, data: bytes, *, is_stream: bool) -> None:
         """Take the pictures of one answer, until it ends.
 
         Raises CameraError at its end, unless it was a single picture: then it is to be requested
         again. A stream that was cut off after its first picture is not that.
         """
-        kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
         taken = unused = 0
-        left = answer.length or 0
+        left = (answer.length or 0) + len(data)
         has_end = answer.length is not None or answer.chunked
         last = b""
-        data = self._more(answer)
-        self._check(kind, data)
-        is_stream = kind.startswith("multipart/")
-        self.mode = self._mode(is_stream, answer.length is not None)
+        self.mode = "MJPEG" if is_stream else ""
         while data:
             pictures = self._cut(data)
             unused += len(data)
@@ -163,12 +192,6 @@ class HttpCamera:
     @property
     def _single(self) -> str:
         return f"single pictures, {1 / self._interval:.2g} a second"
-
-    def _mode(self, is_stream: bool, has_length: bool) -> str:
-        """Return how the camera sends pictures, as far as the head of an answer says it."""
-        if is_stream:
-            return "MJPEG"
-        return self._single if has_length else ""
 
     def _explain_end(self, answer: Answer, taken: int, is_stream: bool) -> str:
         if taken == 0 and not answer.has_head:

@@ -163,6 +163,8 @@ class VideoFile:
                 start = file.read(_START)
         except OSError as error:
             raise CameraError(f"There is no video in {self._path}: {error.strerror}") from error
+        if not start:
+            raise CameraError(f"There is no video in {self._path}: it is empty")
         if not _BINARY.search(start) and not start.startswith(b"YUV4MPEG2"):
             raise CameraError(f"There is no video in {self._path}, but text, or a playlist")
 

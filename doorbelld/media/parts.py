@@ -33,6 +33,7 @@ class PartReader:
         self._searched = 0
         self._length = 0  # of the picture at the buffer's start
         self._has_lengths = True
+        self._are_lengths_right = False  # as a boundary behind a part without EOI has shown
 
     @property
     def invalid(self) -> int:
@@ -87,13 +88,17 @@ class PartReader:
         length = self._length
         if len(self._buffer) < length:
             return None
-        ends = self._buffer.startswith(_EOI, length - 2)
-        if not ends and len(self._buffer) < length + 4:
+        # Many cameras count the line break behind the picture.
+        ends = self._buffer[max(length - 4, 0) : length].rstrip(b"\r\n").endswith(_EOI)
+        is_followed = len(self._buffer) >= length + 4
+        if not (ends or is_followed or self._are_lengths_right):
             return None  # What follows says whether the length is right.
         self._length = 0
-        if not (ends or _BOUNDARY.match(self._buffer, length)):
-            self._has_lengths = False
-            return None
+        if not ends and is_followed:
+            self._are_lengths_right = bool(_BOUNDARY.match(self._buffer, length))
+            if not self._are_lengths_right:
+                self._has_lengths = False
+                return None
         pictures = self._splitter.feed(self._buffer[:length])
         if not (pictures or ends):
             pictures = [piece.picture for piece in self._splitter.end()]

@@ -115,6 +115,19 @@ def test_says_that_there_is_no_picture_in_it(tmp_path: Path, content: bytes) -> 
         open_camera(f"file:{folder}", FAST)
 
 
+@pytest.mark.parametrize("name", ["door.jpg", "door.JPEG"])
+def test_a_single_picture_is_read_again_and_again(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(FOUR[0] + FOUR[1])
+    camera = open_camera(f"file:{path}", FAST)
+    first = take(camera, 1)
+    path.write_bytes(FOUR[2][:-1])
+    later = take(camera, 2)
+    camera.close()
+    assert [shot.data for shot in first + later] == [FOUR[0], FOUR[2], FOUR[2]]
+    assert later[1].captured_at - later[0].captured_at == pytest.approx(0.5)
+
+
 def test_repairs_pictures(file: Path, folder: Path) -> None:
     bare = [pictures.without_tables(data[:-2]) for data in FOUR]
     whole = [pictures.with_standard_tables(data) for data in FOUR]

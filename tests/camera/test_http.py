@@ -202,7 +202,28 @@ class TestStreams:
             assert read(camera).data == PICTURE
 
 
+def sized(body: bytes) -> bytes:
+    return answer(body, more=f"Content-Length: {len(body)}\r\n")
+
+
 class TestStills:
+    def test_show_the_first_of_several_pictures_in_one(self) -> None:
+        with watching(lambda _: [sized(SHOWN[1] + SHOWN[2])]) as (_, camera):
+            assert {read(camera).data for _ in range(3)} == {SHOWN[1]}
+            assert camera.mode.startswith("single pictures")
+
+    @pytest.mark.parametrize(
+        "bad",
+        [sized(b""), sized(PICTURE)[:-99], answer(b"", status="503 Busy"), b""],
+        ids=["empty", "cut off", "busy", "nothing"],
+    )
+    def test_may_be_missing_now_and_then_but_not_twice(self, bad: bytes) -> None:
+        turns = iter([sized(PICTURE), bad, sized(SHOWN[1]), bad, sized(SHOWN[2]), bad, bad])
+        with watching(lambda _: [next(turns)]) as (_, camera):
+            assert [read(camera).data for _ in range(3)] == [PICTURE, SHOWN[1], SHOWN[2]]
+            with pytest.raises(CameraError):
+                play_until_fault(camera)
+
     def test_are_asked_for_again_and_again_but_not_too_often(self) -> None:
         numbers = itertools.cycle(SHOWN)
         started = time.monotonic()

@@ -638,6 +638,13 @@ class TestRealServer:
         assert why_not(f"{url}/sound") == f"{url} {said}"
 
 
+def test_empty_file_is_called_that(tmp_path: Path) -> None:
+    path = tmp_path / "begun.mp4"
+    path.touch()
+    with pytest.raises(CameraError, match=f"^There is no video in {path}: it is empty$"):
+        open_camera(f"file:{path}", CameraSettings())
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -100,6 +100,23 @@ def test_a_part_may_lack_the_end_marker_of_its_picture() -> None:
     assert reader.invalid == 0
 
 
+@pytest.mark.parametrize("tail", [b"\r\n", b"\n"])
+def test_a_line_break_may_be_counted_to_the_picture(tail: bytes) -> None:
+    data = SHOWN[0] + tail
+    reader = PartReader()
+    assert reader.feed(b"--part\r\nContent-Length: %d\r\n\r\n" % len(data) + data) == [SHOWN[0]]
+
+
+def test_a_part_with_a_tail_is_not_waited_for_once_the_lengths_are_known_to_be_right() -> None:
+    data = SHOWN[0] + bytes(9)
+    part = b"--part\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+    reader = PartReader()
+    assert reader.feed(part) == []
+    assert reader.feed(b"\r\n" + part) == [SHOWN[0], SHOWN[0]]
+    assert reader.feed(b"\r\n" + part) == [SHOWN[0]]
+    assert reader.invalid == 0
+
+
 def test_what_is_behind_a_picture_in_its_part_is_no_other_picture() -> None:
     data = SHOWN[0] + SHOWN[1]
     reader = PartReader()
