@@ -10,7 +10,7 @@ import pytest
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.drivers.errors import CameraError
-from doorbelld.media import jpeg
+from doorbelld.media import exif, jpeg
 from tests.support import pictures
 from tests.support.v4l2 import DEVICE, V4l2Device, Watcher
 
@@ -48,6 +48,17 @@ def test_encodes_raw_pictures(device: V4l2Device, formats: str) -> None:
         image = decoded(data_of(watcher.next("data")))
     assert image.shape == (480, 640)
     assert image[:, :300].mean() < 100 < image[:, 340:].mean()
+
+
+def test_picture_is_turned_by_the_browser_without_opencv(
+    device: V4l2Device, tmp_path: Path
+) -> None:
+    (tmp_path / "cv2.py").write_text("raise ImportError\n")
+    environ = {**device.environ, "FAKE_V4L2_FORMATS": "MJPG,YUYV", "PYTHONPATH": str(tmp_path)}
+    with Watcher(SOURCE, environ, rotation=90) as watcher:
+        data = base64.b64decode(watcher.next("data")["data"])
+    assert exif.orientation(data) == 6
+    assert jpeg.is_whole(data)
 
 
 def test_turns_raw_pictures_rather_than_jpegs_if_the_camera_has_both(device: V4l2Device) -> None:
