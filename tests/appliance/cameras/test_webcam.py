@@ -165,7 +165,9 @@ def test_webcam_that_another_program_reads_is_busy_until_that_ends(
 ) -> None:
     either.plug_in()
     read = f"v4l2-ctl --device={either.path} --stream-mmap --stream-to=/root/seen"
-    vm.run(f"rm -f /root/seen; systemd-run --quiet --collect --unit=holder {read}")
+    # A device of v4l2loopback is no camera before it is fed, which takes a moment.
+    loop = f"until test -s /root/seen; do {read}; sleep 1; done"
+    vm.run(f"rm -f /root/seen; systemd-run --quiet --collect --unit=holder sh -c '{loop}'")
     eventually(lambda: vm.run("test -s /root/seen && echo yes", check=False), "it reads", TIMEOUT)
     vm.run("systemctl start doorbelld")
     in_use = f"The camera {either.path} is in use by another program"
