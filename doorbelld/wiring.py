@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 
@@ -20,9 +21,8 @@ from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.tls import CertificateError
 from doorbelld.stream.capture import CaptureSettings
 
-_CONTROLS = (
-    *("focus", "exposure", "gain", "brightness", "contrast", "saturation", "sharpness"),
-    *("white_balance", "metering", "power_line_frequency", "hdr"),
+_CONTROLS = tuple(
+    each.name for each in fields(CameraSection) if each.metadata["kind"] is values.CONTROL
 )
 """Keys of [camera] that are passed to the camera as they are."""
 

@@ -92,8 +92,7 @@ class Camera(Protocol):
         """Return the next picture, or None if none came within ``timeout`` seconds.
 
         Never returns the same picture twice, and never spins. Raises CameraError when the
-        camera is gone; then only close() may follow. After a MemoryError, or a TooLargeError
-        for one picture that has too many pixels to be decoded, reading may go on.
+        camera is gone; then only close() may follow. After a MemoryError reading may go on.
         """
 
     def close(self) -> None:

@@ -15,8 +15,7 @@ from doorbelld.camera.closing import Receiver
 from doorbelld.camera.orientation import encode, need_opencv
 from doorbelld.drivers import rtsp
 from doorbelld.drivers.errors import CameraError, GoneError, without_secrets
-from doorbelld.drivers.videofile import VideoFile
-from doorbelld.drivers.videofile import check_size as _check_size
+from doorbelld.drivers.videofile import VideoFile, check_size
 from doorbelld.media import codec
 
 _log = logging.getLogger(__name__)
@@ -243,7 +242,7 @@ class RtspCamera:
         receiver.opened()
         while not receiver.closing.is_set():
             came = capture.grab()
-            _check_size(capture, self.name)  # It may change with every picture.
+            check_size(capture, self.name)  # It may change with every picture.
             came, image = capture.retrieve() if came else (False, None)
             if not came:
                 capture.release()
@@ -259,7 +258,7 @@ class RtspCamera:
             found = rtsp.describe(self._url, self._settings.stall_timeout)
             kind = f" ({found.codec})" if found.codec else ""
             raise CameraError(f"{self.name} has a video{kind} that OpenCV cannot play")
-        _check_size(capture, self.name)
+        check_size(capture, self.name)
         self.mode = _codec(capture)
         return capture
 

@@ -60,9 +60,6 @@ class PictureReader:
             counted = self.camera.invalid > invalid
             self._lack_memory(0 if counted else 1)
             return None
-        except TooLargeError:
-            self._leave_out(fault.TOO_MANY_TO_TURN)
-            return None
         if self.camera.invalid > invalid:
             self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
         return shot

@@ -105,7 +105,7 @@ def test_leaves_the_errors_of_other_threads_alone(
     found: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", found.append)
     picamera2_log.redirect_picamera2()
-    run("somebody.else")
+    run("another.library")
     assert len(found) == 1
     assert not caplog.messages
 

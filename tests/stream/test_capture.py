@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from unittest import mock
 
 import pytest
 
@@ -24,7 +25,10 @@ from tests.support.pictures import claiming, jpeg
 
 @dataclass
 class ScriptedCamera:
-    """Delivers what the test put into ``script``: a picture of now, a shot, or an exception."""
+    """Delivers what the test put into ``script``: a picture of now, a shot, or an exception.
+
+    A ValueError comes when the picture is loaded.
+    """
 
     name: str = "Scripted camera"
     mode: str = ""
@@ -41,6 +45,8 @@ class ScriptedCamera:
             step = self.script.get(timeout=timeout)
         except queue.Empty:
             return None
+        if isinstance(step, ValueError):
+            return Shot(b"", time.monotonic(), mock.Mock(side_effect=step))
         if isinstance(step, Exception):
             raise step
         if isinstance(step, Shot):
