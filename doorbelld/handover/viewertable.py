@@ -12,10 +12,9 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Protocol
 
 from doorbelld.handover.memory import TableMemory
-from doorbelld.handover.record import ViewerRecord
+from doorbelld.handover.record import Storable, ViewerRecord
 from doorbelld.system.systemd import DescriptorStore
 
 _log = logging.getLogger(__name__)
@@ -28,28 +27,6 @@ _AT_ONCE = 200
 
 _LAST_TIMEOUT = 0.2
 """Seconds that systemd may take for each message at the end; the others never wait."""
-
-
-class Storable(Protocol):
-    """A viewer, as far as the table has to know it. The table sets ``row``, 0 for none."""
-
-    row: int
-    fd: int
-    sent: int
-    dropped: int
-    due: float
-    pending: memoryview | None
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether it has been here for a second at least."""
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether it is over TLS: the state of a TLS session cannot be handed over."""
-
-    def record(self) -> ViewerRecord:
-        """Return what the next process has to know."""
 
 
 class ViewerTable:

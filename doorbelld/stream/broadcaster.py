@@ -21,8 +21,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
+from doorbelld.handover.record import SavedViewers
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.media.multipart import Parts
@@ -33,9 +33,6 @@ from doorbelld.stream.viewer import Viewer
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.worker import Worker
-
-if TYPE_CHECKING:
-    from doorbelld.stream.saved import SavedViewers
 
 _log = logging.getLogger(__name__)
 

@@ -1,10 +1,52 @@
-"""Counters: what the capture thread has counted and measured."""
+"""Counters: what the capture thread has counted and measured, the frame rate among it."""
 
 from __future__ import annotations
 
 import time
 
-from doorbelld.stream.rate import FrameRate
+_INTERVALS = 30
+"""About how many intervals the mean goes back."""
+
+_SHORTEST_INTERVAL = 1 / 240
+"""Seconds between frames at the highest rate that can be configured."""
+
+
+class FrameRate:
+    """The mean interval between frames.
+
+    It is not the mean of rates: that would jump with every frame that comes early.
+    """
+
+    def __init__(self) -> None:
+        self._interval = 0.0
+        self._intervals = 0
+        self._last_at: float | None = None
+
+    @property
+    def fps(self) -> float:
+        """Frames a second; 0 before the second frame."""
+        interval = self._interval
+        return 1 / interval if interval > 0 else 0.0
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait before the next frame, so that a driver that never waits is slowed down.
+
+        It would take a whole processor, and every viewer's link.
+        """
+        is_flood = self._intervals == _INTERVALS and self._interval < _SHORTEST_INTERVAL
+        return _SHORTEST_INTERVAL if is_flood else 0.0
+
+    def reset(self) -> None:
+        """Measure from the next frame on."""
+        self._interval, self._intervals, self._last_at = 0.0, 0, None
+
+    def add(self, captured_at: float) -> None:
+        """Count a frame."""
+        if self._last_at is not None:
+            self._intervals = min(self._intervals + 1, _INTERVALS)
+            self._interval += (captured_at - self._last_at - self._interval) / self._intervals
+        self._last_at = captured_at
 
 
 class Counters:

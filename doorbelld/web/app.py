@@ -28,9 +28,8 @@ from doorbelld.web.guard import RefusedError
 from doorbelld.web.login import OPEN_PATHS, Login
 from doorbelld.web.pictures import Pictures
 from doorbelld.web.replies import NO_STORE, TEXT, refusal, reply
-from doorbelld.web.site import Site
+from doorbelld.web.site import Site, Visit
 from doorbelld.web.status import Status
-from doorbelld.web.visit import Visit
 
 _log = logging.getLogger(__name__)
 

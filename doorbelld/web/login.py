@@ -13,7 +13,7 @@ from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web.guard import RefusedError
 from doorbelld.web.replies import NO_STORE, redirect, refusal, reply
-from doorbelld.web.visit import Visit
+from doorbelld.web.site import Visit
 
 OPEN_PATHS = ("/login", "/login.css", "/login.js", "/logout", "/healthz")
 """What needs no login."""

@@ -20,8 +20,7 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.stream.viewer import Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
-from doorbelld.web.site import Site
-from doorbelld.web.visit import Visit
+from doorbelld.web.site import Site, Visit
 
 _log = logging.getLogger(__name__)
 

@@ -1,15 +1,17 @@
-"""Site: what requests are judged and answered by, as it is at one moment."""
+"""Site: what requests are judged and answered by, as it is at one moment; and who asks."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.policy import Access
 from doorbelld.access.watching import WatchRules
+from doorbelld.server.request import Request
 from doorbelld.web.assets import Asset
 
 
@@ -34,3 +36,20 @@ class Site:
         return WatchRules(
             self.access, self.authenticator, self.embedding, tls_only=self.tls is not None
         )
+
+
+class Visit(NamedTuple):
+    """A request and the site that answers it.
+
+    ``client`` is the client's address, which a trusted proxy has named if there is one.
+    ``password_id`` stands for the password in force when the request began. ``ticket`` stands for
+    a good token in the URL (b"": none), see embedding.py. ``embedder`` is the origin of the page of
+    another site that shows us, "" if there is none.
+    """
+
+    site: Site
+    request: Request
+    client: str
+    password_id: bytes = b""
+    ticket: bytes = b""
+    embedder: str = ""

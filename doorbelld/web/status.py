@@ -13,7 +13,7 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.web.pictures import viewer_key
 from doorbelld.web.replies import TEXT, as_json, refusal, reply
-from doorbelld.web.visit import Visit
+from doorbelld.web.site import Visit
 
 
 class Status:

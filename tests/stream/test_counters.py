@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.stream.rate import FrameRate
+from doorbelld.stream.counters import FrameRate
 
 
 def measured(*moments: float) -> FrameRate:
