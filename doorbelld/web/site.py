@@ -1,4 +1,4 @@
-"""Site: what requests are judged and answered by, as it is at one moment; and who asks."""
+"""Site: what requests are judged and answered by at one moment, and a visit to it."""
 
 from __future__ import annotations
 
