@@ -65,8 +65,9 @@ class MjpegCamera:
         self._lock = threading.Lock()
         self._last_file: FileIO | None = None
         # Where the file's pictures start and end, once it has been read to the end, and the
-        # state of the file then.
+        # state of the file then; and which pictures need no repair while that is its state.
         self._starts, self._ends = array("Q"), array("Q")
+        self._sound = bytearray()
         self._state: object = None
 
     def open(self) -> None:
@@ -122,11 +123,10 @@ class MjpegCamera:
 
     def _file(self) -> Iterator[bytes | Callable[[], bytes]]:
         with self._opened() as file:
-            status = os.fstat(file.fileno())
-            state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            state = _state(file)
             if state == self._state:
-                for start, end in zip(self._starts, self._ends):
-                    yield partial(self._load, file, start, end)
+                for start, end, is_sound in zip(self._starts, self._ends, self._sound):
+                    yield partial(self._load, file, start, end, is_sound)
             else:
                 self._state = None
                 yield from self._search(file)
@@ -135,7 +135,7 @@ class MjpegCamera:
     def _search(self, file: FileIO) -> Iterator[bytes]:
         """Yield the pictures, and remember where they are."""
         splitter = jpeg.Splitter()
-        self._starts, self._ends = array("Q"), array("Q")
+        self._starts, self._ends, self._sound = array("Q"), array("Q"), bytearray()
         unused = 0
         while chunk := file.read(_CHUNK):
             counted = splitter.invalid
@@ -155,6 +155,7 @@ class MjpegCamera:
         for start, end, data in pictures:
             self._starts.append(start)
             self._ends.append(end)
+            self._sound.append(len(data) == end - start)
             yield data
 
     @contextmanager
@@ -172,13 +173,14 @@ class MjpegCamera:
             if last is not None:
                 last.close()
 
-    def _load(self, file: FileIO, start: int, end: int) -> bytes:
+    def _load(self, file: FileIO, start: int, end: int, is_sound: int) -> bytes:
         """Return the picture from where it was; in any thread. Raises ValueError."""
         with self._lock:
             if file.closed:
                 raise GoneError("the file was closed")
             data = os.pread(file.fileno(), end - start, start)
-        return self._checker.mend(data)
+            is_known = is_sound and _state(file) == self._state
+        return data if is_known else self._checker.mend(data)
 
     def _folder(self, paths: Sequence[Path]) -> Iterator[bytes]:
         for path in paths:
@@ -191,6 +193,12 @@ class MjpegCamera:
             except ValueError as error:
                 logger.debug("%s: %s", path, error)
                 self.invalid += 1
+
+
+def _state(file: FileIO) -> object:
+    """Return what changes if the file does."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class PipeCamera:

@@ -18,7 +18,9 @@ DHT = 0xC4
 SOI = 0xD8
 EOI = 0xD9
 SOS = 0xDA
+DQT = 0xDB
 DRI = 0xDD
+COM = 0xFE
 APPLICATION = frozenset(range(0xE0, 0xF0))
 STANDALONE = frozenset([0x01, *range(0xD0, 0xD8)])
 """Markers without a length: TEM and the restart markers."""

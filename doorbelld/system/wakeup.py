@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import select
-import socket
 from contextlib import suppress
+from io import FileIO
 
 
 class Wakeup:
-    """A socket that becomes readable when :meth:`set` is called, until :meth:`clear`.
+    """A pipe that becomes readable when :meth:`set` is called, until :meth:`clear`.
 
     ``set`` may be called from any thread and from a signal handler, and after ``close``.
     """
 
     def __init__(self) -> None:
-        self._reader, self.writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self.writer.setblocking(False)
+        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._reader, self.writer = FileIO(reader, "rb"), FileIO(writer, "wb")
 
     @property
     def closed(self) -> bool:
         """Whether close() was called."""
-        return self._reader.fileno() < 0
+        return self._reader.closed
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -29,9 +29,9 @@ class Wakeup:
 
     def set(self) -> None:
         """Wake the waiting thread."""
-        # Full: there are enough wake-ups in it. Closed: no thread waits any more.
-        with suppress(OSError):
-            self.writer.send(b"\0")
+        # If it is full, there are enough wake-ups in it, and nothing is written.
+        with suppress(ValueError):  # Closed: no thread waits any more.
+            self.writer.write(b"\0")
 
     def wait(self, timeout: float) -> None:
         """Return once it is set, or after ``timeout`` seconds.
@@ -48,10 +48,7 @@ class Wakeup:
 
         If there are more than it reads at once, it stays readable: call it again.
         """
-        try:
-            return self._reader.recv(4096)
-        except BlockingIOError:
-            return b""
+        return self._reader.read(4096) or b""
 
     def close(self) -> None:
         """Close both ends."""

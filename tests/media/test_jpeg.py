@@ -68,6 +68,27 @@ class TestSize:
     def test_of_anything_else_is_none(self, data: bytes) -> None:
         assert jpeg.size(b"\xff\xd8" + data.replace(b"\xff", b"")) is None
 
+    @given(
+        st.lists(
+            st.tuples(
+                st.integers(2, 700),
+                st.sampled_from([0, 1, 2, 0xC0, 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xE0, 0xFE, 0xFF]),
+            ),
+            max_size=4,
+        ),
+        st.integers(0, 700),
+    )
+    @settings(max_examples=300)
+    def test_of_damaged_headers_is_what_the_walk_along_the_markers_says(
+        self, changes: list[tuple[int, int]], length: int
+    ) -> None:
+        data = bytearray(SMALL[:700])
+        for place, byte in changes:
+            data[place % len(data)] = byte
+        damaged = bytes(data[:length])
+        found = markers.header(damaged)
+        assert jpeg.size(damaged) == ((found.width, found.height) if found else None)
+
     @given(st.integers(0, len(SMALL)))
     def test_of_a_part_is_right_or_none(self, cut: int) -> None:
         assert jpeg.size(SMALL[:cut]) in (None, (64, 48))
