@@ -113,7 +113,7 @@ class Plan:
     seconds: float
 
 
-PLANS = (Plan(1, 3), Plan(30, 2), Plan(100, 2), Plan(300, 3), Plan(1000, 5))
+PLANS = (Plan(1, 6), Plan(30, 2), Plan(100, 2), Plan(300, 3), Plan(1000, 5))
 """Longer where a single frame more or less would change the result."""
 
 Results = dict[tuple[str, int], Figures]
