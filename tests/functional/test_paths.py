@@ -153,8 +153,8 @@ def test_status(doorbell: Daemon) -> None:
     assert status["uptime_s"] > 0
     camera = status["camera"]
     assert list(camera) == [
-        *("name", "source", "state", "detail", "since", "width", "height"),
-        *("fps", "frames", "invalid", "reopened", "age_ms", "reason"),
+        *("name", "source", "state", "detail", "reason", "since", "width", "height"),
+        *("fps", "frames", "invalid", "reopened", "age_ms"),
     ]
     assert camera["name"] == "Front door"
     assert camera["source"] == "pattern"
