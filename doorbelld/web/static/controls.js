@@ -11,7 +11,7 @@ const STEADY = [
   "(prefers-contrast: more)",
   "(forced-colors: active)",
 ].map((query) => window.matchMedia(query));
-// A button keeps the focus after a touch too: only that of a keyboard counts, where it can be told.
+// A button keeps the focus after a touch too: only that of a keyboard counts, where browsers know it.
 const FOCUS = window.CSS && CSS.supports("selector(:focus-visible)") ? ":focus-visible" : ":focus";
 
 export class Controls {

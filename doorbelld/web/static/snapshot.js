@@ -8,7 +8,7 @@ const KEEP_MS = 10000; // until a download has begun
 // `newest` is what the screen shows, { blob, timestamp }, or null if that is not live: then the
 // doorbell is asked. `notice` says how it went.
 export async function snapshot(button, { name, newest, notice }) {
-  // The button is not disabled meanwhile: it would lose the keyboard's focus.
+  // A disabled button would not keep the focus.
   if (button.getAttribute("aria-busy") === "true") return;
   button.setAttribute("aria-busy", "true");
   try {
