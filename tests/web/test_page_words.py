@@ -217,3 +217,11 @@ def test_time_has_the_day_unless_it_is_today_and_the_year_if_it_is_another(
     found = evaluate(tmp_path, script, languages=[language], now=NOON, zone=zone)
     # Newer versions of Unicode's data put another space before AM and PM.
     assert re.sub(r"\s", " ", found) == expected
+
+
+def test_form_of_the_login_speaks_the_same_languages() -> None:
+    script = (STATIC / "login.js").read_text(encoding="utf-8")
+    words = script.partition("const words = {")[2].partition("\n};")[0]
+    assert re.findall(r"^  (\w+): \{$", words, re.MULTILINE) == [
+        name for name in tables() if name != "en"
+    ]
