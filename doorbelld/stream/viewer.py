@@ -9,6 +9,7 @@ import struct
 import time
 from array import array
 from contextlib import suppress
+from typing import NamedTuple
 
 from doorbelld.handover.record import ViewerRecord, between_parts
 from doorbelld.media import multipart
@@ -36,6 +37,53 @@ on what waits in the kernel bounds what is sent for nothing."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+_SILENCE = 0.5
+"""Seconds without a part after which the next tick brings the state: so one comes every second."""
+
+_SILENCE_WITHOUT_PICTURES = 14.5
+
+
+class Report(NamedTuple):
+    """What a page has measured, and when it said so, on time.monotonic()'s clock.
+
+    ``age`` is how old its newest picture was when it came, in seconds, ``rate`` how many bytes a
+    second came.
+    """
+
+    age: float
+    rate: float
+    at: float
+
+
+class News:
+    """What a viewer that reads the state is still to be sent of it.
+
+    Without ``pictures`` it reads nothing else. ``waiting`` is the newest state as a part, b"" once
+    it was sent, and ``sent_at`` is when that was, on time.monotonic()'s clock.
+    """
+
+    __slots__ = ("pictures", "sent_at", "waiting")
+
+    def __init__(self, *, pictures: bool) -> None:
+        self.pictures = pictures
+        self.waiting = b""
+        self.sent_at = 0.0
+
+    def take(self) -> bytes:
+        """Return the part that waits, which is being sent now."""
+        part, self.waiting = self.waiting, b""
+        self.sent_at = time.monotonic()
+        return part
+
+    def is_silent(self, now: float, pictured_at: float) -> bool:
+        """Return whether it has read nothing for so long that it needs a sign of life.
+
+        ``pictured_at`` is the moment of its newest picture.
+        """
+        longest = _SILENCE if self.pictures else _SILENCE_WITHOUT_PICTURES
+        return now - max(self.sent_at, pictured_at) > longest
+
+
 class Viewer:
     """A connection that belongs to the broadcaster's thread. Others may only ask for its status.
 
@@ -46,7 +94,8 @@ class Viewer:
     viewer with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain
     text. ``row`` is its place among the viewers that outlive the process (0: none).
     ``whole`` is what the table of these viewers says of it while no part is under way.
-    ``ticket`` stands for the embed URL that opened the stream (b"": none did).
+    ``ticket`` stands for the embed URL that opened the stream (b"": none did). ``news`` is None
+    unless it reads the state as well; then it is sent no cards.
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
     in a row it was idle when it was checked.
     """
@@ -62,10 +111,12 @@ class Viewer:
         "idle_streak",
         "key",
         "most_unacknowledged",
+        "news",
         "pending",
         "pending_frame",
         "period",
         "progress",
+        "reported",
         "row",
         "sent",
         "sent_before",
@@ -88,6 +139,7 @@ class Viewer:
         fps: float | None,
         advance: bool,
         session: Session | None = None,
+        news: News | None = None,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -97,6 +149,8 @@ class Viewer:
         self.key = key
         self.advance = advance
         self.session = session
+        self.news = news
+        self.reported: Report | None = None
         self.ticket = b""
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
@@ -152,6 +206,11 @@ class Viewer:
         """Whether it is over TLS."""
         return self.session is not None
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it is sent pictures, and not the state alone."""
+        return self.news is None or self.news.pictures
+
     def set_pending(self, encrypted: bytes, frame: Frame) -> None:
         """Make an encrypted frame pending: without all of it, nothing later can be decrypted."""
         self.pending = memoryview(encrypted)
@@ -192,6 +251,15 @@ class Viewer:
         is_trusted = self.idle_streak > _TRUSTED_IDLE_STREAK
         self.unchecked_sends = _TRUSTED_UNCHECKED_SENDS if is_trusted else 1
         return True
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is under way to it, so that the state may be sent."""
+        return self.pending is None and unacknowledged(self.fd) <= self.most_unacknowledged
+
+    def shows(self, frame: Frame) -> bool:
+        """Return whether this is a frame for it: cards are not, for viewers that read the state."""
+        return frame.live or self.news is None
 
     def is_due(self, captured_at: float) -> bool:
         """Return whether the cap lets a frame of that moment through, or nearly so."""
