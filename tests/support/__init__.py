@@ -13,6 +13,7 @@ stream                 Stream: one viewer that reads part by part
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
+posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
 node                   the page's modules without a browser
 axe                    what is wrong with a page for people who see, hear or move differently
