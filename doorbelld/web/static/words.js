@@ -122,6 +122,7 @@ const en = {
   "install.certificate": "Certificate of this doorbell",
   "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
+  "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
 
   // The login.
   "login.title": "Doorbell",
@@ -238,6 +239,7 @@ const de = {
   "install.certificate": "Zertifikat dieser Türklingel",
   "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN & Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
+  "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
 
   "login.title": "Türklingel",
   "login.password": "Passwort",
