@@ -33,6 +33,7 @@ const en = {
   "fullscreen.leave": "Leave full screen",
   "fullscreen.refused": "This browser does not allow full screen here.",
   "logout": "Log out",
+  "close": "Close",
 
   // What is wrong with the camera, by its reason, and what to do.
   "camera.starting": "Starting the camera",
@@ -123,11 +124,6 @@ const en = {
   "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
   "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
-
-  // The login.
-  "login.title": "Doorbell",
-  "login.password": "Password",
-  "login.submit": "See who is there",
 };
 
 const de = {
@@ -155,6 +151,7 @@ const de = {
   "fullscreen.leave": "Vollbild beenden",
   "fullscreen.refused": "Dieser Browser erlaubt hier kein Vollbild.",
   "logout": "Abmelden",
+  "close": "Schließen",
 
   "camera.starting": "Die Kamera startet",
   "offline.since": "Offline seit {time}",
@@ -237,13 +234,9 @@ const de = {
   "install.app": "Die Seite wird zur App mit eigenem Fenster.",
   "install.trust": "Für eine App mit eigenem Fenster muss das Handy zuerst dem Zertifikat der Türklingel vertrauen.",
   "install.certificate": "Zertifikat dieser Türklingel",
-  "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN & Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
+  "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN und Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
   "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
-
-  "login.title": "Türklingel",
-  "login.password": "Passwort",
-  "login.submit": "Nachsehen, wer da ist",
 };
 
 const tables = { en, de };
