@@ -125,6 +125,7 @@ class Broadcaster(Worker):
         session: Session | None = None,
         ticket: bytes = b"",
         news: News | None = None,
+        auto: bool = False,
     ) -> bool:
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
@@ -142,7 +143,14 @@ class Broadcaster(Worker):
                 return False
             try:
                 viewer = Viewer(
-                    sock, address, key=key, fps=fps, advance=advance, session=session, news=news
+                    sock,
+                    address,
+                    key=key,
+                    fps=fps,
+                    advance=advance,
+                    session=session,
+                    news=news,
+                    auto=auto,
                 )
                 viewer.ticket = ticket
             except OSError as error:

@@ -95,7 +95,8 @@ class Viewer:
     text. ``row`` is its place among the viewers that outlive the process (0: none).
     ``whole`` is what the table of these viewers says of it while no part is under way.
     ``ticket`` stands for the embed URL that opened the stream (b"": none did). ``news`` is None
-    unless it reads the state as well; then it is sent no cards.
+    unless it reads the state as well; then it is sent no cards. With ``auto`` it may be sent
+    smaller pictures. ``reported`` is what its page has measured last.
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
     in a row it was idle when it was checked.
     """
@@ -103,6 +104,7 @@ class Viewer:
     __slots__ = (
         "address",
         "advance",
+        "auto",
         "captured_at",
         "dropped",
         "due",
@@ -140,6 +142,7 @@ class Viewer:
         advance: bool,
         session: Session | None = None,
         news: News | None = None,
+        auto: bool = False,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -150,6 +153,7 @@ class Viewer:
         self.advance = advance
         self.session = session
         self.news = news
+        self.auto = auto
         self.reported: Report | None = None
         self.ticket = b""
         self.since = time.monotonic()
@@ -164,7 +168,7 @@ class Viewer:
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
-        self.whole = between_parts(advance=advance)
+        self.whole = between_parts(advance=advance, more=auto or news is not None)
         self.stalled_since = 0.0
         self.progress: tuple[int, int, int] = (0, 0, 0)
         self.most_unacknowledged = _prepare(sock)
@@ -173,7 +177,15 @@ class Viewer:
     def restored(cls, record: ViewerRecord, sock: socket.socket, row: int) -> Viewer:
         """Return a viewer of the process before. Raises OSError if its connection has ended."""
         fps = 1 / record.period if record.period else None
-        viewer = cls(sock, record.address, key=record.key, fps=fps, advance=record.advance)
+        viewer = cls(
+            sock,
+            record.address,
+            key=record.key,
+            fps=fps,
+            advance=record.advance,
+            news=News(pictures=record.pictures) if record.news else None,
+            auto=record.auto,
+        )
         viewer.ticket = record.ticket
         viewer.since = record.since
         viewer.sent = viewer.sent_before = record.sent
@@ -194,6 +206,9 @@ class Viewer:
             dropped=self.dropped,
             due=self.due,
             ticket=self.ticket,
+            news=self.news is not None,
+            pictures=self.has_pictures,
+            auto=self.auto,
         )
 
     @property
@@ -298,6 +313,7 @@ class Viewer:
             self.sent,
             self.dropped,
             round((now - self.captured_at) * 1000) if self.captured_at else None,
+            "auto" if self.auto else "full",
         )
 
     def reset_on_close(self) -> None:

@@ -48,26 +48,32 @@ class Pictures:
         query = visit.request.query
         max_fps(query)
         viewer_key(query)
-        return self.take_over(visit, _STREAM, lambda: None, advance=_advance(visit.request))
+        return self.take_over(visit, _STREAM, advance=_advance(visit.request))
 
     def take_over(
         self,
         visit: Visit,
         headers: Mapping[str, str],
-        news: Callable[[], News | None],
         *,
-        advance: bool,
+        advance: bool = False,
+        news: News | None = None,
+        auto: bool = False,
     ) -> Response:
-        """Return the answer that hands the connection over; for the rest see ``join()``."""
+        """Return the answer with these headers that hands the connection over to the broadcaster.
+
+        For the other arguments see :meth:`Broadcaster.join`. 503 is for clients beyond the limit.
+        """
         if visit.request.method == "HEAD":
             return Response(HTTPStatus.OK, headers, close=True)
         limit = self._broadcaster.max_viewers
-        reason = f"{limit} are watching already, which is the limit; try again in a moment"
+        has_pictures = news is None or news.pictures
+        doing = "are watching" if has_pictures else "wait for pictures"
+        reason = f"{limit} {doing} already, which is the limit; try again in a moment"
         return Response(
             HTTPStatus.OK,
             headers,
             close=True,  # The end of the stream is the end of the connection.
-            take_over=partial(self._join, visit, news, advance),
+            take_over=partial(self._join, visit, advance, news, auto),
             otherwise=replace(
                 refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
             ),
@@ -108,8 +114,9 @@ class Pictures:
     def _join(
         self,
         visit: Visit,
-        news: Callable[[], News | None],
         advance: bool,
+        news: News | None,
+        auto: bool,
         sock: socket,
         head: bytes,
         session: Session | None,
@@ -123,7 +130,8 @@ class Pictures:
             key=viewer_key(query),
             fps=max_fps(query),
             advance=advance,
-            news=news(),
+            news=news,
+            auto=auto,
             session=session,
             ticket=visit.ticket,
         )
