@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Error, Page
+from playwright.sync_api import Browser, Error, Page, expect
 
-from tests.support import chromium
-from tests.support.daemon import GUARD, eventually
-from tests.support.phone import TEST_CARD, Phone
+from tests.support import axe, chromium
+from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.phone import TEST_CARD, Phone, Phones
 from tests.support.secure import (
     Pair,
     SecureDaemon,
@@ -39,9 +41,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trusting(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def trusting(
+    made: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """Return a browser that trusts this authority."""
-    with chromium.chromium(tmp_path_factory.mktemp("trusting"), root_of(made)) as found:
+    folder = tmp_path_factory.mktemp("trusting")
+    with chromium.chromium(folder, root_of(made), beside=browser) as found:
         yield found
 
 
@@ -160,3 +165,39 @@ def test_firefox_trusts_the_page_and_no_other_name(
         finally:
             process.terminate()
             process.wait(GUARD)
+
+
+def test_page_offers_the_certificate_and_can_be_read_by_everyone(
+    phones: Phones, secure: SecureDaemon, made: Path
+) -> None:
+    page = phones((195, 420), ignore_https_errors=True).page
+    page.goto(f"https://127.0.0.1:{secure.port}/install.html")
+    expect(page.locator("#result")).to_have_text("This makes an app in its own window.")
+    expect(page.locator("#trust")).to_be_visible()
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 195
+    assert axe.violations(page.evaluate) == []
+    root = ssl.PEM_cert_to_DER_cert(root_of(made).read_text(encoding="ascii"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Android").click()
+    assert download.value.suggested_filename == "ca.crt"
+    assert download.value.path().read_bytes() == root
+    answer = page.context.request.get(
+        page.get_by_role("link", name="iPhone").evaluate("each => each.href")
+    )
+    (certificate,) = plistlib.loads(answer.body())["PayloadContent"]
+    assert certificate["PayloadContent"] == root
+
+
+@pytest.mark.parametrize(
+    ("language", "expected"), [("en", "This makes an icon"), ("de", "Das Symbol öffnet")]
+)
+def test_page_without_an_authority_offers_no_certificate(
+    phone: Phone, doorbell: Daemon, language: str, expected: str
+) -> None:
+    with phone.page.expect_response("**/ca.crt") as answer:
+        phone.page.goto(f"http://127.0.0.1:{doorbell.port}/install.html?lang={language}")
+    assert answer.value.status == 404
+    expect(phone.page.locator("#result")).to_contain_text(expected)
+    expect(phone.page.locator("#trust")).to_be_hidden()
+    phone.page.locator(".back").click()
+    expect(phone.page.locator("#stage")).to_be_visible()

@@ -122,6 +122,8 @@ const en = {
   "install.certificate": "Certificate of this doorbell",
   "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
+  "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
+  "install.back": "Back to the picture",
 
   // The login.
   "login.title": "Doorbell",
@@ -238,6 +240,8 @@ const de = {
   "install.certificate": "Zertifikat dieser Türklingel",
   "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN & Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
+  "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
+  "install.back": "Zurück zum Bild",
 
   "login.title": "Türklingel",
   "login.password": "Passwort",
