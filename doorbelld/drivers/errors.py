@@ -6,7 +6,7 @@ import errno
 import socket
 import ssl
 import traceback
-from enum import Enum, auto
+from enum import Enum
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -14,27 +14,20 @@ from urllib.parse import urlsplit
 
 
 class Reason(str, Enum):
-    """Why there is no picture, for programs and for other languages; docs/live.md explains each.
+    """Why there is no picture, for programs and for other languages; docs/live.md explains each."""
 
-    The value of each is its name in small letters.
-    """
-
-    @staticmethod
-    def _generate_next_value_(name: str, *_: object) -> str:
-        return name.lower()
-
-    NONE = auto()
-    MISSING = auto()
-    BUSY = auto()
-    DENIED = auto()
-    LOGIN = auto()
-    UNREACHABLE = auto()
-    SILENT = auto()
-    DAMAGED = auto()
-    HANGS = auto()
-    SOFTWARE = auto()
-    SETTINGS = auto()
-    OTHER = auto()
+    NONE = "none"
+    MISSING = "missing"
+    BUSY = "busy"
+    DENIED = "denied"
+    LOGIN = "login"
+    UNREACHABLE = "unreachable"
+    SILENT = "silent"
+    DAMAGED = "damaged"
+    HANGS = "hangs"
+    SOFTWARE = "software"
+    SETTINGS = "settings"
+    OTHER = "other"
 
 
 class CameraError(Exception):

@@ -41,9 +41,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trusting(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def trusting(
+    made: Path, browser: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Browser]:
     """Return a browser that trusts this authority."""
-    with chromium.chromium(tmp_path_factory.mktemp("trusting"), root_of(made)) as found:
+    folder = tmp_path_factory.mktemp("trusting")
+    with chromium.chromium(folder, root_of(made), beside=browser) as found:
         yield found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -36,8 +36,12 @@ def trust(root: Path, database: Path) -> None:
 
 
 @contextmanager
-def chromium(folder: Path, root: Path | None = None) -> Iterator[Browser]:
+def chromium(
+    folder: Path, root: Path | None = None, beside: Browser | None = None
+) -> Iterator[Browser]:
     """Run a Chromium with a new profile in ``folder``, which trusts the authority ``root``.
+
+    ``beside`` is another browser that runs already.
 
     In its own context, ``contexts[0]``, a tab behind another one is hidden, as for a user.
     In the contexts that Playwright makes, every tab always counts as visible.
@@ -59,8 +63,11 @@ def chromium(folder: Path, root: Path | None = None) -> Iterator[Browser]:
         )
     try:
         url = f"http://127.0.0.1:{eventually(port, 'Chromium ready')}"
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.connect_over_cdp(url, no_defaults=True, is_local=True)
+        with ExitStack() as stack:  # There can be one Playwright in a process.
+            kind = (
+                beside.browser_type if beside else stack.enter_context(sync_playwright()).chromium
+            )
+            browser = kind.connect_over_cdp(url, no_defaults=True, is_local=True)
             yield browser
             browser.close()
     finally:

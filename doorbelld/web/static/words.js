@@ -33,7 +33,6 @@ const en = {
   "fullscreen.leave": "Leave full screen",
   "fullscreen.refused": "This browser does not allow full screen here.",
   "logout": "Log out",
-  "close": "Close",
 
   // What is wrong with the camera, by its reason, and what to do.
   "camera.starting": "Starting the camera",
@@ -124,6 +123,7 @@ const en = {
   "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
   "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
+  "install.back": "Back to the picture",
 };
 
 const de = {
@@ -151,7 +151,6 @@ const de = {
   "fullscreen.leave": "Vollbild beenden",
   "fullscreen.refused": "Dieser Browser erlaubt hier kein Vollbild.",
   "logout": "Abmelden",
-  "close": "Schließen",
 
   "camera.starting": "Die Kamera startet",
   "offline.since": "Offline seit {time}",
@@ -237,6 +236,7 @@ const de = {
   "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN und Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
   "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
+  "install.back": "Zurück zum Bild",
 };
 
 const tables = { en, de };
