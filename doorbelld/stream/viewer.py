@@ -273,8 +273,8 @@ class Viewer:
         return self.pending is None and unacknowledged(self.fd) <= self.most_unacknowledged
 
     def shows(self, frame: Frame) -> bool:
-        """Return whether this is a frame for it: cards are not, for viewers that read the state."""
-        return frame.live or self.news is None
+        """Return whether it is sent this frame. A viewer that reads the state is sent no cards."""
+        return self.news is None or (self.news.pictures and frame.live)
 
     def is_due(self, captured_at: float) -> bool:
         """Return whether the cap lets a frame of that moment through, or nearly so."""
