@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 from doorbelld.handover.record import SavedViewers
 from doorbelld.media import multipart
@@ -136,24 +137,14 @@ class Broadcaster(Worker):
         and when it would be silent otherwise. Returns False, and leaves the socket alone, if
         ``max_viewers`` watch, or read the state without pictures.
         """
-        has_pictures = news is None or news.pictures
+        make = partial(Viewer, sock, address, key=key, fps=fps, advance=advance, session=session)
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
-            taken = self._watching if has_pictures else self._reading
+            taken = self._watching if news is None or news.pictures else self._reading
             if taken >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = Viewer(
-                    sock,
-                    address,
-                    key=key,
-                    fps=fps,
-                    advance=advance,
-                    session=session,
-                    news=news,
-                    auto=auto,
-                )
-                viewer.ticket = ticket
+                viewer = make(ticket=ticket, news=news, auto=auto)
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()

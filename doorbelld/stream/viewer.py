@@ -141,6 +141,7 @@ class Viewer:
         fps: float | None,
         advance: bool,
         session: Session | None = None,
+        ticket: bytes = b"",
         news: News | None = None,
         auto: bool = False,
     ) -> None:
@@ -155,7 +156,7 @@ class Viewer:
         self.news = news
         self.auto = auto
         self.reported: Report | None = None
-        self.ticket = b""
+        self.ticket = ticket
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0
@@ -183,10 +184,10 @@ class Viewer:
             key=record.key,
             fps=fps,
             advance=record.advance,
+            ticket=record.ticket,
             news=News(pictures=record.pictures) if record.news else None,
             auto=record.auto,
         )
-        viewer.ticket = record.ticket
         viewer.since = record.since
         viewer.sent = viewer.sent_before = record.sent
         viewer.dropped = record.dropped
