@@ -147,8 +147,7 @@ class Viewer:
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.unchecked_sends = 0
-        self.idle_streak = 0
+        self.unchecked_sends = self.idle_streak = 0
         self.address = address
         self.key = key
         self.advance = advance
@@ -162,10 +161,8 @@ class Viewer:
         self.due = 0.0
         self.pending: memoryview | None = None
         self.pending_frame: Frame | None = None
-        self.sequence = 0
+        self.sequence = self.sent = self.dropped = 0
         self.captured_at = 0.0
-        self.sent = 0
-        self.dropped = 0
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
