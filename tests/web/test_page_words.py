@@ -134,6 +134,9 @@ def test_every_sentence_is_asked_for() -> None:
         (["en"], "?lang=de", "de"),
         (["de"], "?lang=fr", "de"),
         (["de"], "?lang=%00__proto__", "de"),
+        (["en"], "?lang=de-no-such-tag-at-all", "de"),
+        (["en-US@posix"], "", "en"),
+        (["de_DE"], "", "de"),
     ],
 )
 def test_language_is_the_first_of_the_browser_that_there_is(
@@ -141,6 +144,7 @@ def test_language_is_the_first_of_the_browser_that_there_is(
 ) -> None:
     script = """
       const words = await import("./words.js");
+      words.clock(0);
       return [words.language, document.documentElement.lang, words.say("logout")];
     """
     found = evaluate(tmp_path, script, languages=languages, search=search)

@@ -245,10 +245,10 @@ const tables = { en, de };
 // en-GB and en-US have the same sentences, and not the same clock. ?lang=de is for trying.
 const asked = new URLSearchParams(location.search).get("lang");
 const wanted = (asked ? [asked] : []).concat(navigator.languages || []);
-const isSpoken = (tag) => Object.keys(tables).includes(tag.split("-")[0].toLowerCase());
-const locale = wanted.find(isSpoken) || "en";
+const languageOf = (tag) => tag.split(/[-_@]/)[0].toLowerCase();
+const first = wanted.find((tag) => Object.keys(tables).includes(languageOf(tag))) || "en";
 
-export const language = locale.split("-")[0].toLowerCase();
+export const language = languageOf(first);
 document.documentElement.lang = language;
 
 const table = Object.assign(Object.create(null), en, tables[language]);
@@ -285,10 +285,20 @@ export function translate(root = document) {
   }
 }
 
+// Some browsers name languages in a form that Intl does not take, such as en-US@posix.
+function understood(tag) {
+  try {
+    return Intl.getCanonicalLocales(tag)[0];
+  } catch (error) {
+    return language;
+  }
+}
+
 const TIME = { hour: "numeric", minute: "2-digit" };
 const DAY = Object.assign({ weekday: "short", day: "numeric", month: "short" }, TIME);
 const YEAR = Object.assign({ day: "numeric", month: "short", year: "numeric" }, TIME);
-const [time, day, year] = [TIME, DAY, YEAR].map((form) => new Intl.DateTimeFormat(locale, form));
+const [time, day, year] = [TIME, DAY, YEAR]
+  .map((form) => new Intl.DateTimeFormat(understood(first), form));
 
 // The time of day, with the date if that is not today, and with the year if it is another one.
 export function clock(unixSeconds) {
