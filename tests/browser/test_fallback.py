@@ -64,7 +64,8 @@ def test_script_that_never_comes(phone: Phone, door: Daemon) -> None:
         held.append(route)
 
     phone.page.route(re.compile("/painter.js$"), hold)
-    plain_picture(phone.open(door), door)
+    phone.page.goto(f"http://127.0.0.1:{door.port}/", wait_until="commit")
+    plain_picture(phone, door)
     held[0].continue_()
     phone.page.wait_for_load_state("load")
     door.wait_for_viewers(1)

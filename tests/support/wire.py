@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import TracebackType
 
+_LOSS = 100
+
 
 class _Link:
     """One connection of the phone, with its counterpart to the daemon."""
@@ -23,7 +25,7 @@ class _Link:
         """What a slow wire has not sent to the phone yet."""
         self.is_slow = False
         self.is_damaged = False
-        """Whether the next byte for the phone gets lost."""
+        """Whether the next bytes for the phone get lost."""
         self._phone = phone
 
     def forward(self, source: socket.socket) -> bool:
@@ -42,7 +44,7 @@ class _Link:
     def _answer(self, data: bytes) -> None:
         if self.is_damaged:
             self.is_damaged = False
-            data = data[1:]
+            data = data[_LOSS:]
         if self.is_slow:
             self.backlog += data
         else:
@@ -105,7 +107,7 @@ class Wire:
         return len(found)
 
     def damage(self, path: str) -> int:
-        """Lose a byte for the phone on every connection that requested this path; return how
+        """Lose some bytes for the phone on each connection that requested this path; return how
         many."""
         with self._lock:
             found = self._asking_for(path)

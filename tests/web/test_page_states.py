@@ -227,7 +227,7 @@ def test_pause_and_return_take_no_time(tmp_path: Path) -> None:
 # Falling behind.
 
 
-def keep_pace(folder: Path, lags: list[float], step: float = 0.2) -> dict[str, list[float]]:
+def keep_pace(folder: Path, lags: list[float], step: float = 0.2) -> dict[str, list[Any]]:
     """Return when a stream with these lags, one after the other, is reported and given up."""
     script = f"""
       const {{ Pace }} = await import("./pace.js");
@@ -246,7 +246,7 @@ def keep_pace(folder: Path, lags: list[float], step: float = 0.2) -> dict[str, l
       }});
       return found;
     """
-    found: dict[str, list[float]] = evaluate(folder, script)
+    found: dict[str, list[Any]] = evaluate(folder, script)
     return found
 
 
