@@ -32,4 +32,8 @@ PICTURES = [*STREAMS, *MORE_STREAMS, *SNAPSHOTS, *MORE_SNAPSHOTS]
 LIVE = "/live"
 """The page's stream, with pictures and the state."""
 ENDLESS = [*STREAMS, LIVE]
-EVERY_PATH = [*SAME_EVERY_TIME, *ENDLESS, *SNAPSHOTS, "/status", "/healthz"]
+_SCRIPTS_LIKE_APP = [f"/{name}.js" for name in SCRIPTS if name != "app"]
+EVERY_PATH = [
+    *(path for path in SAME_EVERY_TIME if path not in _SCRIPTS_LIKE_APP),
+    *(*ENDLESS, *SNAPSHOTS, "/status", "/healthz"),
+]

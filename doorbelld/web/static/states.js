@@ -2,7 +2,7 @@
 // sentences are named by their keys in words.js, as [key, values].
 //
 // A verdict is {state, headline, detail, help, technical, note}: the state is the badge's; headline,
-// detail and help are sentences over the picture, `technical` is for those who can mend it, and the
+// detail and help are sentences over the picture, `technical` is for experts, and the
 // note is a remark to a picture that is live. All but the state may be null.
 
 const FRESH = 1.2; // seconds that a picture may be old and still be live
@@ -60,7 +60,7 @@ function judgeAnswer({ status, text }) {
   });
 }
 
-// Returns null if there is a connection, or a short break that nobody needs to know of.
+// Returns null if there is a connection, or a break too short to mention.
 function judgeSilence(facts) {
   const { silence, hasEnded, camera } = facts;
   const hasFailed = facts.failures > 1 && !hasEnded;
