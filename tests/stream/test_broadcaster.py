@@ -319,10 +319,17 @@ def test_page_without_pictures_is_not_watching(
     hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
 ) -> None:
     server, client = connection()
+    loaded: list[bytes] = []
+
+    def load() -> bytes:
+        loaded.append(b"a picture")
+        return loaded[-1]
+
     with client:
-        publish(hub)
+        hub.offer(load, 1.0)
         join(broadcaster, server, key="hidden", news=News(pictures=False))
         read(client, OPENING + state(b"first"))
+        assert not loaded, "no one has asked for a picture"
         assert (broadcaster.watching, broadcaster.viewers(), hub.is_wanted) == (0, [], False)
         assert not broadcaster.report("hidden", "10.0.0.9", 1.0, 1.0)
         publish(hub)
