@@ -224,7 +224,7 @@ class Broadcaster(Worker):
 
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
-        if self._joining:
+        if any(viewer.has_pictures for viewer, _ in self._joining):
             self._hub.load_offer()  # For the first viewer; no other can be delayed by it.
             self._send_newest()
         while self._joining:
@@ -290,7 +290,7 @@ class Broadcaster(Worker):
     def _pass_on_news(self, viewer: Viewer) -> None:
         """Send a viewer the state that waits for it, unless something else is under way."""
         if viewer.news is None or not viewer.news.waiting or viewer.pending is not None:
-            return  # When all that is pending is sent, _flush() comes back to this.
+            return  # When all that is pending is sent, _catch_up() comes back to this.
         try:
             if not viewer.is_free:
                 self._uninformed[viewer.fd] = viewer

@@ -315,32 +315,21 @@ def test_page_gets_no_cards(hub: FrameHub, broadcaster: Broadcaster) -> None:
         assert found.replace(state(b"first"), b"") == part(live)
 
 
-def test_page_that_catches_up_gets_the_newest_state_and_then_no_card(
-    hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
-) -> None:
-    server, client = connection(buffer=4096)
-    with client:
-        big = publish(hub, b"x" * 3_000_000)
-        join(broadcaster, server, news=News(pictures=True))
-        eventually(broadcaster.viewers, "a viewer")
-        for text in (b"second", b"third", b"fourth"):
-            states += [text]
-            broadcaster.renew()
-            eventually(lambda: not broadcaster._has_news, "it has been passed on")
-        card = hub.publish(b"a card", 2.0, live=False)
-        eventually(lambda: broadcaster._shown is card, "the card is shown")
-        read(client, OPENING + state(b"first") + part(big) + state(b"fourth"))
-        read(client, part(publish(hub)))
-
-
 def test_page_without_pictures_is_not_watching(
     hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
 ) -> None:
     server, client = connection()
+    loaded: list[bytes] = []
+
+    def load() -> bytes:
+        loaded.append(b"a picture")
+        return loaded[-1]
+
     with client:
-        publish(hub)
+        hub.offer(load, 1.0)
         join(broadcaster, server, key="hidden", news=News(pictures=False))
         read(client, OPENING + state(b"first"))
+        assert not loaded, "no one has asked for a picture"
         assert (broadcaster.watching, broadcaster.viewers(), hub.is_wanted) == (0, [], False)
         assert not broadcaster.report("hidden", "10.0.0.9", 1.0, 1.0)
         publish(hub)
@@ -474,6 +463,26 @@ def idle(hub: FrameHub, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sleeper]:
     found.start()
     yield found
     assert found.stop(GUARD)
+
+
+def test_page_that_catches_up_gets_the_newest_state_and_then_no_card(
+    hub: FrameHub, idle: Sleeper
+) -> None:
+    server, client = connection(buffer=4096)
+    states = [b"first"]
+    idle.use_news(lambda: states[-1])
+    with client:
+        big = publish(hub, b"x" * 3_000_000)
+        join(idle, server, news=News(pictures=True))
+        eventually(idle.viewers, "a viewer")
+        for text in (b"second", b"third", b"fourth"):
+            states += [text]
+            idle.renew()
+            eventually(lambda: not idle._has_news, "it has been passed on")
+        card = hub.publish(b"a card", 2.0, live=False)
+        eventually(lambda: idle._shown is card, "the card is shown")
+        read(client, OPENING + state(b"first") + part(big) + state(b"fourth"))
+        read(client, part(publish(hub)))
 
 
 @pytest.mark.parametrize(
