@@ -133,7 +133,7 @@ def test_two_fingers_enlarge_what_is_between_them_five_times_at_most(posed: Pose
     assert posed.phone.evaluate(ZOOM) == 1
     # The browser's own zoom has done nothing here, and it still can elsewhere.
     assert posed.phone.evaluate("() => visualViewport.scale") == 1
-    fingers.pinch((195, 640), 40, 160)
+    fingers.pinch((195, 640), 40, 220)
     eventually(lambda: posed.phone.evaluate("() => visualViewport.scale") > 1.5, "a larger page")
     assert posed.phone.evaluate(ZOOM) == 1
 
