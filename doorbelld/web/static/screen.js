@@ -17,7 +17,6 @@ export class Screen {
   constructor(stage, canvas) {
     this.stage = stage;
     this.canvas = canvas;
-    canvas.setAttribute("role", "img"); // without scripts, it is none
     this.context = canvas.getContext("2d", { alpha: false });
     this.mode = ""; // "fit" or "fill" if the user has chosen, until the phone is turned
     this.shape = "";
