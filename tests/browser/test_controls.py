@@ -8,7 +8,7 @@ from pathlib import Path
 from playwright.sync_api import Download, expect
 
 from tests.support.daemon import Daemon
-from tests.support.phone import Phone, Phones
+from tests.support.phone import Phone
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 
@@ -82,13 +82,3 @@ def test_full_screen_fills_the_phone_and_leaves_it_again(phone: Phone, doorbell:
     expect(phone.page.get_by_role("button", name="Full screen", exact=True)).to_be_visible()
     assert not phone.evaluate(is_full)
     phone.wait_for("live")
-
-
-def test_browser_without_full_screen_has_no_button_for_it(phones: Phones, doorbell: Daemon) -> None:
-    phone = phones()
-    phone.page.add_init_script("""
-      delete Element.prototype.requestFullscreen;
-      delete Element.prototype.webkitRequestFullscreen;
-    """)
-    phone.open(doorbell).wait_for("live")
-    expect(phone.page.get_by_role("button")).to_have_text(["Snapshot"])

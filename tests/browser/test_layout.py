@@ -72,18 +72,31 @@ def test_words_leave_the_buttons_free(phone: Phone, daemon: Daemon) -> None:
 
 
 @pytest.mark.parametrize("picture", [(640, 480), (1280, 720), (240, 320)], ids=str)
-def test_picture_fills_the_limiting_side_and_keeps_its_shape(
+def test_picture_is_whole_on_a_phone_on_its_side_and_keeps_its_shape(
     phone: Phone, daemon: Daemon, pipe_camera: PipeCamera, picture: tuple[int, int]
 ) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
     phone.open(daemon).wait_for("live", lambda: pipe_camera.show(jpeg(WHITE, *picture)))
     phone.bare()
-    for size in (PORTRAIT, LANDSCAPE):
-        phone.turn(*size)
-        scale = min(size[0] / picture[0], size[1] / picture[1])
-        edges = [(side - scale * length) / 2 for side, length in zip(size, picture)]
-        corner, opposite = ([e + 4 for e in edges], [s - e - 4 for s, e in zip(size, edges)])
-        eventually(lambda: phone.brightness_at(*corner) > 200, "the picture's corner")  # noqa: B023
-        assert phone.brightness_at(*opposite) > 200
-        beside = [max(e - 4, 4) if e else s / 2 for s, e in zip(size, edges)]
-        assert phone.brightness_at(*beside) < 60
+    phone.turn(*LANDSCAPE)
+    scale = min(LANDSCAPE[0] / picture[0], LANDSCAPE[1] / picture[1])
+    edges = [(side - scale * length) / 2 for side, length in zip(LANDSCAPE, picture)]
+    corner, opposite = ([e + 4 for e in edges], [s - e - 4 for s, e in zip(LANDSCAPE, edges)])
+    eventually(lambda: phone.brightness_at(*corner) > 200, "the picture's corner")
+    assert phone.brightness_at(*opposite) > 200
+    beside = [max(e - 4, 4) if e else s / 2 for s, e in zip(LANDSCAPE, edges)]
+    assert phone.brightness_at(*beside) < 60
+
+
+@pytest.mark.parametrize("picture", [(640, 480), (1280, 720), (240, 320)], ids=str)
+def test_picture_fills_the_upper_two_thirds_of_a_phone_held_upright(
+    phone: Phone, daemon: Daemon, pipe_camera: PipeCamera, picture: tuple[int, int]
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    phone.open(daemon).wait_for("live", lambda: pipe_camera.show(jpeg(WHITE, *picture)))
+    phone.bare()
+    edge = PORTRAIT[1] * 2 / 3
+    for x in (4, PORTRAIT[0] - 4):
+        for y in (4, edge - 4):
+            eventually(lambda: phone.brightness_at(x, y) > 200, "the picture's corner")  # noqa: B023
+        assert phone.brightness_at(x, edge + 4) < 60

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from doorbelld.access.password import hashed
+from tests.support import axe
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import PORTRAIT, SMALL, TEST_CARD, Phone, Phones
 
@@ -144,3 +145,35 @@ def test_password_managers_find_what_they_look_for(phone: Phone, locked: Daemon)
         "() => Array.from(document.querySelectorAll('input'), (each) => each.autocomplete)"
     )
     assert found == ["username", "current-password"]
+
+
+@pytest.mark.parametrize("size", [(195, 400), SMALL, (844, 390)])
+def test_form_can_be_used_with_large_text(
+    phones: Phones, locked: Daemon, size: tuple[int, int]
+) -> None:
+    phone = phones(size).open(locked)
+    at_the_form(phone)
+    phone.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= size[0]
+    words = "(e) => e.scrollWidth <= e.clientWidth && e.scrollHeight <= e.clientHeight"
+    assert phone.page.locator("button").evaluate(words)
+    assert phone.page.locator("h1").evaluate("(e) => e.scrollWidth <= e.clientWidth")
+    log_in(phone)
+    phone.wait_for("live")
+
+
+def test_form_speaks_german(phones: Phones, locked: Daemon) -> None:
+    phone = phones(locale="de-AT").open(locked)
+    expect(phone.page.get_by_role("heading")).to_have_text("Türklingel")
+    assert phone.page.title() == "Türklingel"
+    assert phone.evaluate("() => document.documentElement.lang") == "de"
+    phone.page.get_by_label("Passwort").fill("wrong horse")
+    phone.page.get_by_role("button", name="Nachsehen, wer da ist").tap()
+    expect(phone.page.get_by_role("alert")).to_have_text("Das ist nicht das Passwort.")
+    assert axe.violations(phone.page.evaluate) == []
+
+
+def test_form_keeps_the_rules_of_accessibility(phone: Phone, locked: Daemon) -> None:
+    phone.open(locked)
+    at_the_form(phone)
+    assert axe.violations(phone.page.evaluate) == []

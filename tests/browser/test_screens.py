@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import cv2
 import numpy as np
@@ -123,7 +124,7 @@ def check_contrast(posed: PosedPage) -> None:
             assert contrast(part) >= 4.5, f"{id_} while {state}"
 
 
-def contrast(part: NDArray[np.uint8]) -> float:
+def contrast(part: NDArray[Any]) -> float:
     """Return the contrast between the words in a part of the screen and what is behind them."""
     scaled = part.reshape(-1, 3)[:, ::-1] / 255
     linear = np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)

@@ -1,5 +1,7 @@
 """Takes the README's pictures: the real page of a real daemon, and a drawn front door.
 
+And the contact sheet: every state of the page on every kind of screen.
+
 Run it from the top folder: ``tools/screenshots``.
 """
 
@@ -9,18 +11,30 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 from playwright.sync_api import Browser
 
 from tests.support import chromium, scene, v4l2
 from tests.support.daemon import ROOT, Daemon
 from tests.support.phone import LANDSCAPE, PORTRAIT, Phone
+from tests.support.posed_page import MANY, STATES, PosedPage
 
 DOCS = ROOT / "docs"
+_SHEET = DOCS / "page-states.jpg"
+_SCREENS = ((195, 400), (360, 800), PORTRAIT, LANDSCAPE, (768, 1024), (1280, 800))
+_SCALE = 0.4
+_GAP = 14
+_GREY = (88, 88, 88)
 _DEVICE = "/dev/video0"
 _SIZE = f"{scene.WIDTH}x{scene.HEIGHT}"
 _DUSK = 18
 """The hour."""
+
+_FADED = "() => Promise.all(document.getAnimations().map(({ finished }) => finished))"
 
 
 def main() -> None:
@@ -41,6 +55,7 @@ def main() -> None:
             phone = _phone(browser).open(daemon).wait_for("live")
             _take(phone, PORTRAIT, "page-portrait")
             _take(phone, LANDSCAPE, "page-landscape")
+            _take_sheet(browser, daemon)
             device.become("unplugged")
             phone.wait_for("offline")
             _take(phone, LANDSCAPE, "page-offline")
@@ -61,15 +76,59 @@ def _phone(browser: Browser) -> Phone:
 
 def _take(phone: Phone, size: tuple[int, int], name: str) -> None:
     phone.turn(*size)
-    # Two requests for the status: by then every fade is over.
-    for _ in range(2):
-        phone.page.wait_for_event("requestfinished", lambda request: "/status" in request.url)
+    phone.page.keyboard.press("Shift")  # The bars stay a moment longer.
+    phone.evaluate(_FADED)
     whole = phone.page.screenshot()
     # A palette, or the dusk alone would take half a megabyte.
     palette = "split[a][b];[a]palettegen=max_colors=255[p];[b][p]paletteuse=dither=sierra2_4a"
     command = ["ffmpeg", "-loglevel", "error", "-y", "-i", "-", "-vf", palette]
     subprocess.run([*command, DOCS / f"{name}.png"], input=whole, check=True)
     print(f"docs/{name}.png: {(DOCS / f'{name}.png').stat().st_size // 1024} KB")  # noqa: T201
+
+
+def _take_sheet(browser: Browser, daemon: Daemon) -> None:
+    context = browser.new_context(is_mobile=True, has_touch=True, locale="en-GB")
+    posed = PosedPage(Phone(context.new_page()), daemon)
+    posed.page.emulate_media(reduced_motion="reduce")  # Nothing fades.
+    posed.draw(scene.front_door())
+    rows = []
+    for state in STATES:
+        posed.show(state)
+        rows.append(_row(posed, state))
+    posed.show("offline", **MANY)
+    posed.enlarge_text(200)
+    rows.append(_row(posed, "offline, text of 200 %, a password, others watching"))
+    posed.enlarge_text(100)
+    posed.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    rows.append(_row(posed, "offline, the user's own colours"))
+    cv2.imwrite(str(_SHEET), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
+    print(f"docs/{_SHEET.name}: {_SHEET.stat().st_size // 1024} KB")  # noqa: T201
+    context.close()
+
+
+def _row(posed: PosedPage, title: str) -> NDArray[Any]:
+    """Return one state on all screens, side by side."""
+    images = []
+    for size in _SCREENS:
+        posed.phone.turn(*size)
+        posed.page.evaluate("() => new Promise(requestAnimationFrame)")
+        png = np.frombuffer(posed.page.screenshot(), np.uint8)
+        image = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        assert image is not None
+        images.append(cv2.resize(image, None, fx=_SCALE, fy=_SCALE, interpolation=cv2.INTER_AREA))
+    height = max(each.shape[0] for each in images)
+    columns = [_framed(each, height - each.shape[0]) for each in images]
+    row = np.hstack(columns)
+    at = (_GAP // 2, 22)
+    cv2.putText(row, title, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255,) * 3, 1, cv2.LINE_AA)
+    return row
+
+
+def _framed(image: Any, below: int) -> NDArray[Any]:
+    half = _GAP // 2
+    edges = (34, below + half, half, half)
+    framed: NDArray[Any] = cv2.copyMakeBorder(image, *edges, cv2.BORDER_CONSTANT, value=_GREY)
+    return framed
 
 
 if __name__ == "__main__":

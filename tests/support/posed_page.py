@@ -52,6 +52,10 @@ element("snapshot").addEventListener("click", ({ currentTarget }) => snapshot(cu
   newest,
   notice: (text) => controls.notice(text),
 }));
+const picture = element("picture");
+picture.setAttribute("role", "img");
+picture.setAttribute("aria-label", say("picture.alt", { name: element("name").textContent }));
+picture.removeAttribute("aria-hidden");
 element("badge").hidden = element("controls").hidden = false;
 translate();
 window.posed = { controls, draw, pose, screen };
