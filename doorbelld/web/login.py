@@ -12,7 +12,7 @@ from doorbelld.access.authenticator import WaitError
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
-from doorbelld.web.guard import RefusedError
+from doorbelld.web import guard
 from doorbelld.web.replies import NO_STORE, address_of, redirect, refusal, reply
 from doorbelld.web.site import Visit
 
@@ -72,7 +72,7 @@ class Login:
 
     def log_in(self, visit: Visit) -> Response:
         """Take the form; with the right password the browser gets a cookie."""
-        _insist_on_our_own_page(visit)
+        guard.insist_on_our_own_page(visit.embedder)
         authenticator, request = visit.site.authenticator, visit.request
         guess, framed = _guess(request), _is_framed(visit)
         try:
@@ -88,7 +88,7 @@ class Login:
 
     def log_out(self, visit: Visit) -> Response:
         """Make the browser forget its cookies."""
-        _insist_on_our_own_page(visit)
+        guard.insist_on_our_own_page(visit.embedder)
         request, path = visit.request, _cookie_path(visit)
         secure, sent = _is_secure(request), _cookies(request)
         # The one that the browser has comes last: Home Assistant passes on only the last.
@@ -109,12 +109,6 @@ def _ask_for_password(request: Request, *, was_wrong: bool) -> Response:
     if f"{embedding.PARAMETER}=" in request.target:
         why += ": the embed URL is wrong or has ended (doorbelld embed-url prints a new one)"
     return refusal(HTTPStatus.UNAUTHORIZED, why, challenge)
-
-
-def _insist_on_our_own_page(visit: Visit) -> None:
-    """Raise RefusedError if a form comes from another site, which may only show the picture."""
-    if visit.embedder:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
 
 
 def _is_secure(request: Request) -> bool:
