@@ -48,6 +48,7 @@ ports                  ports that stay free while tests run side by side
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 proxy_manual           the configurations in docs/proxies.md
+home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 fault_injector         FaultInjector: a function of the daemon that fails on demand
 faulty_system          FaultySystem: an operating system that refuses something
 fault_observer         FaultObserver: what a daemon reports about a fault
