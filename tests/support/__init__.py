@@ -10,6 +10,7 @@ passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
+live_page              LivePage: reads the page's stream, as the page does
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
@@ -43,6 +44,7 @@ The machine around them
 service_manager        ServiceManager: as much of systemd as a daemon notices
 managed                a daemon under it, restarted and killed
 network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon in it
+slow_link              SlowLink: a machine and a phone, with a slow link between them
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
 proxy_servers          nginx, HAProxy and Caddy as child processes

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -37,9 +38,9 @@ class _Link:
 
 
 class Wire:
-    """Forwards connections from ``port`` to the daemon's port."""
+    """Forwards connections from ``port`` to the daemon's port, or to where ``target`` connects."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int | Callable[[], socket.socket]) -> None:
         self._target = target
         self._links: list[_Link] = []
         self._dead: list[_Link] = []
@@ -107,7 +108,7 @@ class Wire:
     def _accept(self) -> None:
         phone, _ = self._listener.accept()
         try:
-            daemon = socket.create_connection(("127.0.0.1", self._target))
+            daemon = self._connect()
         except OSError:
             phone.close()
             return
@@ -115,6 +116,11 @@ class Wire:
         self._links.append(link)
         for end in link.ends:
             self._selector.register(end, selectors.EVENT_READ, link)
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        return self._target()
 
     def _close(self, link: _Link) -> None:
         for end in link.ends:
