@@ -142,7 +142,7 @@ class _Pace:
         self._pictures += 1
 
     def is_to_report(self, now: float) -> bool:
-        """Return whether the daemon should be told now."""
+        """Return whether it is time for a report."""
         is_late = self.lag > (_CAUGHT_UP if self._is_behind else _BEHIND)
         if is_late == self._is_behind:
             self._turned = now
