@@ -15,6 +15,8 @@ viewer_group           ViewerGroup: many viewers at once, none of which may lose
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
 chromium               Debian's browser as a child process
+node                   the page's modules without a browser
+axe                    what is wrong with a page for people who see, hear or move differently
 dashboard              Dashboard: a page of another site that shows the doorbell
 ====================== ===================================================================
 
