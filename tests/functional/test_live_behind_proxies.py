@@ -8,7 +8,7 @@ import zlib
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,91 +17,15 @@ from tests.support.daemon import GUARD, Daemon
 from tests.support.live_page import LivePage
 from tests.support.network_namespace import NamespacedDaemon
 from tests.support.pictures import jpeg
-from tests.support.ports import free_port
+from tests.support.plain_proxies import SERVERS, in_front
 from tests.support.secure import make_pair
 from tests.support.slow_link import MACHINE, SlowLink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.pipe_camera import PipeCamera
-
-_NGINX = """
-server {{
-    listen {address}:{port}{listen};
-    {tls}
-    gzip on;
-    gzip_types *;
-    gzip_min_length 1;
-    location / {{
-        proxy_pass http://127.0.0.1:{upstream};
-        proxy_set_header Host $http_host;
-        proxy_set_header X-Forwarded-For $remote_addr;
-        {location}
-    }}
-}}
-"""
-_HAPROXY = f"""
-defaults
-    mode http
-    timeout connect {GUARD:.0f}s
-    timeout client {GUARD:.0f}s
-    timeout server {GUARD:.0f}s
-frontend door
-    bind {{address}}:{{port}}
-    option forwardfor
-    compression algo gzip
-    default_backend doorbelld
-backend doorbelld
-    server doorbell 127.0.0.1:{{upstream}}
-"""
-_CADDY = """
-http://:{port} {{
-    bind {address}
-    encode gzip
-    reverse_proxy 127.0.0.1:{upstream}
-}}
-"""
-
-
-class Server(NamedTuple):
-    """A proxy and how it is set up."""
-
-    run: Callable[[Path, str, Sequence[str]], AbstractContextManager[None]]
-    text: str
-    location: str = ""
-
-
-SERVERS = {
-    "nginx as it comes": Server(proxy_servers.nginx, _NGINX),
-    "nginx without its buffers": Server(proxy_servers.nginx, _NGINX, "proxy_buffering off;"),
-    "nginx by HTTP/1.1": Server(
-        proxy_servers.nginx,
-        _NGINX,
-        'proxy_http_version 1.1; proxy_set_header Connection "keep-alive";',
-    ),
-    "haproxy": Server(proxy_servers.haproxy, _HAPROXY),
-    "caddy": Server(proxy_servers.caddy, _CADDY),
-}
-
-
-@contextmanager
-def in_front(
-    server: Server,
-    daemon: Daemon,
-    address: str = "127.0.0.1",
-    prefix: Sequence[str] = (),
-    **more: str,
-) -> Iterator[int]:
-    """Run a proxy in front of a daemon; yield its port."""
-    port = free_port()
-    values = {"listen": "", "tls": "", "location": server.location, **more}
-    text = server.text.format(address=address, port=port, upstream=daemon.port, **values)
-    with server.run(daemon.folder, text, prefix):
-        yield port
-
 
 SETTINGS = {"access.trusted_proxies": "127.0.0.1", "access.networks": "any"}
 
@@ -177,8 +101,8 @@ def test_impatient_proxy_does_not_end_the_stream_of_a_silent_camera(
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 600, **SETTINGS})
     pipe_camera.show(jpeg(1))
     daemon.wait_for_log("camera streaming")
-    impatient = Server(proxy_servers.nginx, _NGINX, "proxy_read_timeout 2s;")
-    with in_front(impatient, daemon) as port:
+    nginx = SERVERS["nginx as it comes"]
+    with in_front(nginx, daemon, location="proxy_read_timeout 2s;") as port:
         daemon.port = port
         proxy_servers.wait_until_it_listens(daemon.connect, daemon.folder)
         with opened(daemon, "/live?v=1") as more:

@@ -51,6 +51,7 @@ wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
+plain_proxies          the same, hardly set up
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 fault_injector         FaultInjector: a function of the daemon that fails on demand
