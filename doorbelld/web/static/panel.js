@@ -58,7 +58,10 @@ export class Panel {
       this._stage.dataset.state = state;
       this._since = at;
       this._isSpoken = false;
-    } else if (!this._isSpoken && at - this._since >= SPOKEN) {
+    }
+    // No time passes on a hidden page.
+    const isDue = state === "paused" || at - this._since >= SPOKEN;
+    if (isDue && !this._isSpoken) {
       this._isSpoken = true;
       write("spoken", [say(`badge.${state}`), ...says].filter(Boolean).join(". ").replace(/\.\. /g, ". "));
     }
