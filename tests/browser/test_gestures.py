@@ -238,14 +238,14 @@ def test_bars_leave_a_live_picture_alone_until_it_is_touched(
     posed.page.clock.run_for(3900)
     assert posed.phone.evaluate(OPACITY) == "1"
     wait_until_away(posed)
+    posed.page.keyboard.press("Shift")
+    eventually(lambda: posed.phone.evaluate(OPACITY) == "1", "the bars, for a key")
+    wait_until_away(posed)
     # A finger that touches a button which cannot be seen only brings it back.
     box = posed.phone.box("#fullscreen")
     posed.page.touchscreen.tap(box["x"] + 20, box["y"] + 20)
     eventually(lambda: posed.phone.evaluate(OPACITY) == "1", "the bars")
     assert posed.phone.evaluate("() => document.fullscreenElement") is None
-    wait_until_away(posed)
-    posed.page.keyboard.press("Shift")
-    eventually(lambda: posed.phone.evaluate(OPACITY) == "1", "the bars, for a key")
     wait_until_away(posed)
     posed.show("stale")
     eventually(lambda: posed.phone.evaluate(OPACITY) == "1", "the bars, for bad news")

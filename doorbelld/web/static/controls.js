@@ -20,17 +20,27 @@ export class Controls {
     this.bars = Array.from(stage.querySelectorAll(".bar"));
     this.awayTimer = 0;
     this.noticeTimer = 0;
-    this.wakeUp = () => this.wake();
-    this.fullScreen = new FullScreen(stage, this);
-    for (const event of ["pointerdown", "pointermove", "wheel", "keydown", "focusin"]) {
-      document.addEventListener(event, this.wakeUp, { capture: true, passive: true });
+    this.pointer = "";
+    const wake = () => this.wake();
+    const options = { capture: true, passive: true };
+    for (const event of ["pointerdown", "wheel", "keydown", "focusin"]) {
+      document.addEventListener(event, wake, options);
     }
+    document.addEventListener("pointermove", (event) => this.follow(event), options);
     this.keepFirstTouchFromButtons();
-    new MutationObserver(this.wakeUp).observe(stage, {
+    new MutationObserver(wake).observe(stage, {
       attributes: true,
       attributeFilter: ["data-state", "data-full"],
     });
+    new FullScreen(stage, this);
     this.wake();
+  }
+
+  // Browsers also report a mouse that rests, when something below it changes.
+  follow({ screenX, screenY }) {
+    const pointer = `${screenX}, ${screenY}`;
+    if (pointer !== this.pointer) this.wake();
+    this.pointer = pointer;
   }
 
   notice(text) {
