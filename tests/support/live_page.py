@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -10,6 +9,8 @@ from http.client import HTTPConnection, HTTPResponse
 from socket import socket
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
+
+from tests.support.stream_parser import StreamParser
 
 _BEHIND, _CAUGHT_UP = 0.6, 0.3
 _TOO_LATE = 2.0
@@ -82,20 +83,19 @@ class LivePage:
         return answer
 
     def _stream(self, answer: HTTPResponse, pace: _Pace) -> Iterator[Seen]:
-        buffer = bytearray()
+        parser = StreamParser(live=True)
         while not pace.is_lost:
             data = answer.read1(_TO_READ)
             assert data, "the stream has ended"
             now = time.time()
-            buffer += data
             pace.count(now, len(data))
-            for headers, body in _parts(buffer):
-                if headers["content-type"] == "application/json":
-                    self.state = json.loads(body)
+            for part in parser.feed(data):
+                if part.is_state:
+                    self.state = part.state
                     continue
-                age = now - float(headers["x-timestamp"])
-                pace.picture(age, len(body))
-                yield Seen(now, age, len(body), int(headers.get("x-quality", 0)))
+                age, size = now - float(part.timestamp), len(part.body)
+                pace.picture(age, size)
+                yield Seen(now, age, size, int(part.headers.get("x-quality", 0)))
             if pace.is_to_report(now):
                 self._report(pace)
 
@@ -168,17 +168,3 @@ class _Pace:
         if not can_shrink:
             wish["fps"] = f"{min(30.0, max(0.1, rate * self._pictures / self._bytes)):.2f}"
         return wish
-
-
-def _parts(buffer: bytearray) -> Iterator[tuple[dict[str, str], bytes]]:
-    """Take the complete parts out of what has come; yield headers and body of each."""
-    while (end := buffer.find(b"\r\n\r\n")) >= 0:
-        boundary, *lines = buffer[:end].decode("ascii").split("\r\n")
-        assert boundary == "--frame"
-        headers = dict(line.lower().split(": ", 1) for line in lines)
-        start, length = end + 4, int(headers["content-length"])
-        if len(buffer) < start + length + 2:
-            return
-        body = bytes(buffer[start : start + length])
-        del buffer[: start + length + 2]
-        yield headers, body
