@@ -15,10 +15,14 @@ MORE_SNAPSHOTS = [
     *(f"/webcam{slash}?action=snapshot{input_}" for slash in ("", "/") for input_ in ("", "_0")),
     *("/snapshot.jpg/", "/snapshot/", "/shot.jpg/"),
 ]
+SCRIPTS = [
+    *("app", "clock", "controls", "fallback", "live", "pace", "painter", "panel", "screen"),
+    *("snapshot", "snapshots", "states", "watch", "words"),
+]
 PAGE = [
     ("/", "text/html; charset=utf-8"),
     ("/index.html", "text/html; charset=utf-8"),
-    ("/app.js", "text/javascript; charset=utf-8"),
+    *((f"/{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS),
     ("/app.css", "text/css; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
     ("/manifest.webmanifest", "application/manifest+json"),

@@ -1,15 +1,18 @@
-"""Wire: a relay between a phone and the daemon that can be cut or go dead."""
+"""Wire: a relay between a phone and the daemon that can be cut, go dead, do damage, or be slow."""
 
 from __future__ import annotations
 
 import selectors
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+_LOSS = 100
 
 
 class _Link:
@@ -19,18 +22,44 @@ class _Link:
         self.ends = {phone: daemon, daemon: phone}
         self.request = b""
         """The phone's last request."""
+        self.backlog = bytearray()
+        """What a slow wire has not sent to the phone yet."""
+        self.is_slow = False
+        self.is_damaged = False
+        """Whether the next bytes for the phone get lost."""
         self._phone = phone
 
     def forward(self, source: socket.socket) -> bool:
         """Forward what has come; return false at the end."""
         try:
             data = source.recv(1 << 16)
-            self.ends[source].sendall(data)
+            if source is not self._phone:
+                self._answer(data)
+            else:
+                self.ends[source].sendall(data)
+                self.request = data
         except OSError:
             return False
-        if source is self._phone:
-            self.request = data
         return bool(data)
+
+    def _answer(self, data: bytes) -> None:
+        if self.is_damaged:
+            self.is_damaged = False
+            data = data[_LOSS:]
+        if self.is_slow:
+            self.backlog += data
+        else:
+            self._phone.sendall(data)
+
+    def drip(self, most: int) -> int:
+        """Send so many bytes of the backlog to the phone; return how many there were."""
+        some = bytes(self.backlog[:most])
+        del self.backlog[:most]
+        try:
+            self._phone.sendall(some)
+        except OSError:
+            self.backlog.clear()
+        return len(some)
 
     def close(self) -> None:
         for end in self.ends:
@@ -38,10 +67,16 @@ class _Link:
 
 
 class Wire:
-    """Forwards connections from ``port`` to the daemon's port, or to where ``target`` connects."""
+    """Forwards connections from ``port`` to the daemon's port, or to where ``target`` connects.
 
-    def __init__(self, target: int | Callable[[], socket.socket]) -> None:
+    With a ``rate``, only so many bytes a second go to the phone, but all are taken from the daemon
+    at once: that is what a proxy with a buffer does on a slow link.
+    """
+
+    def __init__(self, target: int | Callable[[], socket.socket], rate: int = 0) -> None:
         self._target = target
+        self.rate = rate
+        self._dripped_at = time.monotonic()
         self._links: list[_Link] = []
         self._dead: list[_Link] = []
         self._lock = threading.Lock()
@@ -72,6 +107,15 @@ class Wire:
                 self._dead.append(link)
         return len(found)
 
+    def damage(self, path: str) -> int:
+        """Lose some bytes for the phone on each connection that requested this path; return how
+        many."""
+        with self._lock:
+            found = self._asking_for(path)
+            for link in found:
+                link.is_damaged = True
+        return len(found)
+
     def __enter__(self) -> Wire:
         self._thread.start()
         return self
@@ -98,6 +142,16 @@ class Wire:
             for key, _ in self._selector.select(0.02):
                 with self._lock:
                     self._serve(key)
+            if self.rate:
+                with self._lock:
+                    self._drip()
+
+    def _drip(self) -> None:
+        now = time.monotonic()
+        left = int(self.rate * (now - self._dripped_at))
+        self._dripped_at = now
+        for link in self._links:
+            left -= link.drip(left)
 
     def _serve(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._listener:
@@ -113,6 +167,7 @@ class Wire:
             phone.close()
             return
         link = _Link(phone, daemon)
+        link.is_slow = bool(self.rate)
         self._links.append(link)
         for end in link.ends:
             self._selector.register(end, selectors.EVENT_READ, link)
