@@ -50,6 +50,7 @@ _NEWS_PAUSE = 0.1
 """Seconds between two states that are sent because of a change: viewers may come and go fast."""
 
 _NO_MEMORY = "there was too little memory to send a picture, and it was left out"
+_NO_MEMORY_FOR_STATE = "there was too little memory to send the state, and it comes later"
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -78,6 +79,7 @@ class Broadcaster(Worker):
         self._viewers: dict[int, Viewer] = {}
         self._tiers = tiers
         self._adaptive = AdaptiveViewers(tiers, self._wakeup.set)
+        self._quality = self.quality
         self._without_pictures: dict[int, Viewer] = {}
         # Viewers for which a state waits until their link is free.
         self._uninformed: dict[int, Viewer] = {}
@@ -151,29 +153,23 @@ class Broadcaster(Worker):
         With ``wishes`` it gets smaller pictures on a slow link. Returns False, and leaves the
         socket alone, if ``max_viewers`` watch, or read the state without pictures.
         """
-        reads_only = news is not None and not news.pictures
-        head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         kind = Viewer if wishes is None else partial(AdaptiveViewer, wishes=wishes)
+        make = partial(kind, sock, address, key=key, fps=fps, advance=advance, session=session)
+        head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
-            if self._stopping or self._places(reads_only=reads_only) <= 0:
+            taken = self._watching if news is None or news.pictures else self._reading
+            if taken >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = kind(
-                    sock, address, key=key, fps=fps, advance=advance, session=session, news=news
-                )
+                viewer = make(ticket=ticket, news=news)
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
                 return True
-            viewer.ticket = ticket
             self._count(viewer, 1)
             self._joining.append((viewer, head))
         self._wakeup.set()
         return True
-
-    def _places(self, *, reads_only: bool) -> int:
-        """Return how many more viewers may come."""
-        return self.max_viewers - (self._reading if reads_only else self._watching)
 
     def dismiss(self, password_id: bytes) -> None:
         """End all streams, because there is another password; viewers may connect again.
@@ -274,14 +270,13 @@ class Broadcaster(Worker):
         frame = self._newest.take()
         if frame is not None:
             self._shown = frame
-            viewers = list(self._viewers.values())
-            if not frame.live:
-                viewers = [viewer for viewer in viewers if viewer.news is None]
+            viewers = _shown_to(list(self._viewers.values()), frame)
             if made is not None:
                 viewers = self._adaptive.without(viewers, frame)
             self._send_to(viewers, frame)
         elif late and self._shown is not None:
             missed = late if made is None else [viewer for viewer in late if not viewer.step]
+            missed = _shown_to(missed, self._shown)
             self._send_to(list(self._second_chance(missed, self._shown)), self._shown)
         if made is not None:
             self._send_made(made, late)
@@ -298,8 +293,7 @@ class Broadcaster(Worker):
     def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
         """Yield viewers that still want the frame; their miss is taken back until the next."""
         for viewer in late:
-            is_there = self._viewers.get(viewer.fd) is viewer
-            if is_there and viewer.shows(frame) and viewer.is_due(frame.captured_at):
+            if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
                 viewer.dropped -= 1
                 yield viewer
 
@@ -316,7 +310,12 @@ class Broadcaster(Worker):
         """Have the state as it is now wait for these viewers, in place of an older one."""
         if not viewers:
             return
-        part = self._news_part()
+        try:
+            part = self._news_part()
+        except MemoryError:
+            self._state_log.log(logging.WARNING, _NO_MEMORY_FOR_STATE)
+            self._has_news = True  # It is tried again soon.
+            return
         for viewer in viewers:
             if viewer.news is not None:
                 viewer.news.waiting = part
@@ -380,7 +379,7 @@ class Broadcaster(Worker):
         if viewer.news is not None:
             head += self._news_part()
             viewer.news.sent_at = time.monotonic()
-        frame = self._adaptive.first(viewer, self._shown) if viewer.has_pictures else None
+        frame = self._adaptive.first(viewer, self._shown)
         if frame is not None and viewer.shows(frame) and viewer.is_due(frame.captured_at):
             head += Parts(frame)[viewer.advance]
             viewer.pending_frame = frame
@@ -470,6 +469,8 @@ class Broadcaster(Worker):
     def _inspect(self, now: float, seconds: float) -> None:
         """Once a second: measure every viewer's frame rate, and drop viewers that stall."""
         self._state_log.flush()
+        if self._quality != self.quality:
+            self._quality, self._has_news = self.quality, True
         viewers = self._all()
         self._saved.sync(viewers)
         self._inform(
@@ -525,3 +526,8 @@ class Broadcaster(Worker):
         self._saved.close()
         self._epoll.close()
         super()._close()
+
+
+def _shown_to(viewers: list[Viewer], frame: Frame) -> list[Viewer]:
+    """Return those of the viewers to which a frame is sent: nearly always all of them."""
+    return viewers if frame.live else [viewer for viewer in viewers if viewer.shows(frame)]

@@ -14,6 +14,7 @@ import struct
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from doorbelld.handover.record import ViewerRecord
@@ -300,12 +301,12 @@ class AdaptiveViewer(Viewer):
         fps: float | None,
         advance: bool,
         session: Session | None = None,
+        ticket: bytes = b"",
         news: News | None = None,
         wishes: Wishes = _NO_WISHES,
     ) -> None:
-        super().__init__(
-            sock, address, key=key, fps=fps, advance=advance, session=session, news=news
-        )
+        plain = partial(super().__init__, sock, address, key=key, fps=fps, advance=advance)
+        plain(session=session, ticket=ticket, news=news)
         self.wishes = wishes
 
     @classmethod

@@ -47,7 +47,7 @@ _SURVEY_SECONDS = 5.0
 _REST_SECONDS = 5.0
 """Seconds without another attempt after a picture that could not be made."""
 
-_PATIENCE = 1.0
+_PATIENCE = 2.0
 """Seconds without a made picture after which a viewer is sent the camera's own."""
 
 _GAIN = 1 / 4
@@ -263,7 +263,11 @@ class AdaptiveViewers:
 
         Those of a step are too if nothing is made for it any more.
         """
+        if not self._steps.widths[0]:  # It is the first frame of all.
+            self._look(frame, time.monotonic())
         for viewer in self._viewers.values():
+            if not viewer.sequence and viewer.link.step:
+                viewer.change_step(viewer.link.step)
             is_newer = viewer.sequence < frame.sequence
             if (
                 viewer.step

@@ -10,6 +10,7 @@ passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
+live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
