@@ -10,20 +10,21 @@ import json
 import subprocess
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench import servers, stream
+from bench import material, servers, stream
 from bench.stream import Part
+from doorbelld.media import codec
+from doorbelld.stream.tiers import ladder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.material import Material
     from bench.servers import Running, Server
     from bench.weak_link import Link
-
-RATES = (6_000_000, 2_000_000, 500_000)
-"""Bits a second of the links that stay as they are."""
 
 GOOD, BAD = 20_000_000, 1_000_000
 """Bits a second of the link that falls and recovers."""
@@ -100,6 +101,18 @@ def change(link: Link, server: Server) -> Change:
         recovery=max(smaller, default=recovered_at) - recovered_at,
         steps=sum(before != after for before, after in zip(sizes, sizes[1:])),
     )
+
+
+def encoder_share(frames: Material) -> float:
+    """Return the part of a core that the encoder takes for three steps at the camera's rate."""
+    pictures = [path.read_bytes() for path in sorted(frames.folder.glob("*.jpg"))]
+    sizes = ladder(material.WIDTH, material.HEIGHT)
+    wanted = [sizes[1], sizes[2], sizes[4]]
+    deque(codec.shrink(pictures[0], wanted), maxlen=0)  # OpenCV is loaded.
+    begin = time.process_time()
+    for picture in pictures:
+        deque(codec.shrink(picture, wanted), maxlen=0)
+    return (time.process_time() - begin) / len(pictures) * material.FPS
 
 
 def fps(parts: Sequence[Part]) -> float:
