@@ -24,12 +24,19 @@ _ALL = 1 << 20
 class Viewer:
     """One viewer. Raises AssertionError for a stream that is torn, goes back, or just ends.
 
-    ``most`` is how many bytes it reads at a time, 0 if it reads nothing. ``got`` counts the
-    camera's pictures that came, ``missed`` those that were left out in between.
+    With ``live`` it reads the page's stream. ``most`` is how many bytes it reads at a time, 0 if it
+    reads nothing. ``got`` counts the camera's pictures that came, ``missed`` those that were left
+    out in between.
     """
 
     def __init__(
-        self, daemon: Daemon, *, most: int, advance: bool = False, query: str = ""
+        self,
+        daemon: Daemon,
+        *,
+        most: int,
+        advance: bool = False,
+        live: bool = False,
+        query: str = "",
     ) -> None:
         self.most = most
         self.capped = bool(query)
@@ -37,10 +44,11 @@ class Viewer:
         self._last = Number(0, 0)
         self.ended = False
         self._head = b""
-        self._parts = StreamParser(advance=advance)
+        self._parts = StreamParser(advance=advance, live=live)
         self.socket = daemon.connect(buffer=_ROOM if most == _ALL else _LITTLE)
         accept = "image/webp,*/*" if advance else "*/*"
-        request = f"GET /video_feed{query} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
+        path = f"{'/live' if live else '/video_feed'}{query}"
+        request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"
         self.socket.sendall(request.encode())
         self.socket.setblocking(False)
 
@@ -67,7 +75,8 @@ class Viewer:
         if b"\r\n\r\n" not in self._head:
             data = self._take_head(data)
         for part in self._parts.feed(data):
-            self._take(part.body)
+            if not part.is_state:
+                self._take(part.body)
 
     def _take_head(self, data: bytes) -> bytes:
         """Keep the head of the answer, and return the rest."""
@@ -120,7 +129,8 @@ class Viewers:
         """Add a viewer; one that is to ``stay`` reads everything, others at random."""
         most = _ALL if stay else self._chance.choice([_ALL, _ALL, _LITTLE, 0])
         query = "" if stay else self._chance.choice(["", "", "", "?fps=5"])
-        viewer = Viewer(self._daemon, most=most, advance=self._chance.random() < 0.5, query=query)
+        form = self._chance.choice([{}, {"advance": True}, {"live": True}])
+        viewer = Viewer(self._daemon, most=most, query=query, **form)
         self.joined += 1
         self._now.append(viewer)
         if stay:

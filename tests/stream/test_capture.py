@@ -461,6 +461,24 @@ def test_old_picture_alone_does_not_count_as_a_hang(studio: Studio) -> None:
     assert status.age_ms > 999_000
 
 
+def test_change_of_state_is_announced_and_so_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hangwatch, "_GRACE", 0.0)
+    camera, announced, steps = ScriptedCamera(), list[float](), queue.Queue[bytes]()
+    monkeypatch.setattr(camera, "read", lambda _timeout: Shot(steps.get(), time.monotonic()))
+    settings = CaptureSettings(lambda: camera, "", "", 64, 48, stall_timeout=0.05)
+    thread = CaptureThread(settings, FrameHub(), lambda: announced.append(time.monotonic()))
+    thread.start()
+    steps.put(jpeg(1))
+    eventually(lambda: len(announced) == 1, "a picture")
+    eventually(lambda: thread.status().state is CameraState.OFFLINE, "the driver hangs")
+    for _ in range(3):
+        thread.check_for_hang()
+    assert len(announced) == 2
+    thread._stopping = True
+    steps.put(jpeg(1))
+    assert thread.stop(GUARD)
+
+
 class BetweenSteps(logging.Handler):
     """Calls ``action`` while the capture thread logs: in the middle of publishing a picture."""
 
