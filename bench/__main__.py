@@ -23,6 +23,7 @@ from bench import (
     memory,
     network,
     pages,
+    quality,
     requests,
     servers,
     slow_viewer,
@@ -84,6 +85,7 @@ def main() -> int:
         *shown(bench),
         *freshness(bench),
         *weak(bench),
+        *adaptive_quality(bench),
         *slow(bench),
         *under_attack(bench),
         *start(),
@@ -254,6 +256,47 @@ def _weak_targets(ages: age.Ages | None) -> list[Target]:
         Target("weak link, frame age p50 / time to transmit", p50, 1.2, "x"),
         Target("weak link, frame age p95 / time to transmit", p95, 1.5, "x"),
         Target("weak link, fps / capacity", rate, 0.95, "x", at_least=True),
+    ]
+
+
+_QUALITY_LIMITS = {6_000_000: (19, 65, 95), 2_000_000: (20, 70, 100), 500_000: (15, 150, 200)}
+"""By the link's bits a second: the least pictures a second, and the most for p50 and p95 in ms."""
+
+_MOST_STEPS = 12
+"""Changes of quality while a link falls once and recovers once; more would be flapping."""
+
+
+def adaptive_quality(bench: Bench) -> list[Target]:
+    """What quality=auto gives a viewer behind slow links, and when a link falls and recovers."""
+    heading("Adaptive quality behind slow links: pictures a second, and their age in ms")
+    if not weak_link.is_possible():
+        print("Not measured: network namespaces need root and iproute2.")
+        return []
+    auto = quality.adaptive(bench.doorbelld)
+    servers_ = [each for each in (bench.doorbelld, auto, bench.ustreamer) if each]
+    rows, targets = [], []
+    with weak_link.make_link() as link:
+        for rate, (least, most_p50, most_p95) in _QUALITY_LIMITS.items():
+            for server in servers_:
+                parts = quality.steady(link, server, rate)
+                fps = quality.fps(parts)
+                p50, p95 = quality.age_ms(parts, 50), quality.age_ms(parts, 95)
+                name = f"{rate / 1e6:g} Mbit/s"
+                rows.append((f"{name}, {server.name}", f"{fps:.1f}", f"{p50:.0f}", f"{p95:.0f}"))
+                if server is auto:
+                    targets += [
+                        Target(f"{name}, auto, pictures", fps, least, " fps", at_least=True),
+                        Target(f"{name}, auto, age p50", p50, most_p50, " ms"),
+                        Target(f"{name}, auto, age p95", p95, most_p95, " ms"),
+                    ]
+        table(("", "fps", "p50", "p95"), rows)
+        found = quality.change(link, auto)
+    return [
+        *targets,
+        Target("link falls to 1 Mbit/s, longest gap", found.gap, 1, " s"),
+        Target("link recovers, until full quality", found.recovery, 10, " s"),
+        Target("link falls and recovers, changes of quality", found.steps, _MOST_STEPS),
+        Target("encoder for 3 steps, of a core", quality.encoder_share(bench.frames), 0.15),
     ]
 
 

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 _LENGTH = re.compile(rb"Content-Length: *(\d+)", re.IGNORECASE)
 _STAMP = re.compile(rb"X-Timestamp: *([\d.]+)", re.IGNORECASE)
+_WIDTH = re.compile(rb"X-Quality: *(\d+)", re.IGNORECASE)
 _TIMEOUT = 20.0
 
 
 class Part(NamedTuple):
-    """A received part: the Unix time when it was complete, its X-Timestamp, and its bytes."""
+    """A received part: the Unix time when it was complete, its X-Timestamp, and its bytes.
+
+    ``width`` is its X-Quality, 0 if it is the camera's own picture.
+    """
 
     arrived: float
     stamp: float
     size: int
+    width: int = 0
 
 
 def parts(
@@ -39,14 +44,17 @@ def parts(
         _read_head(sock, received)
         while True:
             head = _read_head(sock, received)
-            length, stamp = _LENGTH.search(head), _STAMP.search(head)
+            length, stamp, width = (each.search(head) for each in (_LENGTH, _STAMP, _WIDTH))
             if not length:
                 raise ValueError("a part without Content-Length")
             body = int(length[1])
             _fill(sock, received, body)
             arrived = time.time()
             del received[:body]
-            yield Part(arrived, float(stamp[1]) if stamp else 0.0, len(head) + body)
+            size = len(head) + body
+            yield Part(
+                arrived, float(stamp[1]) if stamp else 0.0, size, int(width[1]) if width else 0
+            )
 
 
 def part_size(host: str, port: int, path: str) -> int:

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.age import Ages
-    from bench.servers import Server
+    from bench.servers import Running, Server
 
 BITS_PER_SECOND = 2_000_000
-_SHAPE = ("tbf", "rate", f"{BITS_PER_SECOND}bit", "burst", "32kb", "latency", "300ms")
+_SHAPE = ("burst", "32kb", "latency", "300ms")
 
 _HOST, _PHONE = "192.0.2.1", "192.0.2.2"
 _PORT = 5000
@@ -41,6 +41,23 @@ class Link:
         """Run a server at one end and watch it from the other."""
         with server.run(_HOST, _PORT, _inside(self.server)) as running:
             return age.measure(running, _WARMUP, _SECONDS, _inside(self.phone))
+
+    def set_rate(self, bits_per_second: int) -> None:
+        """Make the link faster or slower."""
+        shape = ("tbf", "rate", f"{bits_per_second}bit", *_SHAPE)
+        root = ("dev", "link0", "root")
+        _run(*_inside(self.server), "tc", "qdisc", "replace", *root, *shape)
+
+    @contextmanager
+    def run(self, server: Server) -> Iterator[Running]:
+        """Run a server at one end; its clients are to be started with :attr:`at_phone`."""
+        with server.run(_HOST, _PORT, _inside(self.server)) as running:
+            yield running
+
+    @property
+    def at_phone(self) -> tuple[str, ...]:
+        """A command that runs the one after it at the other end."""
+        return _inside(self.phone)
 
 
 def transmit_ms(size: int) -> float:
@@ -68,6 +85,7 @@ def make_link() -> Iterator[Link]:
             _run("ip", "netns", "add", name)
             stack.callback(_run, "ip", "netns", "delete", name)
         _connect(link)
+        link.set_rate(BITS_PER_SECOND)
         yield link
 
 
@@ -78,7 +96,6 @@ def _connect(link: Link) -> None:
         _run(*_inside(name), "ip", "address", "add", f"{address}/30", "dev", "link0")
         _run(*_inside(name), "ip", "link", "set", "lo", "up")
         _run(*_inside(name), "ip", "link", "set", "link0", "up")
-    _run(*_inside(link.server), "tc", "qdisc", "add", "dev", "link0", "root", *_SHAPE)
 
 
 def _inside(name: str) -> tuple[str, ...]:

@@ -40,6 +40,7 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.capture import CaptureThread
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState
+from doorbelld.stream.tiers import Tiers
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
@@ -79,9 +80,11 @@ class Daemon:
         self._announcement = Announcement()
         handover.viewers.set_password_id(authenticator.password_id)
         hub = FrameHub()
+        self._tiers = Tiers(hub)
         self._broadcaster = Broadcaster(
             hub,
             handover.viewers,
+            self._tiers,
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
         )
@@ -122,6 +125,7 @@ class Daemon:
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
             self._capture.start()
+            self._tiers.start()
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
@@ -160,7 +164,7 @@ class Daemon:
         """Look after the threads until a signal says stop, or one of them fails."""
         watchdog = systemd.watchdog_seconds()
         interval = min(_CHECK_INTERVAL, watchdog / 3) if watchdog else _CHECK_INTERVAL
-        threads = (self._server, self._capture, self._broadcaster)
+        threads = (self._server, self._capture, self._broadcaster, self._tiers)
         poll = select.poll()  # Descriptors may be too many for select().
         poll.register(wakeup, select.POLLIN)
         while True:
@@ -258,6 +262,7 @@ class Daemon:
             "accept": self._server.stop(),
             "capture": self._capture.stop(),
             "broadcast": self._broadcaster.stop(),
+            "encode": self._tiers.stop(),
         }
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:

@@ -42,7 +42,7 @@ class Cookies:
     def new(self, lifetime: int = LIFETIME, *, framed: bool = False) -> str:
         """Return a new cookie as a browser sends it: NAME=VALUE."""
         signed = f"{int(time.time()) + lifetime}.{os.urandom(8).hex()}"
-        return f"{_NAME}{_FRAMED if framed else ''}={signed}.{self._sign(signed)}"
+        return f"{_name(framed=framed)}={signed}.{self._sign(signed)}"
 
     def seconds_left(self, header: str) -> float:
         """Return for how long the best one in a Cookie header is valid; 0 if there is none."""
@@ -68,25 +68,36 @@ class Cookies:
         return hmac.digest(self._key, text.encode(), "sha256").hex()
 
 
-def setting(cookie: str, *, secure: bool) -> str:
+def is_in(header: str, framed: bool) -> bool:
+    """Return whether a Cookie header has a cookie of this kind, valid or not."""
+    names = (each.partition("=")[0].strip() for each in header.split(";"))
+    return _name(framed=framed) in names
+
+
+def setting(cookie: str, *, secure: bool, path: str = "/") -> str:
     """Return the Set-Cookie header that makes a browser keep a cookie.
 
-    ``secure`` says whether the browser uses TLS. A framed cookie always needs that.
+    ``secure`` says whether the browser uses TLS. A framed cookie always needs that. With an empty
+    ``path`` the browser takes the folder of the URL that it has asked for.
     """
-    return f"{cookie}; Max-Age={LIFETIME}; {_attributes(secure, _is_framed(cookie))}"
+    return f"{cookie}; Max-Age={LIFETIME}; {_attributes(secure, _is_framed(cookie), path)}"
 
 
-def clearing(*, secure: bool, framed: bool = False) -> str:
+def clearing(*, secure: bool, framed: bool = False, path: str = "/") -> str:
     """Return the Set-Cookie header that makes a browser forget a cookie."""
-    name = _NAME + (_FRAMED if framed else "")
-    return f"{name}=; Max-Age=0; {_attributes(secure, framed)}"
+    return f"{_name(framed=framed)}=; Max-Age=0; {_attributes(secure, framed, path)}"
+
+
+def _name(*, framed: bool) -> str:
+    return _NAME + (_FRAMED if framed else "")
 
 
 def _is_framed(cookie: str) -> bool:
-    return cookie.partition("=")[0] == _NAME + _FRAMED
+    return cookie.partition("=")[0] == _name(framed=True)
 
 
-def _attributes(secure: bool, framed: bool) -> str:
+def _attributes(secure: bool, framed: bool, path: str) -> str:
+    of_path = f"Path={path}; " if path else ""
     if framed:
-        return "Path=/; HttpOnly; SameSite=None; Secure; Partitioned"
-    return "Path=/; HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+        return f"{of_path}HttpOnly; SameSite=None; Secure; Partitioned"
+    return f"{of_path}HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")

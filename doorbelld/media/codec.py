@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
-from doorbelld.media import markers, room
+from doorbelld.media import exif, markers, room
 from doorbelld.media.room import NoRoomError
 
 _ADDRESS_SPACE = 250 * 2**20
@@ -35,6 +36,11 @@ def load_opencv() -> Any:
     except Exception as error:  # With another version of numpy, for example.
         raise ImportError(f"OpenCV does not load: {error}") from error
     return cv2
+
+
+def is_installed() -> bool:
+    """Return whether OpenCV is there, without loading it."""
+    return "cv2" in sys.modules or find_spec("cv2") is not None
 
 
 def explain_missing(what: str, error: ImportError) -> str:
@@ -175,3 +181,46 @@ def turn_jpeg(data: bytes, rotation: int, hflip: bool, vflip: bool, quality: int
     if image is None:
         raise ValueError("the JPEG cannot be decoded")
     return encode(turn(image, rotation, hflip, vflip), quality)
+
+
+class Size(NamedTuple):
+    """What a smaller picture is to be: pixels, and the quality of the JPEG (1 to 100)."""
+
+    width: int
+    height: int
+    quality: int
+
+
+_SCALES = (8, 4, 2)
+"""By these the decoder can divide a picture while it decodes it, which costs less."""
+
+
+def shrink(data: bytes, sizes: Sequence[Size]) -> Iterator[bytes]:
+    """Decode a JPEG once, and yield it again in each of these sizes, the largest first.
+
+    The pixels lie as they did, and an orientation given by Exif is given again. Raises ImportError,
+    TooLargeError, or ValueError if ``data`` cannot be decoded.
+    """
+    cv2 = load_opencv()
+    import numpy as np
+
+    markers.check_before_decoding(data)
+    header = markers.header(data)
+    assert header
+    largest = sizes[0]
+    wide, high = header.width / largest.width, header.height / largest.height
+    scale = next((each for each in _SCALES if each <= min(wide, high)), 1)
+    colours = "GRAYSCALE" if header.components == 1 else "COLOR"
+    flag = f"IMREAD_REDUCED_{colours}_{scale}" if scale > 1 else f"IMREAD_{colours}"
+    with faults_as_value_errors(cv2):
+        flags = getattr(cv2, flag) | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise ValueError("the JPEG cannot be decoded")
+    orientation = exif.orientation(data)
+    for width, height, quality in sizes:
+        if image.shape[:2] != (height, width):
+            with faults_as_value_errors(cv2):
+                image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        made = encode(image, quality)
+        yield made if orientation == exif.AS_IT_IS else exif.with_orientation(made, orientation)

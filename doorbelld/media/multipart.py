@@ -32,17 +32,19 @@ _JAVAS_ACCEPT = "text/html, image/gif, image/jpeg, *"
 """The beginning of what Java sends, also if the program calls itself Mozilla."""
 
 
-def exact_part(data: bytes, timestamp: float) -> bytes:
+def exact_part(data: bytes, timestamp: float, made_width: int = 0) -> bytes:
     """Return one part without its boundary, then the boundary of the next.
 
     The part has headers with Content-Length and X-Timestamp, and the JPEG. ``timestamp`` is the
-    capture in Unix seconds; it is written with microseconds.
+    capture in Unix seconds; it is written with microseconds. ``made_width`` is written as X-Quality
+    if the picture is not the camera's own.
     """
+    quality = f"X-Quality: {made_width}\r\n" if made_width else ""
     head = (
         "Content-Type: image/jpeg\r\n"
         f"Content-Length: {len(data)}\r\n"
         f"X-Timestamp: {timestamp:.6f}\r\n"
-        "\r\n"
+        f"{quality}\r\n"
     )
     return b"%b%b\r\n%b" % (head.encode("ascii"), data, BOUNDARY)
 
@@ -83,6 +85,10 @@ class Parts(dict[bool, bytes]):
     def __missing__(self, advance: bool) -> bytes:
         """Make a part the first time that it is needed."""
         frame = self._frame
-        part = advance_part(frame.data) if advance else exact_part(frame.data, frame.timestamp)
+        part = (
+            advance_part(frame.data)
+            if advance
+            else exact_part(frame.data, frame.timestamp, frame.made_width)
+        )
         self[advance] = part
         return part

@@ -29,7 +29,9 @@ from doorbelld.media.frame import Frame
 from doorbelld.media.multipart import Parts
 from doorbelld.net.tls import Session
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.link import AdaptiveViewer, Wishes
 from doorbelld.stream.state import ViewerStatus
+from doorbelld.stream.tiers import AdaptiveViewers, Tiers
 from doorbelld.stream.viewer import News, Report, Viewer
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
@@ -55,11 +57,17 @@ _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 class Broadcaster(Worker):
     """Sends every frame of ``hub`` to all viewers, those of the process before included.
 
-    ``saved`` keeps them for the next process.
+    ``saved`` keeps them for the next process. ``tiers`` makes smaller frames for slow links.
     """
 
     def __init__(
-        self, hub: FrameHub, saved: SavedViewers, *, max_viewers: int, stall_timeout: float
+        self,
+        hub: FrameHub,
+        saved: SavedViewers,
+        tiers: Tiers | None = None,
+        *,
+        max_viewers: int,
+        stall_timeout: float,
     ) -> None:
         super().__init__("broadcast")
         self.max_viewers = max_viewers
@@ -69,6 +77,9 @@ class Broadcaster(Worker):
         # The frame that viewers have been sent; the hub's may be newer for a moment.
         self._shown: Frame | None = None
         self._viewers: dict[int, Viewer] = {}
+        self._tiers = tiers
+        self._adaptive = AdaptiveViewers(tiers, self._wakeup.set)
+        self._quality = self.quality
         self._without_pictures: dict[int, Viewer] = {}
         # Viewers for which a state waits until their link is free.
         self._uninformed: dict[int, Viewer] = {}
@@ -92,6 +103,11 @@ class Broadcaster(Worker):
         """How many viewers with pictures there are, those just joining included."""
         return self._watching
 
+    @property
+    def quality(self) -> str:
+        """The best that a viewer with a slow link can get: "auto", or "full" for nothing else."""
+        return "auto" if self._tiers is not None and self._tiers.available else "full"
+
     def use_news(self, make: Callable[[], bytes]) -> None:
         """Set what returns the state, as the body of a part; the broadcaster's thread calls it."""
         self._make_news = make
@@ -105,7 +121,8 @@ class Broadcaster(Worker):
         """Start the thread, with the viewers of the process before."""
         for row, sock, record in self._saved.restore(self.max_viewers):
             try:
-                viewer = Viewer.restored(record, sock, row)
+                kind = AdaptiveViewer if record.auto else Viewer
+                viewer = kind.restored(record, sock, row)
             except OSError:  # It has left.
                 self._saved.remove(row, sock)
                 sock.close()
@@ -127,24 +144,24 @@ class Broadcaster(Worker):
         session: Session | None = None,
         ticket: bytes = b"",
         news: News | None = None,
-        auto: bool = False,
+        wishes: Wishes | None = None,
     ) -> bool:
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
         ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
-        ``session`` is the connection's TLS, None for plain text; for ``ticket`` see
-        :class:`Viewer`. With ``news`` it is sent the state as well: first of all, when it changes,
-        and when it would be silent otherwise. Returns False, and leaves the socket alone, if
-        ``max_viewers`` watch, or read the state without pictures.
+        for ``session`` and ``ticket`` see :class:`Viewer`. With ``news`` it gets the state as well.
+        With ``wishes`` it gets smaller pictures on a slow link. Returns False, and leaves the
+        socket alone, if ``max_viewers`` watch, or read the state without pictures.
         """
-        make = partial(Viewer, sock, address, key=key, fps=fps, advance=advance, session=session)
+        kind = Viewer if wishes is None else partial(AdaptiveViewer, wishes=wishes)
+        make = partial(kind, sock, address, key=key, fps=fps, advance=advance, session=session)
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
             taken = self._watching if news is None or news.pictures else self._reading
             if taken >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = make(ticket=ticket, news=news, auto=auto)
+                viewer = make(ticket=ticket, news=news)
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
@@ -201,13 +218,17 @@ class Broadcaster(Worker):
     def _loop(self) -> None:
         ticked = time.monotonic()
         while not self._stopping:
-            is_busy = self._late or self._uninformed or self._has_news
+            is_busy = (
+                self._late or self._uninformed or self._has_news or self._adaptive.is_measuring
+            )
             self._wait(_RETRY if is_busy else _TICK)
             self.beat = now = time.monotonic()
             try:
                 if self._has_news or self._uninformed:
                     self._send_news(now)
                 self._send_newest()
+                if self._adaptive:
+                    self._adaptive.follow(self._shown, now)
             except MemoryError:  # For the part itself. Viewers without it get the next one.
                 self._state_log.log(logging.WARNING, _NO_MEMORY)
             self._admit_and_dismiss()
@@ -245,13 +266,29 @@ class Broadcaster(Worker):
     def _send_newest(self) -> None:
         """Send the frame that is new, or try again for viewers that missed it."""
         late, self._late = self._late, []
+        made = self._adaptive.take() if self._adaptive else None
         frame = self._newest.take()
         if frame is not None:
             self._shown = frame
-            self._send_to(_shown_to(list(self._viewers.values()), frame), frame)
+            viewers = _shown_to(list(self._viewers.values()), frame)
+            if made is not None:
+                viewers = self._adaptive.without(viewers, frame)
+            self._send_to(viewers, frame)
         elif late and self._shown is not None:
-            late = _shown_to(late, self._shown)
-            self._send_to(list(self._second_chance(late, self._shown)), self._shown)
+            missed = late if made is None else [viewer for viewer in late if not viewer.step]
+            missed = _shown_to(missed, self._shown)
+            self._send_to(list(self._second_chance(missed, self._shown)), self._shown)
+        if made is not None:
+            self._send_made(made, late)
+
+    def _send_made(self, steps: set[int], late: list[Viewer]) -> None:
+        """Send the frames of these steps, which are new; of the others, to those that are late."""
+        for step, frame in self._adaptive.shown.items():
+            viewers = self._adaptive.of_step(step, frame)
+            if step not in steps:
+                viewers = list(self._second_chance([v for v in late if v in viewers], frame))
+            if viewers:
+                self._send_to(viewers, frame)
 
     def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
         """Yield viewers that still want the frame; their miss is taken back until the next."""
@@ -317,6 +354,8 @@ class Broadcaster(Worker):
 
     def _admit(self, viewer: Viewer, head: bytes) -> None:
         """Start a viewer: response head, then the newest frame without waiting for the next."""
+        if isinstance(viewer, AdaptiveViewer):
+            self._adaptive.add(viewer, self._shown)
         self._table(viewer)[viewer.fd] = viewer
         try:
             # Edge-triggered, so one registration is enough: the kernel reports room in the
@@ -340,7 +379,7 @@ class Broadcaster(Worker):
         if viewer.news is not None:
             head += self._news_part()
             viewer.news.sent_at = time.monotonic()
-        frame = self._shown
+        frame = self._adaptive.first(viewer, self._shown)
         if frame is not None and viewer.shows(frame) and viewer.is_due(frame.captured_at):
             head += Parts(frame)[viewer.advance]
             viewer.pending_frame = frame
@@ -430,6 +469,8 @@ class Broadcaster(Worker):
     def _inspect(self, now: float, seconds: float) -> None:
         """Once a second: measure every viewer's frame rate, and drop viewers that stall."""
         self._state_log.flush()
+        if self._quality != self.quality:
+            self._quality, self._has_news = self.quality, True
         viewers = self._all()
         self._saved.sync(viewers)
         self._inform(
@@ -447,6 +488,7 @@ class Broadcaster(Worker):
     def _leave(self, viewer: Viewer, why: str, *, reset: bool = False) -> None:
         del self._table(viewer)[viewer.fd]
         self._uninformed.pop(viewer.fd, None)
+        self._adaptive.remove(viewer)
         viewer.pending = viewer.pending_frame = None
         if reset:
             viewer.reset_on_close()
@@ -476,6 +518,7 @@ class Broadcaster(Worker):
         for viewer in self._all():
             viewer.close()
         self._viewers.clear()
+        self._adaptive.clear()
         self._without_pictures.clear()
         self._late.clear()
         self._watching = self._reading = 0

@@ -95,8 +95,9 @@ class Viewer:
     text. ``row`` is its place among the viewers that outlive the process (0: none).
     ``whole`` is what the table of these viewers says of it while no part is under way.
     ``ticket`` stands for the embed URL that opened the stream (b"": none did). ``news`` is None
-    unless it reads the state as well; then it is sent no cards. With ``auto`` it may be sent
-    smaller pictures. ``reported`` is what its page has measured last.
+    unless it reads the state as well; then it is sent no cards. ``step`` says which
+    pictures it is sent: 0 stands for the camera's own, others for smaller ones (see link.py).
+    ``reported`` is what its page has measured last.
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
     in a row it was idle when it was checked.
     """
@@ -104,7 +105,6 @@ class Viewer:
     __slots__ = (
         "address",
         "advance",
-        "auto",
         "captured_at",
         "dropped",
         "due",
@@ -127,10 +127,14 @@ class Viewer:
         "since",
         "sock",
         "stalled_since",
+        "step",
         "ticket",
         "unchecked_sends",
         "whole",
     )
+
+    is_adaptive = False
+    """Whether it may be sent smaller pictures than the camera's."""
 
     def __init__(
         self,
@@ -143,7 +147,6 @@ class Viewer:
         session: Session | None = None,
         ticket: bytes = b"",
         news: News | None = None,
-        auto: bool = False,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -153,9 +156,9 @@ class Viewer:
         self.advance = advance
         self.session = session
         self.news = news
-        self.auto = auto
         self.reported: Report | None = None
         self.ticket = ticket
+        self.step = 0
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0
@@ -166,7 +169,7 @@ class Viewer:
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
-        self.whole = between_parts(advance=advance, more=auto or news is not None)
+        self.whole = between_parts(advance=advance, more=self.is_adaptive or news is not None)
         self.stalled_since = 0.0
         self.progress: tuple[int, int, int] = (0, 0, 0)
         self.most_unacknowledged = _prepare(sock)
@@ -183,7 +186,6 @@ class Viewer:
             advance=record.advance,
             ticket=record.ticket,
             news=News(pictures=record.pictures) if record.news else None,
-            auto=record.auto,
         )
         viewer.since = record.since
         viewer.sent = viewer.sent_before = record.sent
@@ -206,7 +208,6 @@ class Viewer:
             ticket=self.ticket,
             news=self.news is not None,
             pictures=self.has_pictures,
-            auto=self.auto,
         )
 
     @property
@@ -223,6 +224,11 @@ class Viewer:
     def has_pictures(self) -> bool:
         """Whether it is sent pictures, and not the state alone."""
         return self.news is None or self.news.pictures
+
+    @property
+    def quality(self) -> str:
+        """What ``/status`` says of the pictures that it gets."""
+        return "full"
 
     def set_pending(self, encrypted: bytes, frame: Frame) -> None:
         """Make an encrypted frame pending: without all of it, nothing later can be decrypted."""
@@ -311,7 +317,7 @@ class Viewer:
             self.sent,
             self.dropped,
             round((now - self.captured_at) * 1000) if self.captured_at else None,
-            "auto" if self.auto else "full",
+            self.quality,
         )
 
     def reset_on_close(self) -> None:
@@ -342,5 +348,9 @@ def _prepare(sock: socket.socket) -> int:
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOTSENT_LOWAT_BYTES)
-    segment = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
-    return max(4096, 2 * segment)
+    return max(4096, 2 * segment_size(sock))
+
+
+def segment_size(sock: socket.socket) -> int:
+    """Return how many bytes a TCP socket sends in one packet."""
+    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)

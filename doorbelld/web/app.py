@@ -146,6 +146,7 @@ class App:
             embedder,
             hsts=site.hsts and request.secure,
             shared=bool(ticket),
+            proxied=is_let_in and access.trusts(request.peer),
         )
         _log_answer(request.peer, request.line, response.status)
         return _completed(response, security)

@@ -19,15 +19,23 @@ _A_YEAR = 365 * 24 * 3600
 
 @lru_cache(maxsize=64)  # ``visitor`` is one of ``embed``.
 def security(
-    embed: tuple[str, ...] = (), visitor: str = "", *, hsts: bool = False, shared: bool = False
+    embed: tuple[str, ...] = (),
+    visitor: str = "",
+    *,
+    hsts: bool = False,
+    shared: bool = False,
+    proxied: bool = False,
 ) -> Mapping[str, str]:
     """Return the headers by which pages load nothing foreign, and no other site shows or reads us.
 
     Except the origins in ``embed``, which may frame the page. ``visitor`` is the origin of such a
     page that asks now: it may show the picture, and read the answer. With ``shared`` every page
     may show this answer, and none may read it. With ``hsts`` browsers use only HTTPS from now on.
+
+    With ``proxied`` a page of the same origin may frame us: behind a proxy, that may be another
+    program at another path, such as Home Assistant. It could read everything here anyway.
     """
-    ancestors = " ".join(embed) or "'none'"
+    ancestors = " ".join([*embed, *["'self'"] * proxied]) or "'none'"
     headers = {
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",

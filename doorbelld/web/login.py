@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -12,14 +13,14 @@ from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web import guard
-from doorbelld.web.replies import NO_STORE, redirect, refusal, reply
+from doorbelld.web.replies import NO_STORE, address_of, redirect, refusal, reply
 from doorbelld.web.site import Visit
 
 OPEN_PATHS = ("/login", "/login.css", "/login.js", "/logout", "/healthz")
 """What needs no login."""
 
 _BASIC = 'Basic realm="doorbelld", charset="UTF-8"'
-_FORM = 'Cookie realm="doorbelld", form-action="/login", cookie-name="doorbelld"'
+_FORM = 'Cookie realm="doorbelld", form-action="{}", cookie-name="doorbelld"'
 """A challenge that browsers do not know, so that they show our form and no dialog of theirs."""
 
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -58,15 +59,15 @@ class Login:
         authenticator = visit.site.authenticator
         if not authenticator.is_needed or visit.ticket:
             return response
-        return _with_cookie(
-            response, authenticator.renewed_cookie(_cookies(visit.request)), visit.request
-        )
+        if not _cookie_path(visit) and visit.request.path.rfind("/") > 0:
+            return response  # The browser would keep it for the folder in our path alone.
+        return _with_cookie(response, authenticator.renewed_cookie(_cookies(visit.request)), visit)
 
     def page(self, visit: Visit) -> Response:
         """Show the form, or send a browser that needs no login to the page itself."""
         authenticator = visit.site.authenticator
         if not authenticator.is_needed or authenticator.knows_cookie(_cookies(visit.request)):
-            return redirect("/")
+            return redirect(visit.request, "")
         return _form(visit, HTTPStatus.OK, "")
 
     def log_in(self, visit: Visit) -> Response:
@@ -80,28 +81,30 @@ class Login:
             status, why, headers = _to_wait(error)
             return _form(visit, status, f"{why[0].upper()}{why[1:]}.", headers)
         if cookie or not authenticator.is_needed:
-            return _with_cookie(redirect("/"), cookie, request)
+            return _with_cookie(redirect(request, ""), cookie, visit)
         self._refusals.note(visit.client, "wrong password")
-        challenge = {"WWW-Authenticate": _FORM}
+        challenge = {"WWW-Authenticate": _FORM.format(address_of("login", request))}
         return _form(visit, HTTPStatus.UNAUTHORIZED, "That is not the password.", challenge)
 
     def log_out(self, visit: Visit) -> Response:
         """Make the browser forget its cookies."""
         guard.insist_on_our_own_page(visit.embedder)
-        secure = _is_secure(visit.request)
-        found = [cookies.clearing(secure=secure)]
-        if secure:
-            found.append(cookies.clearing(secure=True, framed=True))
-        return redirect("/login").setting(*found)
+        request, path = visit.request, _cookie_path(visit)
+        secure, sent = _is_secure(request), _cookies(request)
+        # The one that the browser has comes last: Home Assistant passes on only the last.
+        kinds = sorted([False, True] if secure else [False], key=partial(cookies.is_in, sent))
+        found = (cookies.clearing(secure=secure, framed=framed, path=path) for framed in kinds)
+        return redirect(request, "login").setting(*found)
 
 
 def _ask_for_password(request: Request, *, was_wrong: bool) -> Response:
     accept = request.headers.get("Accept")
     if "text/html" in accept and request.method in ("GET", "HEAD") and not was_wrong:
-        return redirect("/login")
+        return redirect(request, "login")
     # For what a page loads, the browser must not show a dialog of its own.
     of_a_page = any(each in accept for each in ("image/", "text/html", "json"))
-    challenge = {"WWW-Authenticate": _FORM if of_a_page else _BASIC}
+    form = _FORM.format(address_of("login", request))
+    challenge = {"WWW-Authenticate": form if of_a_page else _BASIC}
     why = "the password is needed"
     if f"{embedding.PARAMETER}=" in request.target:
         why += ": the embed URL is wrong or has ended (doorbelld embed-url prints a new one)"
@@ -137,10 +140,20 @@ def _guess(request: Request) -> str:
     return guess
 
 
-def _with_cookie(response: Response, cookie: str | None, request: Request) -> Response:
+def _with_cookie(response: Response, cookie: str | None, visit: Visit) -> Response:
     if not cookie:
         return response
-    return response.setting(cookies.setting(cookie, secure=_is_secure(request)))
+    secure, path = _is_secure(visit.request), _cookie_path(visit)
+    return response.setting(cookies.setting(cookie, secure=secure, path=path))
+
+
+def _cookie_path(visit: Visit) -> str:
+    """Return the path for which the browser keeps our cookie; "" for the folder of its own URL.
+
+    Only the browser knows under which path a proxy serves us. Other programs at the same host name
+    do not get the cookie then, and a second doorbell there does not replace it by its own.
+    """
+    return "" if visit.site.access.trusts(visit.request.peer) else "/"
 
 
 def _form(

@@ -17,6 +17,7 @@ from doorbelld.server.request import Query, Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.link import Wishes
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.stream.viewer import News, Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
@@ -25,6 +26,10 @@ from doorbelld.web.site import Site, Visit
 _log = logging.getLogger(__name__)
 
 _STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE, "X-Accel-Buffering": "no"}
+
+
+_MOST_PIXELS = 100_000
+MOST_BYTES = 10**12
 
 
 class Pictures:
@@ -48,7 +53,8 @@ class Pictures:
         query = visit.request.query
         max_fps(query)
         viewer_key(query)
-        return self.take_over(visit, _STREAM, advance=_advance(visit.request))
+        wishes = viewer_wishes(query)
+        return self.take_over(visit, _STREAM, advance=_advance(visit.request), wishes=wishes)
 
     def take_over(
         self,
@@ -57,7 +63,7 @@ class Pictures:
         *,
         advance: bool = False,
         news: News | None = None,
-        auto: bool = False,
+        wishes: Wishes | None = None,
     ) -> Response:
         """Return the answer with these headers that hands the connection over to the broadcaster.
 
@@ -73,7 +79,7 @@ class Pictures:
             HTTPStatus.OK,
             headers,
             close=True,  # The end of the stream is the end of the connection.
-            take_over=partial(self._join, visit, advance, news, auto),
+            take_over=partial(self._join, visit, advance, news, wishes),
             otherwise=replace(
                 refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
             ),
@@ -116,7 +122,7 @@ class Pictures:
         visit: Visit,
         advance: bool,
         news: News | None,
-        auto: bool,
+        wishes: Wishes | None,
         sock: socket,
         head: bytes,
         session: Session | None,
@@ -131,7 +137,7 @@ class Pictures:
             fps=max_fps(query),
             advance=advance,
             news=news,
-            auto=auto,
+            wishes=wishes,
             session=session,
             ticket=visit.ticket,
         )
@@ -173,3 +179,30 @@ def max_fps(query: Query) -> float | None:
     if not 0.01 <= fps <= 1000:
         raise RequestError("fps must be a number from 0.01 to 1000")
     return fps
+
+
+def viewer_wishes(query: Query) -> Wishes | None:
+    """Return what a viewer with adaptive quality wants, None for another. Raises RequestError."""
+    is_auto = one_of(query, "quality", "full", "auto") == "auto"
+    width = number(query, "width", 1, _MOST_PIXELS) if "width" in query else 0
+    rate = number(query, "rate", 1, MOST_BYTES) if "rate" in query else 0.0
+    return Wishes(int(width), rate) if is_auto else None
+
+
+def one_of(query: Query, name: str, *values: str) -> str:
+    """Return a parameter, the first of its values by default. Raises RequestError."""
+    value = query.get(name, values[0])
+    if value not in values:
+        raise RequestError(f"{name} must be {' or '.join(values)}")
+    return value
+
+
+def number(query: Query, name: str, least: int, most: int) -> float:
+    """Return a parameter that must be there. Raises RequestError."""
+    try:
+        value = float(query[name])
+    except (KeyError, ValueError):
+        value = math.nan
+    if not least <= value <= most:
+        raise RequestError(f"{name} must be a number from {least} to {most}")
+    return value

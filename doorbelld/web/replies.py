@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from doorbelld.server.request import Request
 from doorbelld.server.response import Response
 
 TEXT = "text/plain; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store"}
+
+_IS_URL = re.compile(r"[a-z]+://[^/?#]*", re.IGNORECASE)
+_MOST_STEPS = 16
+"""Steps up from a path; none of ours is so deep. From a deeper one it takes several redirects."""
 
 
 def reply(
@@ -33,7 +39,17 @@ def as_json(status: int, value: object, headers: Mapping[str, str] = {}) -> Resp
     return reply(status, "application/json", body, {**NO_STORE, **headers})
 
 
-def redirect(path: str) -> Response:
-    """Send a browser to another page of ours."""
-    headers = {"Location": path, **NO_STORE}
+def redirect(request: Request, page: str) -> Response:
+    """Send a browser to another page of ours, as in :func:`address_of`."""
+    headers = {"Location": address_of(page, request), **NO_STORE}
     return reply(HTTPStatus.SEE_OTHER, "text/plain", b"", headers)
+
+
+def address_of(page: str, request: Request) -> str:
+    """Return the address of one of our pages as seen from what is asked for; "" is the first page.
+
+    It is relative: a proxy may serve us under a path, such as /doorbell/, and not tell us.
+    """
+    path = _IS_URL.sub("", request.target).partition("?")[0].partition("#")[0]
+    steps = min(max(path.count("/") - 1, 0), _MOST_STEPS)
+    return "../" * steps + page or "./"

@@ -73,7 +73,7 @@ def test_healthz_says_one_word(daemon: Daemon, tmp_path: Path) -> None:
 def test_browser_is_sent_to_the_form(locked: Daemon) -> None:
     for path in ("/", "/status", "/video_feed", "/nothing"):
         answer, body = locked.request(path, headers={"Accept": "text/html,*/*"})
-        assert (answer.status, answer.getheader("Location"), body) == (303, "/login", b"")
+        assert (answer.status, answer.getheader("Location"), body) == (303, "login", b"")
         assert_strict(answer.headers)
 
 
@@ -112,7 +112,7 @@ def test_program_that_knows_it_gets_everything(locked: Daemon, path: str) -> Non
 
 def test_browser_that_knows_it_gets_a_cookie_that_opens_everything(locked: Daemon) -> None:
     answer, body = log_in(locked, WORD)
-    assert (answer.status, answer.getheader("Location"), body) == (303, "/", b"")
+    assert (answer.status, answer.getheader("Location"), body) == (303, "./", b"")
     set_cookie = answer.getheader("Set-Cookie") or ""
     assert {"HttpOnly", "SameSite=Strict", "Path=/"} <= set(set_cookie.split("; "))
     assert "Secure" not in set_cookie, "it came over plain HTTP"
@@ -121,7 +121,7 @@ def test_browser_that_knows_it_gets_a_cookie_that_opens_everything(locked: Daemo
         if path not in ENDLESS:
             assert locked.request(path, headers=headers)[0].status == 200
     answer, _ = locked.request("/login", headers=headers)
-    assert (answer.status, answer.getheader("Location")) == (303, "/"), "already logged in"
+    assert (answer.status, answer.getheader("Location")) == (303, "./"), "already logged in"
 
 
 def test_stream_needs_the_password(locked: Daemon) -> None:
@@ -134,7 +134,7 @@ def test_stream_needs_the_password(locked: Daemon) -> None:
 
 def test_log_out_takes_the_cookie_back(locked: Daemon) -> None:
     answer, _ = locked.request("/logout", "POST", {"Cookie": cookie_of(log_in(locked, WORD)[0])})
-    assert (answer.status, answer.getheader("Location")) == (303, "/login")
+    assert (answer.status, answer.getheader("Location")) == (303, "login")
     assert (answer.getheader("Set-Cookie") or "").startswith("doorbelld=; Max-Age=0;")
     assert locked.request("/logout")[0].status == 405
 

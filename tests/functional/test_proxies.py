@@ -17,6 +17,7 @@ import pytest
 from doorbelld.access.policy import Access
 from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.ports import free_port
+from tests.support.proxy_manual import block, moved
 from tests.support.proxy_servers import caddy, haproxy, nginx, wait_until_it_listens
 from tests.support.stream import Stream
 from tests.support.stream_parser import StreamParser
@@ -25,25 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-MANUAL = (ROOT / "docs" / "proxies.md").read_text(encoding="utf-8")
 NAME = "door.example.org"
 FRAMES = 20
 STRANGER = "8.8.8.8"
-
-
-def block(language: str) -> str:
-    """Return the one block of the manual that is written in this language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", MANUAL, re.DOTALL | re.MULTILINE)
-    assert isinstance(found, str)
-    return found
-
-
-def moved(text: str, *changes: tuple[str, str]) -> str:
-    """Return a block with other ports, because those in it may be in use on this machine."""
-    for old, new in changes:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
 
 
 def of_nginx(port: int) -> str:

@@ -14,6 +14,7 @@ from doorbelld.media import multipart
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.link import Wishes
 from doorbelld.stream.viewer import News, Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
@@ -135,7 +136,8 @@ def test_pages_go_on_with_the_state_and_within_the_limits(store: SlowStore) -> N
     before.start()
     for number, (server, _) in enumerate(pairs):
         news = News(pictures=number % 2 == 0)
-        assert before.join(server, b"", address="10.0.0.9", auto=number == 0, news=news)
+        wishes = Wishes() if number == 0 else None
+        assert before.join(server, b"", address="10.0.0.9", wishes=wishes, news=news)
     assert before.stop(GUARD)
     hub = FrameHub()
     after = Broadcaster(hub, successor(store).viewers, max_viewers=2, stall_timeout=60)

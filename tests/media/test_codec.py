@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from doorbelld.media import codec, exif, jpeg
+from doorbelld.media.codec import Size
 from tests.support import pictures
 
 BIG = pictures.big_jpeg(40)
@@ -98,3 +99,62 @@ def test_rtsp_cameras_without_tcp_may_send_by_udp(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("OPENCV_FFMPEG_CAPTURE_OPTIONS", raising=False)
     codec._prepare_environment()
     assert os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] == "rtsp_flags;prefer_tcp"
+
+
+# Smaller pictures.
+
+
+def upright(data: bytes) -> Any:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(640, 480), (639, 481), (1920, 1080), (333, 77), (17, 16), (16, 16), (1, 1), (3840, 2160)],
+)
+@pytest.mark.parametrize("scale", [1, 2, 3, 8, 20])
+def test_makes_a_picture_of_any_size_smaller(size: tuple[int, int], scale: int) -> None:
+    image = cv2.resize(decode(BIG), size)
+    width, height = max(size[0] // scale, 1), max(size[1] // scale, 1)
+    half = Size(max(width // 2, 1), max(height // 2, 1), 50)
+    made = list(codec.shrink(codec.encode(image, 80), [Size(width, height, 75), half]))
+    assert [jpeg.size(each) for each in made] == [(width, height), half[:2]]
+    wanted = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    assert width < 8 or cv2.PSNR(wanted, decode(made[0])) > 20
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_smaller_picture_keeps_the_orientation(orientation: int) -> None:
+    image = np.zeros((480, 640, 3), np.uint8)
+    image[:240, :320], image[:240, 320:], image[240:, :320] = 240, 160, 80
+    data = exif.with_orientation(codec.encode(image, 95), orientation)
+    sizes = [Size(640, 480, 60), Size(320, 240, 90), Size(160, 120, 90)]
+    for made, size in zip(codec.shrink(data, sizes), sizes):
+        assert jpeg.size(made) == size[:2], "the pixels lie as they did"
+        assert exif.orientation(made) == orientation
+        shown = upright(made)
+        wanted = cv2.resize(upright(data), shown.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(shown.astype(int) - wanted).mean() < 5
+
+
+def test_smaller_picture_of_a_grey_one_is_grey() -> None:
+    data = codec.encode(cv2.cvtColor(decode(BIG), cv2.COLOR_BGR2GRAY), 80)
+    [made] = codec.shrink(data, [Size(50, 40, 75)])
+    assert cv2.imdecode(np.frombuffer(made, np.uint8), cv2.IMREAD_UNCHANGED).shape == (40, 50)
+
+
+@pytest.mark.parametrize(
+    "data", [pictures.progressive(), pictures.cmyk(), pictures.with_restarts()]
+)
+def test_makes_pictures_of_all_kinds_smaller(data: bytes) -> None:
+    for made in codec.shrink(data, [Size(80, 60, 75), Size(40, 30, 20)]):
+        assert jpeg.is_whole(made)
+        assert np.abs(decode(made).mean(axis=(0, 1)) - decode(data).mean(axis=(0, 1))).max() < 20
+
+
+def test_does_not_make_smaller_what_may_not_be_decoded() -> None:
+    with pytest.raises(jpeg.TooLargeError):
+        next(codec.shrink(pictures.claiming(8000, 8000), [Size(80, 60, 75)]))
+    for data in (b"", b"no picture", BIG[:3000], BIG[:200] + BIG[-200:]):
+        with pytest.raises(ValueError, match=r"JPEG|OpenCV"):
+            next(codec.shrink(data, [Size(80, 60, 75)]))

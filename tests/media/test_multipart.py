@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doorbelld.media import multipart
+from doorbelld.media.frame import Frame
 
 
 def read_exact(stream: bytes) -> tuple[list[tuple[float, bytes]], bytes]:
@@ -93,3 +94,11 @@ def test_browsers_are_recognized(accept: str, agent: str) -> None:
 )
 def test_programs_are_not_taken_for_browsers(accept: str, agent: str) -> None:
     assert not multipart.wants_advance(accept, agent)
+
+
+def test_part_says_how_wide_a_picture_was_made_for_a_slow_link() -> None:
+    frame = Frame(b"picture", 1, 0.0, 1.5, made_width=320)
+    parts = multipart.Parts(frame)
+    assert b"X-Timestamp: 1.500000\r\nX-Quality: 320\r\n\r\npicture" in parts[False]
+    assert parts[True] == multipart.advance_part(b"picture"), "there is no room in this form"
+    assert b"X-Quality" not in multipart.Parts(frame._replace(made_width=0))[False]

@@ -7,12 +7,16 @@ import pytest
 
 from doorbelld.handover.handover import Handover
 from doorbelld.media import multipart
+from doorbelld.media.codec import load_opencv
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.link import Wishes
+from doorbelld.stream.tiers import Tiers
 from doorbelld.stream.viewer import News, Report
 from tests.support.daemon import GUARD, eventually
+from tests.support.pictures import encoded, scene
 from tests.support.socketpairs import connection, part, publish, read
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -526,3 +530,44 @@ def test_failure_of_the_thread_is_logged_and_seen(
         eventually(lambda: not broadcaster.alive, "the thread ended")
         assert read_to_end(client) == multipart.ENDING
     assert "the broadcast thread failed" in caplog.text
+
+
+@pytest.fixture
+def tiered(hub: FrameHub) -> Iterator[Broadcaster]:
+    """Return a broadcaster with smaller pictures, and a viewer's screen of 100 pixels for them."""
+    tiers = Tiers(hub)
+    found = Broadcaster(hub, Handover().viewers, tiers, max_viewers=3, stall_timeout=60)
+    tiers.start()
+    found.start()
+    yield found
+    assert found.stop(GUARD)
+    assert tiers.stop(GUARD)
+
+
+@pytest.mark.parametrize("is_first_there", [True, False])
+def test_first_picture_already_fits_the_screen(
+    hub: FrameHub, tiered: Broadcaster, is_first_there: bool
+) -> None:
+    load_opencv()
+    camera = encoded(scene(640, 480))
+    server, client = connection()
+    with client, client.makefile("rb") as file:
+        if is_first_there:
+            publish(hub, camera)
+        assert join(tiered, server, key="k", wishes=Wishes(width=400))
+        read(client, OPENING)
+        frame = publish(hub, camera)
+        heads = [file.readline() for _ in range(5)]
+        assert b"X-Quality: 320\r\n" in heads
+        assert tiered.viewers("k")[0].quality == "auto 320"
+        assert frame.sequence == 1 + is_first_there
+
+
+def test_picture_that_is_not_made_is_replaced_by_the_cameras_own(
+    hub: FrameHub, tiered: Broadcaster
+) -> None:
+    server, client = connection()
+    with client:
+        assert join(tiered, server, wishes=Wishes(width=400))
+        read(client, OPENING)
+        read(client, part(publish(hub, b"no picture at all")))

@@ -10,6 +10,7 @@ passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
+live_page              LivePage: reads the page's stream, as the page does
 live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
@@ -48,10 +49,14 @@ The machine around them
 service_manager        ServiceManager: as much of systemd as a daemon notices
 managed                a daemon under it, restarted and killed
 network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon in it
+slow_link              SlowLink: a machine and a phone, with a slow link between them
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
+plain_proxies          the same, hardly set up
+proxy_manual           the configurations in docs/proxies.md
+home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 fault_injector         FaultInjector: a function of the daemon that fails on demand
 faulty_system          FaultySystem: an operating system that refuses something
 fault_observer         FaultObserver: what a daemon reports about a fault

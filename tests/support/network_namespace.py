@@ -67,7 +67,11 @@ class NetworkNamespace:
 
     def ip(self, *arguments: str) -> None:
         """Run ip(8) inside."""
-        subprocess.run([*self.prefix, "ip", *arguments], check=True)
+        self.run("ip", *arguments)
+
+    def run(self, *command: str) -> None:
+        """Run a command inside."""
+        subprocess.run([*self.prefix, *command], check=True)
 
     def link(self, other: NetworkNamespace, here: str, there: str) -> None:
         """Connect to another namespace by a veth pair; its ends are up, without addresses."""

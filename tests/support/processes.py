@@ -59,3 +59,8 @@ def peak(pid: int) -> int:
         int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")))
         * 1024
     )
+
+
+def has_loaded(pid: int, library: str) -> bool:
+    """Return whether a library with this in its path is in the memory of a process."""
+    return library in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import IO, Any, NamedTuple
 
 _HEAD = re.compile(
     rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (0|[1-9]\d*)\r\n"
-    rb"X-Timestamp: (\d+\.\d{6})\r\n\r\n"
+    rb"X-Timestamp: (\d+\.\d{6})\r\n(?:X-Quality: [1-9]\d*\r\n)?\r\n"
 )
 _LIVE_HEAD = re.compile(
     rb"--frame\r\nContent-Type: (?:"

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 _LOSS = 100
@@ -66,13 +67,13 @@ class _Link:
 
 
 class Wire:
-    """Forwards connections from ``port`` to the daemon's port.
+    """Forwards connections from ``port`` to the daemon's port, or to where ``target`` connects.
 
     With a ``rate``, only so many bytes a second go to the phone, but all are taken from the daemon
     at once: that is what a proxy with a buffer does on a slow link.
     """
 
-    def __init__(self, target: int, rate: int = 0) -> None:
+    def __init__(self, target: int | Callable[[], socket.socket], rate: int = 0) -> None:
         self._target = target
         self.rate = rate
         self._dripped_at = time.monotonic()
@@ -161,7 +162,7 @@ class Wire:
     def _accept(self) -> None:
         phone, _ = self._listener.accept()
         try:
-            daemon = socket.create_connection(("127.0.0.1", self._target))
+            daemon = self._connect()
         except OSError:
             phone.close()
             return
@@ -170,6 +171,11 @@ class Wire:
         self._links.append(link)
         for end in link.ends:
             self._selector.register(end, selectors.EVENT_READ, link)
+
+    def _connect(self) -> socket.socket:
+        if isinstance(self._target, int):
+            return socket.create_connection(("127.0.0.1", self._target))
+        return self._target()
 
     def _close(self, link: _Link) -> None:
         for end in link.ends:

@@ -82,14 +82,15 @@ export class Controls {
   }
 }
 
-// The picture on the whole screen. Safari has its own name for it, and not at all on iPhones: there
-// the picture at least has the whole window.
+// The picture on the whole screen. Safari has its own name for it, and not at all on iPhones; a frame
+// of another page perhaps does not allow it. There the picture at least has the whole window.
 class FullScreen {
   constructor(stage, controls) {
     this.stage = stage;
     this.controls = controls;
     const root = document.documentElement;
-    this.enter = root.requestFullscreen || root.webkitRequestFullscreen;
+    const isAllowed = document.fullscreenEnabled || document.webkitFullscreenEnabled;
+    this.enter = isAllowed && (root.requestFullscreen || root.webkitRequestFullscreen);
     this.exit = document.exitFullscreen || document.webkitExitFullscreen;
     document.getElementById("fullscreen").addEventListener("click", () => this.toggle());
     for (const event of ["fullscreenchange", "webkitfullscreenchange"]) {
