@@ -262,7 +262,7 @@ def test_falling_behind_and_catching_up_are_reported(tmp_path: Path) -> None:
 
 
 def test_stream_that_stays_behind_is_reported_again(tmp_path: Path) -> None:
-    found = keep_pace(tmp_path, [1.0] * 50)
+    found = keep_pace(tmp_path, [1.0, 1.1] * 25)
     assert 4 <= len(found["reports"]) <= 6
     assert found["endings"] == []
 

@@ -157,7 +157,7 @@ export class Calm {
     if (next.state === this.shown.state) {
       this.shown = next; // the same state in newer words
     } else if (from < 0 || to < 0 || at - this._since >= this._wait(next.state, at)) {
-      if (direction > 0) this._falls.push(at);
+      if (from >= 0 && direction > 0) this._falls.push(at);
       this._direction = 0;
       this.shown = next;
     }
