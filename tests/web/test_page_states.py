@@ -30,6 +30,7 @@ GOOD: dict[str, Any] = {
     "pause": 0.03,
     "smaller": False,
     "canShrink": True,
+    "isLimited": False,
     "limit": 0,
 }
 
@@ -105,9 +106,11 @@ def test_slow_is_live_with_a_note(tmp_path: Path) -> None:
         {"smaller": True},
         {"lag": 1.4, "age": 1.1},
         {"lag": 1.4, "age": 1.1, "canShrink": False},
+        {"isLimited": True},
     )
-    assert [verdict["state"] for verdict in found] == ["slow"] * 3
-    assert [said(verdict) for verdict in found] == [["slow.smaller"], ["slow.late"], ["slow.full"]]
+    assert [verdict["state"] for verdict in found] == ["slow"] * 4
+    notes = ["slow.smaller", "slow.late", "slow.full", "slow.full"]
+    assert [said(verdict) for verdict in found] == [[note] for note in notes]
 
 
 def test_silence_is_weak_first_and_then_no_connection(tmp_path: Path) -> None:
@@ -262,7 +265,7 @@ def test_falling_behind_and_catching_up_are_reported(tmp_path: Path) -> None:
 
 
 def test_stream_that_stays_behind_is_reported_again(tmp_path: Path) -> None:
-    found = keep_pace(tmp_path, [1.0] * 50)
+    found = keep_pace(tmp_path, [1.0, 1.1] * 25)
     assert 4 <= len(found["reports"]) <= 6
     assert found["endings"] == []
 

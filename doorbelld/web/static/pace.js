@@ -6,7 +6,7 @@ const CAUGHT_UP = 0.3;
 const TOO_LATE = 2; // from here on, only a new stream gets past what lies in buffers
 const LASTING = 0.3; // before it counts
 const REPORT_EACH = 2;
-const PATIENCE = [3, 6, 12, 30]; // before a stream that is late is given up, each time longer
+const PATIENCE = [2, 6, 12, 30]; // before a stream that is late is given up, each time longer
 const HINT = 60; // for which a measured rate is worth passing on
 const WINDOW = 2; // over which the rate is measured
 const GAPS = 4;
@@ -29,6 +29,7 @@ export class Pace {
     this._isBehind = false;
     this._turnedAt = at;
     this._reportedAt = -Infinity;
+    this._reportedLag = 0;
     this._bytes = 0;
     this._pictures = 0;
   }
@@ -64,9 +65,11 @@ export class Pace {
     if (isLate === this._isBehind) this._turnedAt = at;
     const hasTurned = at - this._turnedAt > LASTING;
     if (hasTurned) this._isBehind = isLate;
-    const isDue = this._isBehind && this.lag > BEHIND && at - this._reportedAt > REPORT_EACH;
+    const isNews = this.lag > BEHIND && this.lag !== this._reportedLag;
+    const isDue = this._isBehind && isNews && at - this._reportedAt > REPORT_EACH;
     if (!hasTurned && !isDue) return false;
     this._reportedAt = at;
+    this._reportedLag = this.lag;
     return true;
   }
 

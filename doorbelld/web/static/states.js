@@ -38,6 +38,7 @@ function verdict(state, rest) {
 //   pause       seconds between two pictures, as they come
 //   smaller     the pictures are smaller than this screen can show, because the link is slow
 //   canShrink   the daemon can make smaller pictures
+//   isLimited   fewer pictures come, because the link is slow and the daemon cannot
 //   limit       how many may watch, if no more may; 0: not known
 export function judge(facts) {
   if (facts.hidden) return verdict("paused");
@@ -121,8 +122,8 @@ function judgeOld({ age, silence, cameraAge, lag }) {
   });
 }
 
-function slowNote({ lag, smaller, canShrink }) {
-  if (lag > LATE && !canShrink) return ["slow.full"];
+function slowNote({ lag, smaller, canShrink, isLimited }) {
+  if (isLimited || (lag > LATE && !canShrink)) return ["slow.full"];
   if (lag > LATE) return ["slow.late", { seconds: Math.round(lag) }];
   return smaller ? ["slow.smaller"] : null;
 }
@@ -157,7 +158,7 @@ export class Calm {
     if (next.state === this.shown.state) {
       this.shown = next; // the same state in newer words
     } else if (from < 0 || to < 0 || at - this._since >= this._wait(next.state, at)) {
-      if (direction > 0) this._falls.push(at);
+      if (from >= 0 && direction > 0) this._falls.push(at);
       this._direction = 0;
       this.shown = next;
     }

@@ -11,6 +11,7 @@ const SILENT = 2; // seconds without a byte, after which the stream is opened ag
 const UNANSWERED = 4; // seconds that an answer may take
 const SETTLED = 5; // seconds after which a stream counts as a good one
 const JUMP = 2; // seconds by which the clocks of this device part when it sleeps
+const LIMITED = 61; // seconds after which the link may carry all pictures again
 const ASK_EACH = 5; // seconds between two questions for the daemon's clock
 const ALONE = 0.5; // seconds after a picture, from which the state tells how late the stream is
 
@@ -102,6 +103,7 @@ export class Watch {
       pause: this._pace.pause,
       smaller: this._isSmaller(camera),
       canShrink: this._canShrink(),
+      isLimited: this._isLimited,
       limit: this._limit,
     };
   }
@@ -123,6 +125,7 @@ export class Watch {
     this._openedAt = now;
     this._askedAt = -Infinity;
     this._isAsking = null;
+    this._isLimited = false;
     this._cameraAge = 0;
     this._pictureAt = -Infinity;
   }
@@ -134,7 +137,8 @@ export class Watch {
     if (this._width) query.set("width", Math.round(this._width));
     const wish = this._pace.wish(now, this._canShrink());
     if (wish) query.set("rate", Math.round(wish.rate));
-    if (wish && wish.fps) query.set("fps", wish.fps.toFixed(2));
+    this._isLimited = Boolean(wish && wish.fps);
+    if (this._isLimited) query.set("fps", wish.fps.toFixed(2));
     this._openedAt = now;
     this._pace.begin(now);
     this._stream.open(query);
@@ -244,7 +248,8 @@ export class Watch {
     this._pace.sample(this._stream.received, now);
     if (this._pace.isToReport(now)) this._report();
     else if (this._clock.isVague(now)) this._askTime(now);
-    if (!this._pace.isToGiveUp(now)) return;
+    const isOver = this._isLimited && now - this._openedAt > LIMITED;
+    if (!isOver && !this._pace.isToGiveUp(now)) return;
     this._close();
     this._open(now);
   }
