@@ -283,7 +283,7 @@ class Broadcaster(Worker):
 
     def _send_made(self, steps: set[int], late: list[Viewer]) -> None:
         """Send the frames of these steps, which are new; of the others, to those that are late."""
-        for step, frame in self._adaptive.shown.items():
+        for step, frame in list(self._adaptive.shown.items()):
             viewers = self._adaptive.of_step(step, frame)
             if step not in steps:
                 viewers = list(self._second_chance([v for v in late if v in viewers], frame))

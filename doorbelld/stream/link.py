@@ -125,9 +125,9 @@ class Steps:
 
     def useful(self, best: int) -> list[int]:
         """Return the steps from ``best`` on, without those that save next to nothing."""
-        found = [best]
-        for step in range(found[0] + 1, len(self.sizes)):
-            if self.sizes[step] < _USEFUL * self.sizes[found[-1]]:
+        sizes, found = self.sizes, [best]
+        for step in range(best + 1, len(sizes)):
+            if sizes[step] < _USEFUL * sizes[found[-1]]:
                 found.append(step)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from unittest import mock
 
 import pytest
@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from doorbelld.handover.handover import Handover
+from doorbelld.media import codec, jpeg
+from doorbelld.media.codec import Size
 from doorbelld.media.frame import Frame
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
-from tests.fuzz.client import Client, picture
+from doorbelld.stream.link import AdaptiveViewer, Wishes
+from doorbelld.stream.tiers import Tiers
+from tests.fuzz.client import Client, made_of, picture
 from tests.support import processes
 from tests.support.daemon import GUARD
 from tests.support.fuzzing import examples, patience
@@ -62,6 +66,7 @@ class Broadcasting(RuleBasedStateMachine):
         self.captured_at = 0.0
         self.state = 0
         self.all_read_to_the_end = False
+        self.making_fails = False
 
     @initialize(max_viewers=st.integers(1, 6), all_read_to_the_end=st.booleans())
     def begin(self, max_viewers: int, all_read_to_the_end: bool) -> None:
@@ -72,8 +77,14 @@ class Broadcasting(RuleBasedStateMachine):
         self.silence = mock.patch.object(viewer, "_SILENCE", NEVER)
         self.silence.start()
         self.hub = FrameHub()
+        self.making = mock.patch.object(codec, "shrink", self.shrink)
+        self.making.start()
+        self.sizing = mock.patch.object(jpeg, "size", return_value=(640, 480))
+        self.sizing.start()
+        self.tiers = Tiers(self.hub)
+        self.tiers.start()
         self.broadcaster = Broadcaster(
-            self.hub, Handover().viewers, max_viewers=max_viewers, stall_timeout=NEVER
+            self.hub, Handover().viewers, self.tiers, max_viewers=max_viewers, stall_timeout=NEVER
         )
         self.broadcaster.use_news(lambda: b'{"number": %d}' % self.state)
         self.broadcaster.start()
@@ -96,6 +107,38 @@ class Broadcasting(RuleBasedStateMachine):
     @rule(fps=RATES, small=st.booleans(), tls=st.booleans())
     def a_page_joins(self, fps: float | None, small: bool, tls: bool) -> None:
         self.join(Client(self.frames, live=True, fps=fps, small=small, tls=tls))
+
+    @rule(
+        fps=RATES,
+        small=st.booleans(),
+        tls=st.booleans(),
+        live=st.booleans(),
+        wishes=st.builds(
+            Wishes, st.sampled_from([0, 320]), st.sampled_from([0, 10_000]), st.integers(0, 7)
+        ),
+    )
+    def a_viewer_with_a_slow_link_joins(
+        self, fps: float | None, small: bool, tls: bool, live: bool, wishes: Wishes
+    ) -> None:
+        self.join(Client(self.frames, live=live, fps=fps, small=small, tls=tls, wishes=wishes))
+
+    @precondition(lambda self: self.clients)
+    @rule(which=WHICH, step=st.integers(0, 5))
+    def another_step_fits(self, which: int, step: int) -> None:
+        key = self.client(which).key
+        for viewer in list(self.broadcaster._viewers.values()):
+            if viewer.key == key and isinstance(viewer, AdaptiveViewer):
+                viewer.link.step = step
+
+    @rule(fails=st.booleans())
+    def pictures_can_be_made_or_not(self, fails: bool) -> None:
+        self.making_fails = fails
+
+    def shrink(self, data: bytes, sizes: Sequence[Size]) -> Iterator[bytes]:
+        for _ in sizes:
+            if self.making_fails:
+                raise ValueError
+            yield made_of(data)
 
     @rule(size=SIZES)
     def a_card_is_shown(self, size: int) -> None:
@@ -208,6 +251,9 @@ class Broadcasting(RuleBasedStateMachine):
             self.tick.stop()
             self.silence.stop()
             self.broadcaster.stop(GUARD)
+            self.tiers.stop(GUARD)
+            self.making.stop()
+            self.sizing.stop()
             for client in (*self.clients, *self.left):
                 client.close_own_end()
         assert not [client for client in self.left if client.server.fileno() >= 0], "left open"
