@@ -14,6 +14,10 @@ viewer_group           ViewerGroup: many viewers at once, none of which may lose
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
 chromium               Debian's browser as a child process
+engines                Engine and Tab: the page in any browser, as far as all can show it
+firefox                Debian's Firefox, driven over WebDriver BiDi
+webkit                 Debian's WebKitGTK, the engine of iPhones, in a window that hides it
+webkit_view            the program that it runs
 dashboard              Dashboard: a page of another site that shows the doorbell
 ====================== ===================================================================
 

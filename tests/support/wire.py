@@ -5,9 +5,12 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -20,16 +23,16 @@ class _Link:
         """The phone's last request."""
         self._phone = phone
 
-    def forward(self, source: socket.socket) -> bool:
-        """Forward what has come; return false at the end."""
+    def forward(self, source: socket.socket, most: int) -> int:
+        """Forward what has come, at most so many bytes; return how many, 0 at the end."""
         try:
-            data = source.recv(1 << 16)
+            data = source.recv(most)
             self.ends[source].sendall(data)
         except OSError:
-            return False
+            return 0
         if source is self._phone:
             self.request = data
-        return bool(data)
+        return len(data)
 
     def close(self) -> None:
         for end in self.ends:
@@ -37,7 +40,10 @@ class _Link:
 
 
 class Wire:
-    """Forwards connections from ``port`` to the daemon's port."""
+    """Forwards connections from ``port`` to the daemon's port.
+
+    ``rate`` may be changed: the bytes a second that all connections together carry.
+    """
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -48,6 +54,8 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self.rate = float("inf")
+        self._down = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run)
 
@@ -70,6 +78,14 @@ class Wire:
                 self._links.remove(link)
                 self._dead.append(link)
         return len(found)
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Carry nothing in this block, as a network that is out of reach."""
+        with self._lock:
+            self._down = True
+        yield
+        self._down = False
 
     def __enter__(self) -> Wire:
         self._thread.start()
@@ -96,13 +112,21 @@ class Wire:
         while not self._stopping:
             for key, _ in self._selector.select(0.02):
                 with self._lock:
-                    self._serve(key)
+                    size = 0 if self._down else self._serve(key)
+                time.sleep(size / self.rate)
+            if self._down:
+                time.sleep(0.02)  # What waits to be read would wake it at once.
 
-    def _serve(self, key: selectors.SelectorKey) -> None:
+    def _serve(self, key: selectors.SelectorKey) -> int:
+        """Return how many bytes it has forwarded."""
         if key.fileobj is self._listener:
             self._accept()
-        elif key.data in self._links and not key.data.forward(key.fileobj):
-            self._close(key.data)
+        elif key.data in self._links:
+            size: int = key.data.forward(key.fileobj, int(min(1 << 16, self.rate / 20)))
+            if not size:
+                self._close(key.data)
+            return size
+        return 0
 
     def _accept(self) -> None:
         phone, _ = self._listener.accept()
