@@ -85,7 +85,9 @@ class Daemon:
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
         )
-        self._capture = CaptureThread(wiring.capture_settings(settings.camera), hub)
+        self._capture = CaptureThread(
+            wiring.capture_settings(settings.camera), hub, self._broadcaster.renew
+        )
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
             _site(settings, context, authenticator, embedding),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
+from doorbelld.drivers.errors import CameraError, CameraStuckError, Reason, describe
 from doorbelld.system.latest import Latest
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,8 @@ class Receiver(Generic[T]):
         try:
             self._thread.start()
         except RuntimeError as error:
-            raise CameraError(f"The system is out of threads: {error}") from error
+            text = f"The system is out of threads: {error}"
+            raise CameraError(text, Reason.SOFTWARE) from error
         if self._opened.wait(_OPENING):
             self._newest.check()
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from doorbelld.camera.base import WAKE_UP, Camera, CameraSettings
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason
 from doorbelld.system.limited_log import OncePerMinute
 
 _KINDS = {
@@ -91,7 +91,7 @@ def _find(settings: CameraSettings) -> Camera:
             return _make(f"{kind}:{min(numbers)}", settings)
     found = devices.find()
     if not found:
-        raise CameraError("No camera found; check that one is plugged in")
+        raise CameraError("No camera found; check that one is plugged in", Reason.NONE)
     return _make(f"v4l2:{found[0].path}", settings)
 
 

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from doorbelld.camera.base import CameraSettings, Shot
-from doorbelld.drivers.errors import CameraError, GoneError
+from doorbelld.drivers.errors import CameraError, GoneError, Reason, reason_of
 from doorbelld.media import jpeg, picture
 from doorbelld.system.pace import Pace
 
@@ -98,9 +98,10 @@ class MjpegCamera:
         try:
             return next(self._pictures)
         except StopIteration:
-            raise CameraError(f"There is no JPEG picture in {self._path}") from None
+            text = f"There is no JPEG picture in {self._path}"
+            raise CameraError(text, Reason.DAMAGED) from None
         except OSError as error:
-            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+            raise _unreadable(self._path, error) from error
         except MemoryError:
             self._pictures = self._play()  # that generator has ended
             raise
@@ -143,13 +144,15 @@ class MjpegCamera:
             self.invalid += splitter.invalid - counted
             unused = 0 if pictures else unused + len(chunk)
             if unused > _MOST_WITHOUT_PICTURE:
-                raise CameraError(f"{self._path} has {unused // 2**20} MB without a JPEG picture")
+                text = f"{self._path} has {unused // 2**20} MB without a JPEG picture"
+                raise CameraError(text, Reason.DAMAGED)
             yield from self._remember(pictures)
         counted = splitter.invalid
         yield from self._remember(splitter.end())
         self.invalid += splitter.invalid - counted
         if counted and not self._starts:
-            raise CameraError(f"There are only damaged pictures in {self._path}")
+            text = f"There are only damaged pictures in {self._path}"
+            raise CameraError(text, Reason.DAMAGED)
 
     def _remember(self, pictures: Sequence[Piece]) -> Iterator[bytes]:
         for start, end, data in pictures:
@@ -214,7 +217,7 @@ class PipeCamera:
         try:
             self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise CameraError(f"Cannot read {self._path}: {error.strerror}") from error
+            raise _unreadable(self._path, error) from error
         self._poll.register(self._fd, select.POLLIN)
 
     def read(self, timeout: float) -> Shot | None:
@@ -260,8 +263,13 @@ class PipeCamera:
                 break
             data += chunk
         if not data:
-            raise CameraError(f"The program writing pictures to {self._path} has stopped")
+            text = f"The program writing pictures to {self._path} has stopped"
+            raise CameraError(text, Reason.SILENT)
         return data
+
+
+def _unreadable(path: Path, error: OSError) -> CameraError:
+    return CameraError(f"Cannot read {path}: {error.strerror}", reason_of(error))
 
 
 def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCamera | None:
@@ -273,8 +281,8 @@ def mjpeg_camera(path: Path, settings: CameraSettings) -> MjpegCamera | PipeCame
         mode = path.stat().st_mode
     except OSError as error:
         if error.errno == errno.ENOENT:
-            raise CameraError(f"There is no file {path}") from error
-        raise CameraError(f"Cannot read {path}: {error.strerror}") from error
+            raise CameraError(f"There is no file {path}", Reason.MISSING) from error
+        raise _unreadable(path, error) from error
     if stat.S_ISFIFO(mode):
         return PipeCamera(path)
     if stat.S_ISDIR(mode) or path.suffix.lower() in SUFFIXES + _PICTURES:

@@ -14,7 +14,7 @@ from http.client import HTTPException
 from doorbelld.camera.base import WAKE_UP, CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
 from doorbelld.camera.conditional import Conditional
-from doorbelld.drivers.errors import CameraError, without_secrets
+from doorbelld.drivers.errors import NO_HTTP, CameraError, Reason, without_secrets
 from doorbelld.drivers.httpclient import Answer, HttpClient
 from doorbelld.media import jpeg
 from doorbelld.media.parts import PartReader
@@ -150,7 +150,7 @@ class HttpCamera:
         pictures = [] if answer.length else self._cut(bytes(body)) or self._parts.end()
         self._parts.forget()
         if not pictures:
-            raise CameraError(self._explain_end(answer, 0, is_stream=False))
+            raise self._fault_at_end(answer, 0, is_stream=False)
         self._show(pictures[0])
         self._conditional.changed(answer.headers, pictures[0])
         self.mode = self._single
@@ -175,7 +175,8 @@ class HttpCamera:
                 taken, unused = taken + len(pictures), 0
                 self._show(last)
             elif unused > _MOST_WITHOUT_PICTURE:
-                raise CameraError(f"{self.name} has sent {unused // 2**20} MB without a picture")
+                text = f"{self.name} has sent {unused // 2**20} MB without a picture"
+                raise CameraError(text, Reason.DAMAGED)
             data = self._more(answer)
         # The last picture may lack only its end marker, if the connection was not cut.
         for picture in self._parts.end() if left <= 0 else ():
@@ -184,7 +185,7 @@ class HttpCamera:
             self._show(picture)
         self._parts.forget()
         if taken != 1 or (is_stream and not has_end):
-            raise CameraError(self._explain_end(answer, taken, is_stream))
+            raise self._fault_at_end(answer, taken, is_stream)
         self._conditional.changed(answer.headers, last)
         if not is_stream:
             self.mode = self._single
@@ -193,12 +194,13 @@ class HttpCamera:
     def _single(self) -> str:
         return f"single pictures, {1 / self._interval:.2g} a second"
 
-    def _explain_end(self, answer: Answer, taken: int, is_stream: bool) -> str:
+    def _fault_at_end(self, answer: Answer, taken: int, is_stream: bool) -> CameraError:
         if taken == 0 and not answer.has_head:
-            return f"Cannot get pictures from {self.name}: it does not speak HTTP"
+            text = f"Cannot get pictures from {self.name}: {NO_HTTP.words}"
+            return CameraError(text, NO_HTTP.reason)
         if taken == 0 and not is_stream:
-            return f"{self.name} has sent no complete JPEG picture"
-        return f"{self.name} has stopped sending pictures"
+            return CameraError(f"{self.name} has sent no complete JPEG picture", Reason.DAMAGED)
+        return CameraError(f"{self.name} has stopped sending pictures", Reason.SILENT)
 
     def _show(self, picture: bytes) -> None:
         self._shown_at = time.monotonic()
@@ -221,14 +223,15 @@ class HttpCamera:
         if data.startswith(_JPEG):
             return  # whatever its Content-Type is
         if data.startswith(_GZIP):
-            raise CameraError(f"{self.name} {_COMPRESSED}")
+            raise CameraError(f"{self.name} {_COMPRESSED}", Reason.DAMAGED)
         if _PLAYLIST.fullmatch(kind) or data.startswith(b"#EXTM3U"):
-            raise CameraError(f"{self.name} {_NO_PLAYLISTS}")
+            raise CameraError(f"{self.name} {_NO_PLAYLISTS}", Reason.SETTINGS)
         if kind in ("text/html", "application/xhtml+xml") or _HTML.match(data):
-            raise CameraError(f"{self.name} {_WEB_PAGE}")
+            raise CameraError(f"{self.name} {_WEB_PAGE}", Reason.SETTINGS)
         if not _PICTURES.fullmatch(kind):
             what = kind if _HARMLESS.fullmatch(kind) else "something else"
-            raise CameraError(f"{self.name} sends {what}; only JPEG pictures are taken")
+            text = f"{self.name} sends {what}; only JPEG pictures are taken"
+            raise CameraError(text, Reason.SETTINGS)
 
     def _cut(self, data: bytes) -> list[bytes]:
         try:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from doorbelld.camera.base import Camera, CameraSettings, Shot
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason
 from doorbelld.media import codec, exif
 from doorbelld.system.limited_log import OncePerMinute
 
@@ -31,7 +31,7 @@ def need_opencv(what: str) -> Any:
     try:
         return codec.load_opencv()
     except ImportError as error:
-        raise CameraError(codec.explain_missing(what, error)) from error
+        raise CameraError(codec.explain_missing(what, error), Reason.SOFTWARE) from error
 
 
 def has_opencv() -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason
 from doorbelld.media import picture
 from doorbelld.system.latest import Latest
 
@@ -83,7 +83,7 @@ class PicameraCamera:
             self._start()
         except (self._library.PiCameraError, IndexError) as error:
             self.close()
-            raise CameraError(self._explain(error)) from error
+            raise self._explain(error) from error
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
@@ -140,17 +140,18 @@ class PicameraCamera:
         try:
             self._camera.wait_recording(0)
         except self._library.PiCameraError as error:
-            raise CameraError(f"{self.name} has stopped: {error}") from error
+            raise CameraError(f"{self.name} has stopped: {error}", Reason.SILENT) from error
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> CameraError:
         text = str(error)
         if "not enabled" in text:
-            return f"{self.name} is not enabled; raspi-config can enable it"
+            why = f"{self.name} is not enabled; raspi-config can enable it"
+            return CameraError(why, Reason.SETTINGS)
         if "Out of resources" in text:
-            return f"{self.name} is in use by another program"
+            return CameraError(f"{self.name} is in use by another program", Reason.BUSY)
         if isinstance(error, IndexError) or "not detected" in text or "No such" in text:
-            return f"{self.name} is not detected; check its cable"
-        return f"{self.name} does not start: {text}"
+            return CameraError(f"{self.name} is not detected; check its cable", Reason.MISSING)
+        return CameraError(f"{self.name} does not start: {text}", Reason.OTHER)
 
 
 def _close(library: Any, camera: Any) -> None:
@@ -166,9 +167,10 @@ def import_picamera() -> Any:
     try:
         return importlib.import_module("picamera")
     except ImportError as error:
-        raise CameraError("The Python library picamera is not installed") from error
+        text = "The Python library picamera is not installed"
+        raise CameraError(text, Reason.SOFTWARE) from error
     except OSError as error:  # its GPU libraries are not there
-        raise CameraError("picamera works on a Raspberry Pi only") from error
+        raise CameraError("picamera works on a Raspberry Pi only", Reason.SOFTWARE) from error
 
 
 def connected() -> dict[int, str]:

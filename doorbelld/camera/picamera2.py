@@ -15,7 +15,7 @@ from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import close_in_time, refuse_if_stuck
 from doorbelld.drivers import libcamera, picamera2, sensor, tuning
 from doorbelld.drivers.controls import Control
-from doorbelld.drivers.errors import CameraError, describe
+from doorbelld.drivers.errors import CameraError, Reason, describe, reason_of
 from doorbelld.drivers.picamera2 import HeldFrame, InFlight, limited, on_demand
 from doorbelld.media import jpeg, picture
 from doorbelld.system.latest import Latest
@@ -69,16 +69,16 @@ class Picamera2Camera:
             self._end(picamera2.abandon)
             raise
         except Exception as error:  # the library raises whatever happens in it
-            text = self._explain(error)
+            fault = self._explain(error)
             self._end(picamera2.abandon)
             picamera2.free(error)
-            raise CameraError(text) from error
+            raise fault from error
 
     def read(self, timeout: float) -> Shot | None:
         """Return the newest picture, or None if none came within ``timeout`` seconds."""
         shot, since = self._latest.take(timeout), self._cut_since
         if shot is None and since is not None and time.monotonic() - since > _CUT:
-            raise CameraError(f"{self.name}: {_TOO_LARGE}")
+            raise CameraError(f"{self.name}: {_TOO_LARGE}", Reason.SETTINGS)
         return shot
 
     def close(self) -> None:
@@ -100,10 +100,11 @@ class Picamera2Camera:
         if self._number in found:
             return
         if self._number < len(library.Picamera2.global_camera_info()):
-            raise CameraError(f"{self.name} is a USB camera; use v4l2:/dev/videoN for it")
+            text = f"{self.name} is a USB camera; use v4l2:/dev/videoN for it"
+            raise CameraError(text, Reason.SETTINGS)
         those = ", ".join(f"{number} ({model})" for number, model in found.items())
         hint = f"there is: {those}" if those else "check its cable"
-        raise CameraError(f"{self.name} is not detected; {hint}")
+        raise CameraError(f"{self.name} is not detected; {hint}", Reason.MISSING)
 
     def _start(self, library: Any) -> None:
         kind, asked = library.Picamera2, self._settings
@@ -256,7 +257,7 @@ class Picamera2Camera:
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - taken_at
         return now - age if 0 <= age < _FRESH else now
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> CameraError:
         # The library wraps the message of libcamera in its own.
         cause: BaseException = error
         while found := cause.__cause__ or cause.__context__:
@@ -264,16 +265,19 @@ class Picamera2Camera:
         text = str(cause)
         code = getattr(cause, "errno", None)
         if "busy" in text.lower():
-            return f"{self.name} is in use by another program"
+            return CameraError(f"{self.name} is in use by another program", Reason.BUSY)
         if isinstance(cause, PermissionError):
-            return f"No permission to use {self.name}; the user must be in the group video"
+            why = f"No permission to use {self.name}; the user must be in the group video"
+            return CameraError(why, Reason.DENIED)
         if code == errno.ENOMEM or "Cannot allocate memory" in text:
-            return f"{self.name} has too little memory for this; lower resolution"
+            why = f"{self.name} has too little memory for this; lower resolution"
+            return CameraError(why, Reason.SOFTWARE)
         if isinstance(cause, IndexError) or text.startswith("Camera(s) not found"):
-            return f"{self.name} is not detected; check its cable"
+            return CameraError(f"{self.name} is not detected; check its cable", Reason.MISSING)
         if not isinstance(cause, (RuntimeError, OSError)):
             text = describe(cause)
-        return f"{self.name} does not start: {' '.join(text.split())}"
+        why = f"{self.name} does not start: {' '.join(text.split())}"
+        return CameraError(why, reason_of(cause))
 
 
 def connected() -> dict[int, str]:

@@ -12,7 +12,7 @@ from functools import partial
 
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.orientation import encode, need_opencv, turn_jpeg
-from doorbelld.drivers.errors import CameraError, GoneError
+from doorbelld.drivers.errors import CameraError, GoneError, Reason
 from doorbelld.media import codec, picture
 from doorbelld.system.limited_log import MINUTE, OnceLog
 from doorbelld.v4l2 import controls, devices, formats
@@ -80,7 +80,7 @@ class V4l2Camera:
             self._start()
         except OSError as error:
             self.close()
-            raise CameraError(self._explain(error)) from error
+            raise self._explain(error) from error
         except BaseException:
             self.close()
             raise
@@ -141,13 +141,15 @@ class V4l2Camera:
             is_known = made.code in _JPEGS or made.code in _RAW_FORMATS
             if is_known and (is_last or made.framerate > asked.framerate * 0.9):
                 return made
-        raise CameraError(f"{self.name} offers no picture format that OpenCV can read")
+        text = f"{self.name} offers no picture format that OpenCV can read"
+        raise CameraError(text, Reason.DAMAGED)
 
-    def _explain(self, error: OSError) -> str:
+    def _explain(self, error: OSError) -> CameraError:
         if error.errno == errno.ENOSPC:
-            return (
+            return CameraError(
                 f"{self.name} gets too little USB bandwidth; use another USB port,"
-                " or a lower resolution or framerate"
+                " or a lower resolution or framerate",
+                Reason.SETTINGS,
             )
         return devices.explain(self._path, error)
 
@@ -202,14 +204,14 @@ class V4l2Camera:
     def _miss(self, error: OSError) -> None:
         """Raise CameraError if the camera is gone, or has failed several times in a row."""
         if error.errno in _GONE:
-            raise CameraError(f"{self.name} was unplugged") from error
+            raise CameraError(f"{self.name} was unplugged", Reason.MISSING) from error
         self._failures += 1
         try:
             devices.query(self._path)
         except (OSError, CameraError) as gone:
-            raise CameraError(f"{self.name} was unplugged") from gone
+            raise CameraError(f"{self.name} was unplugged", Reason.MISSING) from gone
         if self._failures >= _TRIES:
-            raise CameraError(f"{self.name} has stopped working") from error
+            raise CameraError(f"{self.name} has stopped working", Reason.SILENT) from error
 
     def _load(self, filled: Filled) -> bytes:
         """Return a picture as a JPEG; in any thread. Raises GoneError, or another ValueError."""

@@ -14,7 +14,7 @@ from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.closing import Receiver
 from doorbelld.camera.orientation import encode, need_opencv
 from doorbelld.drivers import rtsp
-from doorbelld.drivers.errors import CameraError, GoneError, without_secrets
+from doorbelld.drivers.errors import CameraError, GoneError, Reason, without_secrets
 from doorbelld.drivers.videofile import VideoFile, check_size
 from doorbelld.media import codec
 
@@ -246,7 +246,8 @@ class RtspCamera:
             came, image = capture.retrieve() if came else (False, None)
             if not came:
                 capture.release()
-                raise CameraError(f"{self.name} has stopped sending pictures")
+                text = f"{self.name} has stopped sending pictures"
+                raise CameraError(text, Reason.SILENT)
             receiver.put((image, time.monotonic()))
         capture.release()
 
@@ -257,7 +258,8 @@ class RtspCamera:
             # OpenCV does not say why, so ask the camera.
             found = rtsp.describe(self._url, self._settings.stall_timeout)
             kind = f" ({found.codec})" if found.codec else ""
-            raise CameraError(f"{self.name} has a video{kind} that OpenCV cannot play")
+            text = f"{self.name} has a video{kind} that OpenCV cannot play"
+            raise CameraError(text, Reason.DAMAGED)
         check_size(capture, self.name)
         self.mode = _codec(capture)
         return capture

@@ -111,4 +111,4 @@ def _first_picture(camera: Camera, timeout: float) -> Picture:
         picture = reader.load(shot) if shot else None
         if picture is not None:
             return picture
-    raise CameraError(f"it {reader.fault.always} for {timeout:g} s")
+    raise CameraError(f"it {reader.fault.always} for {timeout:g} s", reader.fault.reason)

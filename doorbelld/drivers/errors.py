@@ -1,4 +1,4 @@
-"""Errors: what goes wrong with a camera, in words that any user understands."""
+"""Errors: what goes wrong with a camera, in words that any user understands, and as a code."""
 
 from __future__ import annotations
 
@@ -6,33 +6,66 @@ import errno
 import socket
 import ssl
 import traceback
+from enum import Enum
 from http.client import HTTPException
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
+
+
+class Reason(str, Enum):
+    """Why there is no picture, for programs and for other languages; docs/live.md explains each."""
+
+    NONE = "none"
+    MISSING = "missing"
+    BUSY = "busy"
+    DENIED = "denied"
+    LOGIN = "login"
+    UNREACHABLE = "unreachable"
+    SILENT = "silent"
+    DAMAGED = "damaged"
+    HANGS = "hangs"
+    SOFTWARE = "software"
+    SETTINGS = "settings"
+    OTHER = "other"
 
 
 class CameraError(Exception):
     """The camera cannot deliver; the text says why in one plain sentence without full stop."""
 
+    def __init__(self, text: str, reason: Reason = Reason.OTHER) -> None:
+        super().__init__(text)
+        self.reason = reason
+
 
 class CameraStuckError(CameraError):
     """The camera's library hangs in this process; only a new process can help."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, Reason.HANGS)
 
 
 class GoneError(ValueError):
     """A picture that was not loaded in time: a newer one has taken its place."""
 
 
-NO_ANSWER = "it does not answer"
-CLOSED = "it closes the connection without an answer"
-NO_PASSWORD = "asks for a user name and a password; the source must be ...://USER:PASSWORD@HOST/..."
-STATUSES = {
-    401: "refuses the user name or the password",
-    403: "refuses us (status 403)",
-    404: "has nothing at this path (status 404)",
-    503: "is busy (status 503)",
+class Why(NamedTuple):
+    """Why there is no picture: some words of the sentence, and the reason."""
+
+    words: str
+    reason: Reason
+
+
+NO_PASSWORD = Why(
+    "asks for a user name and a password; the source must be ...://USER:PASSWORD@HOST/...",
+    Reason.LOGIN,
+)
+_STATUSES = {
+    401: Why("refuses the user name or the password", Reason.LOGIN),
+    403: Why("refuses us (status 403)", Reason.DENIED),
+    404: Why("has nothing at this path (status 404)", Reason.SETTINGS),
+    503: Why("is busy (status 503)", Reason.BUSY),
 }
-"""What the status of an answer means; RTSP has the same."""
 
 _UNCHECKED = "; verify = no plays it unchecked"
 _CERTIFICATES = {
@@ -50,14 +83,26 @@ _BY_NUMBER = {
     errno.EHOSTUNREACH: "nothing in the network has its address; check that it is switched on",
     errno.ENETUNREACH: "this machine has no network in which it could be",
 }
-_BY_KIND: tuple[tuple[type[Exception], str], ...] = (
-    (socket.gaierror, "its name is not found"),
-    (ConnectionRefusedError, "nothing listens there"),
-    (socket.timeout, NO_ANSWER),
-    (ConnectionError, CLOSED),
-    (HTTPException, "it does not speak HTTP"),
-    (ValueError, "its URL, or what it answers, makes no sense"),
+NO_HTTP = Why("it does not speak HTTP", Reason.SETTINGS)
+_BY_KIND: tuple[tuple[type[Exception], Why], ...] = (
+    (socket.gaierror, Why("its name is not found", Reason.UNREACHABLE)),
+    (ConnectionRefusedError, Why("nothing listens there", Reason.UNREACHABLE)),
+    (socket.timeout, Why("it does not answer", Reason.UNREACHABLE)),
+    (
+        ConnectionError,
+        Why("it closes the connection without an answer", Reason.UNREACHABLE),
+    ),
+    (HTTPException, NO_HTTP),
+    (ValueError, Why("its URL, or what it answers, makes no sense", Reason.OTHER)),
 )
+_REASONS = {
+    **dict.fromkeys((errno.ENOENT, errno.ENODEV, errno.ENXIO), Reason.MISSING),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), Reason.DENIED),
+    errno.EBUSY: Reason.BUSY,
+    **dict.fromkeys((errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENETDOWN), Reason.UNREACHABLE),
+    **dict.fromkeys((errno.ENOMEM, errno.EMFILE, errno.ENFILE), Reason.SOFTWARE),
+}
+"""By the number of an OSError."""
 
 _LONGEST = 300
 """Characters of a library's own message that are repeated."""
@@ -77,17 +122,32 @@ def without_secrets(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def explain(error: Exception) -> str:
+def reason_of(error: BaseException) -> Reason:
+    """Return the reason for what the system or a library has raised, as far as it shows it."""
+    if isinstance(error, CameraError):
+        return error.reason
+    if isinstance(error, (MemoryError, ImportError)):
+        return Reason.SOFTWARE
+    number = error.errno if isinstance(error, OSError) else None
+    return _REASONS.get(number or 0, Reason.OTHER)
+
+
+def explain_status(status: int) -> Why:
+    """Return what the status of an answer that is none means, in HTTP or RTSP."""
+    return _STATUSES.get(status, Why(f"answers with the status {status}", Reason.OTHER))
+
+
+def explain(error: Exception) -> Why:
     """Return in a few words why there is no connection to a camera, or no answer."""
     if isinstance(error, ssl.SSLError):
-        return _explain_tls(error)
+        return Why(_explain_tls(error), Reason.SETTINGS)
     number = getattr(error, "errno", None)
     if number in _BY_NUMBER:
-        return _BY_NUMBER[number]
-    for kind, text in _BY_KIND:
+        return Why(_BY_NUMBER[number], Reason.UNREACHABLE)
+    for kind, why in _BY_KIND:
         if isinstance(error, kind):
-            return text
-    return getattr(error, "strerror", None) or describe(error)
+            return why
+    return Why(getattr(error, "strerror", None) or describe(error), reason_of(error))
 
 
 def _explain_tls(error: ssl.SSLError) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
 
 from doorbelld.drivers import errors
 from doorbelld.drivers.authorization import Authorization
-from doorbelld.drivers.errors import CameraError, without_secrets
+from doorbelld.drivers.errors import CameraError, Reason, Why, without_secrets
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REQUESTS = 5
@@ -44,7 +44,7 @@ _BODY_ALONE = (b"\xff", b"-", b"C")
 the Content-Type of a part. An answer with a head begins with "HTTP"."""
 
 
-_TLS_THERE = "it speaks TLS there, so its URL must begin with https://"
+_TLS_THERE = Why("it speaks TLS there, so its URL must begin with https://", Reason.SETTINGS)
 _TLS_ALERT = "\x15\x03"
 """How a server with TLS answers anything else."""
 
@@ -128,7 +128,8 @@ class HttpClient:
         except Exception as error:
             self.hang_up()
             why = _TLS_THERE if self._expects_tls(error) else errors.explain(error)
-            raise CameraError(f"Cannot get pictures from {self._name}: {why}") from error
+            text = f"Cannot get pictures from {self._name}: {why.words}"
+            raise CameraError(text, why.reason) from error
 
     def cut(self) -> None:
         """Cut the connection, wherever the other thread waits for it, and make no other."""
@@ -160,17 +161,18 @@ class HttpClient:
                 else:
                     break
             self.hang_up()  # The body of this answer does not matter.
-        said = errors.STATUSES.get(answer.status, f"answers with the status {answer.status}")
+        said, reason = errors.explain_status(answer.status)
         if answer.status in _REDIRECTS:
-            said = "redirects from one path to the next without end"
+            said, reason = "redirects from one path to the next without end", Reason.SETTINGS
         elif answer.status == 400 and self._has_tls:
-            said += f": {_TLS_THERE}"
-        raise CameraError(f"{self._name} {said}")
+            said, reason = f"{said}: {_TLS_THERE.words}", _TLS_THERE.reason
+        raise CameraError(f"{self._name} {said}", reason)
 
     def _authorize(self, answer: Answer, has_shown_password: bool) -> bool:
         """Show the password from now on; return False if that was of no use before."""
         if self._authorization is None:
-            raise CameraError(f"{self._name} {errors.NO_PASSWORD}")
+            words, reason = errors.NO_PASSWORD
+            raise CameraError(f"{self._name} {words}", reason)
         self._authorization.choose(answer.headers.get_all("WWW-Authenticate", []))
         return self._authorization.is_stale or not has_shown_password
 
@@ -232,7 +234,7 @@ class HttpClient:
         """Remember this socket, for cut() to cut it."""
         self._socket = sock
         if self._is_cut:
-            raise CameraError(f"{self._name} was closed")
+            raise CameraError(f"{self._name} was closed", Reason.OTHER)
         return sock
 
     def _follow(self, url: str, location: str) -> str:
@@ -242,10 +244,12 @@ class HttpClient:
             if _place(target) == _place(url):
                 return target
         except ValueError as error:
-            raise CameraError(f"{self._name} redirects to something that is not a URL") from error
+            text = f"{self._name} redirects to something that is not a URL"
+            raise CameraError(text, Reason.SETTINGS) from error
         raise CameraError(
             f"{self._name} redirects to {_printable_place(target)}, which is not followed;"
-            " if that is the camera, set it as the source"
+            " if that is the camera, set it as the source",
+            Reason.SETTINGS,
         )
 
     def _expects_tls(self, error: Exception) -> bool:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from doorbelld.drivers import picamera2_log
-from doorbelld.drivers.errors import CameraError, GoneError, describe
+from doorbelld.drivers.errors import CameraError, GoneError, Reason, describe
 
 _MOST_IN_FLIGHT = 2
 _LOST = 5.0
@@ -28,10 +28,12 @@ def load() -> Any:
         picamera2_log.redirect_libcamera()
         library = importlib.import_module("picamera2")
     except Exception as error:  # a library it needs may be of a version that does not fit
-        text = " ".join(str(error).split())
-        raise CameraError(f"The Python library picamera2 cannot be used: {text}") from error
+        why = " ".join(str(error).split())
+        text = f"The Python library picamera2 cannot be used: {why}"
+        raise CameraError(text, Reason.SOFTWARE) from error
     if not hasattr(library.Picamera2, "global_camera_info"):
-        raise CameraError("The Python library picamera2 is too old; please update it")
+        text = "The Python library picamera2 is too old; please update it"
+        raise CameraError(text, Reason.SOFTWARE)
     picamera2_log.redirect_picamera2()
     return library
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from doorbelld.drivers import errors
 from doorbelld.drivers.authorization import Authorization
-from doorbelld.drivers.errors import CameraError, without_secrets
+from doorbelld.drivers.errors import CameraError, Reason, Why, without_secrets
 
 _MOST_HEAD = 8 * 1024
 _MOST_BODY = 64 * 1024
@@ -61,21 +61,23 @@ def describe(url: str, timeout: float) -> Described:
         raise
     except Exception as error:
         why = errors.explain(error)
-        raise CameraError(f"Cannot get pictures from {name}: {why}") from error
+        raise CameraError(f"Cannot get pictures from {name}: {why.words}", why.reason) from error
     if status != 200:
-        raise CameraError(f"{name} {_explain_status(status, url)}")
+        why = _explain_status(status, url)
+        raise CameraError(f"{name} {why.words}", why.reason)
     found = _read(body)
     if not found.has_video:
-        raise CameraError(f"{name} {_SOUND_ONLY if found.has_sound else _NOTHING}")
+        what = _SOUND_ONLY if found.has_sound else _NOTHING
+        raise CameraError(f"{name} {what}", Reason.SETTINGS)
     return found
 
 
-def _explain_status(status: int, url: str) -> str:
+def _explain_status(status: int, url: str) -> Why:
     if status == 401 and urlsplit(url).username is None:
         return errors.NO_PASSWORD
     if 300 <= status < 400:
-        return "redirects to another address; set that as the source"
-    return errors.STATUSES.get(status, f"answers with the status {status}")
+        return Why("redirects to another address; set that as the source", Reason.SETTINGS)
+    return errors.explain_status(status)
 
 
 def _read(sdp: str) -> Described:
@@ -133,16 +135,20 @@ class _Dialogue:
             is_other = not (data.startswith(_RTSP) or _RTSP.startswith(data))
             if len(data) > _MOST_HEAD or (is_other and not _HTTP.startswith(data)):
                 why = _HTTP_THERE if data.startswith(_HTTP) else _NOT_RTSP
-                raise CameraError(f"Cannot get pictures from {self._name}: {why}")
+                raise self._fault(why)
         head, _, body = data.partition(b"\r\n\r\n")
         found = _STATUS.match(head)
         if found is None:
-            raise CameraError(f"Cannot get pictures from {self._name}: {_NOT_RTSP}")
+            raise self._fault(_NOT_RTSP)
         length = _LENGTH.search(head)
         end = min(int(length[1]) if length else 0, _MOST_BODY)
         while len(body) < end:
             body += self._more(sock)
         return int(found[1]), head.decode("latin-1"), body[:end].decode("latin-1")
+
+    def _fault(self, why: str) -> CameraError:
+        text = f"Cannot get pictures from {self._name}: {why}"
+        return CameraError(text, Reason.SETTINGS)
 
     def _more(self, sock: socket.socket) -> bytes:
         sock.settimeout(self._left())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from doorbelld.drivers.container import ENCRYPTED, Contents, look_into, name_codec
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason, reason_of
 from doorbelld.media import codec, jpeg
 
 _START = 512
@@ -57,7 +57,7 @@ class VideoFile:
         self._state = self._find_state()
         self._contents = look_into(self._path)
         if self._contents.fault == ENCRYPTED:  # Some versions decode it, to noise.
-            raise CameraError(self._explain(""))
+            raise self._fault("")
         self._capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         try:
             self._start(cv2)
@@ -102,7 +102,7 @@ class VideoFile:
         """Go to the first frame; find the frame rate, and which way up the picture belongs."""
         capture = self._capture
         if not capture.isOpened():
-            raise CameraError(self._explain(f"OpenCV finds no video in {self._path}"))
+            raise self._fault(f"OpenCV finds no video in {self._path}")
         check_size(capture, f"File {self._path}")
         framerate = capture.get(cv2.CAP_PROP_FPS)
         if 0 < framerate <= _HIGHEST_FRAMERATE:
@@ -115,7 +115,7 @@ class VideoFile:
             rotation = round(capture.get(cv2.CAP_PROP_ORIENTATION_META) / 90) % 4 * 90
         self._rotation = rotation
         if not capture.grab():
-            raise CameraError(self._explain_undecodable(cv2))
+            raise self._undecodable(cv2)
         self._moment = self._first_moment = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
         self._frames = 1
 
@@ -140,16 +140,17 @@ class VideoFile:
             return None
         return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
-    def _explain(self, otherwise: str) -> str:
+    def _fault(self, otherwise: str) -> CameraError:
         """Return why the file cannot be played: what it says itself, or ``otherwise``."""
         fault = self._contents.fault
-        return f"The file {self._path} {fault}" if fault else otherwise
+        text = f"The file {self._path} {fault}" if fault else otherwise
+        return CameraError(text, Reason.DAMAGED)
 
-    def _explain_undecodable(self, cv2: Any) -> str:
+    def _undecodable(self, cv2: Any) -> CameraError:
         code = int(self._capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF
         found = name_codec(code.to_bytes(4, "little").decode("latin-1"))
         name = self._contents.codec or found
-        return self._explain(
+        return self._fault(
             f"OpenCV cannot decode the video in {self._path}" + (f" ({name})" if name else "")
         )
 
@@ -162,11 +163,13 @@ class VideoFile:
             with self._path.open("rb") as file:
                 start = file.read(_START)
         except OSError as error:
-            raise CameraError(f"There is no video in {self._path}: {error.strerror}") from error
+            text = f"There is no video in {self._path}: {error.strerror}"
+            raise CameraError(text, reason_of(error)) from error
         if not start:
-            raise CameraError(f"There is no video in {self._path}: it is empty")
+            raise CameraError(f"There is no video in {self._path}: it is empty", Reason.DAMAGED)
         if not _BINARY.search(start) and not start.startswith(b"YUV4MPEG2"):
-            raise CameraError(f"There is no video in {self._path}, but text, or a playlist")
+            text = f"There is no video in {self._path}, but text, or a playlist"
+            raise CameraError(text, Reason.DAMAGED)
 
 
 def check_size(capture: Any, name: str) -> None:
@@ -177,4 +180,5 @@ def check_size(capture: Any, name: str) -> None:
     )
     if width * height > jpeg.MOST_PIXELS_DECODED:
         capture.release()
-        raise CameraError(f"{name} has pictures of {width}x{height} pixels, which is too large")
+        text = f"{name} has pictures of {width}x{height} pixels, which is too large"
+        raise CameraError(text, Reason.DAMAGED)

@@ -18,8 +18,10 @@ from typing import NamedTuple
 
 from doorbelld.handover.record import (
     BEGUN,
+    MORE_BEGUN,
     RESUMABLE,
     RESUMABLE_BEGUN,
+    RESUMABLE_MORE_BEGUN,
     TORN,
     WHOLE,
     ViewerRecord,
@@ -41,7 +43,15 @@ _RECORDS_AT = 40960
 _MOST_REST = 32 * 1024 * 1024
 """Bytes of unfinished parts that are kept in all; the memory counts as the service's."""
 
-_RECORD = struct.Struct("=46s256sd?d8s")
+_RECORD = struct.Struct("=46s256sdBd8s")
+_ADVANCE, _NEWS, _WITHOUT_PICTURES, _AUTO = 1, 2, 4, 8
+_TIER_SHIFT, _TIERS = 4, 7
+"""Bits of the byte in it: before there were the others, the first one was the whole byte."""
+
+_CAN_GO_ON = (WHOLE, BEGUN, MORE_BEGUN)
+_RESUMABLE = {WHOLE: RESUMABLE, BEGUN: RESUMABLE_BEGUN, MORE_BEGUN: RESUMABLE_MORE_BEGUN}
+"""What a torn part with its rest is, by how far the stream has come after each part."""
+
 _COUNTS = struct.Struct("=QQd")
 _REST = struct.Struct("=QQ")
 _COUNTS_AT = _RECORD.size
@@ -93,10 +103,10 @@ class TableMemory:
         if not self._free:
             return 0
         row = self._free.pop()
-        self.torn[row] = TORN if torn else between_parts(advance=record.advance)
+        self.torn[row] = TORN if torn else _between_parts(record)
         self.update(row, record.sent, record.dropped, record.due)
         key, address = record.key.encode(errors="replace"), record.address.encode()
-        fixed = (address, key, record.period, record.advance, record.since, record.ticket)
+        fixed = (address, key, record.period, _flags(record), record.since, record.ticket)
         _RECORD.pack_into(self._map, _place(row), *fixed)
         self._inodes[row] = inode
         return row
@@ -116,7 +126,7 @@ class TableMemory:
         if at + len(rest) > SIZE + _MOST_REST or os.pwrite(self._fd, rest, at) < len(rest):
             return
         _REST.pack_into(self._map, _place(row) + _REST_AT, at, len(rest))
-        self.torn[row] = RESUMABLE if self._record(row).advance else RESUMABLE_BEGUN
+        self.torn[row] = _RESUMABLE[_between_parts(self._record(row))]
 
     def take_over(self) -> Iterator[Row]:
         """Yield the viewers whose streams can go on, and remove the others.
@@ -132,10 +142,10 @@ class TableMemory:
                 continue
             record = self._record(row)
             came_to = self.torn[row]
-            if came_to not in (WHOLE, BEGUN) and not record.rest:
+            if came_to not in _CAN_GO_ON and not record.rest:
                 self.remove(row)
                 continue
-            if came_to in (RESUMABLE, RESUMABLE_BEGUN):
+            if came_to in _RESUMABLE.values():
                 self.torn[row] = TORN
             if not record.advance and came_to in (WHOLE, RESUMABLE):  # of an older daemon
                 record = replace(record, rest=record.rest + multipart.BOUNDARY)
@@ -154,19 +164,23 @@ class TableMemory:
 
     def _record(self, row: int) -> ViewerRecord:
         place = _place(row)
-        address, key, period, advance, since, ticket = _RECORD.unpack_from(self._map, place)
+        address, key, period, flags, since, ticket = _RECORD.unpack_from(self._map, place)
         sent, dropped, due = _COUNTS.unpack_from(self._map, place + _COUNTS_AT)
         return ViewerRecord(
             address=_text(address),
             key=_text(key),
             period=period,
-            advance=advance,
+            advance=bool(flags & _ADVANCE),
             since=since,
             sent=sent,
             dropped=dropped,
             due=due,
             ticket=ticket if any(ticket) else b"",
-            rest=self._rest(place) if self.torn[row] in (RESUMABLE, RESUMABLE_BEGUN) else b"",
+            rest=self._rest(place) if self.torn[row] in _RESUMABLE.values() else b"",
+            news=bool(flags & _NEWS),
+            pictures=not flags & _WITHOUT_PICTURES,
+            auto=bool(flags & _AUTO),
+            tier=flags >> _TIER_SHIFT & _TIERS,
         )
 
     def _rest(self, place: int) -> bytes:
@@ -186,6 +200,20 @@ def create() -> int:
 def is_readable(fd: int) -> bool:
     """Return whether the descriptor is of a memory that this version can read."""
     return os.fstat(fd).st_size >= SIZE and os.pread(fd, len(_MAGIC), 0) == _MAGIC
+
+
+def _flags(record: ViewerRecord) -> int:
+    return (
+        _ADVANCE * record.advance
+        | _NEWS * record.news
+        | _WITHOUT_PICTURES * (not record.pictures)
+        | _AUTO * record.auto
+        | record.tier << _TIER_SHIFT
+    )
+
+
+def _between_parts(record: ViewerRecord) -> int:
+    return between_parts(advance=record.advance, more=_flags(record) > _ADVANCE)
 
 
 def _cut(password_id: bytes) -> bytes:

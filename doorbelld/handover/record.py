@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-WHOLE, TORN, RESUMABLE, BEGUN, RESUMABLE_BEGUN = range(5)
+WHOLE, TORN, RESUMABLE, BEGUN, RESUMABLE_BEGUN, MORE_BEGUN, RESUMABLE_MORE_BEGUN = range(7)
 """How far a viewer's stream has come: all parts were sent whole; the last one only in part; the
 same, but the rest of it is stored. BEGUN is WHOLE in the exact form, whose next boundary has been
 sent as well, and RESUMABLE_BEGUN has a rest that ends with that boundary. A daemon that is older
-than these two values closes such a stream, and continues those of browsers."""
+than these two values closes such a stream, and continues those of browsers. The two with MORE are
+the same for a viewer with more than plain MJPEG in the exact form, which an older daemon would
+continue in the other form."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,9 @@ class ViewerRecord:
     ``period`` is the seconds between two frames under a rate cap, 0 without, ``due`` when the
     next may go, and ``since`` when the viewer came: on time.monotonic()'s clock, which is the
     same for all processes. ``ticket`` stands for the embed URL that opened the stream, in 8
-    bytes or none. ``rest`` is what is still to be sent before the next part.
+    bytes or none. ``rest`` is what is still to be sent before the next part. ``news`` says that
+    it reads the state as well, and ``pictures`` that it does not read that alone. With ``auto`` it
+    may be sent smaller pictures, and ``tier`` (0 to 7) is the largest that it needs.
     """
 
     address: str
@@ -34,11 +38,17 @@ class ViewerRecord:
     due: float
     ticket: bytes = b""
     rest: bytes = b""
+    news: bool = False
+    pictures: bool = True
+    auto: bool = False
+    tier: int = 0
 
 
-def between_parts(*, advance: bool) -> int:
-    """Return how far a stream has come after each part."""
-    return WHOLE if advance else BEGUN
+def between_parts(*, advance: bool, more: bool) -> int:
+    """Return how far a stream has come after each part; ``more`` if it is not plain MJPEG."""
+    if advance:
+        return WHOLE
+    return MORE_BEGUN if more else BEGUN
 
 
 class Storable(Protocol):

@@ -68,17 +68,20 @@ class ViewerTable:
         self.memory.set_password_id(password_id)
 
     def restore(self, limit: int) -> Iterator[tuple[int, socket.socket, ViewerRecord]]:
-        """Yield row, socket and record of each viewer of the process before, ``limit`` at most.
+        """Yield row, socket and record of each viewer of the process before.
 
-        Its stream begins with the record's ``rest``. Call remove() for one that cannot go on.
+        There are at most ``limit`` with pictures, and as many without. The stream of each begins
+        with the record's ``rest``. Call remove() for one that cannot go on.
         """
         sockets = {os.fstat(each.fileno()).st_ino: each for each in self._sockets}
         self._sockets = []
+        room = {True: limit, False: limit}
         for row, inode, record in self.memory.take_over():
-            sock = sockets.pop(inode, None) if self._count < limit else None
+            sock = sockets.pop(inode, None) if room[record.pictures] > 0 else None
             if sock is None:
                 self.memory.remove(row)
                 continue
+            room[record.pictures] -= 1
             self._count += 1
             yield row, sock, record
         if sockets:

@@ -47,6 +47,12 @@ def exact_part(data: bytes, timestamp: float) -> bytes:
     return b"%b%b\r\n%b" % (head.encode("ascii"), data, BOUNDARY)
 
 
+def json_part(body: bytes) -> bytes:
+    """Return one part of JSON in the exact form, then the boundary of the next."""
+    head = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return b"%b%b\r\n%b" % (head.encode("ascii"), body, BOUNDARY)
+
+
 def advance_part(data: bytes) -> bytes:
     """Return one JPEG, then the boundary and headers of the next part."""
     return b"%b\r\n%b" % (data, ADVANCE_HEAD)

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from doorbelld.handover.record import SavedViewers
@@ -29,7 +29,7 @@ from doorbelld.media.multipart import Parts
 from doorbelld.net.tls import Session
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import ViewerStatus
-from doorbelld.stream.viewer import Viewer
+from doorbelld.stream.viewer import News, Report, Viewer
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.worker import Worker
@@ -42,6 +42,9 @@ _TICK = 1.0
 _RETRY = 0.004
 """Seconds between attempts for viewers that missed a frame: there is no event for «the other
 side has acknowledged», and waiting for the next frame would waste a slow link's time."""
+
+_NEWS_PAUSE = 0.1
+"""Seconds between two states that are sent because of a change: viewers may come and go fast."""
 
 _NO_MEMORY = "there was too little memory to send a picture, and it was left out"
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
@@ -64,9 +67,15 @@ class Broadcaster(Worker):
         # The frame that viewers have been sent; the hub's may be newer for a moment.
         self._shown: Frame | None = None
         self._viewers: dict[int, Viewer] = {}
+        self._without_pictures: dict[int, Viewer] = {}
+        # Viewers for which a state waits until their link is free.
+        self._uninformed: dict[int, Viewer] = {}
+        self._make_news: Callable[[], bytes] = bytes
+        self._has_news = False
+        self._news_at = 0.0
         self._late: list[Viewer] = []
         self._joining: deque[tuple[Viewer, bytes]] = deque()
-        self._watching = 0
+        self._watching = self._reading = 0
         self._state_log = StateLog(_log)
         self._saved = saved
         self._lock = threading.Lock()
@@ -78,8 +87,17 @@ class Broadcaster(Worker):
 
     @property
     def watching(self) -> int:
-        """How many viewers there are, those just joining included."""
+        """How many viewers with pictures there are, those just joining included."""
         return self._watching
+
+    def use_news(self, make: Callable[[], bytes]) -> None:
+        """Set what returns the state, as the body of a part; the broadcaster's thread calls it."""
+        self._make_news = make
+
+    def renew(self) -> None:
+        """Send the state to the viewers that read it, because it has changed."""
+        self._has_news = True
+        self._wakeup.set()
 
     def start(self) -> None:
         """Start the thread, with the viewers of the process before."""
@@ -91,7 +109,7 @@ class Broadcaster(Worker):
                 sock.close()
                 continue
             self._joining.append((viewer, record.rest))
-        self._count_watching(len(self._joining))
+            self._count(viewer, 1)
         self._wakeup.set()
         super().start()
 
@@ -106,25 +124,40 @@ class Broadcaster(Worker):
         advance: bool = False,
         session: Session | None = None,
         ticket: bytes = b"",
+        news: News | None = None,
+        auto: bool = False,
     ) -> bool:
         """Take over a socket: send it ``head``, the newest frame at once, then every frame.
 
         ``fps`` caps the frames a second; ``advance`` picks the browsers' form of the stream;
         ``session`` is the connection's TLS, None for plain text; for ``ticket`` see
-        :class:`Viewer`. Returns False, and leaves the socket alone, if ``max_viewers`` watch.
+        :class:`Viewer`. With ``news`` it is sent the state as well: first of all, when it changes,
+        and when it would be silent otherwise. Returns False, and leaves the socket alone, if
+        ``max_viewers`` watch, or read the state without pictures.
         """
+        has_pictures = news is None or news.pictures
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
-            if self._watching >= self.max_viewers or self._stopping:
+            taken = self._watching if has_pictures else self._reading
+            if taken >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = Viewer(sock, address, key=key, fps=fps, advance=advance, session=session)
+                viewer = Viewer(
+                    sock,
+                    address,
+                    key=key,
+                    fps=fps,
+                    advance=advance,
+                    session=session,
+                    news=news,
+                    auto=auto,
+                )
                 viewer.ticket = ticket
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
                 return True
-            self._count_watching(1)
+            self._count(viewer, 1)
             self._joining.append((viewer, head))
         self._wakeup.set()
         return True
@@ -142,14 +175,33 @@ class Broadcaster(Worker):
         self._dismissals.append((may_stay, None))
         self._wakeup.set()
 
+    def report(self, key: str, address: str, age: float, rate: float) -> bool:
+        """Note what viewers with this key and address have measured; return whether there are any.
+
+        ``age`` is that of the newest picture when it came, in seconds, ``rate`` bytes a second.
+        """
+        reported = Report(age, rate, time.monotonic())
+        found = [
+            each
+            for each in self._viewers.copy().values()
+            if each.key == key and each.address == address
+        ]
+        for viewer in found:
+            viewer.reported = reported
+        return bool(found)
+
     def viewers(self, key: str | None = None) -> list[ViewerStatus]:
         """Return the status of every viewer, or of those with this ``key``."""
         now, offset = time.monotonic(), clock.offset()
         found = list(self._viewers.values())
         return [viewer.status(now, offset) for viewer in found if key is None or viewer.key == key]
 
-    def _count_watching(self, more: int) -> None:
+    def _count(self, viewer: Viewer, more: int) -> None:
+        if not viewer.has_pictures:
+            self._reading += more
+            return
         self._watching += more
+        self._has_news = True
         self._hub.want(self._newest, self._watching > 0)
 
     # The broadcaster's thread.
@@ -157,9 +209,12 @@ class Broadcaster(Worker):
     def _loop(self) -> None:
         ticked = time.monotonic()
         while not self._stopping:
-            self._wait(_RETRY if self._late else _TICK)
+            is_busy = self._late or self._uninformed or self._has_news
+            self._wait(_RETRY if is_busy else _TICK)
             self.beat = now = time.monotonic()
             try:
+                if self._has_news or self._uninformed:
+                    self._send_news(now)
                 self._send_newest()
             except MemoryError:  # For the part itself. Viewers without it get the next one.
                 self._state_log.log(logging.WARNING, _NO_MEMORY)
@@ -169,7 +224,11 @@ class Broadcaster(Worker):
                 ticked = now
         if self._saved.active:  # The next process continues, also with viewers that join now.
             self._admit_and_dismiss()
-            self._saved.save(list(self._viewers.values()))
+            self._saved.save(self._all())
+
+    def _all(self) -> list[Viewer]:
+        """Return all viewers, those without pictures included."""
+        return [*self._viewers.values(), *self._without_pictures.values()]
 
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
@@ -185,7 +244,7 @@ class Broadcaster(Worker):
                 if password_id is None
                 else "was let in by another password"
             )
-            for viewer in [each for each in self._viewers.values() if not may_stay(each)]:
+            for viewer in [each for each in self._all() if not may_stay(each)]:
                 self._leave(viewer, why)
             # Only now: if the process were killed earlier, the next one would restore them.
             if password_id is not None:
@@ -197,30 +256,74 @@ class Broadcaster(Worker):
         frame = self._newest.take()
         if frame is not None:
             self._shown = frame
-            self._send_to(list(self._viewers.values()), frame)
+            viewers = list(self._viewers.values())
+            if not frame.live:
+                viewers = [viewer for viewer in viewers if viewer.news is None]
+            self._send_to(viewers, frame)
         elif late and self._shown is not None:
             self._send_to(list(self._second_chance(late, self._shown)), self._shown)
 
     def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
         """Yield viewers that still want the frame; their miss is taken back until the next."""
         for viewer in late:
-            if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
+            is_there = self._viewers.get(viewer.fd) is viewer
+            if is_there and viewer.shows(frame) and viewer.is_due(frame.captured_at):
                 viewer.dropped -= 1
                 yield viewer
 
+    def _send_news(self, now: float) -> None:
+        """Send the state to all that read it if it has changed, and to those that wait for it."""
+        if self._has_news and now - self._news_at >= _NEWS_PAUSE:
+            self._has_news, self._news_at = False, now
+            self._inform([viewer for viewer in self._all() if viewer.news is not None])
+        waiting, self._uninformed = self._uninformed, {}
+        for viewer in waiting.values():
+            self._pass_on_news(viewer)
+
+    def _inform(self, viewers: Sequence[Viewer]) -> None:
+        """Have the state as it is now wait for these viewers, in place of an older one."""
+        if not viewers:
+            return
+        part = self._news_part()
+        for viewer in viewers:
+            if viewer.news is not None:
+                viewer.news.waiting = part
+                self._uninformed[viewer.fd] = viewer
+
+    def _news_part(self) -> bytes:
+        return multipart.json_part(self._make_news())
+
+    def _pass_on_news(self, viewer: Viewer) -> None:
+        """Send a viewer the state that waits for it, unless something else is under way."""
+        if viewer.news is None or not viewer.news.waiting or viewer.pending is not None:
+            return  # When all that is pending is sent, _flush() comes back to this.
+        try:
+            if not viewer.is_free:
+                self._uninformed[viewer.fd] = viewer
+                return
+            part = viewer.news.take()
+            viewer.pending = memoryview(
+                part if viewer.session is None else viewer.session.encrypt(part)
+            )
+        except (OSError, MemoryError) as error:
+            self._leave(viewer, f"lost: {getattr(error, 'strerror', 'too little memory')}")
+            return
+        self._saved.torn[viewer.row] = True
+        self._flush(viewer)
+
     def _wait(self, timeout: float) -> None:
         for fd, events in self._epoll.poll(timeout):
-            viewer = self._viewers.get(fd)
+            viewer = self._viewers.get(fd) or self._without_pictures.get(fd)
             if viewer is None:
                 self._wakeup.clear()
             elif events & _GONE:
                 self._leave(viewer, "left")
-            elif viewer.pending is not None:
-                self._flush(viewer)
+            elif viewer.pending is not None and self._flush(viewer):
+                self._catch_up(viewer)
 
     def _admit(self, viewer: Viewer, head: bytes) -> None:
         """Start a viewer: response head, then the newest frame without waiting for the next."""
-        self._viewers[viewer.fd] = viewer
+        self._table(viewer)[viewer.fd] = viewer
         try:
             # Edge-triggered, so one registration is enough: the kernel reports room in the
             # buffer only after a partial write, and then once.
@@ -228,7 +331,8 @@ class Broadcaster(Worker):
         except OSError as error:
             self._leave(viewer, f"cannot be served: {error.strerror}")
             return
-        _log.info("%s: watching (%d watching)", viewer.address, self._watching)
+        if viewer.has_pictures:
+            _log.info("%s: watching (%d watching)", viewer.address, self._watching)
         try:
             viewer.pending = memoryview(self._opening(viewer, head))
         except (OSError, MemoryError) as error:  # Its TLS may have failed by now.
@@ -239,10 +343,14 @@ class Broadcaster(Worker):
         self._flush(viewer)
 
     def _opening(self, viewer: Viewer, head: bytes) -> bytes:
-        if self._shown is not None and viewer.is_due(self._shown.captured_at):
-            head += Parts(self._shown)[viewer.advance]
-            viewer.pending_frame = self._shown
-            viewer.advance_due(self._shown.captured_at)
+        if viewer.news is not None:
+            head += self._news_part()
+            viewer.news.sent_at = time.monotonic()
+        frame = self._shown if viewer.has_pictures else None
+        if frame is not None and viewer.shows(frame) and viewer.is_due(frame.captured_at):
+            head += Parts(frame)[viewer.advance]
+            viewer.pending_frame = frame
+            viewer.advance_due(frame.captured_at)
         return head if viewer.session is None else viewer.session.encrypt(head)
 
     def _send_to(self, viewers: list[Viewer], frame: Frame) -> None:
@@ -301,36 +409,50 @@ class Broadcaster(Worker):
         if viewer.pending is not None:
             viewer.unchecked_sends = 0
 
-    def _flush(self, viewer: Viewer) -> None:
-        """Write more of what is pending; once all of it is sent, newer frames may follow."""
+    def _flush(self, viewer: Viewer) -> bool:
+        """Write more of what is pending; return whether all of it is sent, and more may follow."""
         assert viewer.pending is not None
         try:
             count = os.write(viewer.fd, viewer.pending)
         except BlockingIOError:
-            return
+            return False
         except OSError as error:
             self._leave(viewer, f"lost: {error.strerror}")
-            return
+            return False
         if count < len(viewer.pending):
             viewer.pending = viewer.pending[count:]
-            return
+            return False
         self._saved.torn[viewer.row] = viewer.whole
         viewer.finish_pending()
-        if self._shown is not None and self._shown.sequence > viewer.sequence:
+        return True
+
+    def _catch_up(self, viewer: Viewer) -> None:
+        """Send what has come up while a part was under way: the state, then the newest frame."""
+        self._pass_on_news(viewer)
+        is_behind = self._shown is not None and self._shown.sequence > viewer.sequence
+        if is_behind and viewer.pending is None:
             self._late.append(viewer)
 
     def _inspect(self, now: float, seconds: float) -> None:
         """Once a second: measure every viewer's frame rate, and drop viewers that stall."""
         self._state_log.flush()
-        viewers = list(self._viewers.values())
+        viewers = self._all()
         self._saved.sync(viewers)
+        self._inform(
+            [
+                viewer
+                for viewer in viewers
+                if viewer.news is not None and viewer.news.is_silent(now, viewer.captured_at)
+            ]
+        )
         for viewer in viewers:
             viewer.sample_rate(seconds)
             if viewer.seconds_stalled(now) > self.stall_timeout:
                 self._leave(viewer, f"took nothing for {self.stall_timeout:g} s", reset=True)
 
     def _leave(self, viewer: Viewer, why: str, *, reset: bool = False) -> None:
-        del self._viewers[viewer.fd]
+        del self._table(viewer)[viewer.fd]
+        self._uninformed.pop(viewer.fd, None)
         viewer.pending = viewer.pending_frame = None
         if reset:
             viewer.reset_on_close()
@@ -342,10 +464,14 @@ class Broadcaster(Worker):
             self._saved.remove(viewer.row, viewer.sock)
         viewer.sock.close()
         with self._lock:
-            self._count_watching(-1)
+            self._count(viewer, -1)
             watching = self._watching
-        line = "%s: %s after %d frames (%d watching)"
-        _log.info(line, viewer.address, why, viewer.sent, watching)
+        if viewer.has_pictures:
+            line = "%s: %s after %d frames (%d watching)"
+            _log.info(line, viewer.address, why, viewer.sent, watching)
+
+    def _table(self, viewer: Viewer) -> dict[int, Viewer]:
+        return self._viewers if viewer.has_pictures else self._without_pictures
 
     def _close(self) -> None:
         """Close all connections; streams that no other process continues end properly."""
@@ -353,11 +479,12 @@ class Broadcaster(Worker):
             for viewer, _ in self._joining:
                 viewer.sock.close()
             self._joining.clear()
-        for viewer in self._viewers.values():
+        for viewer in self._all():
             viewer.close()
         self._viewers.clear()
+        self._without_pictures.clear()
         self._late.clear()
-        self._watching = 0
+        self._watching = self._reading = 0
         self._hub.unsubscribe(self._newest)
         self._saved.close()
         self._epoll.close()

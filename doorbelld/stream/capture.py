@@ -68,16 +68,24 @@ class _Failure(NamedTuple):
 
 
 class CaptureThread(Worker):
-    """Publishes pictures, and the placeholder while there are none, to ``hub``."""
+    """Publishes pictures, and the placeholder while there are none, to ``hub``.
 
-    def __init__(self, settings: CaptureSettings, hub: FrameHub) -> None:
+    ``on_change`` is called when the camera's state changes, in any thread, and must not block.
+    """
+
+    def __init__(
+        self,
+        settings: CaptureSettings,
+        hub: FrameHub,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__("capture")
         self._settings = settings
         self._hub = hub
         self._reopen = False
         self._looked_at = 0.0
         self._state_log = StateLog(_log)
-        self._tracker = StateTracker(self._state_log)
+        self._tracker = StateTracker(self._state_log, on_change)
         self._placeholder = Placeholder(hub)
         self._hang_watch = HangWatch(self._tracker, Placeholder(hub))
         self._counters = Counters()
@@ -109,6 +117,7 @@ class CaptureThread(Worker):
             invalid=found.invalid + (reader.invalid if reader else 0),
             reopened=found.reopened,
             age_ms=found.age_ms,
+            reason=condition.reason,
         )
 
     def check_for_hang(self) -> None:

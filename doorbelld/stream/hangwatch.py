@@ -41,16 +41,16 @@ class HangWatch:
         return current
 
     def update(self, condition: Condition, name: str, width: int, height: int) -> None:
-        """Log when a hang begins and ends; during a hang, publish the placeholder.
+        """Announce when a hang begins and ends; during a hang, publish the placeholder.
 
         ``condition`` is what condition() returned; the rest is for the card.
         """
         if condition.detail != _DETAIL:
             if self._placeholder.is_drawn:
                 self._placeholder.clear()
-                self._tracker.log(condition)
+                self._tracker.announce(condition)
             return
         if not self._placeholder.is_drawn:
             self._placeholder.draw(name, condition, width, height)
-            self._tracker.log(condition)
+            self._tracker.announce(condition)
         self._placeholder.publish(time.monotonic())

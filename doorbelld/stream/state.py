@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -25,7 +26,7 @@ class CameraStatus:
 
     ``since`` is in Unix seconds. ``width``, ``height`` and ``age_ms`` are None before the first
     picture. ``invalid`` counts pictures that could not be shown, ``reopened`` how often the
-    camera was opened after the first time.
+    camera was opened after the first time. ``reason`` is what ``detail`` says, in one word.
     """
 
     name: str
@@ -40,6 +41,7 @@ class CameraStatus:
     invalid: int
     reopened: int
     age_ms: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class ViewerStatus:
     """A viewer in ``/status``; the fields are in the order of the JSON.
 
     ``since`` is in Unix seconds. ``age_ms`` is the age of the newest frame that was sent to it,
-    None before the first.
+    None before the first. ``quality`` is "full" if it is sent the camera's own pictures alone.
     """
 
     key: str
@@ -57,26 +59,33 @@ class ViewerStatus:
     sent: int
     dropped: int
     age_ms: int | None
+    quality: str = "full"
 
 
 class Condition(NamedTuple):
-    """The camera's state, why, and since when, on time.monotonic()'s clock."""
+    """The camera's state, why, and since when, on time.monotonic()'s clock.
+
+    ``detail`` is the reason as a sentence, ``reason`` as one word.
+    """
 
     state: CameraState
     detail: str
     since: float
+    reason: str = ""
 
 
 class StateTracker:
     """Holds the camera's condition and logs its changes.
 
-    ``current`` is replaced as a whole by the capture thread; any thread may read it.
+    ``current`` is replaced as a whole by the capture thread; any thread may read it. ``on_change``
+    is called after each change, and must not block.
     """
 
-    def __init__(self, state_log: StateLog) -> None:
+    def __init__(self, state_log: StateLog, on_change: Callable[[], None] = lambda: None) -> None:
         self.current = Condition(CameraState.STARTING, "starting the camera", time.monotonic())
         self._clue = ""
         self._state_log = state_log
+        self._on_change = on_change
 
     def change(self, state: CameraState, detail: str, clue: str = "", more: str = "") -> None:
         """Set the condition, and log it if it is another one.
@@ -89,9 +98,10 @@ class StateTracker:
         since = before.since if state is before.state else time.monotonic()
         self.current = Condition(state, detail, since)
         self._clue = clue
-        self.log(self.current, (f" ({clue})" if clue else "") + more)
+        self.announce(self.current, (f" ({clue})" if clue else "") + more)
 
-    def log(self, condition: Condition, more: str = "") -> None:
-        """Log a condition, whether or not it is the current one."""
+    def announce(self, condition: Condition, more: str = "") -> None:
+        """Log that the camera's condition is this one now; ``current`` may be another one."""
         level = logging.WARNING if condition.state is CameraState.OFFLINE else logging.INFO
         self._state_log.log(level, f"camera {condition.state.value}: {condition.detail}{more}")
+        self._on_change()

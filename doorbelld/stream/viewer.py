@@ -9,6 +9,7 @@ import struct
 import time
 from array import array
 from contextlib import suppress
+from typing import NamedTuple
 
 from doorbelld.handover.record import ViewerRecord, between_parts
 from doorbelld.media import multipart
@@ -36,6 +37,53 @@ on what waits in the kernel bounds what is sent for nothing."""
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+_SILENCE = 0.5
+"""Seconds without a part after which the next tick brings the state: so one comes every second."""
+
+_SILENCE_WITHOUT_PICTURES = 14.5
+
+
+class Report(NamedTuple):
+    """What a page has measured, and when it said so, on time.monotonic()'s clock.
+
+    ``age`` is how old its newest picture was when it came, in seconds, ``rate`` how many bytes a
+    second came.
+    """
+
+    age: float
+    rate: float
+    at: float
+
+
+class News:
+    """What a viewer that reads the state is still to be sent of it.
+
+    Without ``pictures`` it reads nothing else. ``waiting`` is the newest state as a part, b"" once
+    it was sent, and ``sent_at`` is when that was, on time.monotonic()'s clock.
+    """
+
+    __slots__ = ("pictures", "sent_at", "waiting")
+
+    def __init__(self, *, pictures: bool) -> None:
+        self.pictures = pictures
+        self.waiting = b""
+        self.sent_at = 0.0
+
+    def take(self) -> bytes:
+        """Return the part that waits, which is being sent now."""
+        part, self.waiting = self.waiting, b""
+        self.sent_at = time.monotonic()
+        return part
+
+    def is_silent(self, now: float, pictured_at: float) -> bool:
+        """Return whether it has read nothing for so long that it needs a sign of life.
+
+        ``pictured_at`` is the moment of its newest picture.
+        """
+        longest = _SILENCE if self.pictures else _SILENCE_WITHOUT_PICTURES
+        return now - max(self.sent_at, pictured_at) > longest
+
+
 class Viewer:
     """A connection that belongs to the broadcaster's thread. Others may only ask for its status.
 
@@ -46,7 +94,9 @@ class Viewer:
     viewer with a rate cap (0: it takes every frame). ``session`` is its TLS, None for plain
     text. ``row`` is its place among the viewers that outlive the process (0: none).
     ``whole`` is what the table of these viewers says of it while no part is under way.
-    ``ticket`` stands for the embed URL that opened the stream (b"": none did).
+    ``ticket`` stands for the embed URL that opened the stream (b"": none did). ``news`` is None
+    unless it reads the state as well; then it is sent no cards. With ``auto`` it may be sent
+    smaller pictures. ``reported`` is what its page has measured last.
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
     in a row it was idle when it was checked.
     """
@@ -54,6 +104,7 @@ class Viewer:
     __slots__ = (
         "address",
         "advance",
+        "auto",
         "captured_at",
         "dropped",
         "due",
@@ -62,10 +113,12 @@ class Viewer:
         "idle_streak",
         "key",
         "most_unacknowledged",
+        "news",
         "pending",
         "pending_frame",
         "period",
         "progress",
+        "reported",
         "row",
         "sent",
         "sent_before",
@@ -88,6 +141,8 @@ class Viewer:
         fps: float | None,
         advance: bool,
         session: Session | None = None,
+        news: News | None = None,
+        auto: bool = False,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
@@ -97,6 +152,9 @@ class Viewer:
         self.key = key
         self.advance = advance
         self.session = session
+        self.news = news
+        self.auto = auto
+        self.reported: Report | None = None
         self.ticket = b""
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
@@ -110,7 +168,7 @@ class Viewer:
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
-        self.whole = between_parts(advance=advance)
+        self.whole = between_parts(advance=advance, more=auto or news is not None)
         self.stalled_since = 0.0
         self.progress: tuple[int, int, int] = (0, 0, 0)
         self.most_unacknowledged = _prepare(sock)
@@ -119,7 +177,15 @@ class Viewer:
     def restored(cls, record: ViewerRecord, sock: socket.socket, row: int) -> Viewer:
         """Return a viewer of the process before. Raises OSError if its connection has ended."""
         fps = 1 / record.period if record.period else None
-        viewer = cls(sock, record.address, key=record.key, fps=fps, advance=record.advance)
+        viewer = cls(
+            sock,
+            record.address,
+            key=record.key,
+            fps=fps,
+            advance=record.advance,
+            news=News(pictures=record.pictures) if record.news else None,
+            auto=record.auto,
+        )
         viewer.ticket = record.ticket
         viewer.since = record.since
         viewer.sent = viewer.sent_before = record.sent
@@ -140,6 +206,9 @@ class Viewer:
             dropped=self.dropped,
             due=self.due,
             ticket=self.ticket,
+            news=self.news is not None,
+            pictures=self.has_pictures,
+            auto=self.auto,
         )
 
     @property
@@ -151,6 +220,11 @@ class Viewer:
     def is_encrypted(self) -> bool:
         """Whether it is over TLS."""
         return self.session is not None
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether it is sent pictures, and not the state alone."""
+        return self.news is None or self.news.pictures
 
     def set_pending(self, encrypted: bytes, frame: Frame) -> None:
         """Make an encrypted frame pending: without all of it, nothing later can be decrypted."""
@@ -193,6 +267,15 @@ class Viewer:
         self.unchecked_sends = _TRUSTED_UNCHECKED_SENDS if is_trusted else 1
         return True
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is under way to it, so that the state may be sent."""
+        return self.pending is None and unacknowledged(self.fd) <= self.most_unacknowledged
+
+    def shows(self, frame: Frame) -> bool:
+        """Return whether this is a frame for it: cards are not, for viewers that read the state."""
+        return frame.live or self.news is None
+
     def is_due(self, captured_at: float) -> bool:
         """Return whether the cap lets a frame of that moment through, or nearly so."""
         return captured_at >= self.due - _EARLY_SECONDS
@@ -230,6 +313,7 @@ class Viewer:
             self.sent,
             self.dropped,
             round((now - self.captured_at) * 1000) if self.captured_at else None,
+            "auto" if self.auto else "full",
         )
 
     def reset_on_close(self) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason, reason_of
 from doorbelld.v4l2 import ioctl
 from doorbelld.v4l2.formats import Format
 from doorbelld.v4l2.formats import formats as _formats
@@ -76,7 +76,7 @@ def probe(path: str) -> Device:
             # While another program is capturing, the driver refuses this.
             ioctl.call(fd, ioctl.REQBUFS, *_NO_BUFFERS)
     except OSError as error:
-        raise CameraError(explain(path, error)) from error
+        raise explain(path, error) from error
     return device
 
 
@@ -86,15 +86,15 @@ def formats(path: str) -> list[Format]:
         return _formats(fd)
 
 
-def explain(path: str, error: OSError) -> str:
+def explain(path: str, error: OSError) -> CameraError:
     """Return in one sentence why the camera at ``path`` cannot be used."""
-    if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
-        return f"There is no camera at {path}; check that it is plugged in"
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return f"No permission to use {path}; the user must be in the group video"
-    if error.errno == errno.EBUSY:
-        return f"The camera {path} is in use by another program"
-    return f"The camera {path} cannot be used: {error.strerror}"
+    reason = reason_of(error)
+    text = {
+        Reason.MISSING: f"There is no camera at {path}; check that it is plugged in",
+        Reason.DENIED: f"No permission to use {path}; the user must be in the group video",
+        Reason.BUSY: f"The camera {path} is in use by another program",
+    }.get(reason, f"The camera {path} cannot be used: {error.strerror}")
+    return CameraError(text, reason)
 
 
 @contextmanager
@@ -117,7 +117,7 @@ def _query(fd: int, path: str) -> Device:
         answer = ioctl.send(fd, _VIDIOC_QUERYCAP, bytes(_CAPABILITIES.size))
     except OSError as error:
         if error.errno in (errno.ENOTTY, errno.EINVAL):
-            raise CameraError(f"{path} is not a camera") from error
+            raise CameraError(f"{path} is not a camera", Reason.SETTINGS) from error
         raise
     driver, card, _, _, capabilities, device_caps = _CAPABILITIES.unpack(answer)
     if capabilities & _HAS_DEVICE_CAPS:  # of this node, not of all nodes of the device
@@ -128,7 +128,8 @@ def _query(fd: int, path: str) -> Device:
         or capabilities & _MEMORY_TO_MEMORY
         or ioctl.text(driver).startswith(_PARTS_OF_A_PI)
     ):
-        raise CameraError(f"{path} ({ioctl.text(card)}) is not a camera that sends pictures")
+        text = f"{path} ({ioctl.text(card)}) is not a camera that sends pictures"
+        raise CameraError(text, Reason.SETTINGS)
     return Device(path, ioctl.text(card))
 
 

@@ -25,6 +25,7 @@ from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web import assets, guard, headers
 from doorbelld.web.guard import RefusedError
+from doorbelld.web.live import Live
 from doorbelld.web.login import OPEN_PATHS, Login
 from doorbelld.web.pictures import Pictures
 from doorbelld.web.replies import NO_STORE, TEXT, refusal, reply
@@ -58,9 +59,11 @@ class App:
         limits: Callable[[], Limits],
     ) -> None:
         self._site = site
+        self._broadcaster = broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
+        self._live = live = Live(pictures, broadcaster, camera_status, lambda: self._site)
         status = Status(broadcaster, camera_status, limits)
         self._shared: Mapping[str, Route] = {
             **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
@@ -68,11 +71,16 @@ class App:
         }
         self._routes: Mapping[str, Route] = {
             **self._shared,
+            "/live": live.stream,
             "/status": status.status,
             "/healthz": status.healthz,
             "/login": login.page,
         }
-        self._forms: Mapping[str, Route] = {"/login": login.log_in, "/logout": login.log_out}
+        self._forms: Mapping[str, Route] = {
+            "/login": login.log_in,
+            "/logout": login.log_out,
+            "/live/report": live.report,
+        }
 
     @property
     def site(self) -> Site:
@@ -88,10 +96,12 @@ class App:
         """Use another site from now on, and end the streams that it does not allow."""
         self._site = site
         self._pictures.recheck()
+        self._broadcaster.renew()
 
     def recheck(self) -> None:
         """End the streams that are not allowed any more: a file or a network has changed."""
         self._pictures.recheck()
+        self._broadcaster.renew()
 
     def may_send_body(self, head: Head, peer: str) -> bool:
         """Return whether the client with this head may watch."""

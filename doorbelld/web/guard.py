@@ -81,6 +81,12 @@ def let_in(access: Access, request: Request, client: str, *, is_shared: bool = F
         raise
 
 
+def insist_on_our_own_page(embedder: str) -> None:
+    """Raise RefusedError if a form comes from another site, which may only show the picture."""
+    if embedder:
+        raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
+
+
 def _unknown_name(access: Access, host: str) -> RefusedError:
     name = bare_name(host)
     why = f"{quoted(host)} is not a name that doorbelld answers to"

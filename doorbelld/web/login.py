@@ -11,7 +11,7 @@ from doorbelld.access.authenticator import WaitError
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
-from doorbelld.web.guard import RefusedError
+from doorbelld.web import guard
 from doorbelld.web.replies import NO_STORE, redirect, refusal, reply
 from doorbelld.web.site import Visit
 
@@ -71,7 +71,7 @@ class Login:
 
     def log_in(self, visit: Visit) -> Response:
         """Take the form; with the right password the browser gets a cookie."""
-        _insist_on_our_own_page(visit)
+        guard.insist_on_our_own_page(visit.embedder)
         authenticator, request = visit.site.authenticator, visit.request
         guess, framed = _guess(request), _is_framed(visit)
         try:
@@ -87,7 +87,7 @@ class Login:
 
     def log_out(self, visit: Visit) -> Response:
         """Make the browser forget its cookies."""
-        _insist_on_our_own_page(visit)
+        guard.insist_on_our_own_page(visit.embedder)
         secure = _is_secure(visit.request)
         found = [cookies.clearing(secure=secure)]
         if secure:
@@ -106,12 +106,6 @@ def _ask_for_password(request: Request, *, was_wrong: bool) -> Response:
     if f"{embedding.PARAMETER}=" in request.target:
         why += ": the embed URL is wrong or has ended (doorbelld embed-url prints a new one)"
     return refusal(HTTPStatus.UNAUTHORIZED, why, challenge)
-
-
-def _insist_on_our_own_page(visit: Visit) -> None:
-    """Raise RefusedError if a form comes from another site, which may only show the picture."""
-    if visit.embedder:
-        raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
 
 
 def _is_secure(request: Request) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
@@ -18,13 +18,13 @@ from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState, CameraStatus
-from doorbelld.stream.viewer import Viewer
+from doorbelld.stream.viewer import News, Viewer
 from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
 from doorbelld.web.site import Site, Visit
 
 _log = logging.getLogger(__name__)
 
-_STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE}
+_STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE, "X-Accel-Buffering": "no"}
 
 
 class Pictures:
@@ -46,17 +46,34 @@ class Pictures:
     def stream(self, visit: Visit) -> Response:
         """Let the broadcaster take the connection over: it sends the head and every frame."""
         query = visit.request.query
-        _fps(query)
+        max_fps(query)
         viewer_key(query)
+        return self.take_over(visit, _STREAM, advance=_advance(visit.request))
+
+    def take_over(
+        self,
+        visit: Visit,
+        headers: Mapping[str, str],
+        *,
+        advance: bool = False,
+        news: News | None = None,
+        auto: bool = False,
+    ) -> Response:
+        """Return the answer with these headers that hands the connection over to the broadcaster.
+
+        For the other arguments see :meth:`Broadcaster.join`. 503 is for clients beyond the limit.
+        """
         if visit.request.method == "HEAD":
-            return Response(HTTPStatus.OK, _STREAM, close=True)
+            return Response(HTTPStatus.OK, headers, close=True)
         limit = self._broadcaster.max_viewers
-        reason = f"{limit} are watching already, which is the limit; try again in a moment"
+        has_pictures = news is None or news.pictures
+        doing = "are watching" if has_pictures else "wait for pictures"
+        reason = f"{limit} {doing} already, which is the limit; try again in a moment"
         return Response(
             HTTPStatus.OK,
-            _STREAM,
+            headers,
             close=True,  # The end of the stream is the end of the connection.
-            take_over=partial(self._join, visit),
+            take_over=partial(self._join, visit, advance, news, auto),
             otherwise=replace(
                 refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
             ),
@@ -94,7 +111,16 @@ class Pictures:
         watcher = Watcher(viewer.address, is_secure, viewer.ticket, self._password_id)
         return self._site().watch_rules.allow(watcher)
 
-    def _join(self, visit: Visit, sock: socket, head: bytes, session: Session | None) -> bool:
+    def _join(
+        self,
+        visit: Visit,
+        advance: bool,
+        news: News | None,
+        auto: bool,
+        sock: socket,
+        head: bytes,
+        session: Session | None,
+    ) -> bool:
         request = visit.request
         query = request.query
         joined = self._broadcaster.join(
@@ -102,8 +128,10 @@ class Pictures:
             head,
             address=visit.client,
             key=viewer_key(query),
-            fps=_fps(query),
-            advance=_advance(request),
+            fps=max_fps(query),
+            advance=advance,
+            news=news,
+            auto=auto,
             session=session,
             ticket=visit.ticket,
         )
@@ -134,7 +162,8 @@ def _advance(request: Request) -> bool:
     return multipart.wants_advance(headers.get("Accept"), headers.get("User-Agent"))
 
 
-def _fps(query: Query) -> float | None:
+def max_fps(query: Query) -> float | None:
+    """Return how many pictures a second the viewer wants at most. Raises RequestError."""
     if "fps" not in query:
         return None
     try:

@@ -154,7 +154,7 @@ def test_status(doorbell: Daemon) -> None:
     camera = status["camera"]
     assert list(camera) == [
         *("name", "source", "state", "detail", "since", "width", "height"),
-        *("fps", "frames", "invalid", "reopened", "age_ms"),
+        *("fps", "frames", "invalid", "reopened", "age_ms", "reason"),
     ]
     assert camera["name"] == "Front door"
     assert camera["source"] == "pattern"
@@ -166,7 +166,9 @@ def test_status(doorbell: Daemon) -> None:
     assert camera["age_ms"] >= 0
     assert camera["since"] <= time.time()
     viewer = next(row for row in status["viewers"] if row["key"] == "k1")
-    assert list(viewer) == ["key", "address", "since", "fps", "sent", "dropped", "age_ms"]
+    assert list(viewer) == [
+        *("key", "address", "since", "fps", "sent", "dropped", "age_ms", "quality"),
+    ]
     assert viewer["address"] == "127.0.0.1"
     assert viewer["sent"] >= 1
     assert viewer["age_ms"] >= 0

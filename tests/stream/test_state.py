@@ -20,11 +20,11 @@ def test_status_is_written_as_json_in_the_order_of_its_fields() -> None:
     assert json.dumps(vars(CAMERA)) == (
         '{"name": "Front door", "source": "pattern", "state": "streaming", "detail": "Test",'
         ' "since": 1.5, "width": 640, "height": null, "fps": 30.0, "frames": 7, "invalid": 0,'
-        ' "reopened": 1, "age_ms": null}'
+        ' "reopened": 1, "age_ms": null, "reason": ""}'
     )
     assert json.dumps(vars(VIEWER)) == (
         '{"key": "kitchen", "address": "10.0.0.9", "since": 1.5, "fps": 29.9, "sent": 10,'
-        ' "dropped": 2, "age_ms": 15}'
+        ' "dropped": 2, "age_ms": 15, "quality": "full"}'
     )
 
 

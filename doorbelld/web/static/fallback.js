@@ -1,0 +1,89 @@
+// If anything is wrong with the scripts of the page, it still shows the picture, as it does without
+// JavaScript. This file is for every browser that there is: ECMAScript 5, and nothing is taken for
+// granted.
+
+(function () {
+  "use strict";
+
+  var PATIENCE_MS = 8000; // for the scripts to begin
+  var RETRY_MS = 3000;
+  var state = { hasBegun: false, isShown: false };
+  var image = null;
+
+  function show() {
+    if (state.isShown) return;
+    state.isShown = true;
+    // The scripts may be running: end their stream, so that there is never more than one.
+    try {
+      window.dispatchEvent(new Event("fallback"));
+    } catch (error) {
+      // Then the browser is too old for them as well.
+    }
+    if (document.getElementById("stage")) insert();
+    else document.addEventListener("DOMContentLoaded", insert);
+  }
+
+  function insert() {
+    var canvas = document.getElementById("picture");
+    image = document.createElement("img");
+    image.className = "picture";
+    image.alt = canvas.getAttribute("aria-label") || "";
+    image.onerror = function () { setTimeout(load, RETRY_MS); };
+    load();
+    canvas.parentNode.insertBefore(image, canvas);
+    canvas.parentNode.removeChild(canvas);
+    // Nothing says any more whether the picture is live.
+    each(["badge", "message", "controls", "taken", "watching"], function (id) {
+      var element = document.getElementById(id);
+      if (element) element.parentNode.removeChild(element);
+    });
+    image.id = "picture";
+    document.getElementById("stage").removeAttribute("data-state");
+    document.addEventListener("visibilitychange", follow);
+  }
+
+  function load() {
+    image.src = "video_feed?page=" + new Date().getTime();
+  }
+
+  // Some browsers only end the stream of an image when the page goes, and perhaps the scripts work
+  // the next time.
+  function follow() {
+    if (document.hidden) image.removeAttribute("src");
+    else location.reload();
+  }
+
+  function each(list, act) {
+    for (var at = 0; at < list.length; at += 1) act(list[at]);
+  }
+
+  function canRunScripts() {
+    return "noModule" in document.createElement("script")
+      && window.fetch && window.AbortController && window.ReadableStream && window.TextDecoder
+      && window.URLSearchParams && window.Response && "body" in window.Response.prototype;
+  }
+
+  // Errors of the page's own scripts count, and scripts that cannot be loaded or read. Those of
+  // browser extensions do not, nor what browsers report without any error.
+  function onError(event) {
+    var target = event.target;
+    if (target && target.tagName === "SCRIPT") show();
+    if (event.error && isOurs(event.filename || "")) show();
+  }
+
+  function isOurs(url) {
+    var folder = location.href.split(/[?#]/)[0].replace(/[^\/]*$/, "");
+    return url.indexOf(folder) === 0;
+  }
+
+  window.fallback = state;
+  if (!canRunScripts()) {
+    show();
+    return;
+  }
+  window.addEventListener("error", onError, true);
+  window.addEventListener("unhandledrejection", function () {
+    if (!state.hasBegun) show();
+  });
+  setTimeout(function () { if (!state.hasBegun) show(); }, PATIENCE_MS);
+}());

@@ -1,0 +1,76 @@
+// Decodes pictures and draws the newest one. While one is being decoded, only the newest of those
+// that come is kept; the others are skipped.
+
+import { monotonic } from "./live.js";
+
+async function asBitmap(blob) {
+  const bitmap = await createImageBitmap(blob);
+  return { source: bitmap, free: () => bitmap.close() };
+}
+
+function asImage(blob) {
+  const url = URL.createObjectURL(blob);
+  const free = () => URL.revokeObjectURL(url);
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve({ source: image, free });
+    image.onerror = () => {
+      free();
+      reject(new Error("not a picture"));
+    };
+    image.src = url;
+  });
+}
+
+export class Painter {
+  // `drawn` is called with each picture when it is on the screen, and the time of that.
+  constructor(screen, drawn) {
+    this.shown = null; // the picture on the screen: {blob, timestamp, …}
+    this._screen = screen;
+    this._drawn = drawn;
+    this._decode = typeof createImageBitmap === "function" ? asBitmap : asImage;
+    this._current = null; // the picture that is being decoded
+    this._waiting = null;
+  }
+
+  show(picture) {
+    if (this._current) {
+      this._waiting = picture;
+    } else {
+      this._paint(picture);
+    }
+  }
+
+  // Draw nothing more of what has come so far.
+  drop() {
+    this._current = this._waiting = null;
+  }
+
+  async _paint(picture) {
+    this._current = picture;
+    const decoded = await this._decoded(picture.blob);
+    if (decoded && this._current === picture) {
+      this._screen.draw(decoded.source);
+      this.shown = picture;
+      this._drawn(picture, monotonic());
+    }
+    if (decoded) decoded.free();
+    if (this._current !== picture) return;
+    const next = this._waiting;
+    this.drop();
+    if (next) this._paint(next);
+  }
+
+  // Returns null if it is no picture.
+  async _decoded(blob) {
+    try {
+      return await this._decode(blob);
+    } catch (error) {
+      if (this._decode === asImage) return null;
+    }
+    // Some browsers have createImageBitmap, but not for JPEG in a blob.
+    const decoded = await asImage(blob).catch(() => null);
+    if (decoded) this._decode = asImage;
+    return decoded;
+  }
+}

@@ -1,0 +1,98 @@
+// What the page says in words: the badge, the sentences over the picture, the title, the voice.
+
+import { clock, knows, say } from "./words.js";
+
+const SPOKEN = 3; // seconds that a state has to last before a screen reader hears of it
+
+const element = (id) => document.getElementById(id);
+
+// Only writes what has changed, so that the browser has nothing to do otherwise.
+function write(id, text) {
+  const place = element(id);
+  if (place.textContent !== text) place.textContent = text;
+}
+
+function hide(id, isHidden) {
+  const place = element(id);
+  if (place.hidden !== isHidden) place.hidden = isHidden;
+}
+
+// The sentence of [key, values], "" for null. Times in it are Unix seconds.
+function sentence(spec) {
+  if (!spec) return "";
+  const [key, values = {}] = spec;
+  const filled = "time" in values
+    ? Object.assign({}, values, { time: clock(values.time) })
+    : values;
+  return say(known(key), filled);
+}
+
+// A newer daemon may have reasons, and a proxy answers, that this page does not know.
+function known(key) {
+  return knows(key) || knows(`${key}.other`) ? key : key.replace(/^(\w+)\.\w+/, "$1.other");
+}
+
+export class Panel {
+  constructor(stage) {
+    this.name = element("name").textContent;
+    this._stage = stage;
+    this._since = 0;
+    this._isSpoken = true;
+    hide("badge", false);
+    hide("controls", false);
+  }
+
+  // Show a verdict of states.js.
+  show(verdict, at) {
+    const { state } = verdict;
+    const headline = sentence(verdict.headline || verdict.note);
+    const detail = [verdict.detail, verdict.help].map(sentence).filter(Boolean).join(" ");
+    write("badge", say(`badge.${state}`));
+    write("headline", headline);
+    write("detail", detail);
+    write("technical", verdict.technical || "");
+    hide("more", !verdict.technical);
+    hide("message", !headline);
+    this._entitle(state);
+    if (this._stage.dataset.state !== state) {
+      this._stage.dataset.state = state;
+      this._since = at;
+      this._isSpoken = false;
+    } else if (!this._isSpoken && at - this._since >= SPOKEN) {
+      this._isSpoken = true;
+      write("spoken", [say(`badge.${state}`), headline, detail].filter(Boolean).join(". "));
+    }
+  }
+
+  // Show what is known of the doorbell besides the picture.
+  learn({ camera, watching, password }) {
+    if (camera.name && camera.name !== this.name) {
+      this.name = camera.name;
+      write("name", this.name);
+    }
+    this.label();
+    write("watching", watching > 1 ? say("watching", { count: watching }) : "");
+    hide("logout", !password);
+  }
+
+  label() {
+    const label = say("picture.alt", { name: this.name });
+    const picture = element("picture");
+    if (picture.getAttribute("aria-label") !== label) picture.setAttribute("aria-label", label);
+  }
+
+  // Show when the picture on the screen was taken, in Unix seconds.
+  date(timestamp) {
+    write("taken", say("picture.time", { time: clock(timestamp) }));
+  }
+
+  // Without a connection, nothing is known of others.
+  forget() {
+    write("watching", "");
+  }
+
+  _entitle(state) {
+    const title = say(`title.${state}`, { name: this.name });
+    if (document.title !== title) document.title = title;
+  }
+}

@@ -1,0 +1,169 @@
+// What the page says about its picture. Pure: no time is read and no text is made in this file;
+// sentences are named by their keys in words.js, as [key, values].
+//
+// A verdict is {state, headline, detail, help, technical, note}: the state is the badge's; headline,
+// detail and help are sentences over the picture, `technical` is for those who can mend it, and the
+// note is a remark to a picture that is live. All but the state may be null.
+
+const FRESH = 1.2; // seconds that a picture may be old and still be live
+const MOST_PAUSE = 2; // and that a slow camera or a slow link may add to this
+const LATE = 1; // seconds between the capture and the screen, from which the link is slow
+const QUIET = 1.5; // seconds without a byte; the daemon sends some each second
+const LOST = 3.5; // seconds without a byte, after which there is no connection
+const RESTART = 6; // seconds that a restart may take
+const TRYING = ["trying"];
+const HELPED = [401, 403, 404, 421, 500, 502, 503];
+
+function verdict(state, rest) {
+  return Object.assign(
+    { state, headline: null, detail: null, help: null, technical: null, note: null },
+    rest,
+  );
+}
+
+// The facts:
+//   hidden      the page is
+//   status      of the daemon's last answer if it was no stream, otherwise 0; `text` is its reason
+//   isOpen      the stream is
+//   failures    how many attempts to open it have failed since it was open last
+//   silence     seconds since the last byte came, or since the page was shown
+//   heardAt     when that was, in Unix seconds by the clock of this device; 0: never
+//   hasEnded    the daemon has said that it stops
+//   online      what the browser believes
+//   camera      the daemon's last word on the camera, or null
+//   cameraAge   seconds, of the camera's newest picture according to that; 0 if one came after it
+//   age         seconds, of the picture on the screen; null without one
+//   lag         seconds that the newest part was under way
+//   pause       seconds between two pictures, as they come
+//   smaller     the pictures are smaller than this screen can show, because the link is slow
+//   canShrink   the daemon can make smaller pictures
+//   limit       how many may watch, if no more may; 0: not known
+export function judge(facts) {
+  if (facts.hidden) return verdict("paused");
+  if (facts.status === 503) return judgeFull(facts);
+  if (facts.status) return judgeAnswer(facts);
+  return judgeSilence(facts) || judgeCamera(facts);
+}
+
+function judgeFull({ limit }) {
+  const detail = limit ? ["full.limit", { count: limit }] : TRYING;
+  return verdict("full", { headline: ["full"], detail, note: ["full.second"] });
+}
+
+function judgeAnswer({ status, text }) {
+  const known = status === 504 ? 502 : status;
+  const key = HELPED.includes(known) ? `answer.${known}` : "answer.other";
+  const technical = text ? `${status}: ${text}` : null;
+  return verdict("offline", {
+    headline: [key], detail: [`${key}.help`, { status }], help: TRYING, technical,
+  });
+}
+
+// Returns null if there is a connection, or a short break that nobody needs to know of.
+function judgeSilence(facts) {
+  const { silence, hasEnded, camera } = facts;
+  const hasFailed = facts.failures > 1 && !hasEnded;
+  if (silence < QUIET || (!camera && silence < LOST && !hasFailed)) return null;
+  if (hasEnded && silence < RESTART) {
+    return verdict("stale", {
+      headline: ["connection.restart"], detail: ["connection.restart.help"],
+    });
+  }
+  if (silence < LOST && !hasFailed) {
+    return verdict("stale", { headline: ["connection.weak"], detail: ["connection.waiting"] });
+  }
+  return verdict("offline", {
+    headline: ["connection.none"], detail: noConnection(facts), help: TRYING,
+  });
+}
+
+// When the browser says offline, it is right; when it says online, it may be wrong.
+function noConnection({ online, heardAt }) {
+  if (!online) return ["connection.network"];
+  return heardAt ? ["connection.silent", { time: heardAt }] : ["connection.waiting"];
+}
+
+function judgeCamera(facts) {
+  const { camera, age } = facts;
+  if (!camera) return verdict("connecting");
+  if (camera.state === "starting") return verdict("connecting", { headline: ["camera.starting"] });
+  if (camera.state !== "streaming") return judgeLost(camera);
+  if (age === null) return verdict("connecting");
+  if (age > longest(facts)) return judgeOld(facts);
+  const note = slowNote(facts);
+  return note ? verdict("slow", { note }) : verdict("live");
+}
+
+function judgeLost({ since, reason, detail }) {
+  const key = `reason.${reason || "other"}`;
+  return verdict("offline", {
+    headline: ["offline.since", { time: since }],
+    detail: [key],
+    help: [`${key}.help`],
+    technical: detail || null,
+  });
+}
+
+function longest({ camera, pause }) {
+  const rare = camera.fps ? 2 / camera.fps : 0;
+  return FRESH + Math.min(MOST_PAUSE, Math.max(rare, 1.5 * pause));
+}
+
+function judgeOld({ age, cameraAge, lag }) {
+  const isCamera = cameraAge > FRESH / 2 && lag < LATE;
+  return verdict("stale", {
+    headline: ["stale.age", { seconds: Math.round(age) }],
+    detail: [isCamera ? "stale.camera" : "stale.connection"],
+  });
+}
+
+function slowNote({ lag, smaller, canShrink }) {
+  if (lag > LATE && !canShrink) return ["slow.full"];
+  if (lag > LATE) return ["slow.late", { seconds: Math.round(lag) }];
+  return smaller ? ["slow.smaller"] : null;
+}
+
+// Holds each state for a moment, so that the badge does not flicker: what becomes worse is shown
+// soon, what becomes better once it has lasted, and the longer the more often it has changed.
+const RANK = ["live", "slow", "stale", "offline"]; // from good to bad; others change at once
+const WORSE = 0.3; // seconds that a worse verdict has to last
+const SLOWER = 1; // and "slow", which is no fault of the picture
+const BETTER = 0.7;
+const CALM = 2.5; // seconds that a better one has to last after some changes
+const RECENT = 15; // seconds in which changes are counted
+const MANY = 3;
+
+export class Calm {
+  constructor() {
+    this.shown = verdict("connecting");
+    this._direction = 0; // what is wanted is worse (1) or better (-1) than what is shown
+    this._since = 0;
+    this._changes = [];
+  }
+
+  // Returns the verdict to show, given what is so at this moment, in seconds.
+  settle(next, at) {
+    const from = RANK.indexOf(this.shown.state);
+    const to = RANK.indexOf(next.state);
+    const direction = Math.sign(to - from);
+    if (direction !== this._direction) {
+      this._direction = direction;
+      this._since = at;
+    }
+    if (next.state === this.shown.state) {
+      this.shown = next; // the same state in newer words
+    } else if (from < 0 || to < 0 || at - this._since >= this._wait(next.state, at)) {
+      this._changes.push(at);
+      this._direction = 0;
+      this.shown = next;
+    }
+    return this.shown;
+  }
+
+  _wait(state, at) {
+    if (this._direction > 0) return state === "slow" ? SLOWER : WORSE;
+    this._changes = this._changes.filter((change) => at - change < RECENT);
+    if (this.shown.state === "slow" || this._changes.length >= MANY) return CALM;
+    return BETTER;
+  }
+}

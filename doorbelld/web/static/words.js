@@ -1,0 +1,323 @@
+// All sentences of the page, in every language that it speaks, and dates to go with them.
+//
+// To add a language: copy the table `en`, translate its values, and name the new table in `tables`
+// by its ISO 639 code. {names} in braces are filled in and stay as they are. A sentence that depends
+// on {count} has a key for each plural that the language has: zero, one, two, few, many, other.
+// A headline has no full stop, because a screen reader hears one after it.
+
+const en = {
+  // The badge, by the state of the page.
+  "badge.connecting": "Connecting",
+  "badge.live": "Live",
+  "badge.slow": "Slow",
+  "badge.stale": "Stale",
+  "badge.offline": "Offline",
+  "badge.full": "Busy",
+  "badge.paused": "Paused",
+  "title.live": "● {name}",
+  "title.connecting": "{name} – connecting",
+  "title.slow": "● {name} – slow",
+  "title.stale": "{name} – stale",
+  "title.offline": "{name} – offline",
+  "title.full": "{name} – busy",
+  "title.paused": "{name} – paused",
+
+  // The bars.
+  "picture.alt": "{name} camera",
+  "picture.time": "Picture of {time}",
+  "watching.one": "{count} watching",
+  "watching.other": "{count} watching",
+  "snapshot.take": "Snapshot",
+  "fullscreen.enter": "Full screen",
+  "fullscreen.leave": "Leave full screen",
+  "fullscreen.refused": "This browser does not allow full screen here.",
+  "picture.fit": "Whole picture",
+  "picture.fill": "Fill the screen",
+  "zoom.in": "Zoom in",
+  "zoom.out": "Zoom out",
+  "zoom.reset": "No zoom",
+  "logout": "Log out",
+  "close": "Close",
+
+  // What is wrong with the camera, by its reason, and what to do.
+  "camera.starting": "Starting the camera",
+  "offline.since": "Offline since {time}",
+  "reason.none": "No camera was found",
+  "reason.none.help": "Check that a camera is plugged in.",
+  "reason.missing": "The camera is not connected",
+  "reason.missing.help": "Check its cable and its plug.",
+  "reason.busy": "Another program is using the camera",
+  "reason.busy.help": "Close that program.",
+  "reason.denied": "The doorbell may not use the camera",
+  "reason.denied.help": "Check the permissions of the camera.",
+  "reason.login": "The camera wants another password",
+  "reason.login.help": "Check the camera's user name and password in the settings.",
+  "reason.unreachable": "The camera does not answer",
+  "reason.unreachable.help": "Check that it is switched on and connected to the network.",
+  "reason.silent": "The camera sends no picture",
+  "reason.silent.help": "If this goes on, switch it off and on again.",
+  "reason.damaged": "The camera's pictures cannot be shown",
+  "reason.damaged.help": "Check its cable, or switch it off and on again.",
+  "reason.hangs": "The camera hangs",
+  "reason.hangs.help": "Unplug it and plug it in again, or restart the doorbell.",
+  "reason.software": "The doorbell lacks software or memory",
+  "reason.software.help": "The technical details say what is missing.",
+  "reason.settings": "The camera cannot do what is set",
+  "reason.settings.help": "Check the resolution and the other settings of the camera.",
+  "reason.other": "The camera does not work",
+  "reason.other.help": "The technical details say more.",
+  "technical": "Technical details",
+  "trying": "We keep trying.",
+
+  // The connection.
+  "connection.none": "No connection",
+  "connection.network": "This device is not connected to a network.",
+  "connection.silent": "The doorbell has not answered since {time}.",
+  "connection.weak": "Weak connection",
+  "connection.waiting": "The doorbell has not answered for a moment.",
+  "connection.again": "Reconnecting",
+  "connection.restart": "The doorbell is restarting",
+  "connection.restart.help": "It is back in a moment.",
+  "stale.age": "{seconds} s old",
+  "stale.camera": "The camera has stopped sending for a moment.",
+  "stale.connection": "The connection to this device is too slow.",
+  "slow.smaller": "Weak connection: smaller pictures",
+  "slow.fewer": "Weak connection: fewer pictures",
+  "slow.late": "Weak connection: {seconds} s behind",
+  "slow.full": "Weak connection; the doorbell cannot make smaller pictures",
+  "full": "No room right now",
+  "full.limit.one": "Only {count} can watch at the same time. This page keeps trying.",
+  "full.limit.other": "Only {count} can watch at the same time. This page keeps trying.",
+  "full.second": "One picture a second until there is room",
+
+  // Answers that say no, by their status.
+  "answer.401": "Please log in again",
+  "answer.401.help": "The login has ended, or the password has changed.",
+  "answer.403": "This device may not watch",
+  "answer.403.help": "The doorbell only answers in the networks that are set in it.",
+  "answer.404": "Not found at this address",
+  "answer.404.help": "Open the doorbell's own address again.",
+  "answer.421": "The doorbell does not know this name",
+  "answer.421.help": "Open it by its address, or add the name to the setting “hosts”.",
+  "answer.500": "The doorbell has an internal error",
+  "answer.500.help": "Its log says more.",
+  "answer.502": "The doorbell is not running",
+  "answer.502.help": "The proxy in front of it answers, the doorbell does not.",
+  "answer.503": "No room right now",
+  "answer.503.help": "The doorbell answers too many at the same time.",
+  "answer.other": "The doorbell answers with an error",
+  "answer.other.help": "The status is {status}.",
+
+  // The snapshot.
+  "snapshot.busy": "Saving the picture",
+  "snapshot.saved": "Snapshot saved",
+  "snapshot.shared": "Snapshot shared",
+  "snapshot.none": "No snapshot: there is no live picture.",
+  "snapshot.failed": "No snapshot: this browser could not save the picture.",
+  "snapshot.silent": "No snapshot: the doorbell does not answer.",
+  "snapshot.late": "No snapshot: there was no answer for {seconds} s.",
+  "snapshot.401": "No snapshot: please log in again.",
+  "snapshot.403": "No snapshot: this device may not watch.",
+  "snapshot.503": "No snapshot: there is no live picture.",
+  "snapshot.other": "No snapshot: the doorbell answers with error {status}.",
+
+  // Add to home screen.
+  "install": "Add to home screen",
+  "install.iphone": "Safari: Share, then “Add to Home Screen”.",
+  "install.android": "In the browser's menu: “Add to Home screen”.",
+  "install.icon": "This makes an icon that opens the page in the browser.",
+  "install.app": "This makes an app in its own window.",
+  "install.trust": "For an app in its own window, this phone first has to trust the doorbell's certificate.",
+  "install.certificate": "Certificate of this doorbell",
+  "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
+  "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
+
+  // The login.
+  "login.title": "Doorbell",
+  "login.password": "Password",
+  "login.submit": "See who is there",
+};
+
+const de = {
+  "badge.connecting": "Verbindet",
+  "badge.live": "Live",
+  "badge.slow": "Langsam",
+  "badge.stale": "Veraltet",
+  "badge.offline": "Offline",
+  "badge.full": "Besetzt",
+  "badge.paused": "Pause",
+  "title.live": "● {name}",
+  "title.connecting": "{name} – verbindet",
+  "title.slow": "● {name} – langsam",
+  "title.stale": "{name} – veraltet",
+  "title.offline": "{name} – offline",
+  "title.full": "{name} – besetzt",
+  "title.paused": "{name} – Pause",
+
+  "picture.alt": "Kamera {name}",
+  "picture.time": "Bild: {time}",
+  "watching.one": "{count} sieht zu",
+  "watching.other": "{count} sehen zu",
+  "snapshot.take": "Foto",
+  "fullscreen.enter": "Vollbild",
+  "fullscreen.leave": "Vollbild beenden",
+  "fullscreen.refused": "Dieser Browser erlaubt hier kein Vollbild.",
+  "picture.fit": "Ganzes Bild",
+  "picture.fill": "Bildschirm füllen",
+  "zoom.in": "Vergrößern",
+  "zoom.out": "Verkleinern",
+  "zoom.reset": "Kein Zoom",
+  "logout": "Abmelden",
+  "close": "Schließen",
+
+  "camera.starting": "Die Kamera startet",
+  "offline.since": "Offline seit {time}",
+  "reason.none": "Keine Kamera gefunden",
+  "reason.none.help": "Ist eine Kamera angeschlossen?",
+  "reason.missing": "Die Kamera ist nicht angeschlossen",
+  "reason.missing.help": "Kabel und Stecker prüfen.",
+  "reason.busy": "Ein anderes Programm benutzt die Kamera",
+  "reason.busy.help": "Dieses Programm beenden.",
+  "reason.denied": "Die Türklingel darf die Kamera nicht benutzen",
+  "reason.denied.help": "Zugriffsrechte der Kamera prüfen.",
+  "reason.login": "Die Kamera verlangt ein anderes Passwort",
+  "reason.login.help": "Benutzername und Passwort der Kamera in den Einstellungen prüfen.",
+  "reason.unreachable": "Die Kamera antwortet nicht",
+  "reason.unreachable.help": "Ist sie eingeschaltet und mit dem Netzwerk verbunden?",
+  "reason.silent": "Die Kamera sendet kein Bild",
+  "reason.silent.help": "Wenn es so bleibt: Kamera aus- und wieder einschalten.",
+  "reason.damaged": "Die Bilder der Kamera lassen sich nicht anzeigen",
+  "reason.damaged.help": "Kabel prüfen, oder Kamera aus- und wieder einschalten.",
+  "reason.hangs": "Die Kamera hängt",
+  "reason.hangs.help": "Kamera neu einstecken oder die Türklingel neu starten.",
+  "reason.software": "Der Türklingel fehlt Software oder Speicher",
+  "reason.software.help": "Was fehlt, steht in den technischen Details.",
+  "reason.settings": "Die Kamera kann nicht, was eingestellt ist",
+  "reason.settings.help": "Auflösung und andere Einstellungen der Kamera prüfen.",
+  "reason.other": "Die Kamera funktioniert nicht",
+  "reason.other.help": "Mehr dazu in den technischen Details.",
+  "technical": "Technische Details",
+  "trying": "Wir versuchen es weiter.",
+
+  "connection.none": "Keine Verbindung",
+  "connection.network": "Dieses Gerät ist mit keinem Netzwerk verbunden.",
+  "connection.silent": "Keine Antwort von der Türklingel seit {time}.",
+  "connection.weak": "Schwache Verbindung",
+  "connection.waiting": "Die Türklingel antwortet gerade nicht.",
+  "connection.again": "Neue Verbindung",
+  "connection.restart": "Die Türklingel startet neu",
+  "connection.restart.help": "Gleich ist sie wieder da.",
+  "stale.age": "{seconds} s alt",
+  "stale.camera": "Die Kamera sendet gerade nicht.",
+  "stale.connection": "Die Verbindung zu diesem Gerät ist zu langsam.",
+  "slow.smaller": "Schwache Verbindung: kleinere Bilder",
+  "slow.fewer": "Schwache Verbindung: weniger Bilder",
+  "slow.late": "Schwache Verbindung: {seconds} s verspätet",
+  "slow.full": "Schwache Verbindung; kleinere Bilder sind hier nicht möglich",
+  "full": "Gerade kein Platz frei",
+  "full.limit.one": "Nur {count} kann gleichzeitig zusehen. Wir versuchen es weiter.",
+  "full.limit.other": "Nur {count} können gleichzeitig zusehen. Wir versuchen es weiter.",
+  "full.second": "Ein Bild pro Sekunde, bis Platz frei ist",
+
+  "answer.401": "Bitte neu anmelden",
+  "answer.401.help": "Die Anmeldung ist abgelaufen, oder das Passwort wurde geändert.",
+  "answer.403": "Dieses Gerät darf nicht zusehen",
+  "answer.403.help": "Die Türklingel antwortet nur in den Netzwerken, die dort eingestellt sind.",
+  "answer.404": "Unter dieser Adresse ist nichts",
+  "answer.404.help": "Die Adresse der Türklingel selbst öffnen.",
+  "answer.421": "Die Türklingel kennt diesen Namen nicht",
+  "answer.421.help": "Über ihre Adresse öffnen, oder den Namen unter „hosts“ eintragen.",
+  "answer.500": "Die Türklingel hat einen internen Fehler",
+  "answer.500.help": "Mehr dazu in ihrem Protokoll.",
+  "answer.502": "Die Türklingel läuft nicht",
+  "answer.502.help": "Der Proxy davor antwortet, die Türklingel nicht.",
+  "answer.503": "Gerade kein Platz frei",
+  "answer.503.help": "Die Türklingel hat zu viele Anfragen gleichzeitig.",
+  "answer.other": "Die Türklingel meldet einen Fehler",
+  "answer.other.help": "Der Status ist {status}.",
+
+  "snapshot.busy": "Foto wird gespeichert",
+  "snapshot.saved": "Foto gespeichert",
+  "snapshot.shared": "Foto geteilt",
+  "snapshot.none": "Kein Foto: Es gibt gerade kein Live-Bild.",
+  "snapshot.failed": "Kein Foto: Der Browser konnte es nicht speichern.",
+  "snapshot.silent": "Kein Foto: Die Türklingel antwortet nicht.",
+  "snapshot.late": "Kein Foto: {seconds} s lang keine Antwort.",
+  "snapshot.401": "Kein Foto: Bitte neu anmelden.",
+  "snapshot.403": "Kein Foto: Dieses Gerät darf nicht zusehen.",
+  "snapshot.503": "Kein Foto: Es gibt gerade kein Live-Bild.",
+  "snapshot.other": "Kein Foto: Die Türklingel meldet Fehler {status}.",
+
+  "install": "Zum Startbildschirm",
+  "install.iphone": "Safari: „Teilen“, dann „Zum Home-Bildschirm“.",
+  "install.android": "Im Menü des Browsers: „Zum Startbildschirm hinzufügen“.",
+  "install.icon": "Das Symbol öffnet diese Seite im Browser.",
+  "install.app": "Die Seite wird zur App mit eigenem Fenster.",
+  "install.trust": "Für eine App mit eigenem Fenster muss das Handy zuerst dem Zertifikat der Türklingel vertrauen.",
+  "install.certificate": "Zertifikat dieser Türklingel",
+  "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN & Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
+  "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
+
+  "login.title": "Türklingel",
+  "login.password": "Passwort",
+  "login.submit": "Nachsehen, wer da ist",
+};
+
+const tables = { en, de };
+
+// The first language of the browser that there is a table for. Dates follow the country too:
+// en-GB and en-US have the same sentences, and not the same clock. ?lang=de is for trying.
+const asked = new URLSearchParams(location.search).get("lang");
+const wanted = (asked ? [asked] : []).concat(navigator.languages || []);
+const isSpoken = (tag) => Object.keys(tables).includes(tag.split("-")[0].toLowerCase());
+const locale = wanted.find(isSpoken) || "en";
+
+export const language = locale.split("-")[0].toLowerCase();
+document.documentElement.lang = language;
+
+const table = Object.assign(Object.create(null), en, tables[language]);
+// Safari of 2018 has no Intl.PluralRules; most languages there is a table for count like this.
+const plurals = Intl.PluralRules
+  ? new Intl.PluralRules(language)
+  : { select: (count) => (count === 1 ? "one" : "other") };
+
+// Whether there is a sentence: a newer daemon may have codes that this page has not learnt yet.
+export function knows(key) {
+  return key in table;
+}
+
+// The sentence with this key. {names} in it stand for `values`, and {count} also decides which of
+// its plurals is taken. It is text, never HTML: put it into textContent.
+export function say(key, values = {}) {
+  const plural = `${key}.${plurals.select(values.count)}`;
+  const some = knows(`${key}.other`) && "count" in values;
+  const text = table[some && knows(plural) ? plural : some ? `${key}.other` : key] || key;
+  return text.replace(/{(\w+)}/g, (whole, name) => (name in values ? `${values[name]}` : whole));
+}
+
+// Puts the sentences into the elements of the HTML that name their keys: data-say for the text,
+// data-say-title and data-say-label for the attributes title and aria-label.
+export function translate(root = document) {
+  for (const each of root.querySelectorAll("[data-say]")) {
+    each.textContent = say(each.dataset.say);
+  }
+  for (const each of root.querySelectorAll("[data-say-title]")) {
+    each.title = say(each.dataset.sayTitle);
+  }
+  for (const each of root.querySelectorAll("[data-say-label]")) {
+    each.setAttribute("aria-label", say(each.dataset.sayLabel));
+  }
+}
+
+const TIME = { hour: "numeric", minute: "2-digit" };
+const DAY = Object.assign({ weekday: "short", day: "numeric", month: "short" }, TIME);
+const YEAR = Object.assign({ day: "numeric", month: "short", year: "numeric" }, TIME);
+const [time, day, year] = [TIME, DAY, YEAR].map((form) => new Intl.DateTimeFormat(locale, form));
+
+// The time of day, with the date if that is not today, and with the year if it is another one.
+export function clock(unixSeconds) {
+  const then = new Date(unixSeconds * 1000);
+  const now = new Date();
+  if (then.toDateString() === now.toDateString()) return time.format(then);
+  return (then.getFullYear() === now.getFullYear() ? day : year).format(then);
+}
