@@ -74,6 +74,7 @@ class Tab(ABC):
 
     def bare(self) -> None:
         """Hide everything over the picture, and the dimming of an old picture."""
+        eventually(lambda: self.evaluate("document.readyState !== 'loading'"), "the page")
         self.evaluate(_BARE)
 
     def text(self, name: str) -> str:
