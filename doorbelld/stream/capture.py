@@ -15,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
-from doorbelld.drivers.errors import CameraError, CameraStuckError, describe
+from doorbelld.drivers.errors import CameraError, CameraStuckError, describe, reason_of
 from doorbelld.stream import fault, placeholder
 from doorbelld.stream.counters import Counters
 from doorbelld.stream.hangwatch import HangWatch
@@ -60,8 +60,12 @@ class CaptureSettings:
 
 
 class _Failure(NamedTuple):
-    """Why a camera was closed; ``clue`` is for the log. All empty: it was asked for."""
+    """Why a camera was closed: a sentence, the same as a code, and a clue for the log alone.
 
+    All empty: it was asked for.
+    """
+
+    detail: str = ""
     reason: str = ""
     clue: str = ""
     is_stuck: bool = False
@@ -109,6 +113,7 @@ class CaptureThread(Worker):
             source=self._settings.source,
             state=condition.state,
             detail=condition.detail,
+            reason=condition.reason,
             since=round(clock.unix(condition.since), 3),
             width=width,
             height=height,
@@ -117,7 +122,6 @@ class CaptureThread(Worker):
             invalid=found.invalid + (reader.invalid if reader else 0),
             reopened=found.reopened,
             age_ms=found.age_ms,
-            reason=condition.reason,
         )
 
     def check_for_hang(self) -> None:
@@ -150,12 +154,15 @@ class CaptureThread(Worker):
             if self._counters.frames > frames:
                 delay = _FIRST_DELAY
             if failure.is_stuck and delay >= _LONGEST_DELAY:
-                self._tracker.change(CameraState.OFFLINE, failure.reason, failure.clue)
+                self._lose(failure)
                 return  # The daemon ends with this thread, and is started again.
-            again = f"; trying again in {delay:g} s"
-            self._tracker.change(CameraState.OFFLINE, failure.reason, failure.clue, again)
+            self._lose(failure, f"; trying again in {delay:g} s")
             self._show_placeholder(delay)
             delay = _FIRST_DELAY if self._reopen else min(delay * 2, _LONGEST_DELAY)
+
+    def _lose(self, failure: _Failure, more: str = "") -> None:
+        detail, reason, clue, _ = failure
+        self._tracker.change(CameraState.OFFLINE, detail, clue, more, reason=reason)
 
     def _is_interrupted(self) -> bool:
         """Return whether the thread has to end, or to open another camera."""
@@ -169,10 +176,12 @@ class CaptureThread(Worker):
             self._counters.opened += 1
             self._read(self._reader)
         except CameraError as error:
-            return _Failure(str(error), is_stuck=isinstance(error, CameraStuckError))
+            is_stuck = isinstance(error, CameraStuckError)
+            return _Failure(str(error), error.reason, is_stuck=is_stuck)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
             _log.debug("the camera's driver failed", exc_info=True)
-            return _Failure("The camera's driver failed; the log tells more", describe(error))
+            text = "The camera's driver failed; the log tells more"
+            return _Failure(text, reason_of(error), describe(error))
         finally:
             self._close_camera()
         return _Failure()
@@ -200,8 +209,8 @@ class CaptureThread(Worker):
             if shot is not None and self._take(shot, reader, now):
                 last_at, patience = now, settings.stall_timeout
             elif now - last_at > patience:
-                name, why = reader.camera.name, reader.fault.always
-                raise CameraError(f"{name} {why} for {patience:g} s")
+                name, why = reader.camera.name, reader.fault
+                raise CameraError(f"{name} {why.always} for {patience:g} s", why.reason)
             else:
                 self._placeholder.publish_if_due(now)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from doorbelld.drivers.errors import Reason
 from doorbelld.stream.placeholder import Placeholder
 from doorbelld.stream.state import CameraState, Condition, StateTracker
 
@@ -35,9 +36,9 @@ class HangWatch:
         current, silence = self._tracker.current, time.monotonic() - beat
         if current.state is CameraState.STREAMING and captured_at is not None:
             if silence > stall_timeout + _GRACE:
-                return Condition(CameraState.OFFLINE, _DETAIL, captured_at)
+                return Condition(CameraState.OFFLINE, _DETAIL, captured_at, Reason.HANGS)
         elif silence > max(stall_timeout, _OPENING):
-            return Condition(CameraState.OFFLINE, _DETAIL, beat)
+            return Condition(CameraState.OFFLINE, _DETAIL, beat, Reason.HANGS)
         return current
 
     def update(self, condition: Condition, name: str, width: int, height: int) -> None:

@@ -26,13 +26,15 @@ class CameraStatus:
 
     ``since`` is in Unix seconds. ``width``, ``height`` and ``age_ms`` are None before the first
     picture. ``invalid`` counts pictures that could not be shown, ``reopened`` how often the
-    camera was opened after the first time. ``reason`` is what ``detail`` says, in one word.
+    camera was opened after the first time. ``reason`` is what ``detail`` says, as a code:
+    a drivers.errors.Reason, or empty while nothing is wrong.
     """
 
     name: str
     source: str
     state: CameraState
     detail: str
+    reason: str
     since: float
     width: int | None
     height: int | None
@@ -41,7 +43,6 @@ class CameraStatus:
     invalid: int
     reopened: int
     age_ms: int | None
-    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ViewerStatus:
 class Condition(NamedTuple):
     """The camera's state, why, and since when, on time.monotonic()'s clock.
 
-    ``detail`` is the reason as a sentence, ``reason`` as one word.
+    ``detail`` is the reason as a sentence, ``reason`` as a code (drivers.errors.Reason).
     """
 
     state: CameraState
@@ -87,16 +88,19 @@ class StateTracker:
         self._state_log = state_log
         self._on_change = on_change
 
-    def change(self, state: CameraState, detail: str, clue: str = "", more: str = "") -> None:
+    def change(
+        self, state: CameraState, detail: str, clue: str = "", more: str = "", *, reason: str = ""
+    ) -> None:
         """Set the condition, and log it if it is another one.
 
         ``clue`` is for the log alone, and so is ``more``, which does not make a difference.
         """
         before = self.current
-        if (state, detail, clue) == (before.state, before.detail, self._clue):
+        old = (before.state, before.detail, before.reason, self._clue)
+        if (state, detail, reason, clue) == old:
             return
         since = before.since if state is before.state else time.monotonic()
-        self.current = Condition(state, detail, since)
+        self.current = Condition(state, detail, since, reason)
         self._clue = clue
         self.announce(self.current, (f" ({clue})" if clue else "") + more)
 

@@ -70,12 +70,12 @@ class Live:
         query = visit.request.query
         key = viewer_key(query)
         if not key:
-            raise RequestError("key must name a viewer")
+            raise RequestError("key must name the viewer")
         if visit.request.has_body:
             raise RequestError("a body makes no sense here")
         age, rate = _number(query, "age", 0, _OLDEST), _number(query, "rate", 0, _MOST_BYTES)
         if not self._broadcaster.report(key, visit.client, age, rate):
-            return refusal(HTTPStatus.NOT_FOUND, "there is no viewer with this key")
+            return refusal(HTTPStatus.NOT_FOUND, "no viewer with this key and address is watching")
         return Response(HTTPStatus.NO_CONTENT, {**NO_STORE, **_now()})
 
     def _state(self) -> bytes:

@@ -42,8 +42,7 @@ def phones(browser: Browser) -> Iterator[Phones]:
                 viewport={"width": size[0], "height": size[1]},
                 is_mobile=True,
                 has_touch=True,
-                locale="en-GB",
-                **options,  # type: ignore[arg-type]
+                **{"locale": "en-GB", **options},  # type: ignore[arg-type]
             )
             stack.callback(context.close)
             made.append(Phone(context.new_page()))

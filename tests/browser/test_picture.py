@@ -110,7 +110,7 @@ def test_picture_is_upright_without_opencv(
         ]
 
     eventually(lambda: bright_corners() == [bright], f"only the corner {bright} is bright")
-    seen = phone.evaluate("() => [picture.naturalWidth, picture.naturalHeight]")
+    seen = phone.evaluate("() => [picture.width, picture.height]")
     assert seen == size
 
 
@@ -140,7 +140,7 @@ def test_picture_may_change_its_size(phone: Phone, daemon: Daemon, pipe_camera: 
     for number, (width, height) in enumerate([(640, 480), (1280, 720), (240, 320)]):
         pipe_camera.show(jpeg(number, width, height))
         wait_for_number(phone, number)
-        size = phone.evaluate("() => [picture.naturalWidth, picture.naturalHeight]")
+        size = phone.evaluate("() => [picture.width, picture.height]")
         assert size == [width, height]
 
 

@@ -11,12 +11,12 @@ import pytest
 from doorbelld.camera import factory
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError
 from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.v4l2 import devices
 from doorbelld.v4l2.devices import Device
 from tests.support import picamera2_library, picamera_library
 from tests.support.daemon import ROOT
+from tests.support.reasons import camera_error
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_settings_that_no_camera_of_the_kind_has_are_said_once(
         controls={"focus": "auto"}, zoom=(0, 0, 0.5, 0.5), tuning="imx219_noir.json"
     )
     for asked in (CameraSettings(), settings, settings):
-        with pytest.raises(CameraError):
+        with camera_error():
             open_camera(source, asked)
     said = f"[camera] {keys}: left out, because {what} has nothing of the kind"
     assert caplog.messages == [said]
@@ -66,7 +66,7 @@ class TestAuto:
         monkeypatch.setattr(devices, "find", list)
 
     def test_without_a_camera_says_so(self) -> None:
-        with pytest.raises(CameraError, match=r"^No camera found; check that one is plugged in"):
+        with camera_error(r"^No camera found; check that one is plugged in"):
             open_camera("auto", CameraSettings())
 
     def test_takes_picamera2_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ class TestAuto:
     def test_takes_the_first_webcam_last(self, monkeypatch: pytest.MonkeyPatch) -> None:
         webcams = [Device("/dev/none1", "First"), Device("/dev/none2", "Second")]
         monkeypatch.setattr(devices, "find", lambda: webcams)
-        with pytest.raises(CameraError, match=r"^There is no camera at /dev/none1;"):
+        with camera_error(r"^There is no camera at /dev/none1;"):
             open_camera("auto", CameraSettings())
 
     def test_a_camera_that_is_there_but_fails_is_not_passed_over(
@@ -95,7 +95,7 @@ class TestAuto:
     ) -> None:
         picamera2_library.install(monkeypatch).start_error = RuntimeError("busy")
         self.connect_picamera(monkeypatch)
-        with pytest.raises(CameraError, match="in use by another program"):
+        with camera_error("in use by another program"):
             open_camera("auto", CameraSettings())
 
     def connect_picamera(self, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -16,10 +16,11 @@ import pytest
 from doorbelld.camera import file as ours
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError, GoneError
+from doorbelld.drivers.errors import GoneError
 from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT
+from tests.support.reasons import camera_error
 
 if TYPE_CHECKING:
     from doorbelld.camera.base import Camera, Shot
@@ -106,12 +107,12 @@ def test_drops_and_counts_damaged_pictures(file: Path, folder: Path) -> None:
 def test_says_that_there_is_no_picture_in_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "none.mjpg"
     file.write_bytes(content)
-    with pytest.raises(CameraError, match=f"^There is no JPEG picture in {file}$"):
+    with camera_error(f"^There is no JPEG picture in {file}$"):
         open_camera(f"file:{file}", FAST)
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "1.jpg").write_bytes(content)
-    with pytest.raises(CameraError, match=f"^There is no JPEG picture in {folder}$"):
+    with camera_error(f"^There is no JPEG picture in {folder}$"):
         open_camera(f"file:{folder}", FAST)
 
 
@@ -142,10 +143,10 @@ def test_repairs_pictures(file: Path, folder: Path) -> None:
 
 
 def test_says_that_there_is_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(CameraError, match=f"^There is no file {tmp_path}/no.mjpeg$"):
+    with camera_error(f"^There is no file {tmp_path}/no.mjpeg$"):
         open_camera(f"file:{tmp_path}/no.mjpeg", FAST)
     (tmp_path / "file").touch()
-    with pytest.raises(CameraError, match=r"Not a directory$"):
+    with camera_error(r"Not a directory$"):
         open_camera(f"file:{tmp_path}/file/no.mjpeg", FAST)
 
 
@@ -153,7 +154,7 @@ def test_says_that_the_file_has_gone_when_it_starts_again(file: Path) -> None:
     camera = open_camera(f"file:{file}", FAST)
     take(camera, 1)
     file.unlink()
-    with pytest.raises(CameraError, match="No such file"):
+    with camera_error("No such file"):
         take(camera, 4)
     camera.close()
 
@@ -306,7 +307,7 @@ class TestPipe:
                 writer.write(data[:-2])
                 assert take(camera, 1)[0].data == before
         # The last one may have been cut off with the connection.
-        with pytest.raises(CameraError, match="has stopped"):
+        with camera_error("has stopped"):
             camera.read(GUARD)
         camera.close()
         assert camera.invalid == 0
@@ -330,14 +331,14 @@ class TestPipe:
         with pipe.open("wb", buffering=0) as writer:
             writer.write(FOUR[0])
         take(camera, 1)
-        with pytest.raises(CameraError, match=f"^The program writing pictures to {pipe} has"):
+        with camera_error(f"^The program writing pictures to {pipe} has"):
             camera.read(GUARD)
         camera.close()
         camera.close()
 
     def test_says_that_the_pipe_is_gone(self, pipe: Path) -> None:
         pipe.unlink()
-        with pytest.raises(CameraError, match=r"^Cannot read .*: No such file"):
+        with camera_error(r"^Cannot read .*: No such file"):
             ours.PipeCamera(pipe).open()
 
     def test_writer_that_never_pauses_does_not_hold_a_read(
@@ -399,9 +400,9 @@ def test_a_file_without_an_end_and_without_a_picture_is_given_up(tmp_path: Path)
     path = tmp_path / "endless.mjpeg"
     path.touch()
     os.truncate(path, 1 << 40)
-    with pytest.raises(CameraError, match=r"has 32 MB without a JPEG picture$"):
+    with camera_error(r"has 32 MB without a JPEG picture$"):
         open_camera(f"file:{path}", CameraSettings())
     path.unlink()
     path.symlink_to("/dev/zero")
-    with pytest.raises(CameraError, match=r"has 32 MB without a JPEG picture$"):
+    with camera_error(r"has 32 MB without a JPEG picture$"):
         open_camera(f"file:{path}", CameraSettings())

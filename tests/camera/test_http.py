@@ -24,7 +24,6 @@ from doorbelld.camera import http
 from doorbelld.camera.base import CameraSettings, Shot
 from doorbelld.camera.factory import open_camera
 from doorbelld.camera.http import HttpCamera
-from doorbelld.drivers.errors import CameraError
 from doorbelld.drivers.httpclient import HttpClient
 from doorbelld.media import jpeg
 from doorbelld.system.limited_log import OncePerMinute
@@ -32,6 +31,7 @@ from tests.support import pictures, secure
 from tests.support.cost import cpu_bound
 from tests.support.daemon import GUARD, eventually
 from tests.support.raw_camera import Asked, RawCamera, Script, answer
+from tests.support.reasons import camera_error
 from tests.support.web_camera import WebCamera
 
 PICTURE = pictures.jpeg(3)
@@ -90,7 +90,7 @@ def fault(script: Script, user: str = "") -> str:
     """Return why a camera does not play, with its own address left out."""
     with RawCamera(script) as server:
         camera = HttpCamera(f"http://{user}{server.address}/", CameraSettings())
-        with pytest.raises(CameraError) as caught:
+        with camera_error() as caught:
             play_until_fault(camera)
         camera.close()
         return str(caught.value).replace(server.address, "CAMERA")
@@ -221,7 +221,7 @@ class TestStills:
         turns = iter([sized(PICTURE), bad, sized(SHOWN[1]), bad, sized(SHOWN[2]), bad, bad])
         with watching(lambda _: [next(turns)]) as (_, camera):
             assert [read(camera).data for _ in range(3)] == [PICTURE, SHOWN[1], SHOWN[2]]
-            with pytest.raises(CameraError):
+            with camera_error():
                 play_until_fault(camera)
 
     def test_are_asked_for_again_and_again_but_not_too_often(self) -> None:
@@ -442,7 +442,7 @@ class TestFaults:
     )
     def test_of_a_host_that_is_not_there(self, host: str, why: str) -> None:
         camera = HttpCamera(f"http://anton:sesame@{host}/secret", CameraSettings())
-        with pytest.raises(CameraError, match=f"^Cannot get pictures from http://{host}: {why}$"):
+        with camera_error(f"^Cannot get pictures from http://{host}: {why}$"):
             play_until_fault(camera)
         camera.close()
 
@@ -457,7 +457,7 @@ class TestFaults:
         with socket.create_server(("127.0.0.1", 0)) as server:
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
             camera = HttpCamera(url, CameraSettings(stall_timeout=0.5))
-            with pytest.raises(CameraError, match=r": it does not answer$"):
+            with camera_error(r": it does not answer$"):
                 play_until_fault(camera)
             camera.close()
 
@@ -472,7 +472,7 @@ class TestFaults:
     def test_of_the_network(self, number: int, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
         error = OSError(number, os.strerror(number))
         monkeypatch.setattr(socket, "create_connection", Mock(side_effect=error))
-        with pytest.raises(CameraError, match=f"^Cannot get pictures from http://camera: {why}"):
+        with camera_error(f"^Cannot get pictures from http://camera: {why}"):
             play_until_fault(HttpCamera("http://camera/", USUAL))
 
     def test_of_a_host_that_does_not_answer(self) -> None:
@@ -480,7 +480,7 @@ class TestFaults:
             other.connect(server.getsockname())  # The only place there is.
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
             camera = HttpCamera(url, CameraSettings(stall_timeout=0.5))
-            with pytest.raises(CameraError, match=r": it does not answer$"):
+            with camera_error(r": it does not answer$"):
                 play_until_fault(camera)
             camera.close()
 
@@ -489,7 +489,7 @@ class TestFaults:
             raise RuntimeError("can't start new thread")
 
         monkeypatch.setattr(threading.Thread, "start", start)
-        with pytest.raises(CameraError, match="out of threads"):
+        with camera_error("out of threads"):
             HttpCamera("http://127.0.0.1:1/", CameraSettings()).open()
 
     def test_its_name_shows_no_secret(self) -> None:
@@ -507,7 +507,7 @@ class TestTls:
             connection, _ = server.accept()
             with connection:
                 connection.sendall(data)
-            with pytest.raises(CameraError, match=r": it does not speak (TLS|HTTP)$"):
+            with camera_error(r": it does not speak (TLS|HTTP)$"):
                 eventually(lambda: camera.read(0.1) and False, "a fault")
             camera.close()
 
@@ -517,7 +517,7 @@ class TestTls:
         with RawCamera(once(answer(PICTURE)), secured) as server:
             camera = HttpCamera(f"http://{server.address}/", USUAL)
             why = "it speaks TLS there, so its URL must begin with https://"
-            with pytest.raises(CameraError, match=f"{server.address}: {why}$"):
+            with camera_error(f"{server.address}: {why}$"):
                 play_until_fault(camera)
             camera.close()
 
@@ -576,7 +576,7 @@ class TestTls:
         with RawCamera(once(answer(PICTURE)), secure.server_context(pair)) as server:
             url = f"https://{host}:{server.address.partition(':')[2]}"
             camera = HttpCamera(f"{url}/secret", USUAL)
-            with pytest.raises(CameraError) as caught:
+            with camera_error() as caught:
                 play_until_fault(camera)
             camera.close()
         remedy = "verify = no plays it unchecked"
@@ -638,7 +638,7 @@ class TestBounds:
         with RawCamera(once(answer(PICTURE))) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
             camera._client.cut()
-            with pytest.raises(CameraError, match="was closed"):
+            with camera_error("was closed"):
                 camera._client.get({})
             camera.close()
 
@@ -650,7 +650,7 @@ class TestBounds:
 
         with RawCamera(script) as server:
             camera = HttpCamera(f"http://{server.address}/", CameraSettings())
-            with pytest.raises(CameraError, match="has sent 32 MB without a picture"):
+            with camera_error("has sent 32 MB without a picture"):
                 play_until_fault(camera)
             camera.close()
             assert camera.invalid == 1
@@ -755,7 +755,7 @@ def test_camera_is_trusted_by_its_certificate_alone(
     with RawCamera(once(answer(PICTURE)), secure.server_context(pair)) as server:
         url = f"https://{server.address}/"
         why = r"its certificate is not trusted \(self.*\); verify = no plays it unchecked$"
-        with pytest.raises(CameraError, match=why):
+        with camera_error(why):
             open_camera(url, CameraSettings())
         monkeypatch.setenv("SSL_CERT_FILE", str(pair.certificate))
         camera = HttpCamera(url, CameraSettings())

@@ -13,9 +13,10 @@ import pytest
 from doorbelld.camera import picamera as ours
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError, CameraStuckError
+from doorbelld.drivers.errors import CameraStuckError
 from tests.support import picamera_library, pictures
 from tests.support.daemon import GUARD, ROOT, eventually
+from tests.support.reasons import camera_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +147,7 @@ def test_an_error_of_the_encoder_is_reported(
     encoder = pi.made[0]._encoders[1]
     encoder.exception = library.PiCameraMMALError(mmal("EIO"), "encoder")
     encoder.event.set()
-    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 has stopped: encoder: I/O"):
+    with camera_error(r"^Raspberry Pi camera 0 has stopped: encoder: I/O"):
         camera.read(0)
     camera.close()
     assert pi.made[0].closed  # the library leaves it open when its encoder met an error
@@ -168,13 +169,13 @@ def test_says_why_it_does_not_start(
     if kind == "PiCameraMMALError":
         arguments = (mmal(arguments[0]), *arguments[1:])
     pi.start_error = getattr(library, kind)(*arguments)
-    with pytest.raises(CameraError, match=f"^Raspberry Pi camera 0 {said}"):
+    with camera_error(f"^Raspberry Pi camera 0 {said}"):
         open_camera("picamera", CameraSettings())
 
 
 def test_a_number_that_no_camera_has(pi: Any) -> None:
     pi.start_error = IndexError("invalid index")
-    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 7 is not detected"):
+    with camera_error(r"^Raspberry Pi camera 7 is not detected"):
         open_camera("picamera:7", CameraSettings())
 
 
@@ -212,7 +213,7 @@ except CameraError as error:
 
 def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera", None)
-    with pytest.raises(CameraError, match=r"^The Python library picamera is not installed$"):
+    with camera_error(r"^The Python library picamera is not installed$"):
         open_camera("picamera", CameraSettings())
     assert ours.connected() == {}
 

@@ -13,11 +13,12 @@ import pytest
 from doorbelld.camera import picamera2 as ours
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
-from doorbelld.drivers.errors import CameraError, CameraStuckError, GoneError
+from doorbelld.drivers.errors import CameraStuckError, GoneError
 from doorbelld.media import jpeg
 from tests.support import picamera2_library, pictures
 from tests.support.daemon import GUARD, eventually
 from tests.support.processes import descriptors
+from tests.support.reasons import camera_error
 
 PICTURE, OTHER = pictures.jpeg(1), pictures.jpeg(2)
 
@@ -222,7 +223,7 @@ def test_frame_that_came_before_the_start_failed_is_given_back(
         raise RuntimeError("the second stream does not start")
 
     monkeypatch.setattr(pi, "start_recording", start_recording)
-    with pytest.raises(CameraError, match="the second stream does not start"):
+    with camera_error("the second stream does not start"):
         open_camera("picamera2", CameraSettings())
     assert request.holders == 1
 
@@ -312,7 +313,7 @@ def test_reports_once_that_pictures_are_cut_off_and_fails_if_all_are(
     assert camera.read(0) is None
     now += 0.2
     said = "pictures are too large for its encoder, and are cut off; lower quality or resolution"
-    with pytest.raises(CameraError, match=said):
+    with camera_error(said):
         camera.read(0)
     pi.made[0].deliver(PICTURE, 0)
     assert camera.read(0)
@@ -352,7 +353,7 @@ def test_says_why_it_does_not_start(pi: Any, step: str, cause: Exception, said: 
     open_camera("picamera2", CameraSettings()).close()
     before = len(descriptors(os.getpid()))
     setattr(pi, step, cause)
-    with pytest.raises(CameraError) as caught:
+    with camera_error() as caught:
         open_camera("picamera2", CameraSettings())
     assert str(caught.value).startswith(said)
     assert pi.made[1].closed
@@ -364,10 +365,10 @@ def test_says_why_it_does_not_start(pi: Any, step: str, cause: Exception, said: 
 
 def test_a_number_that_no_camera_has(pi: Any) -> None:
     said = r"^Raspberry Pi camera 3 is not detected; there is: 0 \(imx708\)$"
-    with pytest.raises(CameraError, match=said):
+    with camera_error(said):
         open_camera("picamera2:3", CameraSettings())
     pi.cameras = []
-    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 is not detected; check its"):
+    with camera_error(r"^Raspberry Pi camera 0 is not detected; check its"):
         open_camera("picamera2", CameraSettings())
 
 
@@ -377,14 +378,14 @@ def test_says_that_the_library_is_broken(monkeypatch: pytest.MonkeyPatch, tmp_pa
     text = "numpy.dtype size changed,\\nmay indicate binary incompatibility"
     (tmp_path / "picamera2.py").write_text(f'raise ValueError("{text}")')
     said = r"^The Python library picamera2 cannot be used: numpy.dtype size changed, may indicate"
-    with pytest.raises(CameraError, match=said):
+    with camera_error(said):
         open_camera("picamera2", CameraSettings())
     assert ours.connected() == {}
 
 
 def test_says_that_the_library_is_too_old(pi: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(picamera2_library.Picamera2, "global_camera_info")
-    with pytest.raises(CameraError, match=r"^The Python library picamera2 is too old"):
+    with camera_error(r"^The Python library picamera2 is too old"):
         open_camera("picamera2", CameraSettings())
     assert not pi.made
     assert ours.connected() == {}
@@ -392,7 +393,7 @@ def test_says_that_the_library_is_too_old(pi: Any, monkeypatch: pytest.MonkeyPat
 
 def test_says_that_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
-    with pytest.raises(CameraError, match=r"^The Python library picamera2 cannot be used: "):
+    with camera_error(r"^The Python library picamera2 cannot be used: "):
         open_camera("picamera2", CameraSettings())
     assert ours.connected() == {}
 
@@ -428,7 +429,7 @@ def test_a_cameras_number_is_its_place_in_the_librarys_list(pi: Any) -> None:
 def test_a_webcam_in_its_list_does_not_count(pi: Any) -> None:
     pi.cameras = [WEBCAM, ON_BOARD]
     assert ours.connected() == {0: "imx708"}
-    with pytest.raises(CameraError, match=r"camera 1 is a USB camera; use v4l2:/dev/videoN"):
+    with camera_error(r"camera 1 is a USB camera; use v4l2:/dev/videoN"):
         open_camera("picamera2:1", CameraSettings())
     pi.cameras = [WEBCAM]
     assert ours.connected() == {}
@@ -448,5 +449,5 @@ def test_a_library_that_cannot_list_its_cameras_has_none(
 
     monkeypatch.setattr(pi, "global_camera_info", fail)
     assert ours.connected() == {}
-    with pytest.raises(CameraError, match=r"^Raspberry Pi camera 0 does not start: libcamera is"):
+    with camera_error(r"^Raspberry Pi camera 0 does not start: libcamera is"):
         open_camera("picamera2", CameraSettings())

@@ -11,9 +11,9 @@ import pytest
 from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera
 from doorbelld.drivers import libcamera, tuning
-from doorbelld.drivers.errors import CameraError
 from doorbelld.system.limited_log import MINUTE, OnceLog
 from tests.support import picamera2_settings
+from tests.support.reasons import camera_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,7 +166,7 @@ class TestTuning:
     ) -> None:
         pi.tuning_error = IndexError("list index out of range")
         pi.cameras = []
-        with pytest.raises(CameraError, match="is not detected"):
+        with camera_error("is not detected"):
             open_camera("picamera2:0", CameraSettings(tuning="imx708_noir.json"))
         assert caplog.messages == []
 

@@ -25,6 +25,7 @@ from doorbelld.media import codec, jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, ROOT, eventually
 from tests.support.films import film, film_of_quarters, turn
+from tests.support.reasons import camera_error
 from tests.support.rtsp_server import RtspServer
 from tests.support.web_camera import WebCamera
 
@@ -164,20 +165,20 @@ class TestVideo:
         assert VideoCamera(video, CameraSettings()).mode == "video"
 
     def test_says_that_a_file_is_not_a_video(self) -> None:
-        with pytest.raises(CameraError, match="no video in"):
+        with camera_error("no video in"):
             open_camera(f"file:{__file__}", CameraSettings())
 
     def test_pictures_too_large_to_be_decoded_are_refused(
         self, video: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(jpeg, "MOST_PIXELS_DECODED", 64 * 48 - 1)
-        with pytest.raises(CameraError, match=r"has pictures of 64x48 pixels, which is too large"):
+        with camera_error(r"has pictures of 64x48 pixels, which is too large"):
             open_camera(f"file:{video}", CameraSettings())
 
     def test_says_that_the_file_has_gone_when_it_starts_again(self, video: Path) -> None:
         camera = open_camera(f"file:{video}", CameraSettings())
         video.unlink()
-        with pytest.raises(CameraError, match="no video in"):
+        with camera_error("no video in"):
             read_until(camera, lambda _: False)
         camera.close()
 
@@ -463,7 +464,7 @@ class TestRtsp:
             camera = opened(f"http://{web.address}/video")
             camera.read(GUARD)
             web.hang_up()
-            with pytest.raises(CameraError, match="has stopped sending pictures"):
+            with camera_error("has stopped sending pictures"):
                 read_until(camera, lambda _: False)
             camera.close()
 
@@ -492,9 +493,7 @@ class TestRtsp:
                         request = self.read_request(talk)
                     setups += [request] * request.startswith("SETUP")
             thread.join(GUARD)
-            with pytest.raises(
-                CameraError, match=r"has a video \(MJPEG\) that OpenCV cannot play$"
-            ):
+            with camera_error(r"has a video \(MJPEG\) that OpenCV cannot play$"):
                 read_until(camera, lambda _: False)
             camera.close()
         assert len(setups) == 1
@@ -512,7 +511,7 @@ class TestRtsp:
 
     def test_says_that_nothing_listens_there(self) -> None:
         why = r"^Cannot get pictures from rtsp://127.0.0.1:1: nothing listens there$"
-        with pytest.raises(CameraError, match=why):
+        with camera_error(why):
             open_camera("rtsp://127.0.0.1:1/a", CameraSettings())
 
     def test_a_server_that_says_nothing_is_given_up_after_a_while(
@@ -526,7 +525,7 @@ class TestRtsp:
             camera.close()
             assert caplog.messages == [f"{camera.name}: waiting for the network to give up"]
             why = r"^Cannot get pictures from .*: it does not answer$"
-            with pytest.raises(CameraError, match=why):
+            with camera_error(why):
                 camera.read(GUARD)
 
     @pytest.mark.process
@@ -560,7 +559,7 @@ for scheme in ("http", "https", "rtsp"):
         monkeypatch.setattr(jpeg, "MOST_PIXELS_DECODED", 64 * 48 - 1)
         with WebCamera([pictures.jpeg()]) as web:
             camera = RtspCamera(f"http://{web.address}/video", CameraSettings())
-            with pytest.raises(CameraError, match=r"has pictures of 64x48 pixels, which is too"):
+            with camera_error(r"has pictures of 64x48 pixels, which is too"):
                 camera.open()
             camera.close()
 
@@ -591,7 +590,7 @@ def why_not(url: str) -> str:
         camera.open()
         read_until(camera, lambda _: False)
 
-    with pytest.raises(CameraError) as caught:
+    with camera_error() as caught:
         play()
     camera.close()
     return str(caught.value)
@@ -641,7 +640,7 @@ class TestRealServer:
 def test_empty_file_is_called_that(tmp_path: Path) -> None:
     path = tmp_path / "begun.mp4"
     path.touch()
-    with pytest.raises(CameraError, match=f"^There is no video in {path}: it is empty$"):
+    with camera_error(f"^There is no video in {path}: it is empty$"):
         open_camera(f"file:{path}", CameraSettings())
 
 
@@ -659,5 +658,5 @@ def test_empty_file_is_called_that(tmp_path: Path) -> None:
 def test_playlist_is_not_a_video(video: Path, name: str, text: str) -> None:
     path = video.with_name(name)
     path.write_text(text.format(video.name))
-    with pytest.raises(CameraError, match="no video in"):
+    with camera_error("no video in"):
         open_camera(f"file:{path}", CameraSettings())

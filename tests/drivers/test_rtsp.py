@@ -13,8 +13,8 @@ from hashlib import md5
 import pytest
 
 from doorbelld.drivers import rtsp
-from doorbelld.drivers.errors import CameraError
 from tests.support.daemon import GUARD
+from tests.support.reasons import camera_error
 
 SDP = "v=0\r\nm=audio 0 RTP/AVP 0\r\nm=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
 
@@ -53,7 +53,7 @@ def server(*answers: bytes) -> Iterator[tuple[str, list[str]]]:
 
 
 def fault(*answers: bytes, user: str = "") -> str:
-    with server(*answers) as (place, _), pytest.raises(CameraError) as caught:
+    with server(*answers) as (place, _), camera_error() as caught:
         rtsp.describe(f"rtsp://{user}{place}/live?key=secret", GUARD)
     assert "secret" not in str(caught.value)
     return str(caught.value).replace(place, "CAMERA")
@@ -128,7 +128,7 @@ def test_silence_is_given_up(data: bytes) -> None:
         place = f"127.0.0.1:{listener.getsockname()[1]}"
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(CameraError, match=f"{place}: it does not answer$"):
+        with camera_error(f"{place}: it does not answer$"):
             rtsp.describe(f"rtsp://{place}/", 0.5)
         thread.join()
         accepted[0].close()

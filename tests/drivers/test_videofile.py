@@ -13,6 +13,7 @@ import pytest
 from doorbelld.drivers.errors import CameraError
 from doorbelld.drivers.videofile import VideoFile
 from tests.support.films import film, film_of_quarters, turn
+from tests.support.reasons import camera_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -197,7 +198,7 @@ class TestFaults:
             sound.setsampwidth(2)
             sound.setframerate(8000)
             sound.writeframes(bytes(8000))
-        with pytest.raises(CameraError, match=rf"^The file {path} has only sound$"):
+        with camera_error(rf"^The file {path} has only sound$"):
             opened(path)
 
     @pytest.mark.process
@@ -206,19 +207,19 @@ class TestFaults:
         key = ("-encryption_key", "00" * 16, "-encryption_kid", "11" * 16)
         options = ("-c:v", "libx264", "-encryption_scheme", "cenc-aes-ctr", *key)
         convert(film(tmp_path / "film.avi", 20), path, *options)
-        with pytest.raises(CameraError, match=rf"^The file {path} is encrypted$"):
+        with camera_error(rf"^The file {path} is encrypted$"):
             opened(path)
 
     def test_file_without_its_end(self, tmp_path: Path) -> None:
         path = film(tmp_path / "film.mp4", 20)
         path.write_bytes(path.read_bytes()[:-500])
-        with pytest.raises(CameraError, match=rf"^The file {path} is incomplete: its index"):
+        with camera_error(rf"^The file {path} is incomplete: its index"):
             opened(path)
 
     def test_binary_file_of_no_known_kind(self, tmp_path: Path) -> None:
         path = tmp_path / "noise.mp4"
         path.write_bytes(bytes(range(256)) * 20)
-        with pytest.raises(CameraError, match=rf"^OpenCV finds no video in {path}$"):
+        with camera_error(rf"^OpenCV finds no video in {path}$"):
             opened(path)
 
 
@@ -264,7 +265,7 @@ class TestWhileItPlays:
         video = opened(path)
         path.unlink()
         assert [round(video.advance(), 3) for _ in range(7)] == [0.05] * 7
-        with pytest.raises(CameraError, match=rf"^There is no video in {path}: No such file"):
+        with camera_error(rf"^There is no video in {path}: No such file"):
             video.advance()
 
     @pytest.mark.parametrize("size", [0, 100, 3000])
@@ -273,6 +274,6 @@ class TestWhileItPlays:
         video = opened(path)
         with path.open("r+b") as file:
             file.truncate(size)
-        with pytest.raises(CameraError, match=str(path)):
+        with camera_error(str(path)):
             all(video.advance() for _ in range(3000))
         assert not video.is_open

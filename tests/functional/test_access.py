@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, eventually
-from tests.support.paths import EVERY_PATH
+from tests.support.paths import ENDLESS, EVERY_PATH
 from tests.support.raw import assert_strict, exchange, only_answer, read_to_end
 from tests.support.secure import make_pair
 from tests.support.service_manager import ServiceManager
@@ -51,7 +51,7 @@ def ask(
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if "access.trusted_proxies" in daemon.settings:
         named = {"X-Forwarded-For": LOCAL, **named}
-    if path in ("/video_feed", "/stream", "/stream.mjpg", "/?action=stream"):
+    if path in ENDLESS:
         method = "HEAD"
     return daemon.request(path, method, named)
 

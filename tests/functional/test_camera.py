@@ -80,6 +80,7 @@ def test_missing_camera_is_reported_everywhere(daemon: Daemon) -> None:
     camera = daemon.wait_for_state("offline")
     why = "There is no file /nowhere/camera.mjpeg"
     assert camera["detail"] == why
+    assert camera["reason"] == "missing"
     assert (camera["frames"], camera["fps"], camera["reopened"]) == (0, 0, 0)
     assert (camera["width"], camera["height"], camera["age_ms"]) == (None, None, None)
     answer, body = daemon.request("/snapshot.jpg", headers=JSON)
@@ -201,6 +202,7 @@ def test_lost_camera_is_found_again_while_viewers_stay(
         assert picture_size(card.body) == (640, 480)
         lost = daemon.wait_for_state("offline")
         assert "has stopped" in lost["detail"]
+        assert lost["reason"] == "silent"
         assert lost["since"] >= before["since"]
         assert lost["fps"] == 0
         assert daemon.request("/healthz")[0].status == 503
@@ -240,6 +242,7 @@ def test_silent_camera_is_offline_until_it_speaks(daemon: Daemon, pipe_camera: P
     daemon.wait_for_state("streaming")
     camera = daemon.wait_for_state("offline")
     assert camera["detail"].endswith("has sent no picture for 2 s")
+    assert camera["reason"] == "silent"
     pipe_camera.disconnect()
     pipe_camera.show(jpeg(2))
     camera = daemon.wait_for_state("streaming")
@@ -355,6 +358,7 @@ def test_hanging_driver_is_reported_although_its_thread_cannot(
     flag.touch()
     camera = daemon.wait_for_state("offline")
     assert camera["detail"] == "The camera's driver hangs"
+    assert camera["reason"] == "hangs"
     assert camera["fps"] == 0
     answer, body = daemon.request("/healthz")
     assert (answer.status, body) == (503, b"offline: The camera's driver hangs\n")
@@ -383,9 +387,10 @@ def test_camera_that_has_signed_its_own_certificate_plays_if_verify_is_no(
         source = f"[camera]\nsource = https://{camera.address}/\n"
         configuration.write_text(source)
         daemon.start({"camera.source": None}, arguments=["--config", str(configuration)])
-        detail = daemon.wait_for_state("offline")["detail"]
-        assert "its certificate is not trusted (self" in detail
-        assert "; verify = no plays it unchecked" in detail
+        lost = daemon.wait_for_state("offline")
+        assert "its certificate is not trusted (self" in lost["detail"]
+        assert "; verify = no plays it unchecked" in lost["detail"]
+        assert lost["reason"] == "settings"
         configuration.write_text(f"{source}verify = no\n")
         daemon.send(signal.SIGHUP)
         daemon.wait_for_state("streaming")

@@ -17,7 +17,7 @@ import pytest
 from doorbelld.access.budget import BURST
 from tests.support.daemon import Daemon, eventually
 from tests.support.passwords import OTHER, WORD, basic, cookie_of, log_in, set_password
-from tests.support.paths import EVERY_PATH, STREAMS
+from tests.support.paths import ENDLESS, EVERY_PATH
 from tests.support.raw import Answer, assert_strict, read_answer, read_to_end
 from tests.support.viewer_group import ViewerGroup
 
@@ -104,7 +104,7 @@ def test_credentials_that_are_none_are_wrong(locked: Daemon, header: str) -> Non
 # With it
 
 
-@pytest.mark.parametrize("path", [path for path in EVERY_PATH if path not in STREAMS])
+@pytest.mark.parametrize("path", [path for path in EVERY_PATH if path not in ENDLESS])
 def test_program_that_knows_it_gets_everything(locked: Daemon, path: str) -> None:
     assert locked.request(path, headers=basic(WORD))[0].status == 200
     assert locked.request(path, headers=basic(WORD, ""))[0].status == 200
@@ -118,7 +118,7 @@ def test_browser_that_knows_it_gets_a_cookie_that_opens_everything(locked: Daemo
     assert "Secure" not in set_cookie, "it came over plain HTTP"
     headers = {"Cookie": cookie_of(answer)}
     for path in (*EVERY_PATH, "/app.js"):
-        if path not in STREAMS:
+        if path not in ENDLESS:
             assert locked.request(path, headers=headers)[0].status == 200
     answer, _ = locked.request("/login", headers=headers)
     assert (answer.status, answer.getheader("Location")) == (303, "/"), "already logged in"

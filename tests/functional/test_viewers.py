@@ -81,7 +81,7 @@ def test_row_of_each_viewer_has_its_counts_and_ages(door: Daemon, pipe_camera: P
             group.wait_for_parts(number + 1, [kitchen])
         door.wait_for_counts(("hall", 1, 0), ("hall", 1, 0), ("kitchen", 5, 0))
         rows = door.wait_for_viewers(3)
-        keys = ["key", "address", "since", "fps", "sent", "dropped", "age_ms"]
+        keys = ["key", "address", "since", "fps", "sent", "dropped", "age_ms", "quality"]
         assert [list(row) for row in rows] == [keys] * 3
         assert {(row["key"], row["address"]) for row in rows} == {
             ("hall", "127.0.0.5"),

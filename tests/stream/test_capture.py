@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import logging
 import queue
 import threading
@@ -11,10 +12,10 @@ from unittest import mock
 import pytest
 
 from doorbelld.camera.base import Shot
-from doorbelld.drivers.errors import CameraError
+from doorbelld.drivers.errors import CameraError, Reason
 from doorbelld.media import jpeg as product
 from doorbelld.media.frame import Frame
-from doorbelld.stream import capture, hangwatch
+from doorbelld.stream import capture, hangwatch, reader
 from doorbelld.stream.capture import CaptureSettings, CaptureThread
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState
@@ -214,14 +215,15 @@ def test_lost_camera_is_reported_closed_and_opened_again(studio: Studio) -> None
     studio.thread.start()
     studio.camera.script.put(jpeg(1))
     first = studio.next_frame()
-    studio.camera.script.put(CameraError("It was unplugged"))
+    studio.camera.script.put(CameraError("It was unplugged", Reason.MISSING))
     card = studio.wait_for_card()
+    assert studio.thread.status().reason == "missing"
     assert card.sequence > first.sequence
     assert studio.camera.closed.wait(GUARD)
     studio.camera.script.put(jpeg(2))
     assert studio.wait_for_picture().data == jpeg(2)
     status = studio.thread.status()
-    assert (status.state, status.reopened) == (CameraState.STREAMING, 1)
+    assert (status.state, status.reason, status.reopened) == (CameraState.STREAMING, "", 1)
 
 
 def test_detail_says_why_the_camera_is_missing(studio: Studio) -> None:
@@ -311,6 +313,7 @@ def test_silent_camera_counts_as_lost(studio: Studio) -> None:
     studio.wait_for_card()
     detail = "Scripted camera has sent no picture for 0.05 s"
     assert studio.thread.status().detail == detail
+    assert studio.thread.status().reason == "silent"
     assert studio.camera.closed.wait(GUARD)
 
 
@@ -322,10 +325,33 @@ def test_driver_that_raises_any_exception_is_a_lost_camera_too(
     studio.thread.start()
     studio.wait_for_card()
     assert "the log tells more" in studio.thread.status().detail
+    assert studio.thread.status().reason == "other"
     assert "ZeroDivisionError: inside the driver" in caplog.text
     assert "and it does not close either" in caplog.text
     studio.camera.script.put(jpeg(1))
     studio.wait_for_picture()
+
+
+@pytest.mark.parametrize(
+    ("step", "reason"),
+    [
+        (OSError(errno.EACCES, "Permission denied"), "denied"),
+        (ImportError("No module named numpy"), "software"),
+        (ValueError(), "damaged"),
+        (MemoryError(), "software"),
+        (product.TooLargeError(), "settings"),
+        (claiming(10_000, 5_001), "damaged"),
+    ],
+)
+def test_whatever_a_driver_does_has_its_reason(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, step: bytes | Exception, reason: str
+) -> None:
+    monkeypatch.setattr(reader, "_PAUSE", 0.01)
+    studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))
+    studio.camera.script.put(step)
+    studio.thread.start()
+    studio.wait_for_card()
+    assert studio.thread.status().reason == reason
 
 
 def test_damaged_pictures_are_counted_over_all_openings(studio: Studio) -> None:
@@ -461,6 +487,7 @@ def test_numbers_never_go_back_though_the_main_thread_publishes_during_a_hang(
     steps.put(jpeg(1))
     assert studio.next_frame().sequence == 1
     eventually(lambda: studio.thread.status().state is CameraState.OFFLINE, "the driver hangs")
+    assert studio.thread.status().reason == "hangs"
     studio.thread.check_for_hang()
     assert not studio.next_frame().live
     steps.put(jpeg(2, 128, 96))

@@ -10,9 +10,11 @@ passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
+live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
+posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
 engines                Engine and Tab: the page in any browser, as far as all can show it
 firefox                Debian's Firefox, driven over WebDriver BiDi
@@ -42,6 +44,7 @@ pictures               pictures that tests can distinguish; large and broken one
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
 cards                  distinguishes placeholder cards from pictures
+reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================
 
 The machine around them

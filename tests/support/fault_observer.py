@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.condition import MARGIN, Condition
 from tests.support.daemon import Daemon, eventually
+from tests.support.reasons import reason_for
 
 _VIEWERS = re.compile(r"^\S+: (watching|left|lost|took)")
 
@@ -38,7 +39,9 @@ class FaultObserver:
             is_offline = is_offline and self._answers("/snapshot.jpg", error, "application/json")
             return camera if is_offline else None
 
-        return eventually(look, f"offline because {why}")
+        camera = eventually(look, f"offline because {why}")
+        assert camera["reason"] == reason_for(camera["detail"])
+        return camera
 
     def _answers(self, path: str, text: str, accept: str = "*/*") -> bool:
         answer, body = self._daemon.request(path, headers={"Accept": accept})

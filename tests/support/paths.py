@@ -25,4 +25,7 @@ PAGE = [
 ]
 SAME_EVERY_TIME = [path for path, _ in PAGE]
 PICTURES = [*STREAMS, *MORE_STREAMS, *SNAPSHOTS, *MORE_SNAPSHOTS]
-EVERY_PATH = [*SAME_EVERY_TIME, *STREAMS, *SNAPSHOTS, "/status", "/healthz"]
+LIVE = "/live"
+"""The page's stream, with pictures and the state."""
+ENDLESS = [*STREAMS, LIVE]
+EVERY_PATH = [*SAME_EVERY_TIME, *ENDLESS, *SNAPSHOTS, "/status", "/healthz"]

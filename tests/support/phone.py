@@ -21,7 +21,7 @@ TEST_CARD = {"camera.framerate": 10, "camera.resolution": "320x240"}
 """Settings for a moving picture that leaves the machine some time for the browser."""
 
 _BARE = """() => {
-  for (const element of document.querySelectorAll(".bar, .message, canvas")) {
+  for (const element of document.querySelectorAll(".bar, .message")) {
     element.style.visibility = "hidden";
   }
   const { style } = document.getElementById("picture");
@@ -124,8 +124,8 @@ class Phone:
             self.strangers.append(request.url)
 
     def _on_failure(self, request: Request) -> None:
-        # The page polls the status, and aborts the request when it is closed or gets no answer.
-        if "/status?" in request.url and request.failure == "net::ERR_ABORTED":
+        # The page ends its stream itself, when it is hidden or left.
+        if "/live?" in request.url and request.failure == "net::ERR_ABORTED":
             return
         self.problems.append(f"{request.url}: {request.failure}")
 

@@ -27,7 +27,10 @@ class Stream:
         self.file = self.socket.makefile("rb")
         self.status = int(self.file.readline().split()[1])
         self.headers = self._headers()
-        self._parser = StreamParser()
+        self._parser = self._new_parser()
+
+    def _new_parser(self) -> StreamParser:
+        return StreamParser()
 
     def _headers(self) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -44,8 +47,9 @@ class Stream:
         if part is None:
             assert self._parser.ended, "the stream was cut off"
             raise EOFError
-        assert part.body.startswith(b"\xff\xd8")
-        assert part.body.endswith(b"\xff\xd9")
+        if not part.is_state:
+            assert part.body.startswith(b"\xff\xd8")
+            assert part.body.endswith(b"\xff\xd9")
         return part
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""StreamParser: reads the MJPEG stream in both of its forms, and accepts no mistake.
+"""StreamParser: reads the MJPEG stream in both of its forms, and the page's; accepts no mistake.
 
 This is the only parser of the stream in the tests. It has the form of the stream written down a
 second time, so that a mistake in the daemon's own code shows.
@@ -6,13 +6,20 @@ second time, so that a mistake in the daemon's own code shows.
 
 from __future__ import annotations
 
+import json
 import re
 from io import RawIOBase
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 _HEAD = re.compile(
     rb"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: (0|[1-9]\d*)\r\n"
     rb"X-Timestamp: (\d+\.\d{6})\r\n\r\n"
+)
+_LIVE_HEAD = re.compile(
+    rb"--frame\r\nContent-Type: (?:"
+    rb"image/jpeg\r\nContent-Length: (?P<picture>0|[1-9]\d*)\r\nX-Timestamp: \d+\.\d{6}\r\n"
+    rb"(?:X-Quality: [1-9]\d*\r\n)?"
+    rb"|application/json\r\nContent-Length: (?P<state>[1-9]\d*)\r\n)\r\n"
 )
 _BOUNDARY = b"--frame\r\n"
 _ENDING = _BOUNDARY + b"X-Ended: "
@@ -31,19 +38,33 @@ class Part(NamedTuple):
         """Its X-Timestamp; "" in the advance form, which has none."""
         return self.headers.get("x-timestamp", "")
 
+    @property
+    def is_state(self) -> bool:
+        """Whether it is the state, and no picture."""
+        return self.headers["content-type"] == "application/json"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The state that it holds."""
+        assert self.is_state, f"a picture: {self.headers}"
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
 
 class StreamParser:
     """Takes what follows the head of the response. Raises AssertionError for a torn stream.
 
-    ``advance`` is the form for browsers, which has the next part's headers behind each picture.
+    ``advance`` is the form for browsers, which has the next part's headers behind each picture,
+    ``live`` the page's stream, which has the state between pictures.
     ``ended`` says that the daemon has ended the stream, ``count`` how many parts have come.
     There is no closing boundary in either form.
     """
 
-    def __init__(self, *, advance: bool = False) -> None:
+    def __init__(self, *, advance: bool = False, live: bool = False) -> None:
         self.ended = False
         self.count = 0
         self._advance = advance
+        self._head = _LIVE_HEAD if live else _HEAD
         self._take = self._take_advance if advance else self._take_exact
         self._buffer = bytearray()
         self._begun = False
@@ -76,15 +97,15 @@ class StreamParser:
 
     def _missing(self) -> int:
         """Return how many bytes the part still needs; 0 if its head is not complete."""
-        head = _HEAD.match(self._buffer)
-        return head.end() + int(head[1]) + 2 - len(self._buffer) if head else 0
+        head = self._head.match(self._buffer)
+        return head.end() + _length(head) + 2 - len(self._buffer) if head else 0
 
     def _take_exact(self) -> Part | None:
-        head = _HEAD.match(self._buffer)
+        head = self._head.match(self._buffer)
         if head is None:
             self._check_incomplete_head()
             return None
-        end = head.end() + int(head[1])
+        end = head.end() + _length(head)
         if len(self._buffer) < end + 2:
             return None
         lines = head[0].decode("ascii").split("\r\n")[1:-2]
@@ -121,3 +142,8 @@ class StreamParser:
     def _check_start(self, start: bytes) -> None:
         seen = bytes(self._buffer[: len(start)])
         assert start.startswith(seen), f"torn: {bytes(self._buffer[:80])!r}"
+
+
+def _length(head: re.Match[bytes]) -> int:
+    """Return the Content-Length in the head of a part."""
+    return int(next(each for each in head.groups() if each))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.support import preload
 from tests.support.daemon import GUARD, ROOT
+from tests.support.reasons import reason_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +84,8 @@ class Watcher:
         give_up_at = time.monotonic() + GUARD
         while time.monotonic() < give_up_at:
             event: dict[str, Any] = json.loads(self._line())
+            if sentence := event.get("refused") or event.get("error"):
+                assert event["reason"] == reason_for(sentence)
             if all(key in event for key in keys):
                 return event
         raise AssertionError(f"never: {keys}")

@@ -115,13 +115,13 @@ def main() -> None:
     try:
         camera = open_camera(sys.argv[1], settings_of(sys.argv[2:]))
     except CameraError as error:
-        report(refused=str(error))
+        report(refused=str(error), reason=error.reason)
         return
     report(name=camera.name, mode=camera.mode)
     try:
         watch(camera)
     except CameraError as error:
-        report(error=str(error))
+        report(error=str(error), reason=error.reason)
     finally:
         camera.close()
 

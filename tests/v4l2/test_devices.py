@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.drivers.errors import CameraError
 from doorbelld.v4l2 import devices
 from doorbelld.v4l2.devices import Device
+from tests.support.reasons import camera_error
 
 CAPTURE = 0x04200001
 CAPTURE_AND_METADATA = 0x84A00001
@@ -113,7 +113,7 @@ def test_a_camera_that_we_may_not_open_is_in_the_list(
 
     monkeypatch.setattr(os, "open", refuse)
     assert kernel.find() == [Device(path, "Forbidden")]
-    with pytest.raises(CameraError, match=r"^No permission to use .*/video0; the user must be in"):
+    with camera_error(r"^No permission to use .*/video0; the user must be in"):
         devices.probe(path)
 
 
@@ -133,14 +133,12 @@ def test_probe_says_who_it_is(kernel: Kernel) -> None:
 
 
 def test_probe_says_what_is_in_the_way(kernel: Kernel) -> None:
-    with pytest.raises(
-        CameraError, match=r"^There is no camera at /dev/video99; check that it is plugged in"
-    ):
+    with camera_error(r"^There is no camera at /dev/video99; check that it is plugged in"):
         devices.probe("/dev/video99")
-    with pytest.raises(CameraError, match=r"video0 \(Decoder\) is not a camera that sends pict"):
+    with camera_error(r"video0 \(Decoder\) is not a camera that sends pict"):
         devices.probe(kernel.add(0, "Decoder", device_caps=MEMORY_TO_MEMORY))
-    with pytest.raises(CameraError, match=r"video1 cannot be used: Input/output error"):
+    with camera_error(r"video1 cannot be used: Input/output error"):
         devices.probe(kernel.add(1, error=errno.EIO))
     kernel.busy = True
-    with pytest.raises(CameraError, match="video2 is in use by another program"):
+    with camera_error("video2 is in use by another program"):
         devices.probe(kernel.add(2))

@@ -60,6 +60,7 @@ def camera_status() -> CameraStatus:
         source="none",
         state=CameraState.OFFLINE,
         detail="no camera",
+        reason="none",
         since=0.0,
         width=None,
         height=None,

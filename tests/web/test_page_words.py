@@ -20,7 +20,6 @@ LONGEST = {
     "title": 28,
     "picture": 20,
     "watching": 20,
-    "zoom": 20,
     "fullscreen.enter": 12,
     "fullscreen.leave": 18,
     "snapshot.take": 10,
@@ -185,9 +184,9 @@ def test_sentence_that_a_language_lacks_is_english(tmp_path: Path) -> None:
       const source = readFileSync("words.js", "utf8").replace('  "logout": "Abmelden",', "");
       writeFileSync("lacking.js", source);
       const { say } = await import("./lacking.js");
-      return [say("close"), say("logout")];
+      return [say("connection.none"), say("logout")];
     """
-    assert evaluate(tmp_path, script, languages=["de"]) == ["Schließen", "Log out"]
+    assert evaluate(tmp_path, script, languages=["de"]) == ["Keine Verbindung", "Log out"]
 
 
 NOON = at("2026-03-04 12:00")

@@ -4,6 +4,8 @@ import { clock, knows, say } from "./words.js";
 
 const SPOKEN = 3; // seconds that a state has to last before a screen reader hears of it
 
+const SENTENCES = ["headline", "detail", "help", "note"];
+
 const element = (id) => document.getElementById(id);
 
 // Only writes what has changed, so that the browser has nothing to do otherwise.
@@ -45,22 +47,23 @@ export class Panel {
   // Show a verdict of states.js.
   show(verdict, at) {
     const { state } = verdict;
-    const headline = sentence(verdict.headline || verdict.note);
-    const detail = [verdict.detail, verdict.help].map(sentence).filter(Boolean).join(" ");
+    const says = SENTENCES.map((id) => sentence(verdict[id]));
+    SENTENCES.forEach((id, index) => write(id, says[index]));
     write("badge", say(`badge.${state}`));
-    write("headline", headline);
-    write("detail", detail);
     write("technical", verdict.technical || "");
     hide("more", !verdict.technical);
-    hide("message", !headline);
+    hide("message", !says.some(Boolean));
     this._entitle(state);
     if (this._stage.dataset.state !== state) {
       this._stage.dataset.state = state;
       this._since = at;
       this._isSpoken = false;
-    } else if (!this._isSpoken && at - this._since >= SPOKEN) {
+    }
+    // No time passes on a hidden page.
+    const isDue = state === "paused" || at - this._since >= SPOKEN;
+    if (isDue && !this._isSpoken) {
       this._isSpoken = true;
-      write("spoken", [say(`badge.${state}`), headline, detail].filter(Boolean).join(". "));
+      write("spoken", [say(`badge.${state}`), ...says].filter(Boolean).join(". ").replace(/\.\. /g, ". "));
     }
   }
 

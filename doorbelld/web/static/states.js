@@ -8,7 +8,8 @@
 const FRESH = 1.2; // seconds that a picture may be old and still be live
 const MOST_PAUSE = 2; // and that a slow camera or a slow link may add to this
 const LATE = 1; // seconds between the capture and the screen, from which the link is slow
-const QUIET = 1.5; // seconds without a byte; the daemon sends some each second
+const MOST_SILENCE = 1.1; // seconds without a byte; the daemon sends some each second
+const QUIET = 1.5; // seconds without a byte that are a fault even if the picture may be that old
 const LOST = 3.5; // seconds without a byte, after which there is no connection
 const RESTART = 6; // seconds that a restart may take
 const TRYING = ["trying"];
@@ -69,12 +70,14 @@ function judgeSilence(facts) {
       headline: ["connection.restart"], detail: ["connection.restart.help"],
     });
   }
-  if (silence < LOST && !hasFailed) {
-    return verdict("stale", { headline: ["connection.weak"], detail: ["connection.waiting"] });
-  }
+  if (silence < LOST && !hasFailed) return weak();
   return verdict("offline", {
     headline: ["connection.none"], detail: noConnection(facts), help: TRYING,
   });
+}
+
+function weak() {
+  return verdict("stale", { headline: ["connection.weak"], detail: ["connection.waiting"] });
 }
 
 // When the browser says offline, it is right; when it says online, it may be wrong.
@@ -109,7 +112,8 @@ function longest({ camera, pause }) {
   return FRESH + Math.min(MOST_PAUSE, Math.max(rare, 1.5 * pause));
 }
 
-function judgeOld({ age, cameraAge, lag }) {
+function judgeOld({ age, silence, cameraAge, lag }) {
+  if (silence > MOST_SILENCE) return weak();
   const isCamera = cameraAge > FRESH / 2 && lag < LATE;
   return verdict("stale", {
     headline: ["stale.age", { seconds: Math.round(age) }],

@@ -1,0 +1,153 @@
+"""Every state on every screen: nothing on top of another, all of it in reach and to be read."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tests.support import axe
+from tests.support.daemon import Daemon
+from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phones
+from tests.support.pictures import encoded
+from tests.support.posed_page import MANY, STATES, PosedPage
+
+TINY = (195, 400)
+SIZES = (TINY, SMALL, (360, 800), PORTRAIT, (412, 915), LANDSCAPE, SMALL[::-1], (1024, 768))
+FINGER = 44
+"""CSS pixels that a button has at least."""
+
+FOUND = """() => {
+  const found = {};
+  const ids = ["name", "taken", "watching", "badge", "headline", "detail", "help", "note", "more",
+    "snapshot", "fullscreen", "logout"];
+  for (const id of ids) {
+    const { left, top, right, bottom } = document.getElementById(id).getBoundingClientRect();
+    if (right > left && bottom > top) found[id] = [left, top, right, bottom];
+  }
+  return found;
+}"""
+REACHED = """(id) => {
+  const element = document.getElementById(id);
+  // Behind the text of a bar, fingers reach the picture.
+  const isReached = (block, edge, inwards) => {
+    element.scrollIntoView({ block, inline: "nearest" });
+    const box = element.getBoundingClientRect();
+    const hit = document.elementFromPoint((box.left + box.right) / 2, box[edge] + inwards);
+    return box.left >= 0 && box.right <= innerWidth && hit !== null
+      && (element.contains(hit) || hit.id === "picture");
+  };
+  const inwards = Math.min(8, element.getBoundingClientRect().height / 2);
+  return isReached("start", "top", inwards) && isReached("end", "bottom", -inwards);
+}"""
+CUT_OFF = """() => Array.from(document.querySelectorAll("#stage *"))
+  .filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 1
+    && !["inline", "contents"].includes(getComputedStyle(each).display))
+  .map((each) => each.id || each.className)"""
+
+Box = tuple[float, float, float, float]
+
+
+def overlap(one: Box, other: Box) -> bool:
+    return all(one[at] < other[at + 2] - 0.5 and other[at] < one[at + 2] - 0.5 for at in (0, 1))
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("text", [100, 200])
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_overlaps_and_everything_can_be_reached(
+    phones: Phones, doorbell: Daemon, state: str, text: int, language: str
+) -> None:
+    posed = PosedPage(phones(locale=language), doorbell)
+    posed.enlarge_text(text)
+    for more in ({}, MANY):
+        posed.show(state, **more)
+        for size in SIZES:
+            posed.phone.turn(*size)
+            check(posed, f"{size}, {text} %, {more}")
+
+
+def check(posed: PosedPage, where: str) -> None:
+    found: dict[str, Box] = posed.phone.evaluate(FOUND)
+    assert {"name", "badge", "snapshot", "fullscreen"} <= set(found)
+    for one, other in combinations(found, 2):
+        assert not overlap(found[one], found[other]), f"{one}, {other}: {where}"
+    for id_ in found:
+        assert posed.page.evaluate(REACHED, id_), f"{id_}: {where}"
+    for id_ in {"snapshot", "fullscreen", "logout"} & set(found):
+        left, top, right, bottom = found[id_]
+        assert min(right - left, bottom - top) >= FINGER, f"{id_}: {where}"
+    assert posed.phone.evaluate(CUT_OFF) == [], where
+
+
+def flat(brightness: int) -> bytes:
+    return encoded(np.full((480, 640, 3), brightness, np.uint8))
+
+
+@pytest.mark.parametrize("brightness", [0, 255], ids=["black", "white"])
+@pytest.mark.parametrize("size", [PORTRAIT, LANDSCAPE, (1024, 768)], ids=str)
+def test_words_can_be_read_over_any_picture(
+    phones: Phones, doorbell: Daemon, size: tuple[int, int], brightness: int
+) -> None:
+    posed = PosedPage(phones(size, device_scale_factor=2), doorbell)
+    posed.page.emulate_media(reduced_motion="reduce")  # Nothing fades while it is measured.
+    posed.draw(flat(brightness))
+    check_contrast(posed)
+
+
+@pytest.mark.parametrize("size", [PORTRAIT, LANDSCAPE], ids=str)
+def test_colours_that_the_user_has_chosen_can_be_read(
+    phones: Phones, doorbell: Daemon, size: tuple[int, int]
+) -> None:
+    posed = PosedPage(phones(size, device_scale_factor=2), doorbell)
+    posed.page.emulate_media(forced_colors="active", reduced_motion="reduce")
+    posed.draw(flat(128))
+    check_contrast(posed)
+    style = "() => getComputedStyle(document.querySelector('.badge'))"
+    assert posed.phone.evaluate(f"{style}.borderTopWidth") == "1px"
+
+
+def check_contrast(posed: PosedPage) -> None:
+    """Check all words in every state, as they are on the screen: 4.5 to 1, as WCAG demands."""
+    for state in STATES:
+        posed.show(state, **MANY)
+        found: dict[str, Box] = posed.phone.evaluate(FOUND)
+        png = np.frombuffer(posed.page.screenshot(), np.uint8)
+        image = cv2.imdecode(png, cv2.IMREAD_COLOR)
+        assert image is not None
+        for id_, (left, top, right, bottom) in found.items():
+            part = image[int(top * 2) : int(bottom * 2), int(left * 2) : int(right * 2)]
+            assert contrast(part) >= 4.5, f"{id_} while {state}"
+
+
+def contrast(part: NDArray[np.uint8]) -> float:
+    """Return the contrast between the words in a part of the screen and what is behind them."""
+    scaled = part.reshape(-1, 3)[:, ::-1] / 255
+    linear = np.where(scaled <= 0.04045, scaled / 12.92, ((scaled + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    behind = float(np.median(light))
+    return max(behind / float(light.min()), float(light.max()) / behind)
+
+
+@pytest.mark.parametrize("size", [TINY, PORTRAIT, LANDSCAPE, (1024, 768)], ids=str)
+def test_rules_of_accessibility_are_kept_in_every_state(
+    phones: Phones, doorbell: Daemon, size: tuple[int, int]
+) -> None:
+    posed = PosedPage(phones(size), doorbell)
+    posed.draw(flat(255))
+    for state in STATES:
+        posed.show(state, **MANY)
+        assert axe.violations(posed.page.evaluate) == [], state
+
+
+def test_bars_are_as_dark_as_can_be_if_more_contrast_is_wanted(
+    phones: Phones, doorbell: Daemon
+) -> None:
+    posed = PosedPage(phones(LANDSCAPE), doorbell)
+    posed.page.emulate_media(contrast="more")
+    posed.show("live")
+    ground = "() => getComputedStyle(document.querySelector('.title')).backgroundColor"
+    assert posed.phone.evaluate(ground) == "rgb(0, 0, 0)"

@@ -1,0 +1,124 @@
+"""PosedPage: the page in any state, with any picture on it.
+
+Everything but app.js is the daemon's own: the HTML, the styles, the screen, the controls, the
+snapshot and the words.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from playwright.sync_api import Route
+
+from tests.support.daemon import Daemon
+from tests.support.phone import Phone
+
+_APP = """
+import { Controls } from "./controls.js";
+import { Screen } from "./screen.js";
+import { snapshot } from "./snapshot.js";
+import { say, translate } from "./words.js";
+
+const element = (id) => document.getElementById(id);
+const sentence = (words) => (words ? say(...words) : "");
+const stage = element("stage");
+const screen = new Screen(stage, element("picture"));
+const controls = new Controls(stage);
+let newest = null;
+
+function pose(words) {
+  stage.dataset.state = words.state;
+  element("badge").textContent = say(`badge.${words.state}`);
+  for (const id of ["headline", "detail", "help", "note", "watching"]) {
+    element(id).textContent = sentence(words[id]);
+  }
+  element("technical").textContent = words.technical || "";
+  element("more").hidden = !words.technical;
+  element("message").hidden = !words.headline && !words.note;
+  element("taken").textContent = words.taken || "";
+  element("logout").hidden = !words.password;
+}
+
+async function draw(data, timestamp) {
+  const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
+  const blob = new Blob([bytes], { type: "image/jpeg" });
+  screen.draw(await createImageBitmap(blob));
+  newest = timestamp ? { blob, timestamp } : null;
+}
+
+element("snapshot").addEventListener("click", ({ currentTarget }) => snapshot(currentTarget, {
+  name: element("name").textContent,
+  newest,
+  notice: (text) => controls.notice(text),
+}));
+element("badge").hidden = element("controls").hidden = false;
+translate();
+window.posed = { controls, draw, pose, screen };
+"""
+
+STATES: dict[str, dict[str, Any]] = {
+    "connecting": {"state": "connecting", "headline": ["camera.starting"]},
+    "live": {"state": "live", "taken": "21:38"},
+    "slow": {"state": "slow", "taken": "21:38", "note": ["slow.smaller"]},
+    "stale": {
+        "state": "stale",
+        "taken": "21:38",
+        "headline": ["stale.age", {"seconds": 4}],
+        "detail": ["stale.connection"],
+    },
+    "offline": {
+        "state": "offline",
+        "taken": "21:38",
+        "headline": ["offline.since", {"time": "21:38"}],
+        "detail": ["reason.unreachable"],
+        "help": ["reason.unreachable.help"],
+        "technical": "http://192.168.178.120:8080/video does not answer: No route to host",
+    },
+    "full": {
+        "state": "full",
+        "taken": "21:38",
+        "headline": ["full"],
+        "detail": ["full.limit", {"count": 10}],
+        "note": ["full.second"],
+    },
+    "paused": {"state": "paused", "taken": "21:38"},
+}
+"""Every state that a badge has, with words as long as they get."""
+
+MANY = {"watching": ["watching", {"count": 12}], "password": True}
+"""What else there can be."""
+
+
+class PosedPage:
+    """The page of a daemon, with nothing on it that moves."""
+
+    def __init__(self, phone: Phone, daemon: Daemon) -> None:
+        self.phone = phone
+        self.page = phone.page
+        for name, text in (("app.js", _APP), ("fallback.js", "")):
+            self.page.route(f"**/{name}", _answer(text))
+        # Python may call a function of the page before its script has run.
+        phone.open(daemon)
+        self.page.wait_for_function("() => 'posed' in window")
+
+    def show(self, state: str, **more: object) -> None:
+        """Show a state, with ``more`` than it has in :data:`STATES`."""
+        self.page.evaluate("(words) => posed.pose(words)", {**STATES[state], **more})
+
+    def draw(self, picture: bytes, timestamp: float = 0) -> None:
+        """Draw a picture; only with a timestamp can it become a snapshot."""
+        data = base64.b64encode(picture).decode()
+        self.page.evaluate("([data, at]) => posed.draw(data, at)", [data, timestamp])
+
+    def enlarge_text(self, percent: int) -> None:
+        """Show text in another size, as the settings of a phone do."""
+        root = "document.documentElement.style.fontSize"
+        self.page.evaluate(f"(size) => {{ {root} = size; }}", f"{percent}%")
+
+
+def _answer(text: str) -> Any:
+    def answer(route: Route) -> None:
+        route.fulfill(body=text, content_type="text/javascript")
+
+    return answer
