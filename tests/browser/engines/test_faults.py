@@ -88,6 +88,7 @@ def test_page_that_finds_no_room(tab: Tab, daemon: Daemon) -> None:
     other.part()
     tab.open(daemon).wait_for("full")
     assert tab.text("badge") == "Busy"
+    tab.wait_until_it_moves()
     other.close()
     tab.wait_for("live")
     daemon.wait_for_viewers(1)
