@@ -23,6 +23,7 @@ from bench import (
     material,
     memory,
     network,
+    pages,
     requests,
     servers,
     slow_viewer,
@@ -81,6 +82,7 @@ def main() -> int:
     targets = [
         *cost(bench, options.rounds),
         *asked(bench),
+        *shown(bench),
         *freshness(bench),
         *weak(bench),
         *slow(bench),
@@ -183,6 +185,18 @@ def asked(bench: Bench) -> list[Target]:
         ],
     )
     return []
+
+
+_PAGES = 100
+
+
+def shown(bench: Bench) -> list[Target]:
+    """CPU of the daemon for open pages, which read its state as well as the pictures."""
+    heading(f"CPU of the daemon per delivered picture, {_PAGES} viewers, in microseconds")
+    found = pages.measure(bench.group, bench.doorbelld, _PAGES)
+    table(("", "CPU"), [("plain viewers", f"{found.plain:.1f}"), ("pages", f"{found.pages:.1f}")])
+    name = f"CPU of {_PAGES} open pages / plain viewers"
+    return [Target(name, found.pages / found.plain, 1.2, "x")]
 
 
 _AGE_LIMITS = {0: (5.0, 20.0), 100: None, 300: (15.0, 40.0)}

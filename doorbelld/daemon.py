@@ -90,7 +90,7 @@ class Daemon:
         )
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
-            _site(settings, context, authenticator, embedding),
+            _site(settings, context, authenticator, embedding, kept),
             hub,
             self._broadcaster,
             self._capture.status,
@@ -228,7 +228,7 @@ class Daemon:
         embedding, path = self._app.site.embedding, settings.access.embed_key_file
         if embedding.path != path:
             embedding = Embedding(path)
-        site = _site(settings, context, authenticator, embedding)
+        site = _site(settings, context, authenticator, embedding, self._kept)
         before, self._settings = self._settings, settings
         self._broadcaster.max_viewers = settings.server.max_viewers
         self._broadcaster.stall_timeout = settings.server.stall_timeout
@@ -269,13 +269,16 @@ def _site(
     context: ssl.SSLContext | None,
     authenticator: Authenticator,
     embedding: Embedding,
+    kept: KeptPair,
 ) -> Site:
     """Return what requests are answered by. Raises OSError if the page cannot be read."""
+    name, root = settings.camera.name, wiring.authority_root(settings.access, kept)
+    files = assets.load(name)
     return Site(
         wiring.access_rules(settings.access),
         authenticator,
         embedding,
-        assets.load(settings.camera.name),
+        {**files, **assets.of_the_authority(root, name)} if root else files,
         context,
         hsts=settings.access.hsts,
     )

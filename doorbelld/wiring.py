@@ -131,13 +131,23 @@ def tls_context(
     return context
 
 
+def authority_root(section: AccessSection, kept: KeptPair) -> bytes | None:
+    """Return the root of our own authority if the certificate in use is signed by it."""
+    path = kept.path if kept.in_use else section.tls_certificate
+    if path is None:
+        return None
+    from doorbelld.net import authority  # A daemon without TLS does not need it.
+
+    return authority.root_in(path)
+
+
 def _warn_of(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     """Log what is wrong with a pair that can be used all the same."""
     from doorbelld.net import certificates  # A daemon without TLS does not need it.
 
     wrong = certificates.date_problem(context, certificate)
     if wrong:
-        _log.warning("[access] tls_certificate = %s: %s: browsers will warn", certificate, wrong)
+        _log.warning("[access] tls_certificate = %s: %s", certificate, wrong)
     seconds = certificates.handshake_seconds(context)
     if seconds > certificates.SLOW:
         _log.warning(

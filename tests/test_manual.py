@@ -50,6 +50,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
         re.findall(r", -(\w+)$", text, re.MULTILINE)
     )
     assert {
+        "authority",
         "config",
         "set",
         "check",

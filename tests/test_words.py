@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import ROOT
+from tests.support.paths import SCRIPTS
 
 ARCHAIC = re.compile(
     r"\b(?:afresh|anew|heed(?:s|ed)?|in vain|meanwhile|mend(?:s|ed)?|nevertheless|nobody"
@@ -88,6 +89,7 @@ def test_source_is_in_plain_words(path: Path) -> None:
 def test_all_files_are_found() -> None:
     assert {path.name for path in DOCUMENTS} > {
         *("README.md", "doorbelld.8", "doorbelld.conf", "rules", "app.js", "login.html"),
+        *(f"{name}.js" for name in SCRIPTS),
         *("pyproject.toml", "viewers.c"),
     }
     assert {name_of(path) for path in SOURCES} > {

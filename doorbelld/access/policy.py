@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Union
 
-from doorbelld.net import interfaces
+from doorbelld.net import addresses, interfaces
 from doorbelld.net.names import (
     Address,
     address_in,
@@ -31,10 +31,7 @@ from doorbelld.net.names import (
 
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
-LAN = (
-    *("127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
-    *("::1/128", "fe80::/10", "fc00::/7"),
-)
+LAN = addresses.PRIVATE
 """Always part of the LAN; «lan» adds the networks that this machine's interfaces are in."""
 
 _ANYWHERE = ("0.0.0.0/0", "::/0")

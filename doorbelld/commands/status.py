@@ -16,9 +16,9 @@ from typing import Any
 from doorbelld.access.authenticator import cookie_of
 from doorbelld.commands import qr
 from doorbelld.commands.base import Load
-from doorbelld.commands.urls import page_urls
-from doorbelld.config.schema import AccessSection
-from doorbelld.net import addresses, holder, listeners
+from doorbelld.commands.urls import certificate_urls, page_urls
+from doorbelld.config.schema import AccessSection, Config
+from doorbelld.net import addresses, authority, holder, listeners
 from doorbelld.wiring import password_path
 
 _PATIENCE = 5.0
@@ -49,11 +49,11 @@ def run(options: Namespace, load: Load) -> int:
         said = f"{_REFUSED} {answer['refused']}" if answer else _NO_PASSWORD
         sys.stdout.write("null\n" if options.json else f"{said}\n")
         return 4
-    links = list(page_urls(settings, *place))
+    links, trust = list(page_urls(settings, *place)), list(_how_to_trust(settings, *place))
     if options.json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_report(answer, links)) + "\n")
+        sys.stdout.write("\n".join(_report(answer, links, trust)) + "\n")
     return 0 if answer["camera"]["state"] == "streaming" else 1
 
 
@@ -125,7 +125,18 @@ def _holder(host: str, port: int) -> str:
     return f"port {port} is in use by {found}; {listeners.advice(port)}"
 
 
-def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:
+def _how_to_trust(settings: Config, host: str, port: int) -> Iterator[str]:
+    """Yield lines on our own authority, if it has signed the certificate."""
+    path = settings.access.tls_certificate
+    root = authority.root_in(path) if path else None
+    if root:
+        yield "Install the certificate on a phone, so that it trusts the page:"
+        yield from (f"    {url}" for url in certificate_urls(settings, host, port))
+        yield "Compare the SHA-256 fingerprint that the phone shows with this one:"
+        yield f"    {authority.fingerprint(root)}"
+
+
+def _report(answer: dict[str, Any], links: list[str], trust: list[str]) -> Iterator[str]:
     camera = answer["camera"]
     yield _picture(camera)
     yield from _watchers(answer)
@@ -134,6 +145,7 @@ def _report(answer: dict[str, Any], links: list[str]) -> Iterator[str]:
         return
     yield "Open on a phone in the same network:"
     yield from (f"    {link}" for link in links)
+    yield from trust
     if sys.stdout.isatty():
         with suppress(ImportError):
             yield f"\n{qr.draw(links[0])}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from doorbelld.access import reach
 from doorbelld.config.schema import Config
 from doorbelld.net import addresses, mdns
+from doorbelld.web import assets
 from doorbelld.wiring import access_rules
 
 _AVAHI = Path("/run/avahi-daemon/pid")
@@ -26,6 +27,17 @@ def page_urls(settings: Config, host: str, port: int) -> Iterator[str]:
     """
     for each in _hosts(settings, host):
         yield f"{addresses.origin(scheme(settings), each, port)}/"
+
+
+def certificate_urls(settings: Config, host: str, port: int) -> Iterator[str]:
+    """Yield the URLs of the authority's certificate, for iPhones and for others.
+
+    They are in plain HTTP, where a browser that does not trust it yet shows no warning.
+    """
+    name = next(_hosts(settings, host), "HOST")
+    place = addresses.origin("http", name, port)
+    yield f"{place}{assets.PROFILE}  (iPhone, iPad)"
+    yield f"{place}{assets.CERTIFICATE}  (others)"
 
 
 def _hosts(settings: Config, host: str) -> Iterator[str]:

@@ -1,6 +1,12 @@
-"""Addresses: how an address is written with a port and in a URL, where IPv6 has brackets."""
+"""Addresses: how they are written with a port and in a URL, and which ones are private."""
 
 from __future__ import annotations
+
+PRIVATE = (
+    *("127.0.0.0/8", "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
+    *("::1/128", "fe80::/10", "fc00::/7"),
+)
+"""Networks whose addresses do not exist on the internet."""
 
 _ALL = ("", "::", "0.0.0.0")  # compared, not bound
 _DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -1,4 +1,4 @@
-"""Certificates: makes one that this machine signs itself, and checks the one that is served."""
+"""Certificates: makes one for this machine, and checks the one that is served."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from doorbelld.net import interfaces, tls
+from doorbelld.net import authority, interfaces, tls
+from doorbelld.net.authority import Authority, Files, MakingError
 from doorbelld.net.names import is_address, own_names
 from doorbelld.system.users import give_to_the_service
 
@@ -29,7 +31,12 @@ _MOST_HELLOS = 2
 """A client says hello once more if it is asked for another group."""
 
 _PARTIAL_CHAIN = ssl.VerifyFlags(0x80000)  # ssl.VERIFY_X509_PARTIAL_CHAIN since Python 3.10
-_DATES = {9: "is not valid yet", 10: "has expired"}  # X509_V_ERR_… in <openssl/x509_vfy.h>
+_DATES = {  # X509_V_ERR_… in <openssl/x509_vfy.h>
+    9: "is not valid yet: browsers will warn",
+    10: "has expired: browsers will warn",
+}
+_NEAR = 0.1
+"""The part of a certificate's life in which its end is near: 82 days for one of ours."""
 
 # CA:FALSE: a browser that trusts this certificate trusts nothing else that its key might sign.
 _REQUEST = """\
@@ -48,26 +55,39 @@ subjectAltName = {places}
 """
 
 
-class MakingError(Exception):
-    """No certificate was made, and all files are as they were. The text says why, and what helps.
+class Made(NamedTuple):
+    """What was made: the names and addresses of the certificate, and those that are left out.
 
-    It is one sentence without full stop.
+    ``ends_at`` is the Unix time at which it ends. ``is_authority_new`` is whether its authority was
+    made too.
     """
+
+    names: list[str]
+    left_out: list[str]
+    ends_at: float
+    is_authority_new: bool
 
 
 def date_problem(context: ssl.SSLContext, certificate: Path) -> str | None:
-    """Return what is wrong with the certificate's dates, as clients see it now; None if nothing."""
+    """Return what is wrong with the certificate's dates, as clients see it now; None if nothing.
+
+    That is also an end that is near: a renewal by a program would have been done by then.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
     client.verify_flags |= _PARTIAL_CHAIN  # Trust it, whatever its issuer is.
     client.load_verify_locations(certificate)
     try:
-        _shake_hands(context, client)
+        _, shown = _shake_hands(context, client)
     except ssl.SSLCertVerificationError as error:
         return _DATES.get(error.verify_code)
     except ssl.SSLError:
         return None  # Any other problem has nothing to do with dates.
-    return None
+    begin, end = (ssl.cert_time_to_seconds(str(shown[key])) for key in ("notBefore", "notAfter"))
+    if time.time() < end - (end - begin) * _NEAR:
+        return None
+    day = time.strftime("%Y-%m-%d", time.localtime(end))
+    return f"expires on {day}: browsers will warn then"
 
 
 def handshake_seconds(context: ssl.SSLContext) -> float:
@@ -79,12 +99,17 @@ def handshake_seconds(context: ssl.SSLContext) -> float:
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE  # It is our own.
     with suppress(ssl.SSLError):
-        return _shake_hands(context, client)
+        return _shake_hands(context, client)[0]
     return 0.0
 
 
-def _shake_hands(context: ssl.SSLContext, client: ssl.SSLContext) -> float:
-    """Do a handshake with a client; return the processor time of our side. Raises SSLError."""
+def _shake_hands(
+    context: ssl.SSLContext, client: ssl.SSLContext
+) -> tuple[float, Mapping[str, object]]:
+    """Do a handshake with a client. Raises SSLError.
+
+    Returns the processor time of our side, and what the client has verified of the certificate.
+    """
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     ours, its = tls.Session(context), client.wrap_bio(incoming, outgoing)
     seconds = 0.0
@@ -95,13 +120,21 @@ def _shake_hands(context: ssl.SSLContext, client: ssl.SSLContext) -> float:
         incoming.write(ours.feed(outgoing.read()))
         seconds += time.thread_time() - begin
     its.do_handshake()
-    return seconds
+    return seconds, its.getpeercert() or {}
 
 
-def make(certificate: Path, key: Path, hosts: Iterable[str], *, force: bool) -> list[str]:
+def make(
+    certificate: Path,
+    key: Path,
+    hosts: Sequence[str],
+    *,
+    force: bool,
+    signer: Files | None = None,
+) -> Made:
     """Write a new key and its certificate for this machine's names and addresses, and ``hosts``.
 
-    Replaces files only with ``force``, and then both or none. Returns the names and addresses.
+    The certificate is signed by the authority ``signer``, which is made if it does not exist; if it
+    is None, by its own key. Replaces files only with ``force``, and then all of them or none.
     Raises MakingError.
     """
     from subprocess import CalledProcessError  # The daemon does not need it.
@@ -113,14 +146,27 @@ def make(certificate: Path, key: Path, hosts: Iterable[str], *, force: bool) -> 
             # Each is made next to the file that it replaces: only then is that one step.
             staged = [_stage(path, stack) for path in (key, certificate)]
             new = (staged[0] / "new.key", staged[1] / "new.crt")
-            _make(*new, places)
-            _replace([(new[0], key), (new[1], certificate)])
+            pairs, by = [(new[0], key), (new[1], certificate)], signer
+            if signer and not any(path.exists() for path in signer):
+                by = Files.beside(_stage(signer.key, stack))
+                _make_authority(by, places, hosts)
+                pairs += zip(by, signer)
+            made = _make(*new, places, by and Authority(by))
+            _replace(pairs)
     except OSError as error:
         raise MakingError(_explain(error, key.parent)) from error
     except CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [f"exit status {error.returncode}"]
-        raise MakingError(f"openssl failed, and no file was changed: {said[-1]}") from error
-    return [place.partition(":")[2] for place in places]
+        said = (error.stderr or error.stdout).strip().splitlines()
+        why = said[-1] if said else f"exit status {error.returncode}"
+        raise MakingError(f"openssl failed, and no file was changed: {why}") from error
+    return made._replace(is_authority_new=by != signer)
+
+
+def _make_authority(files: Files, places: list[str], hosts: Sequence[str]) -> None:
+    """Write a new authority for these places, as far as they are private or given by the user."""
+    names = [place[4:] for place in places if place.startswith("DNS:")]
+    authority.make(files, names, filter(is_address, hosts))
+    _write_through(*files)
 
 
 def _refuse(certificate: Path, key: Path, *, force: bool) -> None:
@@ -187,17 +233,22 @@ def _places(hosts: Iterable[str]) -> Iterator[str]:
             yield f"IP:{ip}"
 
 
-def _make(key: Path, certificate: Path, places: list[str]) -> None:
+def _make(key: Path, certificate: Path, places: list[str], by: Authority | None) -> Made:
     """Write a new pair that is complete, on the disk and usable, or raise an error."""
-    import subprocess  # The daemon does not need it.
-
-    name = places[0].partition(":")[2]
+    good = [place for place in places if by is None or by.permits(place)]
+    name = good[0].partition(":")[2]
     request = key.with_name("request.cnf")
-    request.write_text(_REQUEST.format(name=name, places=", ".join(places)), encoding="ascii")
-    command = ["openssl", "req", "-x509", "-config", str(request), "-days", str(DAYS)]
-    command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-sha256"]
-    command += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603  # ours
+    request.write_text(_REQUEST.format(name=name, places=", ".join(good)), encoding="ascii")
+    new = ["-config", str(request), *authority.NEW_KEY, "-keyout", str(key)]
+    ends_at = time.time() + DAYS * authority.DAY
+    if by is None:
+        days = ["-x509", "-days", str(DAYS)]
+        authority.openssl("req", *days, *new, "-out", str(certificate))
+    else:
+        asked = request.with_suffix(".csr")
+        authority.openssl("req", "-new", *new, "-out", str(asked))
+        certificate.write_bytes(by.sign(asked, request, "own", DAYS))
+        ends_at = min(ends_at, by.ends_at)
     try:
         tls.server_context(certificate, key)
     except tls.CertificateError as error:
@@ -208,7 +259,15 @@ def _make(key: Path, certificate: Path, places: list[str]) -> None:
     key.chmod(0o600)
     certificate.chmod(0o644)
     give_to_the_service(key)
-    for path in (key, certificate):
+    _write_through(key, certificate)
+    names = [place.partition(":")[2] for place in good]
+    left_out = [place.partition(":")[2] for place in places if place not in good]
+    return Made(names, left_out, ends_at, is_authority_new=False)
+
+
+def _write_through(*paths: Path) -> None:
+    """Wait until the files are on the disk."""
+    for path in paths:
         with path.open("rb") as file:
             os.fsync(file.fileno())
 

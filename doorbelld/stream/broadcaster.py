@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 
 from doorbelld.handover.record import SavedViewers
 from doorbelld.media import multipart
@@ -47,6 +48,7 @@ _NEWS_PAUSE = 0.1
 """Seconds between two states that are sent because of a change: viewers may come and go fast."""
 
 _NO_MEMORY = "there was too little memory to send a picture, and it was left out"
+_NO_MEMORY_FOR_STATE = "there was too little memory to send the state, and it comes later"
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -135,24 +137,14 @@ class Broadcaster(Worker):
         and when it would be silent otherwise. Returns False, and leaves the socket alone, if
         ``max_viewers`` watch, or read the state without pictures.
         """
-        has_pictures = news is None or news.pictures
+        make = partial(Viewer, sock, address, key=key, fps=fps, advance=advance, session=session)
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
-            taken = self._watching if has_pictures else self._reading
+            taken = self._watching if news is None or news.pictures else self._reading
             if taken >= self.max_viewers or self._stopping:
                 return False
             try:
-                viewer = Viewer(
-                    sock,
-                    address,
-                    key=key,
-                    fps=fps,
-                    advance=advance,
-                    session=session,
-                    news=news,
-                    auto=auto,
-                )
-                viewer.ticket = ticket
+                viewer = make(ticket=ticket, news=news, auto=auto)
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
@@ -256,18 +248,15 @@ class Broadcaster(Worker):
         frame = self._newest.take()
         if frame is not None:
             self._shown = frame
-            viewers = list(self._viewers.values())
-            if not frame.live:
-                viewers = [viewer for viewer in viewers if viewer.news is None]
-            self._send_to(viewers, frame)
+            self._send_to(_shown_to(list(self._viewers.values()), frame), frame)
         elif late and self._shown is not None:
+            late = _shown_to(late, self._shown)
             self._send_to(list(self._second_chance(late, self._shown)), self._shown)
 
     def _second_chance(self, late: list[Viewer], frame: Frame) -> Iterator[Viewer]:
         """Yield viewers that still want the frame; their miss is taken back until the next."""
         for viewer in late:
-            is_there = self._viewers.get(viewer.fd) is viewer
-            if is_there and viewer.shows(frame) and viewer.is_due(frame.captured_at):
+            if self._viewers.get(viewer.fd) is viewer and viewer.is_due(frame.captured_at):
                 viewer.dropped -= 1
                 yield viewer
 
@@ -284,7 +273,12 @@ class Broadcaster(Worker):
         """Have the state as it is now wait for these viewers, in place of an older one."""
         if not viewers:
             return
-        part = self._news_part()
+        try:
+            part = self._news_part()
+        except MemoryError:
+            self._state_log.log(logging.WARNING, _NO_MEMORY_FOR_STATE)
+            self._has_news = True  # It is tried again soon.
+            return
         for viewer in viewers:
             if viewer.news is not None:
                 viewer.news.waiting = part
@@ -346,7 +340,7 @@ class Broadcaster(Worker):
         if viewer.news is not None:
             head += self._news_part()
             viewer.news.sent_at = time.monotonic()
-        frame = self._shown if viewer.has_pictures else None
+        frame = self._shown
         if frame is not None and viewer.shows(frame) and viewer.is_due(frame.captured_at):
             head += Parts(frame)[viewer.advance]
             viewer.pending_frame = frame
@@ -489,3 +483,8 @@ class Broadcaster(Worker):
         self._saved.close()
         self._epoll.close()
         super()._close()
+
+
+def _shown_to(viewers: list[Viewer], frame: Frame) -> list[Viewer]:
+    """Return those of the viewers to which a frame is sent: nearly always all of them."""
+    return viewers if frame.live else [viewer for viewer in viewers if viewer.shows(frame)]

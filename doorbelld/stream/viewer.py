@@ -141,13 +141,13 @@ class Viewer:
         fps: float | None,
         advance: bool,
         session: Session | None = None,
+        ticket: bytes = b"",
         news: News | None = None,
         auto: bool = False,
     ) -> None:
         self.sock = sock
         self.fd = sock.fileno()
-        self.unchecked_sends = 0
-        self.idle_streak = 0
+        self.unchecked_sends = self.idle_streak = 0
         self.address = address
         self.key = key
         self.advance = advance
@@ -155,16 +155,14 @@ class Viewer:
         self.news = news
         self.auto = auto
         self.reported: Report | None = None
-        self.ticket = b""
+        self.ticket = ticket
         self.since = time.monotonic()
         self.period = 1 / fps if fps else 0.0
         self.due = 0.0
         self.pending: memoryview | None = None
         self.pending_frame: Frame | None = None
-        self.sequence = 0
+        self.sequence = self.sent = self.dropped = 0
         self.captured_at = 0.0
-        self.sent = 0
-        self.dropped = 0
         self.fps = 0.0
         self.sent_before = 0
         self.row = 0
@@ -183,10 +181,10 @@ class Viewer:
             key=record.key,
             fps=fps,
             advance=record.advance,
+            ticket=record.ticket,
             news=News(pictures=record.pictures) if record.news else None,
             auto=record.auto,
         )
-        viewer.ticket = record.ticket
         viewer.since = record.since
         viewer.sent = viewer.sent_before = record.sent
         viewer.dropped = record.dropped
@@ -273,8 +271,8 @@ class Viewer:
         return self.pending is None and unacknowledged(self.fd) <= self.most_unacknowledged
 
     def shows(self, frame: Frame) -> bool:
-        """Return whether this is a frame for it: cards are not, for viewers that read the state."""
-        return frame.live or self.news is None
+        """Return whether it is sent this frame. A viewer that reads the state is sent no cards."""
+        return self.news is None or (self.news.pictures and frame.live)
 
     def is_due(self, captured_at: float) -> bool:
         """Return whether the cap lets a frame of that moment through, or nearly so."""

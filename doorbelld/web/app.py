@@ -162,10 +162,12 @@ class App:
         return site.embedding.ticket(token, password_id)
 
     def _answer(self, visit: Visit) -> Response:
-        if visit.site.tls is not None and not visit.request.secure:
+        target, site = visit.request.target, visit.site
+        is_certificate = target in assets.OF_THE_AUTHORITY and target in site.assets
+        if site.tls is not None and not visit.request.secure and not is_certificate:
             return _send_to_tls(visit.request)
         path = _path(visit.request)
-        if path in OPEN_PATHS:
+        if is_certificate or path in OPEN_PATHS:
             return self._route(visit, path)
         challenge = self._login.challenge(visit)
         if challenge is not None:

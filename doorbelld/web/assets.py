@@ -13,6 +13,10 @@ from typing import NamedTuple
 from doorbelld.server.response import Response
 from doorbelld.web.replies import reply
 
+CERTIFICATE, PROFILE = "/ca.crt", "/doorbelld.mobileconfig"
+OF_THE_AUTHORITY = (CERTIFICATE, PROFILE)
+"""What a phone needs to trust the authority. It is public, and needed before there is trust."""
+
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -45,14 +49,60 @@ def load(name: str) -> Mapping[str, Asset]:
     return found
 
 
+def of_the_authority(root: bytes, name: str) -> Mapping[str, Asset]:
+    """Return the files by which a phone can trust an authority, keyed by their paths in URLs.
+
+    ``root`` is the authority's certificate in DER form, ``name`` the name of the camera.
+    """
+    return {
+        CERTIFICATE: Asset(root, "application/x-x509-ca-cert", _etag(root)),
+        PROFILE: _profile(root, name),
+    }
+
+
+def _profile(root: bytes, name: str) -> Asset:
+    """Return a configuration profile for Apple's systems that has the authority's certificate."""
+    import plistlib  # Only a daemon with an authority needs these.
+    import uuid
+
+    def identity(part: str) -> dict[str, object]:
+        # The same each time, so that a profile replaces the one before.
+        digest = hashlib.sha256(root + part.encode()).digest()
+        return {
+            "PayloadUUID": str(uuid.UUID(bytes=digest[:16], version=5)).upper(),
+            "PayloadIdentifier": f"doorbelld.{digest.hex()[:16]}",
+            "PayloadVersion": 1,
+        }
+
+    certificate = {
+        **identity("certificate"),
+        "PayloadType": "com.apple.security.root",
+        "PayloadDisplayName": f"{name}: certificate",
+        "PayloadCertificateFileName": CERTIFICATE[1:],
+        "PayloadContent": root,
+    }
+    profile = {
+        **identity("profile"),
+        "PayloadType": "Configuration",
+        "PayloadDisplayName": name,
+        "PayloadDescription": "Makes this device trust the doorbell's own certificate.",
+        "PayloadContent": [certificate],
+    }
+    body = plistlib.dumps(profile)
+    return Asset(body, "application/x-apple-aspen-config", _etag(body))
+
+
 def _asset(path: Path, name: str) -> Asset:
     body = path.read_bytes()
     if path.suffix == ".html":
         body = body.replace(b"{{name}}", html.escape(name).encode())
     elif path.suffix == ".webmanifest":
         body = body.replace(b"{{name}}", json.dumps(name)[1:-1].encode())
-    etag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-    return Asset(body, _TYPES[path.suffix], etag)
+    return Asset(body, _TYPES[path.suffix], _etag(body))
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
 def reply_with(asset: Asset, known: str) -> Response:

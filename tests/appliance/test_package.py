@@ -118,8 +118,13 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     eventually(
         lambda: b"<title>Back door</title>" in secure_page(clean_machine), "the page over TLS"
     )
-    key = clean_machine.run("stat", "--format=%U %a", "/etc/doorbelld/tls.key")
-    assert key == "doorbelld 600\n"
+    keys = [f"/etc/doorbelld/{name}.key" for name in ("tls", "authority")]
+    owners = clean_machine.run("stat", "--format=%U %a", *keys)
+    assert owners == "doorbelld 600\nroot 600\n"
+    answer, root = fetch(clean_machine, "/ca.crt")
+    chain = clean_machine.root / "etc/doorbelld/authority.crt"
+    assert answer == 200
+    assert chain.read_text(encoding="ascii").endswith(ssl.DER_cert_to_PEM_cert(root))
     reader.follow("Upgrade, remove")
     assert fetch(clean_machine, "/")[0] == 0
 

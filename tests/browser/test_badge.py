@@ -145,7 +145,7 @@ def test_phone_without_network_says_so(phone: Phone, doorbell: Daemon) -> None:
     with Wire(doorbell.port) as wire:
         phone.open(doorbell, wire.port).wait_for("live")
         phone.page.context.set_offline(True)
-        wire.cut("/live")  # The browser only refuses new connections.
+        wire.cut("/live?")  # The browser only refuses new connections.
         soon(phone, "offline")
         detail = phone.page.locator("#detail")
         expect(detail).to_have_text("This device is not connected to a network.")

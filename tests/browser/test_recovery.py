@@ -46,13 +46,13 @@ def test_stream_that_goes_dead_or_is_cut_is_set_up_again(phone: Phone, daemon: D
     with Wire(daemon.port) as wire:
         phone.open(daemon, wire.port).wait_for("live")
         dead = key_of_stream(daemon)
-        assert wire.deaden("/live") == 1
+        assert wire.deaden("/live?") == 1
         phone.wait_for("stale")
         expect(phone.page.locator("#headline")).to_have_text("Weak connection")
         phone.wait_for("live")
         before = keys_of_streams(daemon)
         assert before - {dead}
-        assert wire.cut("/live") == 1
+        assert wire.cut("/live?") == 1
         eventually(lambda: keys_of_streams(daemon) - before, "a new stream")
         phone.wait_for("live")
         phone.page.close()

@@ -12,6 +12,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -462,6 +463,18 @@ def test_wrong_dates_are_logged_and_the_picture_is_shown(
     install(make_pair_of(tmp_path, start, end), secure.pair)
     secure.start()
     expected = f"WARNING: [access] tls_certificate = {secure.pair.certificate}: {what}: browsers"
+    assert expected in secure.log()
+    assert shown(secure) == secure.pair.der()
+
+
+def test_end_that_is_near_is_logged(secure: SecureDaemon, tmp_path: Path) -> None:
+    soon = time.gmtime(time.time() + 20 * 24 * 3600)
+    install(
+        make_pair_of(tmp_path, "20200101000000Z", time.strftime("%Y%m%d%H%M%SZ", soon)), secure.pair
+    )
+    secure.start()
+    day = time.strftime("%Y-%m-", soon)
+    expected = f"WARNING: [access] tls_certificate = {secure.pair.certificate}: expires on {day}"
     assert expected in secure.log()
     assert shown(secure) == secure.pair.der()
 

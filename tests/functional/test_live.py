@@ -1,4 +1,4 @@
-"""The page's stream: pictures and the state in one order, and what is open to whom."""
+"""The page's stream: pictures and the state in one order, and which clients get them."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ HASTE = 0.3
 ALLOWED = frozenset(
     {
         HTTPStatus.OK,
+        HTTPStatus.NO_CONTENT,
         HTTPStatus.SEE_OTHER,
         HTTPStatus.NOT_MODIFIED,
         HTTPStatus.BAD_REQUEST,
@@ -44,6 +45,8 @@ _HEAD = re.compile(
     rb"(?P<fields>(?:[A-Za-z-]+: [\x20-\x7e]*\r\n)+)\r\n"
 )
 _ON_EVERY_ANSWER = ("x-content-type-options", "content-security-policy", "referrer-policy")
+_STREAMS = ("multipart/x-mixed-replace", "application/octet-stream")
+_STREAM = re.compile(rb"\r\nContent-Type: (?:%s)" % "|".join(_STREAMS).encode())
 _HEAD_END = re.compile(rb"(?=\r?\n\r?\n)")
 
 
@@ -62,7 +65,7 @@ class Answer(NamedTuple):
     @property
     def is_stream(self) -> bool:
         """Whether an endless stream follows."""
-        return self.headers.get("content-type", "").startswith("multipart/x-mixed-replace")
+        return self.headers.get("content-type", "").startswith(_STREAMS)
 
 
 def ask(daemon: Daemon, chunks: Iterable[bytes], *, hang_up: bool = True) -> list[Answer]:
@@ -103,9 +106,9 @@ def _read(sock: socket.socket) -> tuple[bytes, bytes]:
         except ConnectionError:
             some = b""
         data += some
-        start = data.find(b"\r\nContent-Type: multipart/x-mixed-replace")
-        end = data.find(b"\r\n\r\n", start) + 4
-        if start >= 0 and end >= 4 and (not some or len(data) > end):
+        found = _STREAM.search(data)
+        end = data.find(b"\r\n\r\n", found.start()) + 4 if found else 0
+        if end >= 4 and (not some or len(data) > end):
             return bytes(data[:end]), bytes(data[end:])
         if not some:
             return bytes(data), b""
@@ -113,7 +116,8 @@ def _read(sock: socket.socket) -> tuple[bytes, bytes]:
 
 def _read_stream(data: bytes) -> None:
     """Check a stream that may break off anywhere."""
-    StreamParser(advance=b"X-Timestamp" not in data[:200]).feed(data)
+    live = b"Content-Type: application/json" in data[:200]
+    StreamParser(advance=not live and b"X-Timestamp" not in data[:200], live=live).feed(data)
 
 
 def _take_apart(data: bytes, *, may_be_head: bool) -> Iterator[Answer]:
@@ -137,7 +141,7 @@ def _take_apart(data: bytes, *, may_be_head: bool) -> Iterator[Answer]:
 
 
 def _body_length(answer: Answer) -> int:
-    if answer.is_stream or answer.status == HTTPStatus.NOT_MODIFIED:
+    if answer.is_stream or answer.status in (HTTPStatus.NOT_MODIFIED, HTTPStatus.NO_CONTENT):
         assert "content-length" not in answer.headers
         return 0
     length = answer.headers["content-length"]

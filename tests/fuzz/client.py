@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session, server_context
 from doorbelld.stream.broadcaster import Broadcaster
+from doorbelld.stream.viewer import News
 from tests.support import secure
 from tests.support.fuzzing import patience
 from tests.support.socketpairs import connection
@@ -72,7 +73,8 @@ class _Tls:
 class Client:
     """A viewer: ``server`` is the daemon's end of the connection, ``frames`` what was published.
 
-    A ``small`` one has such small buffers that most parts are written in several pieces.
+    A ``small`` one has such small buffers that most parts are written in several pieces. A ``live``
+    one reads the state as well; ``state`` is the number of the newest that came.
     """
 
     def __init__(
@@ -83,23 +85,22 @@ class Client:
         fps: float | None = None,
         small: bool = False,
         tls: bool = False,
+        live: bool = False,
     ) -> None:
         self._tls = _Tls() if tls else None
         self.key = f"client {next(_keys)}"
         self.advance = advance
         self.fps = fps
         self.small = small
+        self.live = live
         self.newest = 0
+        self.count = 0
+        self.state = 0
         self._frames = frames
-        self._parts = StreamParser(advance=advance)
+        self._parts = StreamParser(advance=advance, live=live)
         self._head = b""
         self.server, self._sock = connection(_SMALL if small else None)
         self._sock.setblocking(False)
-
-    @property
-    def count(self) -> int:
-        """How many pictures came."""
-        return self._parts.count
 
     def join(self, broadcaster: Broadcaster) -> bool:
         """Hand the daemon's end over."""
@@ -111,6 +112,7 @@ class Client:
             fps=self.fps,
             advance=self.advance,
             session=self._tls.session if self._tls else None,
+            news=News(pictures=True) if self.live else None,
         )
 
     def read(self, most: int) -> bool:
@@ -126,9 +128,18 @@ class Client:
 
     def read_until_newest(self) -> None:
         """Wait for the frame that was published last."""
-        newest = max(self._frames)
+        newest = max(
+            (number for number, frame in self._frames.items() if frame.live or not self.live),
+            default=0,
+        )
         while self.newest < newest:
             self._wait(f"frame {newest}; the newest is {self.newest}")
+            assert self.read(1 << 20), "the stream ended"
+
+    def read_until_state(self, number: int) -> None:
+        """Wait for the state with this number, or a newer one."""
+        while self.state < number:
+            self._wait(f"state {number}; the newest is {self.state}")
             assert self.read(1 << 20), "the stream ended"
 
     def read_to_end(self) -> None:
@@ -175,9 +186,16 @@ class Client:
             assert HEAD.startswith(self._head)
             data = data[missing:]
         for part in self._parts.feed(data):
+            if part.is_state:
+                state = part.state["number"]
+                assert state >= self.state, f"{state} came after {self.state}"
+                self.state = state
+                continue
+            self.count += 1
             sequence = int(part.body.split(b" ", 2)[1])
             frame = self._frames[sequence]
             assert part.body == frame.data
+            assert frame.live or not self.live, "a card"
             assert part.timestamp == ("" if self.advance else f"{frame.timestamp:.6f}")
             assert sequence > self.newest, f"{sequence} came after {self.newest}"
             self.newest = sequence

@@ -10,6 +10,7 @@ from tests.fuzz.corpus import CORPUS
 _PATHS = [
     *(b"/", b"/video_feed", b"/stream.mjpg", b"/?action=stream", b"/?action=snapshot"),
     *(b"/snapshot.jpg", b"/snapshot", b"/status", b"/healthz", b"/app.js", b"/login", b"/logout"),
+    *(b"/live", b"/live?pictures=no", b"/live/report", b"/live/report?key=me&age=1&rate=2"),
     *(
         b"/nothing",
         b"*",
@@ -23,6 +24,7 @@ _PATHS = [
 _QUERIES = [
     *(b"fps=5", b"fps=nan", b"fps=1e999", b"fps=-0", b"key=me", b"key=%00", b"key=\xff", b"a&b&c"),
     *(b"action=stream", b"action=x", b"advance_headers=1", b"&" * 30, b"key=" + b"k" * 70, b"#x"),
+    *(b"v=1", b"v=2", b"quality=auto", b"pictures=no", b"pictures=x", b"width=1e9", b"rate=_"),
 ]
 _NAMES = [
     *(b"Host", b"Origin", b"Referer", b"Accept", b"Content-Length", b"Transfer-Encoding"),

@@ -59,6 +59,7 @@ class Broadcasting(RuleBasedStateMachine):
         self.clients: list[Client] = []
         self.left: list[Client] = []
         self.captured_at = 0.0
+        self.state = 0
         self.all_read_to_the_end = False
 
     @initialize(max_viewers=st.integers(1, 6), all_read_to_the_end=st.booleans())
@@ -70,6 +71,7 @@ class Broadcasting(RuleBasedStateMachine):
         self.broadcaster = Broadcaster(
             self.hub, Handover().viewers, max_viewers=max_viewers, stall_timeout=NEVER
         )
+        self.broadcaster.use_news(lambda: b'{"number": %d}' % self.state)
         self.broadcaster.start()
 
     # What happens to it.
@@ -86,6 +88,26 @@ class Broadcasting(RuleBasedStateMachine):
     @rule(fps=RATES, small=st.booleans(), tls=st.booleans())
     def a_browser_joins(self, fps: float | None, small: bool, tls: bool) -> None:
         self.join(Client(self.frames, advance=True, fps=fps, small=small, tls=tls))
+
+    @rule(fps=RATES, small=st.booleans(), tls=st.booleans())
+    def a_page_joins(self, fps: float | None, small: bool, tls: bool) -> None:
+        self.join(Client(self.frames, live=True, fps=fps, small=small, tls=tls))
+
+    @rule(size=SIZES)
+    def a_card_is_shown(self, size: int) -> None:
+        self.show(size, live=False)
+
+    @rule()
+    def state_changes(self) -> None:
+        self.state += 1
+        self.broadcaster.renew()
+
+    @precondition(lambda self: self.clients)
+    @rule(which=WHICH)
+    def who_reads_gets_the_state(self, which: int) -> None:
+        client = self.client(which)
+        if client.live:
+            client.read_until_state(self.state)
 
     @rule(count=st.integers(2, 6))
     def a_crowd_joins(self, count: int) -> None:
@@ -219,10 +241,10 @@ class Broadcasting(RuleBasedStateMachine):
     def client(self, which: int) -> Client:
         return self.clients[which % len(self.clients)]
 
-    def show(self, size: int) -> None:
+    def show(self, size: int, *, live: bool = True) -> None:
         self.captured_at += INTERVAL
         sequence = len(self.frames) + 1
-        frame = self.hub.publish(picture(sequence, size), self.captured_at, live=True)
+        frame = self.hub.publish(picture(sequence, size), self.captured_at, live=live)
         assert frame.sequence == sequence
         self.frames[sequence] = frame
 

@@ -14,7 +14,7 @@ from doorbelld.media import multipart
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
-from doorbelld.stream.viewer import Viewer
+from doorbelld.stream.viewer import News, Viewer
 from doorbelld.system.systemd import DescriptorStore
 from tests.support.daemon import GUARD, eventually
 from tests.support.raw import read_to_end
@@ -115,6 +115,45 @@ def test_restored_viewer_has_no_age_before_there_is_a_picture(store: SlowStore) 
         read(client, part(publish(hub)))
         eventually(lambda: after.viewers()[0].age_ms is not None, "it has got one")
         assert after.stop(GUARD)
+
+
+def read_up_to(client: socket.socket, end: bytes) -> bytes:
+    """Return what comes before these bytes."""
+    found = b""
+    while not found.endswith(end):
+        some = client.recv(1 << 16)
+        assert some, f"the stream ended after {found!r}"
+        found += some
+    return found[: -len(end)]
+
+
+def test_pages_go_on_with_the_state_and_within_the_limits(store: SlowStore) -> None:
+    pairs = [connection() for _ in range(6)]
+    clients = [client for _, client in pairs]
+    before = made(FrameHub(), Handover(store))
+    before.use_news(lambda: b"before")
+    before.start()
+    for number, (server, _) in enumerate(pairs):
+        news = News(pictures=number % 2 == 0)
+        assert before.join(server, b"", address="10.0.0.9", auto=number == 0, news=news)
+    assert before.stop(GUARD)
+    hub = FrameHub()
+    after = Broadcaster(hub, successor(store).viewers, max_viewers=2, stall_timeout=60)
+    after.use_news(lambda: b"after")
+    after.start()
+    eventually(lambda: len(after.viewers()) == after.watching == 2, "two go on")
+    assert sorted(row.quality for row in after.viewers()) == ["auto", "full"]
+    live = part(publish(hub))
+    old, new = multipart.json_part(b"before"), multipart.json_part(b"after")
+    for number, client in enumerate(clients[:4]):
+        found = read_up_to(client, new if number % 2 else live)
+        assert found.replace(old, b"").replace(new, b"") == multipart.BOUNDARY
+        assert old not in found.partition(new)[2], "the state comes first"
+    for client in clients[4:]:
+        assert new not in read_to_end(client)
+    assert after.stop(GUARD)
+    for client in clients:
+        client.close()
 
 
 def test_program_of_an_older_daemon_goes_on_with_the_boundary_that_it_lacks(

@@ -5,6 +5,7 @@ import random
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -52,6 +53,49 @@ def test_next_process_reads_what_was_written(fd: int) -> None:
     other = replace(other, sent=1 << 40, dropped=5, due=3.5)
     assert list(after.take_over()) == [Row(numbers[0], 7, RECORD), Row(numbers[1], 1 << 63, other)]
     after.close()
+    before.close()
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"news": True},
+        {"news": True, "pictures": False},
+        {"news": True, "auto": True, "tier": 7},
+        {"auto": True, "tier": 1},
+        {"advance": True, "auto": True},
+    ],
+    ids=str,
+)
+def test_next_process_reads_what_kind_of_viewer_it_is(
+    fd: int, more: dict[str, Any], torn: bool
+) -> None:
+    record = replace(RECORD, **{"advance": False, **more})
+    before = opened(fd)
+    row = before.add(1, record, torn=torn)
+    if torn:
+        before.set_rest(row, memoryview(b"rest"))
+    before.close()
+    assert left_by(fd) == {row: replace(record, rest=b"rest" if torn else b"")}
+    assert left_by(fd) == ({} if torn else {row: record}), "a rest is read once"
+
+
+def test_older_daemon_continues_only_what_it_understands(fd: int) -> None:
+    """It takes any other byte than 0 for the form of browsers, and knows five states of a row."""
+    before = opened(fd)
+    exact = replace(RECORD, advance=False)
+    page = replace(exact, news=True)
+    kinds = [RECORD, exact, replace(RECORD, auto=True), page, replace(exact, auto=True), page]
+    rows = [before.add(1, record, torn=False) for record in kinds]
+    before.set_rest(rows[-1], memoryview(b"rest"))
+    is_known = [
+        before.torn[row] in (WHOLE, TORN, RESUMABLE, BEGUN, RESUMABLE_BEGUN) for row in rows
+    ]
+    assert is_known == [True, True, True, False, False, False]
+    flags = [os.pread(fd, 1, 40960 + (row - 1) * 367 + 46 + 256 + 8)[0] for row in rows]
+    assert [bool(byte) for byte in flags] == [True, False, True, True, True, True]
+    assert flags[:2] == [1, 0], "exactly what it writes itself"
     before.close()
 
 

@@ -8,8 +8,10 @@ import pytest
 from doorbelld.handover.handover import Handover
 from doorbelld.media import multipart
 from doorbelld.stream import broadcaster as broadcast
+from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.viewer import News, Report
 from tests.support.daemon import GUARD, eventually
 from tests.support.socketpairs import connection, part, publish, read
 
@@ -33,6 +35,14 @@ def broadcaster(hub: FrameHub) -> Iterator[Broadcaster]:
 def read_to_end(client: socket.socket) -> bytes:
     with client.makefile("rb") as file:
         return file.read()
+
+
+def state(text: bytes) -> bytes:
+    """Return the part that a state is sent as."""
+    return b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b\r\n--frame\r\n" % (
+        len(text),
+        text,
+    )
 
 
 def join(broadcaster: Broadcaster, sock: socket.socket, **options: object) -> bool:
@@ -252,6 +262,197 @@ def test_broadcaster_that_never_started_stops_too(hub: FrameHub) -> None:
     assert idle.stop(GUARD)
     with client:
         assert read_to_end(client) == b""
+
+
+# Viewers that read the state as well.
+
+
+@pytest.fixture
+def states(broadcaster: Broadcaster) -> Iterator[list[bytes]]:
+    """Return a list whose last item is the state."""
+    found = [b"first"]
+    broadcaster.use_news(lambda: found[-1])
+    yield found
+    broadcaster.stop()
+
+
+def test_page_gets_the_state_first_and_again_when_it_changes(
+    hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
+) -> None:
+    server, client = connection()
+    with client:
+        frame = publish(hub)
+        states += [b"second"]
+        join(broadcaster, server, news=News(pictures=True))
+        read(client, OPENING + state(b"second") + part(frame))
+        wait_for_count(broadcaster, 1)
+        read(client, state(b"second"))  # There is one more viewer.
+        for text in (b"third", b"fourth"):
+            states += [text]
+            broadcaster.renew()
+            read(client, state(text))
+        read(client, part(publish(hub)))
+        broadcaster.stop()
+        assert read_to_end(client) == multipart.ENDING
+
+
+@pytest.mark.usefixtures("states")
+def test_page_gets_no_cards(hub: FrameHub, broadcaster: Broadcaster) -> None:
+    page_server, page = connection()
+    server, program = connection()
+    with page, program:
+        card = hub.publish(b"a card", 1.0, live=False)
+        join(broadcaster, page_server, news=News(pictures=True))
+        read(page, OPENING + state(b"first"))
+        join(broadcaster, server)
+        read(program, OPENING + part(card))
+        read(program, part(hub.publish(b"another", 2.0, live=False)))
+        live = publish(hub)
+        read(program, part(live))
+        found = b""
+        while not found.endswith(part(live)):
+            found += page.recv(1 << 16)
+        assert found.replace(state(b"first"), b"") == part(live)
+
+
+def test_page_that_catches_up_gets_the_newest_state_and_then_no_card(
+    hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
+) -> None:
+    server, client = connection(buffer=4096)
+    with client:
+        big = publish(hub, b"x" * 3_000_000)
+        join(broadcaster, server, news=News(pictures=True))
+        eventually(broadcaster.viewers, "a viewer")
+        for text in (b"second", b"third", b"fourth"):
+            states += [text]
+            broadcaster.renew()
+            eventually(lambda: not broadcaster._has_news, "it has been passed on")
+        card = hub.publish(b"a card", 2.0, live=False)
+        eventually(lambda: broadcaster._shown is card, "the card is shown")
+        read(client, OPENING + state(b"first") + part(big) + state(b"fourth"))
+        read(client, part(publish(hub)))
+
+
+def test_page_without_pictures_is_not_watching(
+    hub: FrameHub, broadcaster: Broadcaster, states: list[bytes]
+) -> None:
+    server, client = connection()
+    with client:
+        publish(hub)
+        join(broadcaster, server, key="hidden", news=News(pictures=False))
+        read(client, OPENING + state(b"first"))
+        assert (broadcaster.watching, broadcaster.viewers(), hub.is_wanted) == (0, [], False)
+        assert not broadcaster.report("hidden", "10.0.0.9", 1.0, 1.0)
+        publish(hub)
+        states += [b"second"]
+        broadcaster.renew()
+        read(client, state(b"second"))
+        broadcaster.stop()
+        assert read_to_end(client) == multipart.ENDING
+
+
+def test_pages_without_pictures_have_a_limit_of_their_own(broadcaster: Broadcaster) -> None:
+    pairs = [connection() for _ in range(8)]
+    joined = [
+        join(broadcaster, server, news=News(pictures=number % 2 == 0))
+        for number, (server, _) in enumerate(pairs)
+    ]
+    assert joined == [True] * 6 + [False] * 2
+    assert broadcaster.watching == 3
+    pairs[1][1].close()
+    eventually(lambda: join(broadcaster, pairs[7][0], news=News(pictures=False)), "room for one")
+    for server, client in pairs:
+        client.close()
+        server.close()
+
+
+def test_changes_that_come_fast_are_sent_together(
+    broadcaster: Broadcaster, states: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, client = connection()
+    with client:
+        join(broadcaster, server, news=News(pictures=False))
+        read(client, OPENING + state(b"first"))
+        broadcaster.renew()
+        read(client, state(b"first"))
+        monkeypatch.setattr(broadcast, "_NEWS_PAUSE", 24 * 3600.0)
+        for number in range(20):
+            states += [b"%d" % number]
+            broadcaster.renew()
+        monkeypatch.undo()
+        read(client, state(b"19"))
+
+
+@pytest.mark.parametrize("pictures", [True, False])
+def test_silence_is_broken_by_the_state(
+    hub: FrameHub, monkeypatch: pytest.MonkeyPatch, pictures: bool
+) -> None:
+    monkeypatch.setattr(broadcast, "_TICK", 0.01)
+    monkeypatch.setattr(viewer, "_SILENCE", 0.0 if pictures else 24 * 3600.0)
+    monkeypatch.setattr(viewer, "_SILENCE_WITHOUT_PICTURES", 24 * 3600.0 if pictures else 0.0)
+    server, client = connection()
+    broadcaster = Broadcaster(hub, Handover().viewers, max_viewers=1, stall_timeout=60)
+    broadcaster.use_news(lambda: b"state")
+    broadcaster.start()
+    with client:
+        join(broadcaster, server, news=News(pictures=pictures))
+        read(client, OPENING + state(b"state") * 5)
+        assert broadcaster.stop(GUARD)
+
+
+def test_nobody_reads_the_state_so_it_is_not_made(hub: FrameHub, broadcaster: Broadcaster) -> None:
+    made: list[bytes] = []
+
+    def make() -> bytes:
+        made.append(b"state")
+        return made[-1]
+
+    broadcaster.use_news(make)
+    server, client = connection()
+    with client:
+        join(broadcaster, server)
+        read(client, OPENING + part(publish(hub)))
+        eventually(lambda: not broadcaster._has_news, "the change was seen")
+    assert made == []
+
+
+def test_report_is_kept_with_every_viewer_of_that_key_and_address(
+    broadcaster: Broadcaster,
+) -> None:
+    pairs = [connection() for _ in range(3)]
+    for (server, _), key in zip(pairs, ("a", "a", "b")):
+        join(broadcaster, server, key=key)
+    eventually(lambda: len(broadcaster.viewers()) == 3, "3 viewers")
+    assert broadcaster.report("a", "10.0.0.9", 0.25, 1000.0)
+    assert not broadcaster.report("a", "10.0.0.8", 5.0, 1.0)
+    assert not broadcaster.report("c", "10.0.0.9", 5.0, 1.0)
+    reports = [each.reported for each in broadcaster._viewers.values()]
+    assert [report and report[:2] for report in reports] == [(0.25, 1000.0)] * 2 + [None]
+    assert isinstance(reports[0], Report)
+    for _, client in pairs:
+        client.close()
+
+
+def test_too_little_memory_for_the_state_is_logged_and_it_comes_later(
+    broadcaster: Broadcaster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = [b"first", b"", b"second"]
+
+    def make() -> bytes:
+        found = results.pop(0)
+        if not found:
+            raise MemoryError
+        return found
+
+    monkeypatch.setattr(viewer, "_SILENCE_WITHOUT_PICTURES", 24 * 3600.0)
+    server, client = connection()
+    with client:
+        broadcaster.use_news(make)
+        join(broadcaster, server, news=News(pictures=False))
+        read(client, OPENING + state(b"first"))
+        broadcaster.renew()
+        read(client, state(b"second"))
+        assert "too little memory" in caplog.text
 
 
 class Sleeper(Broadcaster):

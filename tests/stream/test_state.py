@@ -42,7 +42,10 @@ def test_daemon_names_the_state_of_a_live_picture_in_one_place() -> None:
 def test_state_begins_when_it_changes_and_not_when_its_reason_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    tracker = StateTracker(StateLog(logging.getLogger("test")))
+    changes: list[str] = []
+    tracker = StateTracker(
+        StateLog(logging.getLogger("test")), lambda: changes.append(tracker.current.detail)
+    )
     tracker.change(CameraState.OFFLINE, "It is busy", "EBUSY", "; trying again in 1 s")
     first = tracker.current
     tracker.change(CameraState.OFFLINE, "It is busy", "EBUSY", "; trying again in 2 s")
@@ -52,7 +55,7 @@ def test_state_begins_when_it_changes_and_not_when_its_reason_does(
     assert tracker.current.detail == "It is gone"
     tracker.change(CameraState.STARTING, "starting the camera")
     assert tracker.current.since > first.since
-    assert tracker.current.reason == ""
+    assert changes == ["It is busy", "It is gone", "starting the camera"]
     assert caplog.messages == [
         "camera offline: It is busy (EBUSY); trying again in 1 s",
         "camera offline: It is gone",

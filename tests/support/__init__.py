@@ -62,6 +62,7 @@ faulty_system          FaultySystem: an operating system that refuses something
 fault_observer         FaultObserver: what a daemon reports about a fault
 sitecustomize          code that a child process runs before anything else
 preload                compiles the libraries in C
+check_chain.java       Java's judgement of a chain of certificates
 attack                 attackers as processes of their own
 ====================== ===================================================================
 

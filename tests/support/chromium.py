@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,21 @@ _FLAGS = (
 )
 
 
+def trust(root: Path, database: Path) -> None:
+    """Make a database of NSS, as a new user of Chromium and Firefox has it, that trusts a root."""
+    database.mkdir(parents=True, exist_ok=True)
+    certutil = ["certutil", "-d", f"sql:{database}"]
+    subprocess.run([*certutil, "-N", "--empty-password"], check=True)
+    subprocess.run([*certutil, "-A", "-n", "root", "-t", "C,,", "-i", str(root)], check=True)
+
+
 @contextmanager
-def chromium(folder: Path) -> Iterator[Browser]:
-    """Run a Chromium with a new profile in ``folder``.
+def chromium(
+    folder: Path, root: Path | None = None, beside: Browser | None = None
+) -> Iterator[Browser]:
+    """Run a Chromium with a new profile in ``folder``, which trusts the authority ``root``.
+
+    ``beside`` is another browser that runs already.
 
     In its own context, ``contexts[0]``, a tab behind another one is hidden, as for a user.
     In the contexts that Playwright makes, every tab always counts as visible.
@@ -43,12 +56,20 @@ def chromium(folder: Path) -> Iterator[Browser]:
         return lines[0] if len(lines) > 1 else None
 
     folder.mkdir(exist_ok=True)
+    environ = {**os.environ, "HOME": str(folder)} if root else None
+    if root:
+        trust(root, folder / ".pki" / "nssdb")
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ
+        )
     try:
         url = f"http://127.0.0.1:{eventually(port, 'Chromium ready')}"
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.connect_over_cdp(url, no_defaults=True, is_local=True)
+        with ExitStack() as stack:  # There can be one Playwright in a process.
+            kind = (
+                beside.browser_type if beside else stack.enter_context(sync_playwright()).chromium
+            )
+            browser = kind.connect_over_cdp(url, no_defaults=True, is_local=True)
             yield browser
             browser.close()
     finally:

@@ -15,10 +15,14 @@ MORE_SNAPSHOTS = [
     *(f"/webcam{slash}?action=snapshot{input_}" for slash in ("", "/") for input_ in ("", "_0")),
     *("/snapshot.jpg/", "/snapshot/", "/shot.jpg/"),
 ]
+SCRIPTS = [
+    *("app", "clock", "controls", "fallback", "live", "pace", "painter", "panel", "screen"),
+    *("snapshot", "snapshots", "states", "watch", "words"),
+]
 PAGE = [
     ("/", "text/html; charset=utf-8"),
     ("/index.html", "text/html; charset=utf-8"),
-    ("/app.js", "text/javascript; charset=utf-8"),
+    *((f"/{name}.js", "text/javascript; charset=utf-8") for name in SCRIPTS),
     ("/app.css", "text/css; charset=utf-8"),
     ("/icon.svg", "image/svg+xml"),
     ("/manifest.webmanifest", "application/manifest+json"),
@@ -28,4 +32,8 @@ PICTURES = [*STREAMS, *MORE_STREAMS, *SNAPSHOTS, *MORE_SNAPSHOTS]
 LIVE = "/live"
 """The page's stream, with pictures and the state."""
 ENDLESS = [*STREAMS, LIVE]
-EVERY_PATH = [*SAME_EVERY_TIME, *ENDLESS, *SNAPSHOTS, "/status", "/healthz"]
+_SCRIPTS_LIKE_APP = [f"/{name}.js" for name in SCRIPTS if name != "app"]
+EVERY_PATH = [
+    *(path for path in SAME_EVERY_TIME if path not in _SCRIPTS_LIKE_APP),
+    *(*ENDLESS, *SNAPSHOTS, "/status", "/healthz"),
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import ssl
 import subprocess
@@ -32,8 +33,13 @@ class Pair(NamedTuple):
         return ssl.PEM_cert_to_DER_cert(self.certificate.read_text(encoding="ascii"))
 
 
-def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run ``doorbelld make-certificate`` beside an empty configuration in ``folder``."""
+def command(
+    folder: Path, *arguments: str, path: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``doorbelld make-certificate`` beside an empty configuration in ``folder``.
+
+    ``path`` is where it finds programs.
+    """
     configuration = folder / "doorbelld.conf"
     configuration.touch()
     return subprocess.run(
@@ -43,6 +49,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=GUARD,
+        env={**os.environ, "PATH": path or os.environ["PATH"]},
     )
 
 
@@ -51,6 +58,51 @@ def make_pair(folder: Path) -> Pair:
     done = command(folder)
     assert (done.returncode, done.stderr) == (0, "")
     return Pair(folder / "tls.crt", folder / "tls.key")
+
+
+def make_signed_pair(folder: Path, *options: str) -> Pair:
+    """Return the same, signed by an authority that is made beside it."""
+    done = command(folder, "--authority", *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    return Pair(folder / "tls.crt", folder / "tls.key")
+
+
+def root_of(folder: Path) -> Path:
+    """Return a file with the root of the authority there, as PEM."""
+    (*_, root) = (folder / "authority.crt").read_text(encoding="ascii").split("-----BEGIN")
+    path = folder / "root.pem"
+    path.write_text(f"-----BEGIN{root}", encoding="ascii")
+    return path
+
+
+def sign(folder: Path, *places: str, more: str = "extendedKeyUsage = serverAuth") -> Pair:
+    """Return a certificate for these places, signed with the key of the authority there.
+
+    The places are such as DNS:example.org. ``more`` are further lines of openssl's extensions.
+    """
+    asked, pair = folder / "any.csr", Pair(folder / "any.crt", folder / "any.key")
+    lines = f"subjectAltName = {', '.join(places)}\n{more}\n"
+    (folder / "any.cnf").write_text(lines, encoding="ascii")
+    new = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=any"]
+    openssl(
+        "req", "-new", "-newkey", *new, "-keyout", str(pair.key), "-out", asked.name, folder=folder
+    )
+    by = ["-CA", "authority.crt", "-CAkey", "authority.key", "-set_serial", "7", "-days", "9"]
+    openssl(
+        "x509",
+        "-req",
+        "-in",
+        asked.name,
+        *by,
+        "-extfile",
+        "any.cnf",
+        "-out",
+        pair.certificate.name,
+        folder=folder,
+    )
+    chain = (folder / "authority.crt").read_bytes()
+    pair.certificate.write_bytes(pair.certificate.read_bytes() + chain)
+    return pair
 
 
 def server_context(pair: Pair) -> ssl.SSLContext:

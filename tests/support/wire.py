@@ -1,4 +1,4 @@
-"""Wire: a relay between a phone and the daemon that can be cut or go dead."""
+"""Wire: a relay between a phone and the daemon that can be cut, go dead, do damage, or be slow."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+_LOSS = 100
+
 
 class _Link:
     """One connection of the phone, with its counterpart to the daemon."""
@@ -21,18 +23,44 @@ class _Link:
         self.ends = {phone: daemon, daemon: phone}
         self.request = b""
         """The phone's last request."""
+        self.backlog = bytearray()
+        """What a slow wire has not sent to the phone yet."""
+        self.is_slow = False
+        self.is_damaged = False
+        """Whether the next bytes for the phone get lost."""
         self._phone = phone
 
-    def forward(self, source: socket.socket, most: int) -> int:
-        """Forward what has come, at most so many bytes; return how many, 0 at the end."""
+    def forward(self, source: socket.socket) -> bool:
+        """Forward what has come; return false at the end."""
         try:
-            data = source.recv(most)
-            self.ends[source].sendall(data)
+            data = source.recv(1 << 16)
+            if source is not self._phone:
+                self._answer(data)
+            else:
+                self.ends[source].sendall(data)
+                self.request = data
         except OSError:
-            return 0
-        if source is self._phone:
-            self.request = data
-        return len(data)
+            return False
+        return bool(data)
+
+    def _answer(self, data: bytes) -> None:
+        if self.is_damaged:
+            self.is_damaged = False
+            data = data[_LOSS:]
+        if self.is_slow:
+            self.backlog += data
+        else:
+            self._phone.sendall(data)
+
+    def drip(self, most: int) -> int:
+        """Send so many bytes of the backlog to the phone; return how many there were."""
+        some = bytes(self.backlog[:most])
+        del self.backlog[:most]
+        try:
+            self._phone.sendall(some)
+        except OSError:
+            self.backlog.clear()
+        return len(some)
 
     def close(self) -> None:
         for end in self.ends:
@@ -42,11 +70,14 @@ class _Link:
 class Wire:
     """Forwards connections from ``port`` to the daemon's port.
 
-    ``rate`` may be changed: the bytes a second that all connections together carry.
+    With a ``rate``, only so many bytes a second go to the phone, but all are taken from the daemon
+    at once: that is what a proxy with a buffer does on a slow link. The rate may be changed.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, rate: int = 0) -> None:
         self._target = target
+        self.rate = rate
+        self._dripped_at = time.monotonic()
         self._links: list[_Link] = []
         self._dead: list[_Link] = []
         self._lock = threading.Lock()
@@ -54,7 +85,6 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self.rate = float("inf")
         self._down = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run)
@@ -77,6 +107,15 @@ class Wire:
                     self._selector.unregister(end)
                 self._links.remove(link)
                 self._dead.append(link)
+        return len(found)
+
+    def damage(self, path: str) -> int:
+        """Lose some bytes for the phone on each connection that requested this path; return how
+        many."""
+        with self._lock:
+            found = self._asking_for(path)
+            for link in found:
+                link.is_damaged = True
         return len(found)
 
     @contextmanager
@@ -110,23 +149,29 @@ class Wire:
 
     def _run(self) -> None:
         while not self._stopping:
+            if self._down:
+                time.sleep(0.02)
+                continue
             for key, _ in self._selector.select(0.02):
                 with self._lock:
-                    size = 0 if self._down else self._serve(key)
-                time.sleep(size / self.rate)
-            if self._down:
-                time.sleep(0.02)  # What waits to be read would wake it at once.
+                    if not self._down:
+                        self._serve(key)
+            if self.rate:
+                with self._lock:
+                    self._drip()
 
-    def _serve(self, key: selectors.SelectorKey) -> int:
-        """Return how many bytes it has forwarded."""
+    def _drip(self) -> None:
+        now = time.monotonic()
+        left = int(self.rate * (now - self._dripped_at))
+        self._dripped_at = now
+        for link in self._links:
+            left -= link.drip(left)
+
+    def _serve(self, key: selectors.SelectorKey) -> None:
         if key.fileobj is self._listener:
             self._accept()
-        elif key.data in self._links:
-            size: int = key.data.forward(key.fileobj, int(min(1 << 16, self.rate / 20)))
-            if not size:
-                self._close(key.data)
-            return size
-        return 0
+        elif key.data in self._links and not key.data.forward(key.fileobj):
+            self._close(key.data)
 
     def _accept(self) -> None:
         phone, _ = self._listener.accept()
@@ -136,6 +181,7 @@ class Wire:
             phone.close()
             return
         link = _Link(phone, daemon)
+        link.is_slow = bool(self.rate)
         self._links.append(link)
         for end in link.ends:
             self._selector.register(end, selectors.EVENT_READ, link)

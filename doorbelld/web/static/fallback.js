@@ -27,7 +27,7 @@
     var canvas = document.getElementById("picture");
     image = document.createElement("img");
     image.className = "picture";
-    image.alt = canvas.getAttribute("aria-label") || "";
+    image.alt = document.title;
     image.onerror = function () { setTimeout(load, RETRY_MS); };
     load();
     canvas.parentNode.insertBefore(image, canvas);

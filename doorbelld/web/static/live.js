@@ -3,7 +3,7 @@
 const MOST_HEAD = 4096; // bytes in the headers of a part
 const MOST_BODY = 32 * 1024 * 1024; // the daemon takes no picture of more than 16 MiB
 const MOST_TEXT = 200; // characters of an error that are worth showing
-const BOUNDARY = "--frame";
+const BOUNDARY = "--frame\r\n";
 const CONTENT_TYPE = "application/octet-stream";
 const RETURN = 13;
 const NEWLINE = 10;
@@ -22,6 +22,7 @@ export class PartParser {
     this.hasEnded = false; // The daemon has said that it stops on purpose.
     this._head = new Uint8Array(MOST_HEAD);
     this._headLength = 0;
+    this._start = BOUNDARY; // of the next part
     this._headers = null; // of the part whose body is being read
     this._chunks = [];
     this._missing = 0; // bytes of that body
@@ -57,10 +58,9 @@ export class PartParser {
   }
 
   _begin(text) {
-    const lines = text.trim().split("\r\n");
-    if (lines.shift() !== BOUNDARY) throw new DamagedError("a part does not begin with its boundary");
+    if (!text.startsWith(this._start)) throw new DamagedError("a part has no boundary before it");
     const headers = {};
-    for (const line of lines) {
+    for (const line of text.slice(this._start.length).trim().split("\r\n")) {
       const colon = line.indexOf(":");
       headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
     }
@@ -81,6 +81,7 @@ export class PartParser {
 
   _finish() {
     const part = { headers: this._headers, chunks: this._chunks };
+    this._start = `\r\n${BOUNDARY}`;
     this._headers = null;
     this._chunks = [];
     return part;

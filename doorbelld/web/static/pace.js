@@ -58,7 +58,7 @@ export class Pace {
     return last && last.at > first.at ? (last.received - first.received) / (last.at - first.at) : 0;
   }
 
-  // Whether the daemon should be told now how late its pictures are.
+  // Whether to report to the daemon now how late its pictures are.
   isToReport(at) {
     const isLate = this.lag > (this._isBehind ? CAUGHT_UP : BEHIND);
     if (isLate === this._isBehind) this._turnedAt = at;

@@ -40,6 +40,9 @@ export class Panel {
     this._stage = stage;
     this._since = 0;
     this._isSpoken = true;
+    this._picture = element("picture");
+    this._picture.setAttribute("role", "img");
+    this._picture.removeAttribute("aria-hidden"); // Without scripts there is another picture.
     hide("badge", false);
     hide("controls", false);
   }
@@ -80,8 +83,9 @@ export class Panel {
 
   label() {
     const label = say("picture.alt", { name: this.name });
-    const picture = element("picture");
-    if (picture.getAttribute("aria-label") !== label) picture.setAttribute("aria-label", label);
+    if (this._picture.getAttribute("aria-label") !== label) {
+      this._picture.setAttribute("aria-label", label);
+    }
   }
 
   // Show when the picture on the screen was taken, in Unix seconds.

@@ -2,7 +2,7 @@
 // sentences are named by their keys in words.js, as [key, values].
 //
 // A verdict is {state, headline, detail, help, technical, note}: the state is the badge's; headline,
-// detail and help are sentences over the picture, `technical` is for those who can mend it, and the
+// detail and help are sentences over the picture, `technical` is for experts, and the
 // note is a remark to a picture that is live. All but the state may be null.
 
 const FRESH = 1.2; // seconds that a picture may be old and still be live
@@ -60,7 +60,7 @@ function judgeAnswer({ status, text }) {
   });
 }
 
-// Returns null if there is a connection, or a short break that nobody needs to know of.
+// Returns null if there is a connection, or a break too short to mention.
 function judgeSilence(facts) {
   const { silence, hasEnded, camera } = facts;
   const hasFailed = facts.failures > 1 && !hasEnded;
@@ -133,16 +133,16 @@ const RANK = ["live", "slow", "stale", "offline"]; // from good to bad; others c
 const WORSE = 0.3; // seconds that a worse verdict has to last
 const SLOWER = 1; // and "slow", which is no fault of the picture
 const BETTER = 0.7;
-const CALM = 2.5; // seconds that a better one has to last after some changes
-const RECENT = 15; // seconds in which changes are counted
-const MANY = 3;
+const CALM = 2.5; // seconds that a better one has to last after some that did not
+const RECENT = 30; // seconds in which changes for the worse are counted
+const MANY = 2;
 
 export class Calm {
   constructor() {
     this.shown = verdict("connecting");
     this._direction = 0; // what is wanted is worse (1) or better (-1) than what is shown
     this._since = 0;
-    this._changes = [];
+    this._falls = [];
   }
 
   // Returns the verdict to show, given what is so at this moment, in seconds.
@@ -157,7 +157,7 @@ export class Calm {
     if (next.state === this.shown.state) {
       this.shown = next; // the same state in newer words
     } else if (from < 0 || to < 0 || at - this._since >= this._wait(next.state, at)) {
-      this._changes.push(at);
+      if (direction > 0) this._falls.push(at);
       this._direction = 0;
       this.shown = next;
     }
@@ -166,8 +166,8 @@ export class Calm {
 
   _wait(state, at) {
     if (this._direction > 0) return state === "slow" ? SLOWER : WORSE;
-    this._changes = this._changes.filter((change) => at - change < RECENT);
-    if (this.shown.state === "slow" || this._changes.length >= MANY) return CALM;
+    this._falls = this._falls.filter((fall) => at - fall < RECENT);
+    if (this.shown.state === "slow" || this._falls.length >= MANY) return CALM;
     return BETTER;
   }
 }

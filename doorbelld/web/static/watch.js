@@ -215,7 +215,7 @@ export class Watch {
   // Time
 
   // Seconds since the last byte came. A moment in which this page itself stood still does not
-  // count: what came meanwhile is not read yet.
+  // count: what came in that time is not read yet.
   _silence(now) {
     return now - Math.max(this._stream.heardAt, this._startedAt, this._stallUntil);
   }

@@ -122,11 +122,8 @@ const en = {
   "install.certificate": "Certificate of this doorbell",
   "install.trust.iphone": "Install the profile under Settings › General › VPN & Device Management. Then switch it on under Settings › General › About › Certificate Trust Settings.",
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
-
-  // The login.
-  "login.title": "Doorbell",
-  "login.password": "Password",
-  "login.submit": "See who is there",
+  "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
+  "install.back": "Back to the picture",
 };
 
 const de = {
@@ -236,12 +233,10 @@ const de = {
   "install.app": "Die Seite wird zur App mit eigenem Fenster.",
   "install.trust": "Für eine App mit eigenem Fenster muss das Handy zuerst dem Zertifikat der Türklingel vertrauen.",
   "install.certificate": "Zertifikat dieser Türklingel",
-  "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN & Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
+  "install.trust.iphone": "Das Profil unter „Einstellungen › Allgemein › VPN und Geräteverwaltung“ installieren. Dann unter „Einstellungen › Allgemein › Info › Zertifikatsvertrauenseinstellungen“ einschalten.",
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
-
-  "login.title": "Türklingel",
-  "login.password": "Passwort",
-  "login.submit": "Nachsehen, wer da ist",
+  "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
+  "install.back": "Zurück zum Bild",
 };
 
 const tables = { en, de };
