@@ -1,11 +1,9 @@
-"""Old browsers show the picture, and so do those in which the page's scripts fail."""
+"""Browsers of 2018 show the page, and those that cannot read streams the picture."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from playwright.sync_api import Locator, Route
+from playwright.sync_api import Locator
 
 from tests.support.daemon import Daemon, eventually
 from tests.support.phone import TEST_CARD, Phone, Phones
@@ -26,35 +24,6 @@ WITHOUT_NEWER = """
   delete Element.prototype.replaceChildren;
 """
 """Makes a browser one of 2018, as far as scripts can see."""
-
-
-def fails(route: Route) -> None:
-    route.fulfill(status=500, body="no", content_type="text/plain")
-
-
-def with_body(body: str, *, before: bool) -> Callable[[Route], None]:
-    """Return what answers with the script, and this text before or after its own."""
-
-    def answer(route: Route) -> None:
-        answer = route.fetch()
-        text = answer.text()
-        route.fulfill(response=answer, body=body + text if before else text + body)
-
-    return answer
-
-
-BROKEN = {
-    "a syntax error": ("app.js", with_body("\nlet 1 = 2;", before=False)),
-    "a syntax error in a module": ("live.js", with_body("\nlet 1 = 2;", before=False)),
-    "an error at the start": ("app.js", with_body("throw new Error('no');\n", before=True)),
-    "an error after the start": ("app.js", with_body("\nthrow new Error('no');", before=False)),
-    "an error later": (
-        "app.js",
-        with_body("\nsetTimeout(() => { throw new Error('no'); }, 300);", before=False),
-    ),
-    "a module that is missing": ("states.js", fails),
-    "a script that is missing": ("app.js", fails),
-}
 
 
 def moves(phone: Phone) -> None:
@@ -80,17 +49,6 @@ def test_browser_of_2018_shows_the_page(phone: Phone, doorbell: Daemon) -> None:
     phone.page.get_by_role("button", name="Snapshot").tap()
     eventually(lambda: phone.text("notice") == "Snapshot saved", "the snapshot")
     assert phone.problems == []
-
-
-@pytest.mark.parametrize("fault", BROKEN)
-def test_script_that_fails_leaves_the_picture(phone: Phone, daemon: Daemon, fault: str) -> None:
-    daemon.start(TEST_CARD)
-    name, answer = BROKEN[fault]
-    phone.page.route(f"**/{name}", answer)
-    phone.open(daemon)
-    moves(phone)
-    assert not phone.page.locator("#badge").is_visible()
-    daemon.wait_for_viewers(1)
 
 
 @pytest.mark.parametrize("missing", ["ReadableStream", "AbortController", "fetch"])
