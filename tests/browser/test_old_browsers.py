@@ -1,12 +1,11 @@
-"""Browsers of 2018 show the page, and those that cannot read streams the picture."""
+"""Browsers of 2018 show the page."""
 
 from __future__ import annotations
 
-import pytest
 from playwright.sync_api import Locator
 
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import TEST_CARD, Phone, Phones
+from tests.support.phone import Phone
 
 WITHOUT_NEWER = """
   for (const name of ["createImageBitmap", "ResizeObserver", "PointerEvent", "OffscreenCanvas",
@@ -26,12 +25,7 @@ WITHOUT_NEWER = """
 """Makes a browser one of 2018, as far as scripts can see."""
 
 
-def moves(phone: Phone) -> None:
-    """Wait until the image that needs no script has shown three different pictures."""
-    _moves(phone.page.locator("img.picture"))
-
-
-def _moves(picture: Locator) -> None:
+def moves(picture: Locator) -> None:
     seen: set[bytes] = set()
 
     def look() -> bool:
@@ -45,20 +39,7 @@ def test_browser_of_2018_shows_the_page(phone: Phone, doorbell: Daemon) -> None:
     phone.page.add_init_script(WITHOUT_NEWER)
     phone.open(doorbell).wait_for("live")
     assert phone.evaluate("() => 'createImageBitmap' in window") is False
-    _moves(phone.page.locator("canvas#picture"))
+    moves(phone.page.locator("canvas#picture"))
     phone.page.get_by_role("button", name="Snapshot").tap()
     eventually(lambda: phone.text("notice") == "Snapshot saved", "the snapshot")
-    assert phone.problems == []
-
-
-@pytest.mark.parametrize("missing", ["ReadableStream", "AbortController", "fetch"])
-def test_browser_without_streams_shows_the_picture(
-    phones: Phones, daemon: Daemon, missing: str
-) -> None:
-    daemon.start(TEST_CARD)
-    phone = phones()
-    phone.page.add_init_script(f"delete window.{missing}")
-    phone.open(daemon)
-    moves(phone)
-    daemon.wait_for_viewers(1)
     assert phone.problems == []
