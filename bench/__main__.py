@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from bench import (
     age,
     attack,
+    browser,
     load,
     material,
     memory,
@@ -92,6 +93,7 @@ def main() -> int:
         *network_camera(bench),
         *resident(bench, options.soak),
         *usb(bench),
+        *in_a_browser(bench),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
     return 0 if verdict(targets) else 1
@@ -423,6 +425,30 @@ def usb(bench: Bench) -> list[Target]:
         Target("webcam, CPU per frame / OpenCV", ours.frame_us / opencv.frame_us, 1.0, "x"),
         Target("webcam, first picture / OpenCV", first, 0.5, "x"),
         Target("webcam, CPU at rest", ours.rest_percent, 0.5, " %"),
+    ]
+
+
+def in_a_browser(bench: Bench) -> list[Target]:
+    """What the page costs in Chromium, and how old a picture is on the screen."""
+    heading("The page in Chromium, on a phone's screen without a graphics card")
+    ratio = p50 = p95 = None
+    if browser.is_possible():
+        costs, shown = browser.measure(bench.frames)
+        table(
+            ("", "CPU, % of a core", "age on the screen p50, ms", "p95", "p99", "fps"),
+            [
+                ("the page", f"{costs.page:.0f}", *_age_cells(shown.page)),
+                ("a bare <img>", f"{costs.image:.0f}", *_age_cells(shown.image)),
+            ],
+        )
+        ratio = costs.page / costs.image
+        p50, p95 = shown.page.percentile(50), shown.page.percentile(95)
+    else:
+        print("Not measured: Chromium is not installed.")
+    return [
+        Target("the page in Chromium, CPU / a bare <img>", ratio, 1.15, "x"),
+        Target("capture to the screen in Chromium, p50", p50, 40, " ms"),
+        Target("capture to the screen in Chromium, p95", p95, 80, " ms"),
     ]
 
 

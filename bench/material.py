@@ -49,7 +49,7 @@ def make(directory: Path) -> Material:
         return material
     material.folder.mkdir(parents=True, exist_ok=True)
     pictures = list(_pictures())
-    jpegs = [_jpeg(picture) for picture in pictures]
+    jpegs = [encode(picture) for picture in pictures]
     for number, jpeg in enumerate(jpegs):
         (material.folder / f"{number:03d}.jpg").write_bytes(jpeg)
     material.mjpeg.write_bytes(b"".join(jpegs))
@@ -74,7 +74,7 @@ def _pictures() -> Any:
         yield picture
 
 
-def _jpeg(picture: Any) -> bytes:
+def encode(picture: Any) -> bytes:
     """Encode a picture, and pad it to LENGTH with a comment, which decoders skip."""
     ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     data: bytes = encoded.tobytes()

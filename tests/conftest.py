@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Give each module to one worker as a whole, and all tests of the browser to the same one."""
+    """Give each module to one worker as a whole, and all tests of a browser to the same one."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -42,6 +42,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     by_module = scheduling._split_scope
 
     def by_module_or_browser(nodeid: str) -> str:
+        if nodeid.startswith("tests/browser/engines/"):
+            return nodeid.rpartition("[")[2]
         return "browser" if nodeid.startswith("tests/browser/") else str(by_module(nodeid))
 
     scheduling._split_scope = by_module_or_browser

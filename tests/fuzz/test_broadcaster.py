@@ -126,9 +126,9 @@ class Broadcasting(RuleBasedStateMachine):
     @rule(which=WHICH, step=st.integers(0, 5))
     def another_step_fits(self, which: int, step: int) -> None:
         key = self.client(which).key
-        for viewer in list(self.broadcaster._viewers.values()):
-            if viewer.key == key and isinstance(viewer, AdaptiveViewer):
-                viewer.link.step = step
+        for each in list(self.broadcaster._viewers.values()):
+            if each.key == key and isinstance(each, AdaptiveViewer):
+                each.link.step = step
 
     @rule(fails=st.booleans())
     def pictures_can_be_made_or_not(self, fails: bool) -> None:

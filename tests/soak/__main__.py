@@ -2,11 +2,13 @@
 
 Fast and slow viewers join and leave at random; pages and pictures are requested; the camera is
 lost and found; the configuration is reloaded, changed and broken. A few viewers stay all the
-time. From time to time all others leave, and the daemon's resources are sampled.
+time, one of them a page in a browser. From time to time all others leave, and the resources of the
+daemon and of the browser are sampled.
 
-At the end neither memory, descriptors nor threads may have grown, and every viewer that read
-everything must have got all pictures of the camera. Exits 1 if not. --seed decides what happens,
-but not when. Interrupt it whenever you like for a verdict on the time so far.
+At the end neither memory, descriptors nor threads may have grown, every viewer that read
+everything must have got all pictures of the camera, and the page must be live. Exits 1 if not.
+--seed decides what happens, but not when. Interrupt it whenever you like for a verdict on the time
+so far.
 """
 
 from __future__ import annotations
@@ -23,10 +25,12 @@ from pathlib import Path
 from bench.report import Target, heading, verdict
 from tests.fuzz.answers import ask
 from tests.soak.camera import Camera
+from tests.soak.page import open_page
 from tests.soak.samples import Sample, growth, slope
 from tests.soak.viewers import Viewer, Viewers
 from tests.support.condition import Condition
 from tests.support.daemon import GUARD, Daemon
+from tests.support.engines import Tab
 from tests.support.pictures import big_jpeg
 
 _FRAMERATE = 20
@@ -43,17 +47,21 @@ _SETTLE = 2.5
 _PATHS = ("/", "/status", "/healthz", "/snapshot.jpg", "/app.js", "/?action=snapshot", "/nothing")
 _BROKEN = ("[camera]\nrotation = 45\n", "[server\n", "nonsense", "[doors]\n\xff = 1\n")
 
+_FLAT_BROWSER_MB = 50.0
+"""The same for a browser, which frees memory when it likes."""
+
 _FLAT_MB = 2.0
 """Growth below this is noise of the allocator, for any duration: a longer soak finds a smaller
 leak."""
 
 
 class Soak:
-    """One daemon, and everything that is done to it."""
+    """One daemon, the page that shows it, and everything that is done to it."""
 
-    def __init__(self, daemon: Daemon, camera: Camera, config: Path, seed: int) -> None:
+    def __init__(self, daemon: Daemon, camera: Camera, page: Tab, config: Path, seed: int) -> None:
         self._daemon = daemon
         self._camera = camera
+        self._page = page
         self._config = config
         self._chance = random.Random(seed)  # noqa: S311
         self._begin = time.monotonic()
@@ -94,7 +102,9 @@ class Soak:
         """Let all viewers leave but those that stay, and sample the daemon's resources."""
         self.viewers.all_leave()
         self._find_camera()
-        self.viewers.read(GUARD, lambda: self._daemon.status()["watching"] == _STAY)
+        self.viewers.read(GUARD, lambda: self._daemon.status()["watching"] == _STAY + 1)
+        self.viewers.read(GUARD, lambda: self._page.state() == "live")
+        assert self._page.state() == "live"
         looks: list[Condition] = []
         end = time.monotonic() + _SETTLE
         while time.monotonic() < end:
@@ -105,11 +115,13 @@ class Soak:
             min(look.resident for look in looks) / 1e6,
             min(look.descriptors for look in looks),
             min(look.threads for look in looks),
+            self._page.memory() / 1e6,
         )
         self.samples.append(sample)
         print(
             f"{sample.seconds:7.0f} s  {sample.resident:6.1f} MB  {sample.descriptors:3.0f}"
-            f" descriptors  {sample.threads:3.0f} threads  {self.viewers.joined:6d} viewers so far",
+            f" descriptors  {sample.threads:3.0f} threads  {sample.browser:4.0f} MB of the browser"
+            f"  {self.viewers.joined:6d} viewers so far",
             flush=True,
         )
 
@@ -186,11 +198,12 @@ def main() -> int:
                 arguments=["--config", str(config)],
             )
             daemon.wait_for_state("streaming")
-            soak = Soak(daemon, camera, config, options.seed)
-            try:
-                _run(soak, seconds)
-            finally:
-                soak.viewers.close()
+            with open_page(daemon, folder / "browser") as page:
+                soak = Soak(daemon, camera, page, config, options.seed)
+                try:
+                    _run(soak, seconds)
+                finally:
+                    soak.viewers.close()
     return 0 if _judge(soak.samples, soak.viewers.fast) else 1
 
 
@@ -226,7 +239,12 @@ def _judge(samples: Sequence[Sample], fast: Sequence[Viewer]) -> bool:
         print("Too short for a verdict.")
         return False
     heading("Slopes, an hour")
-    for column, unit in (("resident", " MB"), ("descriptors", ""), ("threads", "")):
+    for column, unit in (
+        ("resident", " MB"),
+        ("descriptors", ""),
+        ("threads", ""),
+        ("browser", " MB"),
+    ):
         print(f"{column:12} {slope(samples, column):+8.2f}{unit}")
     heading(f"Verdict on {len(samples)} samples and {len(fast)} viewers that read everything")
     lived = [viewer for viewer in fast if viewer.span >= _LONG]
@@ -240,6 +258,9 @@ def _judge(samples: Sequence[Sample], fast: Sequence[Viewer]) -> bool:
             Target("resident memory grew by", growth(samples, "resident"), _FLAT_MB, " MB"),
             Target("descriptors grew by", growth(samples, "descriptors"), 0),
             Target("threads grew by", growth(samples, "threads"), 0),
+            Target(
+                "the browser's memory grew by", growth(samples, "browser"), _FLAT_BROWSER_MB, " MB"
+            ),
             Target("pictures that the worst of them got", min(shares), 95, " %", at_least=True),
         ]
     )

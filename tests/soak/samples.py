@@ -1,4 +1,4 @@
-"""Samples: the daemon's resources from time to time, and whether they grow."""
+"""Samples: the resources of the daemon and of a browser over time, and whether they grow."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ _HOUR = 3600.0
 
 
 class Sample(NamedTuple):
-    """Seconds since the start; resident memory in megabytes of 10^6 bytes; descriptors; threads."""
+    """Seconds since the start; the daemon's resident memory in megabytes of 10^6 bytes, its
+    descriptors and threads; the memory of the browser, in megabytes.
+    """
 
     seconds: float
     resident: float
     descriptors: float
     threads: float
+    browser: float
 
 
 def slope(samples: Sequence[Sample], column: str) -> float:

@@ -17,6 +17,11 @@ socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
 posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
+engines                Engine and Tab: the page in any browser, as far as all can show it
+firefox                Debian's Firefox, driven over WebDriver BiDi
+webkit                 Debian's WebKitGTK, the engine of iPhones, in a window that hides it
+webkit_view            the program that it runs
+scripts                what a browser of a given year makes of the page's JavaScript
 node                   the page's modules without a browser
 axe                    what is wrong with a page for people who see, hear or move differently
 dashboard              Dashboard: a page of another site that shows the doorbell

@@ -7,10 +7,12 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from tests.support.daemon import eventually
+from tests.support.engines import PORTRAIT, Engine, Tab
 
 CHROMIUM = "/usr/bin/chromium"
 _FLAGS = (
@@ -73,3 +75,81 @@ def chromium(
     finally:
         process.terminate()
         process.wait()
+
+
+class ChromiumTab(Tab):
+    """The page in a tab of Chromium, in front of an empty one."""
+
+    def __init__(self, page: Page, other: Page) -> None:
+        self._page = page
+        self._other = other
+
+    def visit(self, url: str) -> None:
+        # "load" would wait for the first picture.
+        self._page.goto(url, wait_until="domcontentloaded")
+
+    def back(self) -> None:
+        self._page.go_back(wait_until="commit")
+
+    def evaluate(self, expression: str) -> Any:
+        try:
+            return self._page.evaluate(expression)
+        except Error as error:
+            if "navigation" not in error.message:
+                raise
+            self._page.wait_for_load_state("domcontentloaded")
+            return self._page.evaluate(expression)
+
+    def screenshot(self) -> bytes:
+        return self._page.screenshot()
+
+    def resize(self, width: int, height: int) -> None:
+        self._page.set_viewport_size({"width": width, "height": height})
+
+    def hide(self) -> None:
+        self._other.bring_to_front()
+
+    def show(self) -> None:
+        self._page.bring_to_front()
+
+    def processes(self) -> list[int]:
+        return processes(self._page.context.browser)
+
+
+class Chromium(Engine):
+    """A running Chromium."""
+
+    name = "chromium"
+
+    def __init__(self, browser: Browser, folder: Path) -> None:
+        self._browser = browser
+        self.downloads = folder
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        browser.new_browser_cdp_session().send("Browser.setDownloadBehavior", where)
+
+    @contextmanager
+    def tab(self, *, javascript: bool = True) -> Iterator[Tab]:
+        context = self._browser.contexts[0]
+        other, page = context.new_page(), context.new_page()
+        devtools = context.new_cdp_session(page)
+        devtools.send("Security.setIgnoreCertificateErrors", {"ignore": True})
+        devtools.send("Emulation.setScriptExecutionDisabled", {"value": not javascript})
+        tab = ChromiumTab(page, other)
+        tab.resize(*PORTRAIT)
+        try:
+            yield tab
+        finally:
+            page.close()
+            other.close()
+            context.clear_cookies()
+
+
+def processes(browser: Browser | None) -> list[int]:
+    """Return the ids of all processes of a Chromium."""
+    assert browser
+    devtools = browser.new_browser_cdp_session()
+    try:
+        found = devtools.send("SystemInfo.getProcessInfo")["processInfo"]
+        return [int(each["id"]) for each in found]
+    finally:
+        devtools.detach()

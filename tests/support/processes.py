@@ -64,3 +64,24 @@ def peak(pid: int) -> int:
 def has_loaded(pid: int, library: str) -> bool:
     """Return whether a library with this in its path is in the memory of a process."""
     return library in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+
+
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
+    found = [pid]
+    for each in found:  # It grows in the loop.
+        for thread in os.scandir(f"/proc/{each}/task"):
+            with suppress(FileNotFoundError):
+                found += map(int, Path(thread.path, "children").read_text("ascii").split())
+    return found
+
+
+def proportional(pid: int) -> int:
+    """Return the memory of the process in bytes, shared pages only in part; 0 if it has ended."""
+    try:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return next(
+        (int(line.split()[1]) * 1024 for line in rollup.splitlines() if line.startswith("Pss:")), 0
+    )

@@ -6,10 +6,11 @@ import selectors
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 _LOSS = 100
@@ -70,7 +71,7 @@ class Wire:
     """Forwards connections from ``port`` to the daemon's port, or to where ``target`` connects.
 
     With a ``rate``, only so many bytes a second go to the phone, but all are taken from the daemon
-    at once: that is what a proxy with a buffer does on a slow link.
+    at once: that is what a proxy with a buffer does on a slow link. The rate may be changed.
     """
 
     def __init__(self, target: int | Callable[[], socket.socket], rate: int = 0) -> None:
@@ -84,6 +85,7 @@ class Wire:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._down = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run)
 
@@ -116,6 +118,14 @@ class Wire:
                 link.is_damaged = True
         return len(found)
 
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Carry nothing in this block, as a network that is out of reach."""
+        with self._lock:
+            self._down = True
+        yield
+        self._down = False
+
     def __enter__(self) -> Wire:
         self._thread.start()
         return self
@@ -139,9 +149,13 @@ class Wire:
 
     def _run(self) -> None:
         while not self._stopping:
+            if self._down:
+                time.sleep(0.02)
+                continue
             for key, _ in self._selector.select(0.02):
                 with self._lock:
-                    self._serve(key)
+                    if not self._down:
+                        self._serve(key)
             if self.rate:
                 with self._lock:
                     self._drip()
