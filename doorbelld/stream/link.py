@@ -111,11 +111,6 @@ class Steps:
         self.sizes: tuple[float, ...] = (0.0,)
         self.widths: tuple[int, ...] = (0,)
 
-    @property
-    def are_there(self) -> bool:
-        """Whether smaller pictures than the camera's can be made."""
-        return len(self.sizes) > 1
-
     def best(self, wishes: Wishes) -> int:
         """Return the best step that a viewer may have."""
         if not wishes.width:
@@ -168,10 +163,10 @@ class Link:
     @property
     def quality(self) -> str:
         """What ``/status`` says of it."""
-        if not self._steps.are_there:
+        widths, step = self._steps.widths, self.step  # Another thread may change them meanwhile.
+        if len(widths) < 2:
             return "full"
-        width = self._steps.widths[min(self.step, len(self._steps.widths) - 1)]
-        return f"auto {width}" if self.step else "auto"
+        return f"auto {widths[min(step, len(widths) - 1)]}" if step else "auto"
 
     def sent(self, now: float, step: int, waiting: int) -> None:
         """Begin to measure a part of a picture on this step, which is being sent.

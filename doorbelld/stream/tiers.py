@@ -53,6 +53,10 @@ _PATIENCE = 2.0
 _GAIN = 1 / 4
 """How much the newest picture counts in the size of a step."""
 
+_MOST_SIZES = 64
+"""Steps whose bytes are remembered. A camera that has changed its resolution more often than that
+may have any number of them."""
+
 
 @lru_cache(maxsize=8)
 def ladder(width: int, height: int) -> tuple[Size, ...]:
@@ -175,6 +179,8 @@ class Tiers(Worker):
         is_survey = now >= self._survey_at or any(each not in self._bytes for each in sizes)
         if is_survey:
             self._survey_at = now + _SURVEY_SECONDS
+            if len(self._bytes) > _MOST_SIZES:
+                self._bytes.clear()
         steps = range(1, len(sizes) + 1) if is_survey else sorted(wanted)
         for step, data in zip(steps, codec.shrink(frame.data, [sizes[step - 1] for step in steps])):
             size = sizes[step - 1]

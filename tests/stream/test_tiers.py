@@ -135,6 +135,14 @@ def test_camera_that_changes_its_size_gets_another_ladder(making: Making) -> Non
     assert making.made(5) == small, "there is no such step: the frame itself"
 
 
+def test_camera_with_ever_new_sizes_fills_no_memory(making: Making) -> None:
+    making.tiers.want({1})
+    for width in range(16, 116):
+        publish(making.hub, pictures.jpeg(0, width, 16))
+        assert making.made(1).made_width == width
+    assert len(making.tiers._bytes) < 100
+
+
 def test_orientation_is_that_of_the_camera(making: Making) -> None:
     making.tiers.want({3})
     publish(making.hub, exif.with_orientation(picture(), 6))
