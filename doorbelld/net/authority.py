@@ -31,7 +31,7 @@ DAY = 24 * 3600
 DAYS = 3650
 """How long a new authority is valid."""
 
-_LONGEST_NAME = 64
+LONGEST_NAME = 64
 """Letters of a common name in a certificate."""
 
 _OURS = (("organizationName", "doorbelld"),)
@@ -138,8 +138,9 @@ def make(place: Files, names: Iterable[str], more: Iterable[str]) -> None:
 
     Raises CalledProcessError and OSError.
     """
-    host = socket.gethostname().partition(".")[0]
-    subject = f"/O=doorbelld/CN={f'doorbelld on {host}'[:_LONGEST_NAME]}"
+    # The kernel takes any name, and / and + have a meaning in openssl's subject.
+    host = re.sub(r"[^\w-]", "_", socket.gethostname().partition(".")[0], flags=re.ASCII)
+    subject = f"/O=doorbelld/CN={f'doorbelld on {host}'[:LONGEST_NAME]}"
     folder = place.chain.parent
     configuration, request = folder / "authority.cnf", folder / "issuer.csr"
     root, issuer = folder / "root.crt", folder / "issuer.crt"
@@ -154,7 +155,7 @@ def make(place: Files, names: Iterable[str], more: Iterable[str]) -> None:
             *("-keyout", str(key), "-out", str(root)),
             keep=memory,
         )
-        subject = f"/O=doorbelld/CN={f'doorbelld issuer on {host}'[:_LONGEST_NAME]}"
+        subject = f"/O=doorbelld/CN={f'doorbelld issuer on {host}'[:LONGEST_NAME]}"
         openssl(*new, "-new", "-subj", subject, "-keyout", str(place.key), "-out", str(request))
         _sign(request, configuration, "issuer", Files(root, key), issuer, DAYS, keep=memory)
     finally:

@@ -226,7 +226,7 @@ def _places(hosts: Iterable[str]) -> Iterator[str]:
     for name in dict.fromkeys(names):
         if is_address(name):
             yield f"IP:{name}"
-        elif re.fullmatch(r"[\w.-]+", name, re.ASCII):  # No browser accepts a *.lan.
+        elif re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):  # No browser accepts a *.lan.
             yield f"DNS:{name}"
     for ip in dict.fromkeys(each.ip for each in interfaces.addresses()):
         if not (ip.version == 6 and ip.is_link_local):  # No browser accepts these.
@@ -236,7 +236,13 @@ def _places(hosts: Iterable[str]) -> Iterator[str]:
 def _make(key: Path, certificate: Path, places: list[str], by: Authority | None) -> Made:
     """Write a new pair that is complete, on the disk and usable, or raise an error."""
     good = [place for place in places if by is None or by.permits(place)]
-    name = good[0].partition(":")[2]
+    if by is not None and not good:
+        raise MakingError(
+            f"{by.place.chain} may not sign for any name or address of this machine: move it and"
+            f" {by.place.key} away, and make a new authority with --authority; then install the new"
+            " one on the phones"
+        )
+    name = good[0].partition(":")[2][: authority.LONGEST_NAME]
     request = key.with_name("request.cnf")
     request.write_text(_REQUEST.format(name=name, places=", ".join(good)), encoding="ascii")
     new = ["-config", str(request), *authority.NEW_KEY, "-keyout", str(key)]

@@ -17,8 +17,9 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.net import authority
+from doorbelld.net import authority, certificates, mdns
 from doorbelld.net.authority import Files
+from doorbelld.net.names import is_address
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 from tests.support.passwords import set_password
 from tests.support.secure import (
@@ -326,8 +327,23 @@ def without_limits(own: Path) -> str:
     return f"{own}/authority.crt is not an authority that doorbelld has made; move it"
 
 
+def for_another_machine(own: Path) -> str:
+    configuration, place = own / "limits.cnf", Files.beside(own)
+    configuration.write_text("[req]\ndistinguished_name = none\n[none]\n", encoding="ascii")
+    limits = "nameConstraints = critical, permitted;DNS:elsewhere.example.org"
+    new = ["-x509", *authority.NEW_KEY, "-subj", "/O=doorbelld", "-days", "900"]
+    more = ["-addext", "basicConstraints = critical, CA:TRUE", "-addext", limits]
+    places = ["-keyout", str(place.key), "-out", str(place.chain)]
+    authority.openssl("req", "-config", str(configuration), *new, *more, *places)
+    return f"{place.chain} may not sign for any name or address of this machine: move it"
+
+
 @pytest.mark.parametrize(
-    "break_", [no_key, no_certificate, neither, other_key, a_pipe, no_pem, without_limits]
+    "break_",
+    [
+        *(no_key, no_certificate, neither, other_key, a_pipe, no_pem, without_limits),
+        for_another_machine,
+    ],
 )
 def test_authority_that_cannot_be_used_is_reported(own: Path, break_: object) -> None:
     assert callable(break_)
@@ -338,6 +354,28 @@ def test_authority_that_cannot_be_used_is_reported(own: Path, break_: object) ->
     assert done.stderr.startswith(f"ERROR: {problem}")
     assert len(done.stderr.splitlines()) == 1
     assert {name: (own / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("a/CN=b", []), ("a+b", []), ("türklingel", []), (".lan", []), ("x" * 64, ["x" * 64])],
+)
+def test_one_can_be_made_whatever_the_machine_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kept: list[str]
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: name)
+    monkeypatch.setattr(mdns, "local_name", lambda: "localhost")
+    place = Files.beside(tmp_path)
+    pair = tmp_path / "tls.crt", tmp_path / "tls.key"
+    made = certificates.make(*pair, [], force=False, signer=place)
+    names = [each for each in made.names if not is_address(each)]
+    assert names == [*kept, *(f"{each}.local" for each in kept), "localhost"]
+    about = text_of(place.chain)
+    assert "DNS:.local\n" not in about.partition("Permitted:")[2].partition("Excluded:")[0]
+    subjects = {
+        line.partition("Subject: ")[2] for line in about.splitlines() if "Subject: " in line
+    }
+    assert all(subject.count("=") == 2 for subject in subjects), "nothing was added to it"
 
 
 def test_new_one_can_be_made_where_the_old_one_is_lost(own: Path) -> None:
