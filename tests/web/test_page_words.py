@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timezone
 from pathlib import Path
@@ -193,6 +194,26 @@ def test_unknown_key_is_known_to_be_unknown(tmp_path: Path) -> None:
         [True, "Another program is using the camera"],
         [False, "reason.new"],
         [False, "constructor"],
+    ]
+
+
+@pytest.mark.parametrize("code", ["novel", "too-hot", "two words", "a.b", "constructor", "{}"])
+def test_reason_that_the_page_does_not_know_is_another_one(tmp_path: Path, code: str) -> None:
+    script = """
+      const elements = {};
+      document.getElementById = (id) => {
+        elements[id] = elements[id] || { setAttribute() {}, removeAttribute() {} };
+        return elements[id];
+      };
+      const { Panel } = await import("./panel.js");
+      new Panel({ dataset: {} }).show({
+        state: "offline", detail: [`reason.${CODE}`], help: [`reason.${CODE}.help`],
+      }, 0);
+      return [elements.detail.textContent, elements.help.textContent];
+    """
+    assert evaluate(tmp_path, script.replace("CODE", json.dumps(code))) == [
+        "The camera does not work",
+        "The technical details say more.",
     ]
 
 

@@ -31,7 +31,8 @@ function sentence(spec) {
 
 // A newer daemon may have reasons, and a proxy answers, that this page does not know.
 function known(key) {
-  return knows(key) || knows(`${key}.other`) ? key : key.replace(/^(\w+)\.\w+/, "$1.other");
+  if (knows(key) || knows(`${key}.other`)) return key;
+  return key.replace(/^(\w+)\..*?(\.help)?$/, "$1.other$2");
 }
 
 export class Panel {
