@@ -245,7 +245,8 @@ class Broadcaster(Worker):
 
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
-        if any(viewer.has_pictures for viewer, _ in self._joining):
+        # A copy: while it is looked through, other threads may add viewers.
+        if any(viewer.has_pictures for viewer, _ in self._joining.copy()):
             self._hub.load_offer()  # For the first viewer; no other can be delayed by it.
             self._send_newest()
         while self._joining:
@@ -286,7 +287,8 @@ class Broadcaster(Worker):
         for step, frame in list(self._adaptive.shown.items()):
             viewers = self._adaptive.of_step(step, frame)
             if step not in steps:
-                viewers = list(self._second_chance([v for v in late if v in viewers], frame))
+                theirs = set(viewers)
+                viewers = list(self._second_chance([v for v in late if v in theirs], frame))
             if viewers:
                 self._send_to(viewers, frame)
 

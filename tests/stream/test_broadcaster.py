@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -357,6 +358,32 @@ def test_pages_without_pictures_have_a_limit_of_their_own(broadcaster: Broadcast
     for server, client in pairs:
         client.close()
         server.close()
+
+
+def test_viewer_may_join_while_others_are_admitted(hub: FrameHub) -> None:
+    late_server, late = connection()
+
+    class Interrupted(News):
+        """Another viewer joins at the moment at which the broadcaster looks at this one."""
+
+        is_asked = False
+
+        def __getattribute__(self, name: str) -> object:
+            if name == "pictures" and threading.current_thread().name == "broadcast":
+                if not Interrupted.is_asked:
+                    Interrupted.is_asked = True
+                    join(broadcaster, late_server)
+            return super().__getattribute__(name)
+
+    broadcaster = Broadcaster(hub, Handover().viewers, max_viewers=3, stall_timeout=60)
+    pairs = [connection() for _ in range(2)]
+    for server, _ in pairs:
+        join(broadcaster, server, news=Interrupted(pictures=False))
+    broadcaster.start()
+    read(late, OPENING)
+    assert broadcaster.stop(GUARD)
+    for client in (late, *(client for _, client in pairs)):
+        client.close()
 
 
 def test_changes_that_come_fast_are_sent_together(
