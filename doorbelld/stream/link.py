@@ -111,11 +111,6 @@ class Steps:
         self.sizes: tuple[float, ...] = (0.0,)
         self.widths: tuple[int, ...] = (0,)
 
-    @property
-    def are_there(self) -> bool:
-        """Whether smaller pictures than the camera's can be made."""
-        return len(self.sizes) > 1
-
     def best(self, wishes: Wishes) -> int:
         """Return the best step that a viewer may have."""
         if not wishes.width:
@@ -167,11 +162,11 @@ class Link:
 
     @property
     def quality(self) -> str:
-        """What ``/status`` says of it."""
-        if not self._steps.are_there:
+        """What ``/status`` says of it; any thread may ask."""
+        step, widths = self.step, self._steps.widths
+        if len(widths) == 1:
             return "full"
-        width = self._steps.widths[min(self.step, len(self._steps.widths) - 1)]
-        return f"auto {width}" if self.step else "auto"
+        return f"auto {widths[min(step, len(widths) - 1)]}" if step else "auto"
 
     def sent(self, now: float, step: int, waiting: int) -> None:
         """Begin to measure a part of a picture on this step, which is being sent.
