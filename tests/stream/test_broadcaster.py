@@ -361,28 +361,25 @@ def test_pages_without_pictures_have_a_limit_of_their_own(broadcaster: Broadcast
 
 
 def test_viewer_may_join_while_others_are_admitted(hub: FrameHub) -> None:
-    late_server, late = connection()
+    found = Broadcaster(hub, Handover().viewers, max_viewers=3, stall_timeout=60)
+    pairs = [connection() for _ in range(3)]
+    waiting = [pairs[2][0]]
 
     class Interrupted(News):
         """Another viewer joins at the moment at which the broadcaster looks at this one."""
 
-        is_asked = False
-
         def __getattribute__(self, name: str) -> object:
-            if name == "pictures" and threading.current_thread().name == "broadcast":
-                if not Interrupted.is_asked:
-                    Interrupted.is_asked = True
-                    join(broadcaster, late_server)
+            is_looked_at = threading.current_thread().name == "broadcast"
+            if name == "pictures" and is_looked_at and waiting:
+                join(found, waiting.pop())
             return super().__getattribute__(name)
 
-    broadcaster = Broadcaster(hub, Handover().viewers, max_viewers=3, stall_timeout=60)
-    pairs = [connection() for _ in range(2)]
-    for server, _ in pairs:
-        join(broadcaster, server, news=Interrupted(pictures=False))
-    broadcaster.start()
-    read(late, OPENING)
-    assert broadcaster.stop(GUARD)
-    for client in (late, *(client for _, client in pairs)):
+    for server, _ in pairs[:2]:
+        join(found, server, news=Interrupted(pictures=False))
+    found.start()
+    read(pairs[2][1], OPENING)
+    assert found.stop(GUARD)
+    for _, client in pairs:
         client.close()
 
 
