@@ -153,7 +153,7 @@ class Broadcaster(Worker):
         With ``wishes`` it gets smaller pictures on a slow link. Returns False, and leaves the
         socket alone, if ``max_viewers`` watch, or read the state without pictures.
         """
-        kind = Viewer if wishes is None else partial(AdaptiveViewer, wishes=wishes)
+        kind = Viewer if wishes is None else AdaptiveViewer
         make = partial(kind, sock, address, key=key, fps=fps, advance=advance, session=session)
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
@@ -162,6 +162,8 @@ class Broadcaster(Worker):
                 return False
             try:
                 viewer = make(ticket=ticket, news=news)
+                if isinstance(viewer, AdaptiveViewer) and wishes is not None:
+                    viewer.wishes = wishes
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
