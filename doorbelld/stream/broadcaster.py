@@ -153,7 +153,7 @@ class Broadcaster(Worker):
         With ``wishes`` it gets smaller pictures on a slow link. Returns False, and leaves the
         socket alone, if ``max_viewers`` watch, or read the state without pictures.
         """
-        kind = Viewer if wishes is None else partial(AdaptiveViewer, wishes=wishes)
+        kind = Viewer if wishes is None else AdaptiveViewer
         make = partial(kind, sock, address, key=key, fps=fps, advance=advance, session=session)
         head += multipart.ADVANCE_HEAD if advance else multipart.BOUNDARY
         with self._lock:
@@ -162,6 +162,8 @@ class Broadcaster(Worker):
                 return False
             try:
                 viewer = make(ticket=ticket, news=news)
+                if isinstance(viewer, AdaptiveViewer) and wishes is not None:
+                    viewer.wishes = wishes
             except OSError as error:
                 _log.info("%s: gone before watching: %s", address, error.strerror)
                 sock.close()
@@ -245,7 +247,8 @@ class Broadcaster(Worker):
 
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
-        if any(viewer.has_pictures for viewer, _ in self._joining):
+        # A copy: while it is looked through, other threads may add viewers.
+        if any(viewer.has_pictures for viewer, _ in self._joining.copy()):
             self._hub.load_offer()  # For the first viewer; no other can be delayed by it.
             self._send_newest()
         while self._joining:
@@ -286,7 +289,8 @@ class Broadcaster(Worker):
         for step, frame in list(self._adaptive.shown.items()):
             viewers = self._adaptive.of_step(step, frame)
             if step not in steps:
-                viewers = list(self._second_chance([v for v in late if v in viewers], frame))
+                theirs = set(viewers)
+                viewers = list(self._second_chance([v for v in late if v in theirs], frame))
             if viewers:
                 self._send_to(viewers, frame)
 

@@ -14,12 +14,10 @@ import struct
 import time
 from collections import deque
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from doorbelld.handover.record import ViewerRecord
-from doorbelld.net.tls import Session
-from doorbelld.stream.viewer import News, Viewer, segment_size, unacknowledged
+from doorbelld.stream.viewer import Viewer, segment_size, unacknowledged
 
 _LONGEST = 0.05
 """Seconds that a part may take; if it takes longer, smaller ones are sent."""
@@ -97,9 +95,6 @@ class Wishes(NamedTuple):
     best: int = 0
 
 
-_NO_WISHES = Wishes()
-
-
 class Steps:
     """What the steps of the ladder are now; the same object for all viewers.
 
@@ -162,9 +157,9 @@ class Link:
 
     @property
     def quality(self) -> str:
-        """What ``/status`` says of it."""
-        widths, step = self._steps.widths, self.step  # Another thread may change them meanwhile.
-        if len(widths) < 2:
+        """What ``/status`` says of it; any thread may ask."""
+        step, widths = self.step, self._steps.widths
+        if len(widths) == 1:
             return "full"
         return f"auto {widths[min(step, len(widths) - 1)]}" if step else "auto"
 
@@ -280,29 +275,16 @@ class Link:
 
 
 class AdaptiveViewer(Viewer):
-    """A viewer whose link is measured. It may be sent to after :meth:`adapt`."""
+    """A viewer whose link is measured. It may be sent to after :meth:`adapt`.
+
+    ``wishes`` is what it has asked for, and has to be set once it is made.
+    """
 
     __slots__ = ("_segments", "_was_busy", "link", "wishes")
 
     is_adaptive = True
     link: Link
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        address: str,
-        *,
-        key: str,
-        fps: float | None,
-        advance: bool,
-        session: Session | None = None,
-        ticket: bytes = b"",
-        news: News | None = None,
-        wishes: Wishes = _NO_WISHES,
-    ) -> None:
-        plain = partial(super().__init__, sock, address, key=key, fps=fps, advance=advance)
-        plain(session=session, ticket=ticket, news=news)
-        self.wishes = wishes
+    wishes: Wishes
 
     @classmethod
     def restored(cls, record: ViewerRecord, sock: socket.socket, row: int) -> AdaptiveViewer:

@@ -36,7 +36,6 @@ on what waits in the kernel bounds what is sent for nothing."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
-
 _SILENCE = 0.5
 """Seconds without a part after which the next tick brings the state: so one comes every second."""
 
@@ -85,7 +84,9 @@ class News:
 
 
 class Viewer:
-    """A connection that belongs to the broadcaster's thread. Others may only ask for its status.
+    """A connection that belongs to the broadcaster's thread.
+
+    Others may only ask for its status, and set ``reported``.
 
     ``pending`` is what is left of a part that was sent only in part: until it is sent, no
     other frame may follow. ``pending_frame`` is its frame. ``sequence`` and ``captured_at`` are

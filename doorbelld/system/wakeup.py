@@ -29,8 +29,8 @@ class Wakeup:
 
     def set(self) -> None:
         """Wake the waiting thread."""
-        # If it is full, there are enough wake-ups in it, and nothing is written. If it is closed, or
-        # is being closed by another thread, no thread waits any more.
+        # If it is full, there are enough wake-ups in it, and nothing is written. If it is closed,
+        # or is being closed by another thread, no thread waits any more.
         with suppress(ValueError, OSError):
             self.writer.write(b"\0")
 

@@ -13,7 +13,6 @@ _POLICY = (
 )
 _PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 
-
 _A_YEAR = 365 * 24 * 3600
 
 

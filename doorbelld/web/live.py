@@ -16,7 +16,6 @@ from doorbelld.web import guard
 from doorbelld.web.pictures import (
     MOST_BYTES,
     Pictures,
-    max_fps,
     number,
     one_of,
     viewer_key,
@@ -56,8 +55,6 @@ class Live:
     def stream(self, visit: Visit) -> Response:
         """Let the broadcaster take the connection over, for a viewer that reads the state too."""
         query = visit.request.query
-        viewer_key(query)
-        max_fps(query)
         if query.get("v", "1") != "1":
             raise RequestError("there is only version 1 of this stream (v=1)")
         news = News(pictures=one_of(query, "pictures", "yes", "no") == "yes")

@@ -27,7 +27,6 @@ _log = logging.getLogger(__name__)
 
 _STREAM = {"Content-Type": multipart.CONTENT_TYPE, **NO_STORE, "X-Accel-Buffering": "no"}
 
-
 _MOST_PIXELS = 100_000
 MOST_BYTES = 10**12
 
@@ -50,10 +49,7 @@ class Pictures:
 
     def stream(self, visit: Visit) -> Response:
         """Let the broadcaster take the connection over: it sends the head and every frame."""
-        query = visit.request.query
-        max_fps(query)
-        viewer_key(query)
-        wishes = viewer_wishes(query)
+        wishes = viewer_wishes(visit.request.query)
         return self.take_over(visit, _STREAM, advance=_advance(visit.request), wishes=wishes)
 
     def take_over(
@@ -68,7 +64,19 @@ class Pictures:
         """Return the answer with these headers that hands the connection over to the broadcaster.
 
         For the other arguments see :meth:`Broadcaster.join`. 503 is for clients beyond the limit.
+        Raises RequestError.
         """
+        query = visit.request.query
+        join = partial(
+            self._broadcaster.join,
+            address=visit.client,
+            key=viewer_key(query),
+            fps=max_fps(query),
+            advance=advance,
+            ticket=visit.ticket,
+            news=news,
+            wishes=wishes,
+        )
         if visit.request.method == "HEAD":
             return Response(HTTPStatus.OK, headers, close=True)
         limit = self._broadcaster.max_viewers
@@ -79,7 +87,7 @@ class Pictures:
             HTTPStatus.OK,
             headers,
             close=True,  # The end of the stream is the end of the connection.
-            take_over=partial(self._join, visit, advance, news, wishes),
+            take_over=partial(self._join, visit, join),
             otherwise=replace(
                 refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
             ),
@@ -120,32 +128,16 @@ class Pictures:
     def _join(
         self,
         visit: Visit,
-        advance: bool,
-        news: News | None,
-        wishes: Wishes | None,
+        join: Callable[..., bool],
         sock: socket,
         head: bytes,
         session: Session | None,
     ) -> bool:
-        request = visit.request
-        query = request.query
-        joined = self._broadcaster.join(
-            sock,
-            head,
-            address=visit.client,
-            key=viewer_key(query),
-            fps=max_fps(query),
-            advance=advance,
-            news=news,
-            wishes=wishes,
-            session=session,
-            ticket=visit.ticket,
-        )
-        if not joined:
+        if not join(sock, head, session=session):
             _log.debug("%s: 503: no free place for one more viewer", visit.client)
             return False
         # The rules may have changed since the request was let in.
-        watcher = Watcher(visit.client, request.secure, visit.ticket, visit.password_id)
+        watcher = Watcher(visit.client, visit.request.secure, visit.ticket, visit.password_id)
         if not self._site().watch_rules.allow(watcher):
             self.recheck(visit.password_id)
         return True

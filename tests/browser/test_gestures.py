@@ -17,6 +17,14 @@ from tests.support.posed_page import PosedPage
 WIDTH, HEIGHT = 640, 480
 ZOOM = "() => posed.screen.zoom"
 OPACITY = "() => getComputedStyle(document.querySelector('.controls')).opacity"
+WITHOUT_POINTERS = """
+  delete window.PointerEvent;
+  const stop = (event) => event.stopImmediatePropagation();
+  for (const kind of ["pointerdown", "pointermove", "pointerup"]) {
+    window.addEventListener(kind, stop, { capture: true });
+  }
+"""
+"""Makes a browser like Safari of 2018, which has no pointer events."""
 
 
 def gradient() -> bytes:
@@ -231,10 +239,11 @@ def test_pictures_cause_no_layout(posed: PosedPage) -> None:
 # The bars
 
 
+@pytest.mark.parametrize("script", ["", WITHOUT_POINTERS])
 def test_bars_leave_a_live_picture_alone_until_it_is_touched(
-    phones: Phones, doorbell: Daemon
+    phones: Phones, doorbell: Daemon, script: str
 ) -> None:
-    posed = stilled(phones, doorbell)
+    posed = stilled(phones, doorbell, script)
     posed.page.clock.run_for(3900)
     assert posed.phone.evaluate(OPACITY) == "1"
     wait_until_away(posed)
@@ -253,9 +262,13 @@ def test_bars_leave_a_live_picture_alone_until_it_is_touched(
     assert posed.phone.evaluate(OPACITY) == "1"
 
 
-def stilled(phones: Phones, doorbell: Daemon) -> PosedPage:
-    """Return the live page on its side, where time passes only if the test says so."""
+def stilled(phones: Phones, doorbell: Daemon, script: str = "") -> PosedPage:
+    """Return the live page on its side, where time passes only if the test says so.
+
+    ``script`` runs before those of the page.
+    """
     phone = phones(LANDSCAPE)
+    phone.page.add_init_script(script)
     phone.page.clock.install()
     found = PosedPage(phone, doorbell)
     found.show("live")

@@ -321,6 +321,9 @@ def test_pages_survive_restarts(
         assert page.picture().body == program.part().body == numbered(0)
         for number in range(1, 4):
             manager.wait_for_stored(VIEWER, 3)
+            # They are stored just before a state is sent, and a kill within that ends a stream.
+            stored_at = time.time()
+            page.wait_for(lambda found, at=stored_at: found["now"] > at)  # type: ignore[misc]
             how(manager, daemon, pipe_camera)
             for stream in (page, hidden):
                 stream.wait_for(state_is("starting"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -357,6 +358,29 @@ def test_pages_without_pictures_have_a_limit_of_their_own(broadcaster: Broadcast
     for server, client in pairs:
         client.close()
         server.close()
+
+
+def test_viewer_may_join_while_others_are_admitted(hub: FrameHub) -> None:
+    found = Broadcaster(hub, Handover().viewers, max_viewers=3, stall_timeout=60)
+    pairs = [connection() for _ in range(3)]
+    waiting = [pairs[2][0]]
+
+    class Interrupted(News):
+        """Another viewer joins at the moment at which the broadcaster looks at this one."""
+
+        def __getattribute__(self, name: str) -> object:
+            is_looked_at = threading.current_thread().name == "broadcast"
+            if name == "pictures" and is_looked_at and waiting:
+                join(found, waiting.pop())
+            return super().__getattribute__(name)
+
+    for server, _ in pairs[:2]:
+        join(found, server, news=Interrupted(pictures=False))
+    found.start()
+    read(pairs[2][1], OPENING)
+    assert found.stop(GUARD)
+    for _, client in pairs:
+        client.close()
 
 
 def test_changes_that_come_fast_are_sent_together(

@@ -21,7 +21,6 @@ from tests.support.processes import proportional
 
 PORTRAIT = (390, 844)
 
-
 _BARE = """(() => {
   for (const each of document.querySelectorAll(".bar, .message, .notice")) {
     each.style.visibility = "hidden";

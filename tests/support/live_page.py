@@ -16,7 +16,7 @@ _BEHIND, _CAUGHT_UP = 0.6, 0.3
 _TOO_LATE = 2.0
 _LASTING = 0.3
 _REPORT_EACH = 2.0
-_PATIENCE = (3.0, 6.0, 12.0, 30.0)
+_PATIENCE = (2.0, 6.0, 12.0, 30.0)
 _WINDOW = 2.0
 """Seconds, all as in the page's own pace.js."""
 

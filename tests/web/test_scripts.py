@@ -21,6 +21,7 @@ NEWER = {
 """What browsers of 2018 (Safari 12, Chrome 64, Firefox 60) do not all have."""
 
 FALL_BACKS = {
+    "PointerEvent": "a touch brings the bars back, and enlarges the whole page",
     "createImageBitmap": "an image decodes the picture",
     "ResizeObserver": "the picture is laid out when the window changes its size",
 }

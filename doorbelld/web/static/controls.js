@@ -11,6 +11,8 @@ const STEADY = [
   "(prefers-contrast: more)",
   "(forced-colors: active)",
 ].map((query) => window.matchMedia(query));
+// Safari of 2018 has no pointer events.
+const PRESS = window.PointerEvent ? "pointerdown" : "touchstart";
 // A button keeps the focus after a touch too: only that of a keyboard counts, where browsers know it.
 const FOCUS = window.CSS && CSS.supports("selector(:focus-visible)") ? ":focus-visible" : ":focus";
 
@@ -23,7 +25,7 @@ export class Controls {
     this.pointer = "";
     const wake = () => this.wake();
     const options = { capture: true, passive: true };
-    for (const event of ["pointerdown", "wheel", "keydown", "focusin"]) {
+    for (const event of [PRESS, "wheel", "keydown", "focusin"]) {
       document.addEventListener(event, wake, options);
     }
     document.addEventListener("pointermove", (event) => this.follow(event), options);
@@ -70,9 +72,9 @@ export class Controls {
   keepFirstTouchFromButtons() {
     let isFirst = false;
     const isAway = () => getComputedStyle(this.bars[0]).opacity === "0";
-    window.addEventListener("pointerdown", (event) => {
-      isFirst = event.pointerType === "touch" && isAway();
-    }, { capture: true });
+    window.addEventListener(PRESS, ({ type, pointerType }) => {
+      isFirst = (type === "touchstart" || pointerType === "touch") && isAway();
+    }, { capture: true, passive: true });
     window.addEventListener("click", (event) => {
       if (!isFirst) return;
       isFirst = false;

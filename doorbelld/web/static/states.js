@@ -13,7 +13,7 @@ const QUIET = 1.5; // seconds without a byte that are a fault even if the pictur
 const LOST = 3.5; // seconds without a byte, after which there is no connection
 const RESTART = 6; // seconds that a restart may take
 const TRYING = ["trying"];
-const HELPED = [401, 403, 404, 421, 500, 502, 503];
+const HELPED = [401, 403, 404, 421, 500, 502];
 
 function verdict(state, rest) {
   return Object.assign(

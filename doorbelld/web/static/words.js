@@ -96,8 +96,6 @@ const en = {
   "answer.500.help": "Its log says more.",
   "answer.502": "The doorbell is not running",
   "answer.502.help": "The proxy in front of it answers, the doorbell does not.",
-  "answer.503": "No room right now",
-  "answer.503.help": "The doorbell answers too many at the same time.",
   "answer.other": "The doorbell answers with an error",
   "answer.other.help": "The status is {status}.",
 
@@ -211,8 +209,6 @@ const de = {
   "answer.500.help": "Mehr dazu in ihrem Protokoll.",
   "answer.502": "Die Türklingel läuft nicht",
   "answer.502.help": "Der Proxy davor antwortet, die Türklingel nicht.",
-  "answer.503": "Gerade kein Platz frei",
-  "answer.503.help": "Die Türklingel hat zu viele Anfragen gleichzeitig.",
   "answer.other": "Die Türklingel meldet einen Fehler",
   "answer.other.help": "Der Status ist {status}.",
 
