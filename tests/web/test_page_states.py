@@ -147,7 +147,7 @@ def test_lost_camera_has_its_reason_in_words_and_the_details_apart(tmp_path: Pat
     camera = {**CAMERA, "state": "offline", "reason": "busy", "detail": "motion uses it"}
     known, unknown = judge(tmp_path, {"camera": camera}, {"camera": {**camera, "reason": ""}})
     assert known["state"] == "offline"
-    assert said(known) == ["offline.since", "reason.busy", "reason.busy.help"]
+    assert said(known) == ["offline.since", "reason.busy", "reason.busy.help", "trying"]
     assert known["technical"] == "motion uses it"
     assert said(unknown)[1] == "reason.other"
 

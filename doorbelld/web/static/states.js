@@ -2,8 +2,8 @@
 // sentences are named by their keys in words.js, as [key, values].
 //
 // A verdict is {state, headline, detail, help, technical, note}: the state is the badge's; headline,
-// detail and help are sentences over the picture, `technical` is for experts, and the
-// note is a remark to a picture that is live. All but the state may be null.
+// detail and help are sentences over the picture, `technical` is for experts, and the note is a
+// remark, mostly to a picture that is live. All but the state may be null.
 
 const FRESH = 1.2; // seconds that a picture may be old and still be live
 const MOST_PAUSE = 2; // and that a slow camera or a slow link may add to this
@@ -105,6 +105,7 @@ function judgeLost({ since, reason, detail }) {
     detail: [key],
     help: [`${key}.help`],
     technical: detail || null,
+    note: TRYING,
   });
 }
 
