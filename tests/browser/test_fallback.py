@@ -140,7 +140,7 @@ def test_picture_that_goes_on_is_left_alone(phone: Phone, door: Daemon) -> None:
     asked: list[str] = []
     phone.page.on("request", lambda request: asked.append(request.url))
     plain_picture(broken(phone).open(door), door)
-    # Playwright tells of requests while it is asked for something.
+    # Playwright reports requests only while it is asked for something.
     eventually(
         lambda: phone.state() == "" and sum("/status?" in url for url in asked) > 3, "some looks"
     )

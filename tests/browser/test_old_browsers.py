@@ -40,6 +40,17 @@ COVERED = """() => {
 }"""
 """How much of the screen the picture has, if it fills its part."""
 
+CROWDED = """() => {
+  const boxes = Array.from(document.querySelectorAll(".button"))
+    .map((each) => each.getBoundingClientRect()).filter((box) => box.width > 0);
+  const isApart = (one, other) => one === other
+    || one.right + 7.9 <= other.left || other.right + 7.9 <= one.left
+    || one.bottom + 7.9 <= other.top || other.bottom + 7.9 <= one.top;
+  return boxes.filter((box) => box.right > innerWidth - 15.9
+    || !boxes.every((other) => isApart(box, other))).length;
+}"""
+"""How many buttons are too close to another, or to the edge."""
+
 UNREACHABLE = """() => Array.from(document.querySelectorAll("input:not(.unseen), button, a"))
   .filter((each) => each.getBoundingClientRect().width > 0)
   .filter((each) => {
@@ -97,6 +108,7 @@ def test_picture_and_buttons_have_their_places(
         for state in STATES:
             posed.show(state, **MANY)
             check(posed, f"{state} at {width}x{height}")
+            assert phone.evaluate(CROWDED) == 0, f"{state} at {width}x{height}"
             across, down = phone.evaluate(COVERED)
             assert across == 1
             # Many words leave it less than the usual two thirds.

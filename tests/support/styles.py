@@ -30,7 +30,7 @@ _HARMLESS = {
 """Without these, everything is as large, and where it was."""
 
 _HOPELESS = {"gap", "row-gap", "column-gap"}
-"""Browsers that know it for a grid alone cannot be told from those that know it."""
+"""Browsers that know it for a grid alone pass for browsers that know it everywhere."""
 
 
 class Browser(NamedTuple):
