@@ -7,8 +7,9 @@ import re
 import pytest
 from playwright.sync_api import Route
 
-from tests.support.daemon import ROOT, Daemon
+from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.phone import TEST_CARD, Phone
+from tests.support.wire import Wire
 
 STATIC = ROOT / "doorbelld" / "web" / "static"
 
@@ -97,3 +98,57 @@ def test_every_script_is_loaded_as_a_module_after_the_fallback() -> None:
     page = (STATIC / "index.html").read_text()
     scripts = re.findall(r"<script[^>]*>", page)
     assert scripts == ['<script src="fallback.js">', '<script type="module" src="app.js">']
+
+
+def broken(phone: Phone) -> Phone:
+    """Break the page's scripts, so that it is the <img> that has to come back."""
+    replace(phone, "app.js", "throw new Error('broken');")
+    return phone
+
+
+def moving(phone: Phone) -> None:
+    """Wait until three different pictures have been on the screen."""
+    seen: set[bytes] = set()
+
+    def look() -> bool:
+        seen.add(phone.centre())
+        return len(seen) > 2
+
+    eventually(look, "three different pictures")
+
+
+def test_picture_comes_back_when_the_daemon_does(phone: Phone, door: Daemon) -> None:
+    plain_picture(broken(phone).open(door), door)
+    assert door.stop() == 0
+    door.start(TEST_CARD)
+    moving(phone)
+    door.wait_for_viewers(1)
+
+
+def test_picture_comes_back_after_its_stream_was_cut(phone: Phone, door: Daemon) -> None:
+    with Wire(door.port) as wire:
+        broken(phone).open(door, wire.port)
+        door.wait_for_viewers(1)
+        assert wire.cut("/video_feed?") == 1
+        door.wait_for_viewers(0)
+        door.wait_for_viewers(1)
+        moving(phone)
+        phone.page.close()
+
+
+def test_picture_that_goes_on_is_left_alone(phone: Phone, door: Daemon) -> None:
+    asked: list[str] = []
+    phone.page.on("request", lambda request: asked.append(request.url))
+    plain_picture(broken(phone).open(door), door)
+    # Playwright reports requests only while it is asked for something.
+    eventually(
+        lambda: phone.state() == "" and sum("/status?" in url for url in asked) > 3, "some looks"
+    )
+    assert sum("/video_feed?" in url for url in asked) == 1
+
+
+def test_login_that_has_ended_leads_to_the_form(phone: Phone, door: Daemon) -> None:
+    plain_picture(broken(phone).open(door), door)
+    phone.page.route(re.compile("/status\\?"), lambda route: route.fulfill(status=401))
+    with phone.page.expect_event("framenavigated"):
+        pass

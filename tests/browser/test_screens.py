@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 import cv2
@@ -11,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.support import axe
+from tests.support.crowding import FOUND, Box, check
 from tests.support.daemon import Daemon
 from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phones
 from tests.support.pictures import encoded
@@ -18,42 +18,6 @@ from tests.support.posed_page import MANY, STATES, PosedPage
 
 TINY = (195, 400)
 SIZES = (TINY, SMALL, (360, 800), PORTRAIT, (412, 915), LANDSCAPE, SMALL[::-1], (1024, 768))
-FINGER = 44
-"""CSS pixels that a button has at least."""
-
-FOUND = """() => {
-  const found = {};
-  const ids = ["name", "taken", "watching", "badge", "headline", "detail", "help", "note", "more",
-    "snapshot", "fullscreen", "logout"];
-  for (const id of ids) {
-    const { left, top, right, bottom } = document.getElementById(id).getBoundingClientRect();
-    if (right > left && bottom > top) found[id] = [left, top, right, bottom];
-  }
-  return found;
-}"""
-REACHED = """(id) => {
-  const element = document.getElementById(id);
-  // Behind the text of a bar, fingers reach the picture.
-  const isReached = (block, edge, inwards) => {
-    element.scrollIntoView({ block, inline: "nearest" });
-    const box = element.getBoundingClientRect();
-    const hit = document.elementFromPoint((box.left + box.right) / 2, box[edge] + inwards);
-    return box.left >= 0 && box.right <= innerWidth && hit !== null
-      && (element.contains(hit) || hit.id === "picture");
-  };
-  const inwards = Math.min(8, element.getBoundingClientRect().height / 2);
-  return isReached("start", "top", inwards) && isReached("end", "bottom", -inwards);
-}"""
-CUT_OFF = """() => Array.from(document.querySelectorAll("#stage *"))
-  .filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 1
-    && !["inline", "contents"].includes(getComputedStyle(each).display))
-  .map((each) => each.id || each.className)"""
-
-Box = tuple[float, float, float, float]
-
-
-def overlap(one: Box, other: Box) -> bool:
-    return all(one[at] < other[at + 2] - 0.5 and other[at] < one[at + 2] - 0.5 for at in (0, 1))
 
 
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
@@ -69,19 +33,6 @@ def test_nothing_overlaps_and_everything_can_be_reached(
         for size in SIZES:
             posed.phone.turn(*size)
             check(posed, f"{size}, {text} %, {more}")
-
-
-def check(posed: PosedPage, where: str) -> None:
-    found: dict[str, Box] = posed.phone.evaluate(FOUND)
-    assert {"name", "badge", "snapshot", "fullscreen"} <= set(found)
-    for one, other in combinations(found, 2):
-        assert not overlap(found[one], found[other]), f"{one}, {other}: {where}"
-    for id_ in found:
-        assert posed.page.evaluate(REACHED, id_), f"{id_}: {where}"
-    for id_ in {"snapshot", "fullscreen", "logout"} & set(found):
-        left, top, right, bottom = found[id_]
-        assert min(right - left, bottom - top) >= FINGER, f"{id_}: {where}"
-    assert posed.phone.evaluate(CUT_OFF) == [], where
 
 
 def flat(brightness: int) -> bytes:

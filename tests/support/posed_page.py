@@ -77,6 +77,7 @@ STATES: dict[str, dict[str, Any]] = {
         "headline": ["offline.since", {"time": "21:38"}],
         "detail": ["reason.unreachable"],
         "help": ["reason.unreachable.help"],
+        "note": ["trying"],
         "technical": "http://192.168.178.120:8080/video does not answer: No route to host",
     },
     "full": {

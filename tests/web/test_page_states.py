@@ -107,10 +107,18 @@ def test_slow_is_live_with_a_note(tmp_path: Path) -> None:
         {"lag": 1.4, "age": 1.1},
         {"lag": 1.4, "age": 1.1, "canShrink": False},
         {"isLimited": True},
+        {"pause": 0.7, "canShrink": False},
     )
-    assert [verdict["state"] for verdict in found] == ["slow"] * 4
-    notes = ["slow.smaller", "slow.late", "slow.full", "slow.full"]
+    assert [verdict["state"] for verdict in found] == ["slow"] * 5
+    notes = ["slow.smaller", "slow.late", "slow.full", "slow.full", "slow.full"]
     assert [said(verdict) for verdict in found] == [[note] for note in notes]
+
+
+def test_camera_that_is_slow_itself_is_live(tmp_path: Path) -> None:
+    slow = {"pause": 0.7, "canShrink": False}
+    few = {**CAMERA, "fps": 2}
+    found = states(tmp_path, {**slow, "camera": few}, {**slow, "canShrink": True})
+    assert found == ["live", "live"]
 
 
 def test_silence_is_weak_first_and_then_no_connection(tmp_path: Path) -> None:
@@ -147,7 +155,7 @@ def test_lost_camera_has_its_reason_in_words_and_the_details_apart(tmp_path: Pat
     camera = {**CAMERA, "state": "offline", "reason": "busy", "detail": "motion uses it"}
     known, unknown = judge(tmp_path, {"camera": camera}, {"camera": {**camera, "reason": ""}})
     assert known["state"] == "offline"
-    assert said(known) == ["offline.since", "reason.busy", "reason.busy.help"]
+    assert said(known) == ["offline.since", "reason.busy", "reason.busy.help", "trying"]
     assert known["technical"] == "motion uses it"
     assert said(unknown)[1] == "reason.other"
 

@@ -79,7 +79,7 @@ class Page {
 
   _look() {
     const now = monotonic();
-    this._watch.look(now);
+    this._watch.look(now, this._screen.width);
     const facts = this._watch.facts(now);
     const verdict = this._calm.settle(judge(facts), now);
     this._panel.show(verdict, now);

@@ -7,8 +7,12 @@
 
   var PATIENCE_MS = 8000; // for the scripts to begin
   var RETRY_MS = 3000;
+  var MISSES = 2; // looks in a row at which the daemon does not have this viewer
   var state = { hasBegun: false, isShown: false };
+  var key = Math.random().toString(36).slice(2); // this viewer's in the daemon's status
   var image = null;
+  var question = null;
+  var misses = 0;
 
   function show() {
     if (state.isShown) return;
@@ -40,10 +44,31 @@
     image.id = "picture";
     document.getElementById("stage").removeAttribute("data-state");
     document.addEventListener("visibilitychange", follow);
+    setInterval(look, RETRY_MS);
   }
 
   function load() {
-    image.src = "video_feed?page=" + new Date().getTime();
+    misses = 0;
+    if (!document.hidden) image.src = "video_feed?key=" + key + "&at=" + new Date().getTime();
+  }
+
+  // Browsers do not tell when the stream of an image ends, so the daemon is asked.
+  function look() {
+    if (question) question.abort();
+    question = null;
+    if (document.hidden) return;
+    var request = question = new XMLHttpRequest();
+    request.onload = function () { learn(request); };
+    request.open("GET", "status?key=" + key);
+    request.setRequestHeader("Accept", "application/json");
+    request.send();
+  }
+
+  function learn(answer) {
+    if (answer.status === 401) location.reload(); // It leads to the login.
+    if (answer.status !== 200) return;
+    misses = /"viewers":\s*\[\s*\]/.test(answer.responseText) ? misses + 1 : 0;
+    if (misses >= MISSES) load();
   }
 
   // Some browsers only end the stream of an image when the page goes, and perhaps the scripts work

@@ -2,12 +2,14 @@
 // sentences are named by their keys in words.js, as [key, values].
 //
 // A verdict is {state, headline, detail, help, technical, note}: the state is the badge's; headline,
-// detail and help are sentences over the picture, `technical` is for experts, and the
-// note is a remark to a picture that is live. All but the state may be null.
+// detail and help are sentences over the picture, `technical` is for experts, and the note is a
+// remark, mostly to a picture that is live. All but the state may be null.
 
 const FRESH = 1.2; // seconds that a picture may be old and still be live
 const MOST_PAUSE = 2; // and that a slow camera or a slow link may add to this
+const RARE = 0.5; // seconds between two pictures that are many, if the camera sends more
 const LATE = 1; // seconds between the capture and the screen, from which the link is slow
+const MOST_MISSED = 4; // pictures of the camera in that time
 const MOST_SILENCE = 1.1; // seconds without a byte; the daemon sends some each second
 const QUIET = 1.5; // seconds without a byte that are a fault even if the picture may be that old
 const LOST = 3.5; // seconds without a byte, after which there is no connection
@@ -105,6 +107,7 @@ function judgeLost({ since, reason, detail }) {
     detail: [key],
     help: [`${key}.help`],
     technical: detail || null,
+    note: TRYING,
   });
 }
 
@@ -122,8 +125,9 @@ function judgeOld({ age, silence, cameraAge, lag }) {
   });
 }
 
-function slowNote({ lag, smaller, canShrink, isLimited }) {
-  if (isLimited || (lag > LATE && !canShrink)) return ["slow.full"];
+function slowNote({ lag, pause, camera, smaller, canShrink, isLimited }) {
+  const isRare = pause > RARE && pause * camera.fps > MOST_MISSED;
+  if (isLimited || (!canShrink && (lag > LATE || isRare))) return ["slow.full"];
   if (lag > LATE) return ["slow.late", { seconds: Math.round(lag) }];
   return smaller ? ["slow.smaller"] : null;
 }

@@ -13,6 +13,8 @@ const SETTLED = 5; // seconds after which a stream counts as a good one
 const JUMP = 2; // seconds by which the clocks of this device part when it sleeps
 const LIMITED = 61; // seconds after which the link may carry all pictures again
 const ASK_EACH = 5; // seconds between two questions for the daemon's clock
+const WIDER = 1.3; // times as many pixels as asked for, from which it is worth to ask again
+const CALM = 1; // seconds that the screen has to stay like that
 const ALONE = 0.5; // seconds after a picture, from which the state tells how late the stream is
 
 export class Watch {
@@ -24,7 +26,10 @@ export class Watch {
     this._clock = clock;
     this._handlers = handlers;
     this._isOn = false;
-    this._width = 0;
+    this._width = 0; // pixels that the stream was asked for
+    this._wanted = 0; // and that the screen can show
+    this._wantedAt = 0;
+    this._widest = 0; // pixels of the pictures that the daemon has made for it
     this._stream = new LiveStream({
       opened: (answer) => this._opened(answer),
       picture: (picture) => this._picture(picture),
@@ -43,7 +48,7 @@ export class Watch {
     if (this._isOn) return;
     const now = monotonic();
     this._isOn = true;
-    this._width = width;
+    this._wanted = width;
     this._reset(now);
     this._retries = 0;
     this.look(now);
@@ -63,9 +68,11 @@ export class Watch {
     if (this._isOn && this._stream.isClosed) this._nextAt = -Infinity;
   }
 
-  // Call this several times a second.
-  look(now) {
+  // Call this several times a second. `width` is as for start().
+  look(now, width = this._wanted) {
     if (!this._isOn) return;
+    if (width !== this._wanted) this._wantedAt = now;
+    this._wanted = width;
     this._notice(now);
     if (this._stream.isClosed) {
       if (now >= this._nextAt) this._open(now);
@@ -134,6 +141,8 @@ export class Watch {
     const random = crypto.getRandomValues(new Uint32Array(2));
     this.key = Array.from(random, (number) => number.toString(36)).join("");
     const query = new URLSearchParams({ v: 1, key: this.key, quality: "auto" });
+    if (this._width !== this._wanted) this._widest = 0;
+    this._width = this._wanted;
     if (this._width) query.set("width", Math.round(this._width));
     const wish = this._pace.wish(now, this._canShrink());
     if (wish) query.set("rate", Math.round(wish.rate));
@@ -193,6 +202,7 @@ export class Watch {
     const { receivedAt } = picture;
     this._pictureAt = receivedAt;
     this._cameraAge = 0;
+    this._widest = Math.max(this._widest, picture.quality);
     this._pace.picture(picture.blob.size, receivedAt);
     this._clock.hear(picture.timestamp, receivedAt);
     this._handlers.picture(picture);
@@ -212,6 +222,7 @@ export class Watch {
   }
 
   _learnNews(state) {
+    if (this.news && this.news.camera.width !== state.camera.width) this._widest = 0;
     this.news = state;
     this._handlers.news(state);
   }
@@ -242,9 +253,23 @@ export class Watch {
     this._difference = difference;
   }
 
+  // The user has enlarged the picture, or turned the phone: what comes is coarse on this screen,
+  // and the link carries more.
+  _isCoarse(now) {
+    const { camera = null } = this.news || {};
+    const isReduced = this._shown && this._shown.quality > 0 && !this._isSmaller(camera);
+    return isReduced && now - this._wantedAt > CALM && this._wanted > WIDER * this._width
+      && this._width < (camera.width || Infinity);
+  }
+
   // Falling behind
 
   _keepUp(now) {
+    if (this._isCoarse(now)) {
+      this._close();
+      this._nextAt = now + CHURN; // The place of this stream is free by then.
+      return;
+    }
     this._pace.sample(this._stream.received, now);
     if (this._pace.isToReport(now)) this._report();
     else if (this._clock.isVague(now)) this._askTime(now);
@@ -291,6 +316,8 @@ export class Watch {
   _isSmaller(camera) {
     const quality = this._shown ? this._shown.quality : 0;
     if (!quality || !camera) return false;
-    return quality < 0.9 * Math.min(camera.width || Infinity, this._width || Infinity);
+    // How much smaller than this screen the daemon has to make them, only it knows.
+    const isWhole = !this._width || this._width >= camera.width;
+    return quality < (isWhole ? 0.9 * camera.width : this._widest);
   }
 }
