@@ -61,6 +61,7 @@ def test_assistive_technology_finds_names_and_roles(phone: Phone, doorbell: Daem
         - status: Live
         - button "Snapshot"
         - button "Full screen"
+        - link "Add to home screen"
     """)
     assert phone.evaluate("() => document.documentElement.lang") == "en"
 
