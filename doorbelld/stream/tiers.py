@@ -53,7 +53,7 @@ _PATIENCE = 2.0
 _LOADING_SECONDS = 0.4
 _SLOW = 250_000
 """OpenCV takes at least so long to load, and a link of unknown speed carries at least so many bytes
-a second: a camera's own picture that comes sooner is sent meanwhile."""
+a second: until then, a camera's own picture is sent if it comes sooner."""
 
 _GAIN = 1 / 4
 """How much the newest picture counts in the size of a step."""
