@@ -10,14 +10,13 @@ only what the proxy took, so a viewer may also report what it gets: the worse of
 from __future__ import annotations
 
 import socket
-import struct
 import time
 from collections import deque
 from dataclasses import replace
 from typing import NamedTuple
 
 from doorbelld.handover.record import ViewerRecord
-from doorbelld.stream.viewer import Viewer, segment_size, unacknowledged
+from doorbelld.stream.viewer import TcpInfo, Viewer, segment_size, unacknowledged
 
 _LONGEST = 0.05
 """Seconds that a part may take; if it takes longer, smaller ones are sent."""
@@ -51,7 +50,7 @@ _STEP_SECONDS = 1.0
 _TRIAL_SECONDS = 3.0
 """Seconds for which parts have to be easy before a step up is tried."""
 
-_FAILED_WITHIN = 5.0
+_FAILED_WITHIN = 15.0
 """Seconds after a step up in which a fall means that the step was too much."""
 
 _REPORTED_WITHIN = 20.0
@@ -74,12 +73,6 @@ _DRAINING = 0.7
 
 _USEFUL = 0.85
 """A step must have at most this part of the bytes of the one before, or it is left out."""
-
-_TCP_INFO_SIZE = 152
-_LAST_ACK_AT, _MIN_RTT_AT = 56, 148
-_UNKNOWN = 2**32 - 1
-"""Of linux/tcp.h: how far struct tcp_info is read; where it has tcpi_last_ack_recv, milliseconds
-since the last acknowledgement, and tcpi_min_rtt, the shortest round trip in microseconds."""
 
 
 class Wishes(NamedTuple):
@@ -190,13 +183,13 @@ class Link:
             taken, moved = min(taken, _FITTING / 2), self._size
         pace = taken / moved
         self._recent.append(pace)
-        if taken < _SEVERE:
+        if taken < _SEVERE * self._patience:
             if len(self._recent) < _ENOUGH:
                 return  # A connection is slow at first.
             pace = min(self._recent)
         gain = _FALLING_GAIN if pace > self._pace else _RISING_GAIN
         self._pace = self._pace + gain * (pace - self._pace) if self._pace else pace
-        if taken >= _SEVERE:
+        if taken >= _SEVERE * self._patience:
             self._pace = max(self._pace, pace)
         self.choose(now)
 
@@ -280,7 +273,7 @@ class AdaptiveViewer(Viewer):
     ``wishes`` is what it has asked for, and has to be set once it is made.
     """
 
-    __slots__ = ("_segments", "_was_busy", "link", "wishes")
+    __slots__ = ("_round_trips", "_segments", "_was_busy", "link", "wishes")
 
     is_adaptive = True
     link: Link
@@ -298,6 +291,7 @@ class AdaptiveViewer(Viewer):
         """Begin to measure."""
         self.link = link
         self._was_busy = False
+        self._round_trips = 1.0
         self._segments = self.most_unacknowledged, segment_size(self.sock)
         self.change_step(link.step)
 
@@ -307,8 +301,9 @@ class AdaptiveViewer(Viewer):
         One segment may wait for a delayed acknowledgement. Small pictures are not much more, and
         with two of them one picture would wait behind another.
         """
+        self.usual = self._segments[step > 0]
+        self.allow(0 if step > self.step else self.window)
         self.step = step
-        self.most_unacknowledged = self._segments[step > 0]
 
     @property
     def quality(self) -> str:
@@ -334,6 +329,9 @@ class AdaptiveViewer(Viewer):
                 self._arrived(now, waiting)
             if is_measured:
                 self.link.sent(now, self.step, waiting)
+                self._round_trips = 1.0
+                if self.carried:  # If the link is full, acknowledgements come all the time.
+                    self._round_trips = max(0.0, 1 - waiting / self.carried)
         self._was_busy = False
         return True
 
@@ -343,6 +341,8 @@ class AdaptiveViewer(Viewer):
             return False
         if self.pending is not None:
             return False  # That it can be written to will be an event.
+        if self.window > self.usual:
+            return False  # The next part need not wait, and then it is seen what has arrived.
         waiting = unacknowledged(self.fd)
         if waiting > self.most_unacknowledged:
             return True
@@ -351,19 +351,10 @@ class AdaptiveViewer(Viewer):
         return False
 
     def _arrived(self, now: float, waiting: int) -> None:
-        ago, round_trip = acknowledged(self.sock)
-        at = max(now - ago, self.link.sent_at)  # This thread may have had to wait for a processor.
+        info = TcpInfo.of(self.sock)
+        # This thread may have had to wait for a processor.
+        at = max(now - info.ago, self.link.sent_at)
+        round_trip = info.shortest * self._round_trips
+        if self.carried and not self._was_busy:
+            round_trip = 0.0  # How much of it the next part had to wait is not known.
         self.link.arrived(at, waiting, round_trip, at_latest=not self._was_busy)
-
-
-def acknowledged(sock: socket.socket) -> tuple[float, float]:
-    """Return how long ago an acknowledgement came, and the shortest round trip, in seconds.
-
-    They are 0 if the kernel does not say.
-    """
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-    if len(info) < _TCP_INFO_SIZE:
-        return 0.0, 0.0
-    [ago] = struct.unpack_from("I", info, _LAST_ACK_AT)
-    [shortest] = struct.unpack_from("I", info, _MIN_RTT_AT)
-    return ago / 1000, 0.0 if shortest == _UNKNOWN else shortest / 1e6

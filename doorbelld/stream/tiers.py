@@ -50,6 +50,11 @@ _REST_SECONDS = 5.0
 _PATIENCE = 2.0
 """Seconds without a made picture after which a viewer is sent the camera's own."""
 
+_LOADING_SECONDS = 0.4
+_SLOW = 250_000
+"""OpenCV takes at least so long to load, and a link of unknown speed carries at least so many bytes
+a second: until then, a camera's own picture is sent if it comes sooner."""
+
 _GAIN = 1 / 4
 """How much the newest picture counts in the size of a step."""
 
@@ -107,6 +112,11 @@ class Tiers(Worker):
     def available(self) -> bool:
         """Whether smaller pictures can be made, as far as is known."""
         return not self._is_missing and time.monotonic() - self._failed_at >= _REST_SECONDS
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a picture has been made, so that others follow without delay."""
+        return bool(self._bytes)
 
     def deliver(self, on_put: Callable[[], None]) -> tuple[Latest[Frame], ...]:
         """Return a slot for each step, in which its newest frame will be; before start() only."""
@@ -229,6 +239,7 @@ class AdaptiveViewers:
         now = time.monotonic()
         self._look(newest, now)
         viewer.adapt(Link(self._steps, viewer.wishes, now))
+        self._begin(viewer, newest)
         self._viewers[viewer.fd] = viewer
         self._want()
 
@@ -273,7 +284,7 @@ class AdaptiveViewers:
             self._look(frame, time.monotonic())
         for viewer in self._viewers.values():
             if not viewer.sequence and viewer.link.step:
-                viewer.change_step(viewer.link.step)
+                self._begin(viewer, frame)
             is_newer = viewer.sequence < frame.sequence
             if (
                 viewer.step
@@ -307,6 +318,13 @@ class AdaptiveViewers:
         """Forget all viewers."""
         self._viewers.clear()
         self._want()
+
+    def _begin(self, viewer: AdaptiveViewer, newest: Frame | None) -> None:
+        """Choose the first pictures of a viewer: the camera's own, while those come sooner."""
+        most = (viewer.wishes.rate or _SLOW) * _LOADING_SECONDS
+        is_loading = self._tiers is not None and not self._tiers.has_begun
+        is_sooner = is_loading and newest is not None and len(newest.data) <= most
+        viewer.change_step(0 if is_sooner else viewer.link.step)
 
     def _look(self, newest: Frame | None, now: float) -> None:
         """Look what the steps of the camera's pictures are now."""

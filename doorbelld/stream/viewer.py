@@ -36,6 +36,23 @@ on what waits in the kernel bounds what is sent for nothing."""
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
+_LONG_ROUND_TRIP = 0.01
+"""Seconds. Behind a longer one, the next part does not wait until the one before is acknowledged:
+that would cost frames although the link is free."""
+
+_JITTER = 0.012
+"""Seconds by which a round trip differs from another on a link that is free."""
+
+_MOST_PARTS = 8
+"""Parts that may be under way at once: enough for 30 a second behind a round trip of 0.25 s."""
+
+_TCP_INFO_SIZE = 152
+_SEGMENT_AT, _LAST_ACK_AT, _RTT_AT = 16, 56, 68
+_CONGESTION_WINDOW_AT, _BYTES_ACKED_AT, _MIN_RTT_AT = 80, 120, 148
+_UNKNOWN = 2**32 - 1
+"""Of linux/tcp.h: how far struct tcp_info is read, and where it has what is read."""
+
+
 _SILENCE = 0.5
 """Seconds without a part after which the next tick brings the state: so one comes every second."""
 
@@ -83,6 +100,35 @@ class News:
         return now - max(self.sent_at, pictured_at) > longest
 
 
+class TcpInfo(NamedTuple):
+    """What the kernel knows of a connection: all 0 if it does not say.
+
+    ``ago`` is how long ago an acknowledgement came, ``round_trip`` how long they take now, and
+    ``shortest`` how long they took at least, in seconds. ``acknowledged`` and ``room`` are bytes:
+    those that have arrived, and how many it lets be under way.
+    """
+
+    ago: float = 0.0
+    round_trip: float = 0.0
+    shortest: float = 0.0
+    acknowledged: int = 0
+    room: int = 0
+
+    @classmethod
+    def of(cls, sock: socket.socket) -> TcpInfo:
+        """Ask the kernel."""
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        if len(info) < _TCP_INFO_SIZE:
+            return cls()
+        ago, round_trip, shortest, segment, segments = (
+            struct.unpack_from("I", info, at)[0]
+            for at in (_LAST_ACK_AT, _RTT_AT, _MIN_RTT_AT, _SEGMENT_AT, _CONGESTION_WINDOW_AT)
+        )
+        [acknowledged] = struct.unpack_from("Q", info, _BYTES_ACKED_AT)
+        shortest = 0 if shortest == _UNKNOWN else shortest
+        return cls(ago / 1e3, round_trip / 1e6, shortest / 1e6, acknowledged, segment * segments)
+
+
 class Viewer:
     """A connection that belongs to the broadcaster's thread.
 
@@ -100,13 +146,18 @@ class Viewer:
     pictures it is sent: 0 stands for the camera's own, others for smaller ones (see link.py).
     ``reported`` is what its page has measured last.
     ``unchecked_sends`` is for how many frames its link is not checked, ``idle_streak`` how often
-    in a row it was idle when it was checked.
+    in a row it was idle when it was checked. ``most_unacknowledged`` is how many bytes may be
+    under way when the next frame follows: ``usual``, or ``window`` behind a long round trip if
+    that is more. ``carried`` is how many arrive in such a round trip, and ``acknowledged`` how many
+    had arrived when this was measured.
     """
 
     __slots__ = (
+        "acknowledged",
         "address",
         "advance",
         "captured_at",
+        "carried",
         "dropped",
         "due",
         "fd",
@@ -131,7 +182,9 @@ class Viewer:
         "step",
         "ticket",
         "unchecked_sends",
+        "usual",
         "whole",
+        "window",
     )
 
     is_adaptive = False
@@ -173,7 +226,9 @@ class Viewer:
         self.whole = between_parts(advance=advance, more=self.is_adaptive or news is not None)
         self.stalled_since = 0.0
         self.progress: tuple[int, int, int] = (0, 0, 0)
-        self.most_unacknowledged = _prepare(sock)
+        self.most_unacknowledged = self.usual = _prepare(sock)
+        self.window = self.acknowledged = 0
+        self.carried = 0.0
 
     @classmethod
     def restored(cls, record: ViewerRecord, sock: socket.socket, row: int) -> Viewer:
@@ -292,9 +347,38 @@ class Viewer:
 
     def sample_rate(self, seconds: float) -> None:
         """Measure the frame rate over the last ``seconds``, smoothed over a few samples."""
-        rate = (self.sent - self.sent_before) / seconds
+        frames = self.sent - self.sent_before
+        rate = frames / seconds
         self.sent_before = self.sent
         self.fps = (self.fps + rate) / 2 if self.fps else rate
+        self._measure_window(frames, seconds)
+
+    def _measure_window(self, frames: int, seconds: float) -> None:
+        """Learn how many bytes are under way on the link itself, and how many may be.
+
+        Those are what arrives in a round trip, and one part more if the link is free. What is more
+        than that would wait in a queue, and be old when it arrives: then the round trip is longer,
+        by more than a single part takes. The kernel must be able to send the next part at once.
+        """
+        info = TcpInfo.of(self.sock)
+        arrived = info.acknowledged - self.acknowledged
+        is_known = self.acknowledged and frames
+        self.acknowledged = info.acknowledged
+        queued = info.round_trip - info.shortest - _JITTER
+        is_long = info.shortest >= _LONG_ROUND_TRIP
+        if not is_known or not is_long or queued > info.shortest + seconds / frames:
+            self.carried = 0.0
+            self.allow(0)
+            return
+        part = arrived / frames
+        self.carried = arrived / seconds * info.shortest
+        more = part if queued < info.shortest / 4 else 0.0
+        self.allow(int(min(self.carried + more, _MOST_PARTS * part, info.room - part)))
+
+    def allow(self, window: int) -> None:
+        """Set how many bytes may be under way behind a long round trip."""
+        self.window = max(window, 0)
+        self.most_unacknowledged = max(self.usual, window)
 
     def seconds_stalled(self, now: float) -> float:
         """Return for how long data has been under way without any progress."""

@@ -85,6 +85,28 @@ def test_viewers_are_the_same_for_status(
         door.wait_for_counts((key, 1, 0), ("", 2, 0))
 
 
+def test_adaptive_viewers_stay_adaptive(manager: ServiceManager, daemon: Daemon) -> None:
+    door = manager.start(daemon, {"camera.resolution": "640x480"})
+    with ExitStack() as stack:
+        streams = [
+            stack.enter_context(Stream(door, f"/video_feed?quality=auto&width={width}&key={width}"))
+            for width in (320, 2000)
+        ]
+        for _ in range(3):
+            for stream, quality in zip(streams, ("320", None)):
+                while stream.part().headers.get("x-quality") != quality:
+                    pass
+            manager.restart(door, {"camera.resolution": "640x480"})
+            rows = {row["key"]: row["quality"] for row in door.status()["viewers"]}
+            assert set(rows) == {"320", "2000"}
+            eventually(lambda: is_adaptive(door), "the same qualities as before")
+
+
+def is_adaptive(door: Daemon) -> bool:
+    rows = {row["key"]: row["quality"] for row in door.status()["viewers"]}
+    return rows == {"320": "auto 320", "2000": "auto"}
+
+
 def test_part_that_was_begun_is_finished_by_the_next_process(
     manager: ServiceManager, door: Daemon, pipe_camera: PipeCamera
 ) -> None:

@@ -19,7 +19,7 @@ from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.fault_injector import FaultInjector
 from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.paths import STREAMS
-from tests.support.processes import has_loaded, threads
+from tests.support.processes import has_loaded, resident, threads
 from tests.support.stream import Part, Stream
 from tests.support.stream_parser import StreamParser
 
@@ -332,3 +332,35 @@ def test_encoder_that_hangs_costs_the_quality_alone(
             assert is_own(viewer.part())
     assert daemon.stop() == 0
     assert "left behind, still at work: encode" in daemon.log()
+
+
+def test_first_picture_does_not_wait_for_the_encoder(
+    daemon: Daemon, large: dict[str, object], tmp_path: Path
+) -> None:
+    (tmp_path / "cv2.py").write_text("import time; time.sleep(3600)\n")
+    daemon.start(large, environ={"PYTHONPATH": str(tmp_path)})
+    daemon.wait_for_state("streaming")
+    with watching(daemon, "quality=auto&width=320&key=k") as viewer:
+        first = viewer.part()
+        [row] = daemon.status("?key=k")["viewers"]
+        assert float(first.timestamp) <= row["since"], "it was there when the viewer came"
+        for _ in range(5):
+            assert is_own(viewer.part())
+
+
+def test_joins_and_leaves_cost_no_threads_and_no_memory(
+    daemon: Daemon, large: dict[str, object]
+) -> None:
+    daemon.start(large)
+
+    def join_and_leave() -> None:
+        with watching(daemon, "quality=auto&width=320") as viewer:
+            viewer.until(lambda part: not is_own(part), "a smaller picture")
+
+    for _ in range(10):
+        join_and_leave()
+    before = threads(daemon.pid), resident(daemon.pid)
+    for _ in range(100):
+        join_and_leave()
+    assert threads(daemon.pid) < before[0] + 10, "a few more may answer requests"
+    assert resident(daemon.pid) < before[1] + 4 * 2**20

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from doorbelld.stream.link import AdaptiveViewer, Link, Steps, Wishes, acknowledged
+from doorbelld.stream.link import AdaptiveViewer, Link, Steps, Wishes
+from doorbelld.stream.viewer import TcpInfo
 from tests.support.socketpairs import connection
 
 SIZES = (45_000.0, 33_000.0, 17_000.0, 9_600.0, 6_000.0, 3_200.0)
@@ -131,6 +132,45 @@ def test_lost_packets_are_not_a_slow_link() -> None:
     assert set(link.run(120)) == {0}
 
 
+@pytest.mark.parametrize("round_trip", [0.004, 0.02])
+def test_wireless_link_that_stalls_is_not_a_slow_link(round_trip: float) -> None:
+    """For 50 ms in each second nothing gets through."""
+    link = Simulation(rate=GOOD)
+    link.round_trip = round_trip
+    link.delay = lambda: max(0.0, 0.05 - link.now % 1)
+    assert set(link.run(60)) == {0}
+
+
+@pytest.mark.parametrize("round_trip", [0.004, 0.02, 0.04])
+def test_fast_link_with_all_of_it_is_not_a_slow_link(round_trip: float) -> None:
+    link = Simulation(rate=50 * MBIT)
+    chance = random.Random(11)  # noqa: S311
+    link.round_trip = round_trip
+    link.delay = lambda: 0.02 * chance.random() + (0.2 if chance.random() < 0.005 else 0.0)
+    assert set(link.run(120)) == {0}
+
+
+def test_step_up_that_proves_too_much_only_after_some_seconds_is_not_repeated_soon() -> None:
+    link = Simulation(rate=9 * MBIT)
+    rose_at = link.now
+    link.delay = lambda: 0.02 if link.link.step == 0 and link.now - rose_at > 8 else 0.0
+    begun = 0
+    for _ in range(12_000):
+        before = link.link.step
+        link.run(INTERVAL)
+        if link.link.step < before:
+            rose_at, begun = link.now, begun + 1
+    assert begun <= 20, begun
+
+
+def test_retransmission_behind_a_long_round_trip_is_not_a_slow_link() -> None:
+    link = Simulation(rate=GOOD)
+    link.round_trip = 0.1
+    late = iter([0.0] * 30 + [0.45] + [0.0] * 30 + [0.45])
+    link.delay = lambda: next(late, 0.0)
+    assert set(link.run(20)) == {0}
+
+
 def test_waits_longer_after_each_step_up_that_was_too_much() -> None:
     link = Simulation(rate=2 * MBIT)
     link.run(3)
@@ -235,15 +275,43 @@ def viewer() -> Iterator[AdaptiveViewer]:
         yield found
 
 
-def test_kernel_says_when_it_was_acknowledged(viewer: AdaptiveViewer) -> None:
-    ago, round_trip = acknowledged(viewer.sock)
-    assert 0 <= ago < 60
-    assert 0 <= round_trip < 1
-
-
 def test_small_pictures_do_not_wait_behind_each_other(viewer: AdaptiveViewer) -> None:
     most = viewer.most_unacknowledged
     viewer.change_step(3)
     assert viewer.most_unacknowledged < most
     viewer.change_step(0)
     assert viewer.most_unacknowledged == most
+
+
+def test_measures_no_round_trip_while_several_parts_are_under_way(
+    viewer: AdaptiveViewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[float, bool]] = []
+    monkeypatch.setattr(TcpInfo, "of", lambda _: TcpInfo(0.0, 0.08, 0.08, 1))
+    monkeypatch.setattr(
+        Link,
+        "arrived",
+        lambda _, __, ___, round_trip, *, at_latest: found.append((round_trip, at_latest)),
+    )
+    viewer.change_step(3)
+    assert viewer.is_idle()
+    assert not viewer.measure(1.0)
+    assert found == [(0.08, False)], "it has all arrived"
+    viewer.carried = 200_000.0
+    viewer.allow(300_000)
+    viewer.link.sent_at = 0.0
+    assert viewer.is_idle()
+    assert not viewer.measure(1.0)
+    assert len(found) == 1, "the next part shows it"
+    assert viewer.is_idle()
+    assert found[1:] == [(0.0, True)]
+
+
+def test_nothing_more_is_under_way_on_a_link_that_has_slowed(viewer: AdaptiveViewer) -> None:
+    viewer.change_step(3)
+    viewer.allow(300_000)
+    assert viewer.most_unacknowledged == 300_000
+    viewer.change_step(2)
+    assert viewer.most_unacknowledged == 300_000
+    viewer.change_step(4)
+    assert viewer.most_unacknowledged < 300_000
