@@ -117,7 +117,7 @@ def test_camera_that_stands_still_is_stale_and_looks_like_it(
     eventually(is_bright, "the picture bright")
     soon(phone, "stale")
     assert phone.text("badge") == "Stale"
-    assert re.fullmatch(r"\d+ s old", phone.text("headline"))
+    assert re.fullmatch(r"The picture is \d+ s old", phone.text("headline"))
     assert phone.text("detail") == "The camera has stopped sending for a moment."
     eventually(lambda: phone.brightness_at(*spot) < 120, "the old picture dim")
     pipe_camera.disconnect()

@@ -7,9 +7,10 @@ from itertools import combinations
 import pytest
 
 from tests.support.daemon import Daemon, eventually
-from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, TEST_CARD, Phone
+from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, TEST_CARD, Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
+from tests.support.posed_page import MANY, PosedPage
 
 SIZES = (PORTRAIT, LANDSCAPE, SMALL, SMALL[::-1])
 TOUCH_TARGET = 48
@@ -17,6 +18,19 @@ TOUCH_TARGET = 48
 
 EDGE = 16
 """CSS pixels that stay free at either side."""
+
+BROKEN = """() => Array.from(document.querySelectorAll(".label")).flatMap((label) => {
+  const text = label.firstChild;
+  return Array.from(text.data.matchAll(/\\S+/g), (word) => {
+    const range = document.createRange();
+    range.setStart(text, word.index);
+    range.setEnd(text, word.index + word[0].length);
+    return [word[0], new Set(Array.from(range.getClientRects(), ({ top }) => top)).size];
+  }).filter(([, lines]) => lines !== 1).map(([word]) => word);
+})"""
+"""Returns the words of the buttons that are not on one line."""
+
+SHOWN = """() => Array.from(document.querySelectorAll(".label"), (each) => each.clientWidth > 1)"""
 
 WHITE = 15
 NAMES = ("Front door", "The gate at the far end of the garden, behind the shed")
@@ -69,6 +83,34 @@ def test_words_leave_the_buttons_free(phone: Phone, daemon: Daemon) -> None:
         phone.page.get_by_role("alert").wait_for()
         for button in ("#snapshot", "#fullscreen"):
             assert not overlap(phone.box("#notice"), found[button]), f"at {width}x{height}"
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+def test_buttons_say_what_they_do_in_whole_words(
+    phones: Phones, doorbell: Daemon, language: str
+) -> None:
+    posed = PosedPage(phones(locale=language), doorbell)
+    for text in (100, 150, 200):
+        posed.enlarge_text(text)
+        for more in ({}, MANY):
+            posed.show("live", **more)
+            for size in (SMALL, (360, 800), PORTRAIT, (768, 1024)):
+                posed.phone.turn(*size)
+                where = f"{size}, {text} %, {more}"
+                assert posed.phone.evaluate(SHOWN) == [True, True], where
+                assert posed.phone.evaluate(BROKEN) == [], where
+
+
+def test_badge_stays_where_it_is_when_others_begin_to_watch(
+    phones: Phones, doorbell: Daemon
+) -> None:
+    posed = PosedPage(phones(), doorbell)
+    for size in (SMALL, (360, 800), PORTRAIT, LANDSCAPE):
+        posed.phone.turn(*size)
+        posed.show("live")
+        alone = posed.phone.box("#badge")
+        posed.show("live", **MANY)
+        assert posed.phone.box("#badge") == alone, size
 
 
 @pytest.mark.parametrize("picture", [(640, 480), (1280, 720), (240, 320)], ids=str)

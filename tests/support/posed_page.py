@@ -36,7 +36,7 @@ function pose(words) {
   element("technical").textContent = words.technical || "";
   element("more").hidden = !words.technical;
   element("message").hidden = !words.headline && !words.note;
-  element("taken").textContent = words.taken || "";
+  element("taken").textContent = words.taken ? say("picture.time", { time: words.taken }) : "";
   element("logout").hidden = !words.password;
 }
 
