@@ -93,3 +93,14 @@ def test_the_launcher_imports_nothing_from_the_current_folder(tmp_path: Path) ->
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == f"doorbelld {doorbelld.__version__}\n"
+
+
+def test_build_of_the_package_copies_what_is_installed() -> None:
+    installed = (DEBIAN / "doorbelld.install").read_text(encoding="utf-8").splitlines()
+    sources = [line.split()[0] for line in installed if line and not line.startswith("#")]
+    build = (ROOT / "tools" / "deb").read_text(encoding="utf-8")
+    [parts] = re.findall(r"^parts=\((.*)\)$", build, re.MULTILINE)
+    copied = parts.split()
+    assert "docs/live.md" in sources
+    for source in sources:
+        assert any(f"{source}/".startswith(f"{part}/") for part in copied), source

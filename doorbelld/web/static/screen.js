@@ -8,6 +8,7 @@ const STEP = 1.25; // for a key or a turn of the wheel
 const SHIFT = 0.15; // of the view, for an arrow key
 const TAP_MS = 300; // a longer touch, or a longer pause between two, is no double tap
 const TAP_PX = 24;
+const SHARP = 1.4; // times as wide as it is shown: the daemon halves, and the next size would be blurred
 const WIDEST = 4096; // pixels that a picture is asked to have, at most
 
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
@@ -46,7 +47,7 @@ export class Screen {
 
   // How many pixels wide a picture may usefully be.
   get width() {
-    const pixels = this.canvas.width * this.scale * (window.devicePixelRatio || 1);
+    const pixels = SHARP * this.canvas.width * this.scale * (window.devicePixelRatio || 1);
     return clamp(Math.ceil(pixels), 1, WIDEST);
   }
 
