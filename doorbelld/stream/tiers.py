@@ -103,6 +103,7 @@ class Tiers(Worker):
         self._bytes: dict[Size, float] = {}
         self._survey_at = 0.0
         self._failed_at = -_REST_SECONDS
+        self._made_at = -_PATIENCE
         self._is_missing = not codec.is_installed()
         self._once_log = OnceLog(_log)
 
@@ -175,11 +176,17 @@ class Tiers(Worker):
         except ImportError as error:
             self._is_missing = True
             self._explain(codec.explain_missing("making them", error))
+        except ValueError as error:
+            self._explain(str(error))
+            if self.beat - self._made_at < _PATIENCE:  # It may be this picture alone.
+                return
+            self._failed_at = time.monotonic()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
             self._failed_at = time.monotonic()
             self._explain(str(error) or type(error).__name__)
         else:
             missing -= set(range(1, len(sizes) + 1))
+            self._made_at = self.beat
         for step in missing:
             self._made[step].put(frame)
 

@@ -200,6 +200,20 @@ def test_frame_that_is_no_good_is_passed_on_as_it_is(making: Making, data: bytes
     assert making.made(1) == frame
 
 
+def test_one_frame_that_is_no_good_is_left_out(
+    making: Making, caplog: pytest.LogCaptureFixture
+) -> None:
+    making.tiers.want({1})
+    publish(making.hub, picture())
+    assert making.made(1).made_width
+    publish(making.hub, picture()[:5000])
+    eventually(lambda: "own pictures" in caplog.text, "a line in the log")
+    newest = publish(making.hub, picture())
+    made = making.made(1)
+    assert (made.sequence, made.made_width) == (newest.sequence, 640)
+    assert making.tiers.available
+
+
 def test_without_opencv_there_are_no_smaller_pictures(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
