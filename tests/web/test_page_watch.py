@@ -164,3 +164,23 @@ def test_wider_pictures_wait_for_a_better_link(tmp_path: Path) -> None:
         """,
     )
     assert found == [1, 700, 2000]
+
+
+@pytest.mark.parametrize("state", ["null", "{}", '{"camera": null}', "no JSON"])
+def test_stream_that_is_not_understood_counts_as_a_failure(tmp_path: Path, state: str) -> None:
+    script = """
+    watch.start(0);
+    for (let attempt = 0; attempt < 3; attempt += 1) {
+      await turn();
+      await part("application/json", TEXT);
+      for (const end = time + 4; time < end;) {
+        time += 0.2;
+        watch.look(time, 0);
+        await turn();
+      }
+    }
+    const result = [asked.length, watch.facts(time).failures];
+    """
+    opened, failures = run(tmp_path, script.replace("TEXT", repr(state)))
+    assert opened >= 3
+    assert failures >= 3

@@ -133,6 +133,7 @@ export class Watch {
     this._askedAt = -Infinity;
     this._isAsking = null;
     this._isLimited = false;
+    this._isUnderstood = false; // The stream has brought a state, as it must.
     this._cameraAge = 0;
     this._pictureAt = -Infinity;
   }
@@ -149,6 +150,7 @@ export class Watch {
     this._isLimited = Boolean(wish && wish.fps);
     if (this._isLimited) query.set("fps", wish.fps.toFixed(2));
     this._openedAt = now;
+    this._isUnderstood = false;
     this._pace.begin(now);
     this._stream.open(query);
   }
@@ -178,7 +180,6 @@ export class Watch {
   _opened({ serverNow, sentAt, receivedAt }) {
     this._clock.learn(serverNow, sentAt, receivedAt);
     this._answered = 0;
-    this._failures = 0;
     this._hasEnded = false;
     this._snapshots.stop();
   }
@@ -192,7 +193,7 @@ export class Watch {
     this._text = text;
     if (status !== 503) this._snapshots.stop();
     if (isStream && now - this._openedAt > SETTLED) this._retries = 0;
-    this._failures += isStream ? 0 : 1;
+    this._failures += isStream && this._isUnderstood ? 0 : 1;
     this._retry(now);
   }
 
@@ -214,6 +215,8 @@ export class Watch {
     const isAlone = receivedAt - this._pictureAt > ALONE;
     if (isAlone) this._pace.lag = this._clock.age(state.now, receivedAt);
     this._learnNews(state);
+    this._isUnderstood = true;
+    this._failures = 0;
   }
 
   _status(status) {
