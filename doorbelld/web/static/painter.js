@@ -3,6 +3,10 @@
 
 import { monotonic } from "./live.js";
 
+// WebKitGTK keeps some 4 kB of each blob that createImageBitmap reads, as long as the page is open.
+// An image leaves nothing behind there.
+const isWebKit = /^Apple/.test(navigator.vendor);
+
 async function asBitmap(blob) {
   const bitmap = await createImageBitmap(blob);
   return { source: bitmap, free: () => bitmap.close() };
@@ -10,9 +14,12 @@ async function asBitmap(blob) {
 
 function asImage(blob) {
   const url = URL.createObjectURL(blob);
-  const free = () => URL.revokeObjectURL(url);
+  const image = new Image();
+  const free = () => {
+    image.removeAttribute("src"); // or the pixels stay until the garbage is collected
+    URL.revokeObjectURL(url);
+  };
   return new Promise((resolve, reject) => {
-    const image = new Image();
     image.onload = () => resolve({ source: image, free });
     image.onerror = () => {
       free();
@@ -28,7 +35,8 @@ export class Painter {
     this.shown = null; // the picture on the screen: {blob, timestamp, …}
     this._screen = screen;
     this._drawn = drawn;
-    this._decode = typeof createImageBitmap === "function" ? asBitmap : asImage;
+    const isImage = isWebKit || typeof createImageBitmap !== "function";
+    this._decode = isImage ? asImage : asBitmap;
     this._current = null; // the picture that is being decoded
     this._waiting = null;
   }
