@@ -13,7 +13,7 @@ import base64
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -214,6 +214,8 @@ def _showing(camera: Any, pictures: list[bytes]) -> Iterator[dict[int, float]]:
 
 def _ages(tab: Page, place: Place, taken: dict[int, float]) -> Ages:
     """Return how old each picture was when the browser put it onto the screen."""
+    from playwright.sync_api import Error  # Only where there is a browser.
+
     found: dict[float, float] = {}
     devtools = tab.context.new_cdp_session(tab)
     begin = time.monotonic() + _SETTLE
@@ -221,7 +223,8 @@ def _ages(tab: Page, place: Place, taken: dict[int, float]) -> Ages:
 
     def look(frame: dict[str, Any]) -> None:
         nonlocal last
-        devtools.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
+        with suppress(Error):  # The last one may come while the tab is being closed.
+            devtools.send("Page.screencastFrameAck", {"sessionId": frame["sessionId"]})
         number = _number(base64.b64decode(frame["data"]), place)
         if number != last and time.monotonic() > begin:
             at = frame["metadata"]["timestamp"]

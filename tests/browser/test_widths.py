@@ -72,7 +72,7 @@ def test_picture_is_sharp_again_after_it_was_enlarged(phones: Phones, daemon: Da
 
 def test_picture_is_sharp_again_after_the_phone_was_turned(phones: Phones, daemon: Daemon) -> None:
     daemon.start(LARGE)
-    phone = phones((360, 400), device_scale_factor=2)
+    phone = phones((260, 300), device_scale_factor=2)
     asked = widths_asked(phone)
     phone.open(daemon)
     wait_for_picture(phone, 640)

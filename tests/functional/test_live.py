@@ -20,6 +20,7 @@ from tests.support.managed import BIG, SMALL, kill, read_to, restart, settings
 from tests.support.numbered_pictures import numbered
 from tests.support.passwords import basic, set_password
 from tests.support.pipe_camera import PipeCamera
+from tests.support.processes import is_asleep
 from tests.support.raw import exchange, only_answer, read_to_end
 from tests.support.secure import SecureDaemon, make_pair
 from tests.support.service_manager import VIEWER, ServiceManager
@@ -324,6 +325,7 @@ def test_pages_survive_restarts(
             # They are stored just before a state is sent, and a kill within that ends a stream.
             stored_at = time.time()
             page.wait_for(lambda found, at=stored_at: found["now"] > at)  # type: ignore[misc]
+            eventually(lambda: is_asleep(daemon.pid), "what was sent is noted as sent")
             how(manager, daemon, pipe_camera)
             for stream in (page, hidden):
                 stream.wait_for(state_is("starting"))

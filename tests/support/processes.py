@@ -40,6 +40,14 @@ def threads(pid: int) -> int:
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("Threads:")))
 
 
+def is_asleep(pid: int) -> bool:
+    """Return whether no thread of the process has anything to do at this moment."""
+    return all(
+        Path(thread.path, "stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
+        for thread in os.scandir(f"/proc/{pid}/task")
+    )
+
+
 def cpu_seconds(pid: int) -> float:
     """Return how much processor time the process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
