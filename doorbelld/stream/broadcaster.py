@@ -191,7 +191,7 @@ class Broadcaster(Worker):
 
         ``age`` is that of the newest picture when it came, in seconds, ``rate`` bytes a second.
         """
-        reported = Report(age, rate, time.monotonic())
+        reported = Report(age, rate)
         found = [
             each
             for each in self._viewers.copy().values()
@@ -248,7 +248,7 @@ class Broadcaster(Worker):
     def _admit_and_dismiss(self) -> None:
         """Admit viewers that join; then end streams that are to be ended, of new viewers too."""
         # A copy: while it is looked through, other threads may add viewers.
-        if any(viewer.has_pictures for viewer, _ in self._joining.copy()):
+        if self._joining and any(viewer.has_pictures for viewer, _ in self._joining.copy()):
             self._hub.load_offer()  # For the first viewer; no other can be delayed by it.
             self._send_newest()
         while self._joining:

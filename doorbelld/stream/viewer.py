@@ -46,11 +46,10 @@ _JITTER = 0.012
 _MOST_PARTS = 8
 """Parts that may be under way at once: enough for 30 a second behind a round trip of 0.25 s."""
 
-_TCP_INFO_SIZE = 152
-_SEGMENT_AT, _LAST_ACK_AT, _RTT_AT = 16, 56, 68
-_CONGESTION_WINDOW_AT, _BYTES_ACKED_AT, _MIN_RTT_AT = 80, 120, 148
+_TCP_INFO = struct.Struct("=16xI36xI8xI8xI36xQ20xI")
 _UNKNOWN = 2**32 - 1
-"""Of linux/tcp.h: how far struct tcp_info is read, and where it has what is read."""
+"""Of linux/tcp.h, as far as it is read: tcpi_snd_mss, tcpi_last_ack_recv (ms), tcpi_rtt (µs),
+tcpi_snd_cwnd, tcpi_bytes_acked and tcpi_min_rtt (µs)."""
 
 
 _SILENCE = 0.5
@@ -60,7 +59,7 @@ _SILENCE_WITHOUT_PICTURES = 14.5
 
 
 class Report(NamedTuple):
-    """What a page has measured, and when it said so, on time.monotonic()'s clock.
+    """What a page has measured.
 
     ``age`` is how old its newest picture was when it came, in seconds, ``rate`` how many bytes a
     second came.
@@ -68,7 +67,6 @@ class Report(NamedTuple):
 
     age: float
     rate: float
-    at: float
 
 
 class News:
@@ -117,14 +115,10 @@ class TcpInfo(NamedTuple):
     @classmethod
     def of(cls, sock: socket.socket) -> TcpInfo:
         """Ask the kernel."""
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-        if len(info) < _TCP_INFO_SIZE:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+        if len(info) < _TCP_INFO.size:
             return cls()
-        ago, round_trip, shortest, segment, segments = (
-            struct.unpack_from("I", info, at)[0]
-            for at in (_LAST_ACK_AT, _RTT_AT, _MIN_RTT_AT, _SEGMENT_AT, _CONGESTION_WINDOW_AT)
-        )
-        [acknowledged] = struct.unpack_from("Q", info, _BYTES_ACKED_AT)
+        segment, ago, round_trip, segments, acknowledged, shortest = _TCP_INFO.unpack(info)
         shortest = 0 if shortest == _UNKNOWN else shortest
         return cls(ago / 1e3, round_trip / 1e6, shortest / 1e6, acknowledged, segment * segments)
 

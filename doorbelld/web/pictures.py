@@ -162,15 +162,7 @@ def _advance(request: Request) -> bool:
 
 def max_fps(query: Query) -> float | None:
     """Return how many pictures a second the viewer wants at most. Raises RequestError."""
-    if "fps" not in query:
-        return None
-    try:
-        fps = float(query["fps"])
-    except ValueError:
-        fps = math.nan
-    if not 0.01 <= fps <= 1000:
-        raise RequestError("fps must be a number from 0.01 to 1000")
-    return fps
+    return number(query, "fps", 0.01, 1000) if "fps" in query else None
 
 
 def viewer_wishes(query: Query) -> Wishes | None:
@@ -189,7 +181,7 @@ def one_of(query: Query, name: str, *values: str) -> str:
     return value
 
 
-def number(query: Query, name: str, least: int, most: int) -> float:
+def number(query: Query, name: str, least: float, most: float) -> float:
     """Return a parameter that must be there. Raises RequestError."""
     try:
         value = float(query[name])

@@ -42,10 +42,12 @@ def threads(pid: int) -> int:
 
 def is_asleep(pid: int) -> bool:
     """Return whether no thread of the process has anything to do at this moment."""
-    return all(
-        Path(thread.path, "stat").read_text("ascii").rpartition(")")[2].split()[0] == "S"
-        for thread in os.scandir(f"/proc/{pid}/task")
-    )
+    states = []
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # ended in the meantime
+            stat = (thread / "stat").read_text("ascii")
+            states.append(stat.rpartition(")")[2].split()[0])
+    return set(states) <= {"S"}
 
 
 def cpu_seconds(pid: int) -> float:
