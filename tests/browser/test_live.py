@@ -91,6 +91,13 @@ def frames(daemon: Daemon) -> int:
     return int(daemon.status()["camera"]["frames"])
 
 
+def show_and_wait(camera: PipeCamera, data: bytes, daemon: Daemon) -> None:
+    """Show a picture, and wait until the daemon has it."""
+    before = frames(daemon)
+    camera.show(data)
+    eventually(lambda: frames(daemon) > before, "the camera's picture")
+
+
 def test_ten_returns_leave_one_stream(phone: Phone, daemon: Daemon) -> None:
     daemon.start(TEST_CARD)
     phone.open(daemon).wait_for("live")
@@ -259,8 +266,7 @@ def test_newest_picture_is_drawn_and_those_that_come_too_fast_are_skipped(
     phone.open(daemon)
     phone.bare()
     for number in range(16):
-        pipe_camera.show(jpeg(number, 640, 480))
-        time.sleep(0.02)
+        show_and_wait(pipe_camera, jpeg(number, 640, 480), daemon)
     eventually(lambda: phone.number() == 15, "the newest picture")
     assert phone.evaluate("() => decoded") < 10
 

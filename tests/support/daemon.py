@@ -47,6 +47,20 @@ def eventually(look: Callable[[], T | None], what: str, guard: float = GUARD) ->
         pause = min(_LONGEST_PAUSE, 1.3 * pause)
 
 
+def while_doing(during: Callable[[], object], look: Callable[[], T]) -> Callable[[], T]:
+    """Return ``look`` for :func:`eventually`, which calls ``during`` ten times a second."""
+    due = 0.0
+
+    def look_and_do() -> T:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + 0.1
+            during()
+        return look()
+
+    return look_and_do
+
+
 class Daemon:
     """A doorbelld of the test's own. Its log is kept in a file and must contain no traceback."""
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.support.other_site import OtherSite
 
 
-class Dashboard:
+class Dashboard(OtherSite):
     """Serves one page with ``body`` at ``http://dashboard.local``, which Chromium finds here.
 
     ``headers`` are sent with it.
@@ -33,24 +34,4 @@ class Dashboard:
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    @property
-    def origin(self) -> str:
-        """Its origin."""
-        return f"http://dashboard.local:{self.port}"
-
-    def __enter__(self) -> Dashboard:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__("dashboard.local", Handler)

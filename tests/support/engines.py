@@ -6,7 +6,6 @@ browsers, all of them Debian's.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tests.support.daemon import Daemon, eventually
+from tests.support.daemon import Daemon, eventually, while_doing
 from tests.support.processes import proportional
 
 PORTRAIT = (390, 844)
@@ -88,16 +87,7 @@ class Tab(ABC):
 
     def wait_for(self, state: str, during: Callable[[], object] = lambda: None) -> Tab:
         """Wait until the page shows a state; call ``during`` ten times a second."""
-        due = 0.0
-
-        def look() -> bool:
-            nonlocal due
-            if time.monotonic() >= due:
-                due = time.monotonic() + 0.1
-                during()
-            return self.state() == state
-
-        eventually(look, f"{state}")
+        eventually(while_doing(during, lambda: self.state() == state), f"{state}")
         return self
 
     def number(self) -> int:

@@ -5,15 +5,15 @@ Written after what Home Assistant 2025.4 and its Supervisor were seen to send, b
 
 from __future__ import annotations
 
-import threading
 import zlib
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from tests.support.daemon import GUARD
+from tests.support.other_site import OtherSite
 
 PREFIX = "/api/hassio_ingress/TOKEN/"
 CORE = "172.30.32.1"
@@ -34,7 +34,7 @@ _ADDED = {
 _TO_READ = 1 << 16
 
 
-class HomeAssistant:
+class HomeAssistant(OtherSite):
     """Has a page with a frame at ``/panel``, and in it the add-on on a port of this machine.
 
     ``client`` is the address of the browser. The frame is under ``http://homeassistant.local``,
@@ -65,27 +65,7 @@ class HomeAssistant:
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-        return self._server.server_port
-
-    @property
-    def origin(self) -> str:
-        """Its origin."""
-        return f"http://homeassistant.local:{self.port}"
-
-    def __enter__(self) -> HomeAssistant:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__("homeassistant.local", Handler)
 
     def _pass_on(self, browser: BaseHTTPRequestHandler, body: bytes) -> None:
         connection = HTTPConnection("127.0.0.1", self.addon, timeout=GUARD)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
-from tests.support.daemon import Daemon, eventually
+from tests.support.daemon import Daemon, eventually, while_doing
 from tests.support.pictures import number_of
 
 PORTRAIT = (390, 844)
@@ -77,16 +76,9 @@ class Phone:
 
     def wait_for(self, state: str, during: Callable[[], object] = lambda: None) -> Phone:
         """Wait until the page shows a state; call ``during`` ten times a second."""
-        due = 0.0
-
-        def look() -> bool:
-            nonlocal due
-            if time.monotonic() >= due:
-                due = time.monotonic() + 0.1
-                during()
-            return self.state() == state
-
-        eventually(look, f"{state}, only {self.state()}")
+        eventually(
+            while_doing(during, lambda: self.state() == state), f"{state}, only {self.state()}"
+        )
         return self
 
     def screenshot(self, left: float, top: float, size: int = 8) -> bytes:
