@@ -100,6 +100,7 @@ class Tiers(Worker):
         self._wanted: frozenset[int] = frozenset()
         self._source: Frame | None = None
         self._done: set[int] = set()
+        self._left_out: frozenset[int] = frozenset()
         self._bytes: dict[Size, float] = {}
         self._survey_at = 0.0
         self._failed_at = -_REST_SECONDS
@@ -152,20 +153,20 @@ class Tiers(Worker):
             if self._wanted:
                 self._make_wanted(self._wanted)
             else:
-                self._source = None
-                self._done.clear()
+                self._take(None)
 
     def _make_wanted(self, wanted: frozenset[int]) -> None:
         """Make the wanted steps of the newest frame, as far as they are not made yet."""
         frame = self._slot.take()
         if frame is not None:
-            self._source = frame
-            self._done.clear()
-        frame = self._source or self._hub.latest
+            self._take(frame)
+        elif self._left_out:  # No other frame came after it, so it is better than none.
+            self._pass_on(self._left_out)
+            self._left_out = frozenset()
+        frame = self._source = self._source or self._hub.latest
         missing = wanted - self._done
         if frame is None or not missing:
             return
-        self._source = frame
         self._done |= missing
         width, height = jpeg.size(frame.data) or (0, 0)
         sizes = ladder(width, height) if self.available and width and height else ()
@@ -179,6 +180,7 @@ class Tiers(Worker):
         except ValueError as error:
             self._explain(str(error))
             if self.beat - self._made_at < _PATIENCE:  # It may be this picture alone.
+                self._left_out = missing
                 return
             self._failed_at = time.monotonic()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # libraries raise what they like
@@ -187,8 +189,19 @@ class Tiers(Worker):
         else:
             missing -= set(range(1, len(sizes) + 1))
             self._made_at = self.beat
-        for step in missing:
-            self._made[step].put(frame)
+        self._pass_on(missing)
+
+    def _take(self, frame: Frame | None) -> None:
+        """Make the steps of this frame from now on."""
+        self._source = frame
+        self._done.clear()
+        self._left_out = frozenset()
+
+    def _pass_on(self, steps: Iterable[int]) -> None:
+        """Deliver the camera's own picture in place of these steps."""
+        assert self._source is not None
+        for step in steps:
+            self._made[step].put(self._source)
 
     def _make(self, frame: Frame, sizes: tuple[Size, ...], wanted: set[int]) -> None:
         """Make these steps of a frame, and put each into its slot as soon as it is made."""

@@ -201,8 +201,9 @@ def test_frame_that_is_no_good_is_passed_on_as_it_is(making: Making, data: bytes
 
 
 def test_one_frame_that_is_no_good_is_left_out(
-    making: Making, caplog: pytest.LogCaptureFixture
+    making: Making, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(module, "_TICK", GUARD)  # However long the next frame takes to come.
     making.tiers.want({1})
     publish(making.hub, picture())
     assert making.made(1).made_width
@@ -212,6 +213,14 @@ def test_one_frame_that_is_no_good_is_left_out(
     made = making.made(1)
     assert (made.sequence, made.made_width) == (newest.sequence, 640)
     assert making.tiers.available
+
+
+def test_frame_that_is_no_good_is_shown_if_no_other_comes(making: Making) -> None:
+    making.tiers.want({1})
+    publish(making.hub, picture())
+    assert making.made(1).made_width
+    frame = publish(making.hub, picture()[:5000])
+    assert making.made(1) == frame
 
 
 def test_without_opencv_there_are_no_smaller_pictures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from types import TracebackType
 
 from tests.support.daemon import Daemon
@@ -51,6 +52,12 @@ class Stream:
             assert part.body.startswith(b"\xff\xd8")
             assert part.body.endswith(b"\xff\xd9")
         return part
+
+    def read_to_end(self) -> None:
+        """Read the parts that are left; AssertionError unless the stream ends between two."""
+        with suppress(EOFError):
+            while True:
+                self.part()
 
     def close(self) -> None:
         """Close the connection."""
