@@ -17,6 +17,7 @@ from urllib.parse import quote
 from doorbelld.access import embedding
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
+from doorbelld.server.replies import NO_STORE, TEXT, refusal, reply
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
@@ -28,8 +29,7 @@ from doorbelld.web.guard import RefusedError
 from doorbelld.web.live import Live
 from doorbelld.web.login import OPEN_PATHS, Login
 from doorbelld.web.pictures import Pictures
-from doorbelld.web.replies import NO_STORE, TEXT, refusal, reply
-from doorbelld.web.site import Site, Visit
+from doorbelld.web.site import Context, Site
 from doorbelld.web.status import Status
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _SNAPSHOTS = ("/snapshot.jpg", "/snapshot", "/shot.jpg")
 _WITH_ACTION = ("/", "/webcam", "/webcam/")
 """Where mjpg-streamer answers, by itself and behind OctoPi's proxy."""
 
-Route = Callable[[Visit], Response]
+Route = Callable[[Context], Response]
 
 
 class App:
@@ -135,7 +135,7 @@ class App:
             ticket = self._ticket(site, request, password_id)
             embedder = guard.let_in(access, request, client, is_shared=bool(ticket))
             is_let_in = True
-            response = self._answer(Visit(site, request, client, password_id, ticket, embedder))
+            response = self._answer(Context(site, request, client, password_id, ticket, embedder))
         except RequestError as error:
             response = refusal(error.status, str(error))
         except RefusedError as error:
@@ -162,28 +162,28 @@ class App:
             return b""  # The request itself is refused later, with the reason.
         return site.embedding.ticket(token, password_id)
 
-    def _answer(self, visit: Visit) -> Response:
-        target, site = visit.request.target, visit.site
+    def _answer(self, context: Context) -> Response:
+        target, site = context.request.target, context.site
         is_certificate = target in assets.OF_THE_AUTHORITY and target in site.assets
-        if site.tls is not None and not visit.request.secure and not is_certificate:
-            return _send_to_tls(visit.request)
-        path = _path(visit.request)
+        if site.tls is not None and not context.request.secure and not is_certificate:
+            return _send_to_tls(context.request)
+        path = _path(context.request)
         if is_certificate or path in OPEN_PATHS:
-            return self._route(visit, path)
-        challenge = self._login.challenge(visit)
+            return self._route(context, path)
+        challenge = self._login.challenge(context)
         if challenge is not None:
             return challenge
         try:
-            response = self._route(visit, path)
+            response = self._route(context, path)
         except RequestError as error:
             response = refusal(error.status, str(error))
-        return self._login.renew(visit, response)
+        return self._login.renew(context, response)
 
-    def _route(self, visit: Visit, path: str) -> Response:
-        request = visit.request
-        asset = visit.site.assets.get(path)
+    def _route(self, context: Context, path: str) -> Response:
+        request = context.request
+        asset = context.site.assets.get(path)
         route = (self._forms if request.method == "POST" else self._routes).get(path)
-        allowed = self._methods(path, visit.site)
+        allowed = self._methods(path, context.site)
         if not allowed and request.method != "CONNECT":
             return refusal(HTTPStatus.NOT_FOUND, "not found")
         if request.method not in allowed:
@@ -194,7 +194,7 @@ class App:
         if request.has_body and (request.method != "POST" or not request.body):
             raise RequestError("a body makes no sense here")
         if route is not None:
-            return route(visit)
+            return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
 

@@ -10,8 +10,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
 
+from doorbelld.server.replies import reply
 from doorbelld.server.response import Response
-from doorbelld.web.replies import reply
 
 CERTIFICATE, PROFILE = "/ca.crt", "/doorbelld.mobileconfig"
 OF_THE_AUTHORITY = (CERTIFICATE, PROFILE)

@@ -6,13 +6,13 @@ import re
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+from doorbelld.access import forwarded
+from doorbelld.access.forwarded import Fields
 from doorbelld.access.policy import Access
 from doorbelld.net.addresses import bracketed
 from doorbelld.net.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 from doorbelld.server.request import Headers, Request, RequestError
-from doorbelld.web import forwarded
 from doorbelld.web.advice import MORE, Advice, quoted
-from doorbelld.web.forwarded import Fields
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
+from doorbelld.server.replies import NO_STORE, refusal
 from doorbelld.server.request import RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
@@ -21,8 +22,7 @@ from doorbelld.web.pictures import (
     viewer_key,
     viewer_wishes,
 )
-from doorbelld.web.replies import NO_STORE, refusal
-from doorbelld.web.site import Site, Visit
+from doorbelld.web.site import Context, Site
 
 _HEADERS = {
     "Content-Type": "application/octet-stream",  # WebKit lets no script read the true type.
@@ -52,28 +52,28 @@ class Live:
         self._site = site
         broadcaster.use_news(self._state)
 
-    def stream(self, visit: Visit) -> Response:
+    def stream(self, context: Context) -> Response:
         """Let the broadcaster take the connection over, for a viewer that reads the state too."""
-        query = visit.request.query
+        query = context.request.query
         if query.get("v", "1") != "1":
             raise RequestError("there is only version 1 of this stream (v=1)")
         news = News(pictures=one_of(query, "pictures", "yes", "no") == "yes")
         wishes = viewer_wishes(query)
         if not news.pictures:
             wishes = None
-        return self._pictures.take_over(visit, {**_HEADERS, **_now()}, news=news, wishes=wishes)
+        return self._pictures.take_over(context, {**_HEADERS, **_now()}, news=news, wishes=wishes)
 
-    def report(self, visit: Visit) -> Response:
+    def report(self, context: Context) -> Response:
         """Take what a page has measured: how old its newest picture is, and how fast they come."""
-        guard.insist_on_our_own_page(visit.embedder)
-        query = visit.request.query
+        guard.insist_on_our_own_page(context.embedder)
+        query = context.request.query
         key = viewer_key(query)
         if not key:
             raise RequestError("key must name the viewer")
-        if visit.request.has_body:
+        if context.request.has_body:
             raise RequestError("a body makes no sense here")
         age, rate = number(query, "age", 0, _OLDEST), number(query, "rate", 0, MOST_BYTES)
-        if not self._broadcaster.report(key, visit.client, age, rate):
+        if not self._broadcaster.report(key, context.client, age, rate):
             return refusal(HTTPStatus.NOT_FOUND, "no viewer with this key and address is watching")
         return Response(HTTPStatus.NO_CONTENT, {**NO_STORE, **_now()})
 

@@ -9,12 +9,12 @@ from urllib.parse import parse_qs
 
 from doorbelld.access import cookies, embedding
 from doorbelld.access.authenticator import WaitError
+from doorbelld.server.replies import NO_STORE, address_of, redirect, refusal, reply
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.web import guard
-from doorbelld.web.replies import NO_STORE, address_of, redirect, refusal, reply
-from doorbelld.web.site import Visit
+from doorbelld.web.site import Context
 
 OPEN_PATHS = ("/login", "/login.css", "/login.js", "/logout", "/healthz")
 """What needs no login."""
@@ -37,59 +37,61 @@ class Login:
     def __init__(self, refusals: RefusalLog) -> None:
         self._refusals = refusals
 
-    def challenge(self, visit: Visit) -> Response | None:
+    def challenge(self, context: Context) -> Response | None:
         """Return what to answer a client that has not logged in; None if it has, or need not."""
-        authenticator, request = visit.site.authenticator, visit.request
-        if not authenticator.is_needed or visit.ticket:
+        authenticator, request = context.site.authenticator, context.request
+        if not authenticator.is_needed or context.ticket:
             return None
         if authenticator.knows_cookie(_cookies(request)):
             return None
         basic = request.headers.get("Authorization")
         try:
-            if authenticator.knows_basic(basic, visit.client):
+            if authenticator.knows_basic(basic, context.client):
                 return None
         except WaitError as error:
             return refusal(*_to_wait(error))
         if basic:
-            self._refusals.note(visit.client, "wrong password")
+            self._refusals.note(context.client, "wrong password")
         return _ask_for_password(request, was_wrong=bool(basic))
 
-    def renew(self, visit: Visit, response: Response) -> Response:
+    def renew(self, context: Context, response: Response) -> Response:
         """Return an answer to a client that has logged in, with a new cookie if it is time."""
-        authenticator = visit.site.authenticator
-        if not authenticator.is_needed or visit.ticket:
+        authenticator = context.site.authenticator
+        if not authenticator.is_needed or context.ticket:
             return response
-        if not _cookie_path(visit) and visit.request.path.rfind("/") > 0:
+        if not _cookie_path(context) and context.request.path.rfind("/") > 0:
             return response  # The browser would keep it for the folder in our path alone.
-        return _with_cookie(response, authenticator.renewed_cookie(_cookies(visit.request)), visit)
+        return _with_cookie(
+            response, authenticator.renewed_cookie(_cookies(context.request)), context
+        )
 
-    def page(self, visit: Visit) -> Response:
+    def page(self, context: Context) -> Response:
         """Show the form, or send a browser that needs no login to the page itself."""
-        authenticator = visit.site.authenticator
-        if not authenticator.is_needed or authenticator.knows_cookie(_cookies(visit.request)):
-            return redirect(visit.request, "")
-        return _form(visit, HTTPStatus.OK, "")
+        authenticator = context.site.authenticator
+        if not authenticator.is_needed or authenticator.knows_cookie(_cookies(context.request)):
+            return redirect(context.request, "")
+        return _form(context, HTTPStatus.OK, "")
 
-    def log_in(self, visit: Visit) -> Response:
+    def log_in(self, context: Context) -> Response:
         """Take the form; with the right password the browser gets a cookie."""
-        guard.insist_on_our_own_page(visit.embedder)
-        authenticator, request = visit.site.authenticator, visit.request
-        guess, framed = _guess(request), _is_framed(visit)
+        guard.insist_on_our_own_page(context.embedder)
+        authenticator, request = context.site.authenticator, context.request
+        guess, framed = _guess(request), _is_framed(context)
         try:
-            cookie = authenticator.cookie_for(guess, visit.client, framed=framed)
+            cookie = authenticator.cookie_for(guess, context.client, framed=framed)
         except WaitError as error:
             status, why, headers = _to_wait(error)
-            return _form(visit, status, f"{why[0].upper()}{why[1:]}.", headers)
+            return _form(context, status, f"{why[0].upper()}{why[1:]}.", headers)
         if cookie or not authenticator.is_needed:
-            return _with_cookie(redirect(request, ""), cookie, visit)
-        self._refusals.note(visit.client, "wrong password")
+            return _with_cookie(redirect(request, ""), cookie, context)
+        self._refusals.note(context.client, "wrong password")
         challenge = {"WWW-Authenticate": _FORM.format(address_of("login", request))}
-        return _form(visit, HTTPStatus.UNAUTHORIZED, "That is not the password.", challenge)
+        return _form(context, HTTPStatus.UNAUTHORIZED, "That is not the password.", challenge)
 
-    def log_out(self, visit: Visit) -> Response:
+    def log_out(self, context: Context) -> Response:
         """Make the browser forget its cookies."""
-        guard.insist_on_our_own_page(visit.embedder)
-        request, path = visit.request, _cookie_path(visit)
+        guard.insist_on_our_own_page(context.embedder)
+        request, path = context.request, _cookie_path(context)
         secure, sent = _is_secure(request), _cookies(request)
         # The one that the browser has comes last: Home Assistant passes on only the last.
         kinds = sorted([False, True] if secure else [False], key=partial(cookies.is_in, sent))
@@ -119,10 +121,10 @@ def _is_secure(request: Request) -> bool:
     return request.secure or request.headers.get("Origin").startswith("https://")
 
 
-def _is_framed(visit: Visit) -> bool:
+def _is_framed(context: Context) -> bool:
     """Return whether the form is in a frame of another site's page."""
-    is_in_a_frame = visit.request.headers.get("Sec-Fetch-Dest") in _IN_A_FRAME
-    return is_in_a_frame and bool(visit.site.access.embed) and _is_secure(visit.request)
+    is_in_a_frame = context.request.headers.get("Sec-Fetch-Dest") in _IN_A_FRAME
+    return is_in_a_frame and bool(context.site.access.embed) and _is_secure(context.request)
 
 
 def _cookies(request: Request) -> str:
@@ -140,26 +142,26 @@ def _guess(request: Request) -> str:
     return guess
 
 
-def _with_cookie(response: Response, cookie: str | None, visit: Visit) -> Response:
+def _with_cookie(response: Response, cookie: str | None, context: Context) -> Response:
     if not cookie:
         return response
-    secure, path = _is_secure(visit.request), _cookie_path(visit)
+    secure, path = _is_secure(context.request), _cookie_path(context)
     return response.setting(cookies.setting(cookie, secure=secure, path=path))
 
 
-def _cookie_path(visit: Visit) -> str:
+def _cookie_path(context: Context) -> str:
     """Return the path for which the browser keeps our cookie; "" for the folder of its own URL.
 
     Only the browser knows under which path a proxy serves us. Other programs at the same host name
     do not get the cookie then, and a second doorbell there does not replace it by its own.
     """
-    return "" if visit.site.access.trusts(visit.request.peer) else "/"
+    return "" if context.site.access.trusts(context.request.peer) else "/"
 
 
 def _form(
-    visit: Visit, status: HTTPStatus, message: str, headers: Mapping[str, str] = {}
+    context: Context, status: HTTPStatus, message: str, headers: Mapping[str, str] = {}
 ) -> Response:
-    page = visit.site.assets["/login"]
+    page = context.site.assets["/login"]
     body = page.body.replace(b"{{message}}", message.encode())
     return reply(status, page.content_type, body, {**NO_STORE, **_SAME_ORIGIN, **headers})
 

@@ -13,6 +13,7 @@ from socket import socket
 from doorbelld.access.watching import Watcher
 from doorbelld.media import card, multipart
 from doorbelld.net.tls import Session
+from doorbelld.server.replies import NO_STORE, as_json, refusal, reply
 from doorbelld.server.request import Query, Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
@@ -20,8 +21,7 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.link import Wishes
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.stream.viewer import News, Viewer
-from doorbelld.web.replies import NO_STORE, as_json, refusal, reply
-from doorbelld.web.site import Site, Visit
+from doorbelld.web.site import Context, Site
 
 _log = logging.getLogger(__name__)
 
@@ -47,14 +47,14 @@ class Pictures:
         self._site = site
         self._password_id = site().authenticator.password_id
 
-    def stream(self, visit: Visit) -> Response:
+    def stream(self, context: Context) -> Response:
         """Let the broadcaster take the connection over: it sends the head and every frame."""
-        wishes = viewer_wishes(visit.request.query)
-        return self.take_over(visit, _STREAM, advance=_advance(visit.request), wishes=wishes)
+        wishes = viewer_wishes(context.request.query)
+        return self.take_over(context, _STREAM, advance=_advance(context.request), wishes=wishes)
 
     def take_over(
         self,
-        visit: Visit,
+        context: Context,
         headers: Mapping[str, str],
         *,
         advance: bool = False,
@@ -66,18 +66,18 @@ class Pictures:
         For the other arguments see :meth:`Broadcaster.join`. 503 is for clients beyond the limit.
         Raises RequestError.
         """
-        query = visit.request.query
+        query = context.request.query
         join = partial(
             self._broadcaster.join,
-            address=visit.client,
+            address=context.client,
             key=viewer_key(query),
             fps=max_fps(query),
             advance=advance,
-            ticket=visit.ticket,
+            ticket=context.ticket,
             news=news,
             wishes=wishes,
         )
-        if visit.request.method == "HEAD":
+        if context.request.method == "HEAD":
             return Response(HTTPStatus.OK, headers, close=True)
         limit = self._broadcaster.max_viewers
         has_pictures = news is None or news.pictures
@@ -87,13 +87,13 @@ class Pictures:
             HTTPStatus.OK,
             headers,
             close=True,  # The end of the stream is the end of the connection.
-            take_over=partial(self._join, visit, join),
+            take_over=partial(self._join, context, join),
             otherwise=replace(
                 refusal(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"Retry-After": "5"}), close=True
             ),
         )
 
-    def snapshot(self, visit: Visit) -> Response:
+    def snapshot(self, context: Context) -> Response:
         """Return the newest frame as it is, if it is a live one.
 
         Otherwise the card that viewers see, because many programs show whatever they get.
@@ -101,7 +101,7 @@ class Pictures:
         frame, camera = self._hub.latest, self._camera_status()
         if frame is None or not frame.live or camera.state is not CameraState.STREAMING:
             later = {"Retry-After": "2"}
-            if "json" in visit.request.headers.get("Accept"):
+            if "json" in context.request.headers.get("Accept"):
                 error = {"error": camera.detail}
                 return as_json(HTTPStatus.SERVICE_UNAVAILABLE, error, later)
             data = card.READY_MADE if frame is None or frame.live else frame.data
@@ -127,19 +127,21 @@ class Pictures:
 
     def _join(
         self,
-        visit: Visit,
+        context: Context,
         join: Callable[..., bool],
         sock: socket,
         head: bytes,
         session: Session | None,
     ) -> bool:
         if not join(sock, head, session=session):
-            _log.debug("%s: 503: no free place for one more viewer", visit.client)
+            _log.debug("%s: 503: no free place for one more viewer", context.client)
             return False
         # The rules may have changed since the request was let in.
-        watcher = Watcher(visit.client, visit.request.secure, visit.ticket, visit.password_id)
+        watcher = Watcher(
+            context.client, context.request.secure, context.ticket, context.password_id
+        )
         if not self._site().watch_rules.allow(watcher):
-            self.recheck(visit.password_id)
+            self.recheck(context.password_id)
         return True
 
 

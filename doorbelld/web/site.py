@@ -1,4 +1,4 @@
-"""Site: what requests are judged and answered by at one moment, and a visit to it."""
+"""Site: what requests are judged and answered by at one moment; a request with it is a Context."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Site:
         )
 
 
-class Visit(NamedTuple):
+class Context(NamedTuple):
     """A request and the site that answers it.
 
     ``client`` is the client's address, which a trusted proxy has named if there is one.

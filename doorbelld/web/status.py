@@ -8,12 +8,12 @@ from http import HTTPStatus
 
 from doorbelld import __version__
 from doorbelld.server.limits import Limits
+from doorbelld.server.replies import TEXT, as_json, refusal, reply
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.web.pictures import viewer_key
-from doorbelld.web.replies import TEXT, as_json, refusal, reply
-from doorbelld.web.site import Visit
+from doorbelld.web.site import Context
 
 
 class Status:
@@ -30,9 +30,9 @@ class Status:
         self._limits = limits
         self._started_at = time.monotonic()
 
-    def status(self, visit: Visit) -> Response:
+    def status(self, context: Context) -> Response:
         """Return everything as JSON; with ``?key=K`` only the viewers of that name."""
-        query = visit.request.query
+        query = context.request.query
         key = viewer_key(query) if "key" in query else None
         status = {
             "version": __version__,
@@ -41,15 +41,15 @@ class Status:
             "watching": self._broadcaster.watching,
             "viewers": [vars(row) for row in self._broadcaster.viewers(key)],
             "limits": {"max_viewers": self._broadcaster.max_viewers, **self._limits()._asdict()},
-            "password": visit.site.authenticator.is_needed,
+            "password": context.site.authenticator.is_needed,
         }
         return as_json(HTTPStatus.OK, status)
 
-    def healthz(self, visit: Visit) -> Response:
+    def healthz(self, context: Context) -> Response:
         """Return in a word whether there is a live picture."""
         camera = self._camera_status()
         if camera.state is CameraState.STREAMING:
             return reply(HTTPStatus.OK, TEXT, b"ok\n")
         # The reason is only for clients that may watch.
-        why = "" if visit.site.authenticator.is_needed else f": {camera.detail}"
+        why = "" if context.site.authenticator.is_needed else f": {camera.detail}"
         return refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"{camera.state.value}{why}")

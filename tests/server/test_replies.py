@@ -5,8 +5,8 @@ from urllib.parse import urljoin
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from doorbelld.server.replies import address_of
 from doorbelld.server.request import Headers, Request
-from doorbelld.web.replies import address_of
 
 SEGMENTS = st.lists(st.text("ab.~-_%2F;=", min_size=1).filter(lambda each: each.strip(".")))
 QUERIES = st.sampled_from(["", "?", "?a=/b/../c", "?a#/b", "#/b?/c"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from doorbelld.web.forwarded import (
+from doorbelld.access.forwarded import (
     Fields,
     is_bare_nginx,
     is_like_nginx,

@@ -1,0 +1,1 @@
+"""Visits: the bell, and who was at the door."""

@@ -1,0 +1,48 @@
+"""Visit: what is known of one visit. Moments are Unix seconds by the clock as it is now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What a visit began with."""
+
+    RING = "ring"
+    MOTION = "motion"
+
+
+class VisitState(Enum):
+    """How far a visit is."""
+
+    OPEN = "open"
+    DONE = "done"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One visit. See docs/visits.md, whose keys these are.
+
+    ``still`` counts the stills that it had, because a sharper one may replace the first; 0 if it
+    has none, and then ``reason`` is a code for why. ``until`` is None while it is open, and
+    ``answered`` while it is not answered. ``seconds`` is how long its film is, and ``before`` how
+    much of that was before the first press.
+    """
+
+    id: int
+    kind: Kind
+    source: str
+    state: VisitState
+    at: float
+    pressed_at: float
+    until: float | None = None
+    presses: int = 1
+    still: int = 0
+    reason: str = ""
+    answered: float | None = None
+    frames: int = 0
+    seconds: float = 0.0
+    before: float = 0.0
+    bytes: int = 0
