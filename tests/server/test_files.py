@@ -1,4 +1,4 @@
-"""Long files as answers: read as the client takes them, by whom, and closed in every case."""
+"""Long files as answers: read as the client takes them, and closed in every case."""
 
 from __future__ import annotations
 
