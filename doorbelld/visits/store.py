@@ -257,14 +257,16 @@ class VisitStore:
         self._writers[number] = writer
         return writer
 
-    def finish(self, number: int, until: float) -> Visit | None:
+    def finish(
+        self, number: int, until: float, state: VisitState = VisitState.DONE
+    ) -> Visit | None:
         """End a visit: close its film and put all of it on the disk for good; return it."""
         writer = self._writers.pop(number, None)
         try:
             if writer:
                 writer.close()
         finally:
-            found = self._change(number, until=until, state=VisitState.DONE.value)
+            found = self._change(number, until=until, state=state.value)
             self._index.checkpoint()
         return found
 
