@@ -427,15 +427,9 @@ class VisitIndex:
             for number, kind, state, size, until, boot in self._read(query, *values)
         ]
 
-    def files(self) -> tuple[set[int], set[int], set[int], list[int]]:
-        """Return the ids of all visits, of those with a film, with a still, and those not ended."""
-        found = self._read("SELECT id, frames, still, state FROM visits ORDER BY id")
-        return (
-            {row[0] for row in found},
-            {row[0] for row in found if row[1]},
-            {row[0] for row in found if row[2]},
-            [row[0] for row in found if row[3] == _OPEN],
-        )
+    def files(self) -> list[tuple[int, int, int, bool]]:
+        """Return of all visits: id, frames, still, and whether it has not ended."""
+        return self._read(f"SELECT id, frames, still, state = '{_OPEN}' FROM visits")  # noqa: S608
 
     def last_id(self) -> int:
         """Return the highest id that was ever used."""

@@ -17,7 +17,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,7 +96,7 @@ class VisitStore:
         except (OSError, StoreError) as error:
             self.close()
             known = error if isinstance(error, StoreError) else self._explain(error)
-            known.last_id = max([self._after, *self._ids_of_files()])
+            known.last_id = max({self._after} | self._ids_of_files())
             raise known from error
 
     def _open_index(self) -> None:
@@ -452,17 +452,22 @@ class VisitStore:
     def _repair(self, is_new: bool) -> None:
         """Let index and files agree; ``is_new`` says that the index was made now.
 
-        The names of the files are enough to find what has to be looked at.
+        Only the names of the files are compared: to ask for the size of each would take longer
+        than the daemon may need to start.
         """
-        films_there, stills_there = self._files()
-        known, with_film, with_still, not_ended = self._index.files()
-        last_id = self._index.last_id()
-        for number in not_ended:
-            self._interrupt(number)
-        for number in sorted((films_there ^ with_film | stills_there ^ with_still) & known):
-            if number not in not_ended:
+        there = set(os.listdir(self.folder))  # noqa: PTH208  # a Path for each would be slow
+        rows, last_id = self._index.files(), self._index.last_id()
+        named = {f"{row[0]}.mjpeg" for row in rows if row[1]}
+        named |= {f"{row[0]}.jpg" for row in rows if row[2]}
+        known = {row[0] for row in rows}
+        not_ended = {row[0] for row in rows if row[3]}
+        doubtful = self._ids(there ^ named, there)
+        for number in sorted(not_ended | doubtful & known):
+            if number in not_ended:
+                self._interrupt(number)
+            else:
                 self._correct(number)
-        for number in sorted((films_there | stills_there) - known):
+        for number in sorted(doubtful - known):
             if number > last_id:
                 self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
             else:  # It was deleted.
@@ -470,24 +475,23 @@ class VisitStore:
         if is_new and self._index.last_id():
             self._index.leave_out_ids(self._index.last_id())
 
-    def _files(self) -> tuple[set[int], set[int]]:
-        """Return the ids of the films and of the stills; delete stills that are half written."""
-        found: dict[str, set[int]] = {"mjpeg": set(), "jpg": set(), "jpg.new": set()}
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                name = _OURS.fullmatch(entry.name)
-                if name and entry.is_file(follow_symlinks=False):
-                    found[name[2]].add(int(name[1]))
-        for number in found["jpg.new"]:
-            self._remove(self.folder / f"{number}.jpg.new")
-        return found["mjpeg"], found["jpg"]
+    def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
+        """Return the ids of films and stills; delete stills that are half written."""
+        found = set()
+        for name in filter(None, map(_OURS.fullmatch, names)):
+            path = self.folder / name[0]
+            if name[2] == "jpg.new":
+                self._remove(path)
+            elif name[0] not in there or (path.is_file() and not path.is_symlink()):
+                found.add(int(name[1]))
+        return found
 
-    def _ids_of_files(self) -> list[int]:
+    def _ids_of_files(self) -> set[int]:
         try:
-            films_there, stills_there = self._files()
-        except (OSError, StoreError):
-            return []
-        return [*films_there, *stills_there]
+            names = os.listdir(self.folder)  # noqa: PTH208  # as above
+        except OSError:
+            return set()
+        return {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
 
     def _interrupt(self, number: int) -> None:
         """End a visit in whose middle the daemon was stopped, at its last whole picture."""
