@@ -96,9 +96,6 @@ _MOST = 200
 _REBUILT = "rebuilt"
 """Stands for the boot of visits of which only the files are left: their moments are Unix time."""
 
-_LOST_IDS = 1000
-"""Ids that are left out after the index was lost, because they may have been used."""
-
 
 class Row(NamedTuple):
     """What retention needs of a visit. ``until`` is Unix time."""
@@ -143,10 +140,11 @@ class VisitIndex:
     """The table of visits in one file. Any thread may call it, once open() has returned.
 
     All its methods raise StoreError. Moments that are passed are time.monotonic()'s.
-    ``is_damaged`` is set when SQLite finds that the file is.
+    ``is_damaged`` is set when SQLite finds that the file is. All new ids are above ``after``; ids
+    can be reserved even if it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, after: int = 0, read_only: bool = False) -> None:
         self.path = path
         self.is_damaged = False
         self._read_only = read_only
@@ -155,8 +153,10 @@ class VisitIndex:
         self._syncer = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
-        self._last_id = 0
-        self._commits = 0  # since the last checkpoint, or -1 if that was in the last sync()
+        self._last_id = after
+        self._commits = 0  # since the last checkpoint; negative for a while after it
+        self._changes = 0
+        self._totals = -1, (0, 0)  # and after how many changes they were counted
 
     def open(self) -> None:
         """Open the file, or make it; bring an older one to this version."""
@@ -189,8 +189,10 @@ class VisitIndex:
             self._boot = found[0][0] if found else 0
         else:
             self._boot = self._number_of(boot_id(), clock.offset())
-        (self._last_id,) = self._read("SELECT max(seq) FROM sqlite_sequence")[0]
-        self._last_id = self._last_id or 0
+        ((used,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+        after, self._last_id = self._last_id, used
+        if not self._read_only:
+            self.keep_ids_above(after)
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -291,6 +293,7 @@ class VisitIndex:
                     connection.execute("ROLLBACK")
                 raise
             self._commits += 1
+            self._changes += 1
         return changed
 
     def _opened(self, which: _Connection) -> sqlite3.Connection:
@@ -437,9 +440,13 @@ class VisitIndex:
 
     def totals(self) -> tuple[int, int]:
         """Return how many visits there are, and their bytes."""
-        query = "SELECT count(*), coalesce(sum(film_bytes + still_bytes), 0) FROM visits"
-        ((count, size),) = self._read(query)
-        return count, size
+        changes, totals = self._totals
+        if changes != self._changes:
+            changes = self._changes  # before they are counted, as there may be more by then
+            query = "SELECT count(*), coalesce(sum(film_bytes + still_bytes), 0) FROM visits"
+            (totals,) = self._read(query)
+            self._totals = changes, totals
+        return totals
 
     def frames(self, number: int) -> bytes:
         """Return what add_frames() was called with for a visit."""
@@ -462,10 +469,6 @@ class VisitIndex:
             self._write(("INSERT INTO sqlite_sequence VALUES ('visits', ?)", (number,)))
         with self._writer.lock:
             self._last_id = max(self._last_id, number)
-
-    def leave_out_ids(self, number: int) -> None:
-        """Let new ids be well above ``number``, the highest that is known after a loss."""
-        self.keep_ids_above(number + _LOST_IDS)
 
     def add(self, number: int, kind: Kind, source: str, at: float) -> None:
         """Add a visit that begins at a moment."""

@@ -50,6 +50,9 @@ _PLAUSIBLE = 1_700_000_000.0
 _SOME = 200
 """Visits that are read at once."""
 
+_LOST_IDS = 1000
+"""Ids that are left out after the index was lost, because they may have been used."""
+
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
@@ -72,7 +75,7 @@ class VisitStore:
     Any thread may call its methods once open() has returned. They raise StoreError. Only the
     recorder calls those below "For the recorder". Moments that are passed are time.monotonic()'s.
 
-    All ids are above ``after``.
+    All ids are above ``after``; they can be reserved even if the folder cannot be opened.
     """
 
     def __init__(self, folder: Path, *, space: int, days: float, after: int = 0) -> None:
@@ -80,7 +83,7 @@ class VisitStore:
         self.space = space
         self.days = days
         self._after = after
-        self._index = VisitIndex(folder / _INDEX)
+        self._index = VisitIndex(folder / _INDEX, after=after)
         self._lock_fd = -1
         self._writers: dict[int, FilmWriter] = {}
         self._clock = (clock.offset(), time.monotonic())  # and since when it is steady
@@ -110,7 +113,6 @@ class VisitStore:
             self._set_aside(str(error))
             self._index.open()
             self._repair(is_new=True)
-        self._index.keep_ids_above(self._after)
 
     def _set_aside(self, why: str) -> None:
         self._index.close()
@@ -302,7 +304,9 @@ class VisitStore:
         self._writers[number] = writer
         return writer
 
-    def finish(self, number: int, until: float) -> Visit | None:
+    def finish(
+        self, number: int, until: float, state: VisitState = VisitState.DONE
+    ) -> Visit | None:
         """End a visit: close its film and put all of it on the disk for good; return it.
 
         Returns None if it was deleted. It has ended even if this raises StoreError.
@@ -313,7 +317,7 @@ class VisitStore:
             if writer:
                 writer.close()
         finally:
-            found = self._change(number, until=until, state=VisitState.DONE.value)
+            found = self._change(number, until=until, state=state.value)
         self._sync_still(number)
         self._index.sync()
         return found
@@ -472,8 +476,8 @@ class VisitStore:
                 self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
             else:  # It was deleted.
                 self._remove_files(number)
-        if is_new and self._index.last_id():
-            self._index.leave_out_ids(self._index.last_id())
+        if is_new and doubtful:
+            self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
 
     def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
         """Return the ids of films and stills; delete stills that are half written."""
