@@ -104,6 +104,7 @@ class VisitStore:
 
     def _open_index(self) -> None:
         is_new = not self._index.path.exists()
+        last_id = self._index.last_id()  # of ids that were reserved while it was closed
         try:
             self._index.open()
             self._repair(is_new)
@@ -113,6 +114,7 @@ class VisitStore:
             self._set_aside(str(error))
             self._index.open()
             self._repair(is_new=True)
+        self._index.keep_ids_above(last_id)
 
     def _set_aside(self, why: str) -> None:
         self._index.close()
