@@ -1,8 +1,9 @@
 """VisitStore: the visits of one folder. It keeps their index, films and stills in agreement.
 
-A visit begins with its row and ends with its files: so a crash leaves a row without files, which
-open() deletes, or a visit that has not ended, which it cuts at the last whole picture. If the power
-fails, the newest rows may be missing; a film with an id that the index has never used is theirs.
+A visit begins and ends with its row. So what a crash leaves is a visit that has not ended, which
+open() cuts at the last whole picture, or files without a row, which it deletes: their visit was.
+Only if the power fails, the newest rows may be missing; files with an id that the index has never
+used are theirs.
 
 The oldest visits are deleted first, whatever they are, but of one day those of motion before those
 of a person who has rung: so a windy day does not cost the visitors of that day. Ids count up, so
@@ -230,12 +231,21 @@ class VisitStore:
             writer = self._writers.pop(number, None)
             if writer:
                 writer.abandon()
-            self._remove_files(number)
-        return self._index.delete(numbers)
+        try:
+            count = self._index.delete(numbers)
+        except StoreError as error:
+            if error.reason != SPACE:
+                raise
+            # The index needs room to grow, even for this.
+            self._remove_files(numbers)
+            return self._index.delete(numbers)
+        self._remove_files(numbers)
+        return count
 
-    def _remove_files(self, number: int) -> None:
-        self._remove(self._film_path(number))
-        self._remove(self._still_path(number))
+    def _remove_files(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._remove(self._film_path(number))
+            self._remove(self._still_path(number))
 
     def _remove(self, path: Path) -> None:
         try:
@@ -477,7 +487,7 @@ class VisitStore:
             if number > last_id:
                 self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
             else:  # It was deleted.
-                self._remove_files(number)
+                self._remove_files([number])
         if is_new and doubtful:
             self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
 
