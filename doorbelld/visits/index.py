@@ -407,6 +407,10 @@ class VisitIndex:
         """Return some of the visits with an id above ``after``, in the order of their ids."""
         return self._rows("WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 
+    def oldest_rows_with_files(self, limit: int) -> list[Row]:
+        """Return the same of the oldest visits that take any room."""
+        return self._rows("WHERE film_bytes + still_bytes > 0 ORDER BY id LIMIT ?", limit)
+
     def newest_rows(self, limit: int) -> list[Row]:
         """Return the same of the newest visits, the newest first."""
         return self._rows("ORDER BY id DESC LIMIT ?", limit)

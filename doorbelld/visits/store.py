@@ -428,27 +428,26 @@ class VisitStore:
     def _make_room(self, size: int, is_refused: bool = False) -> bool:
         """Delete the oldest visits until ``size`` bytes fit; return whether they do now.
 
-        If the disk has refused them, that is at least one visit, whatever it says is free.
+        If the disk has refused them, so many are freed, whatever it says. Otherwise the newest
+        visits stay if other programs have filled it: to delete them would not help.
         """
+        if is_refused:
+            return bool(self._delete(self._oldest(max(size, 1))))
         try:
-            while (lack := max(self._lack(size), is_refused)) > 0:
-                oldest = self._oldest(lack)
-                if not oldest:
+            while (lack := self._lack(size)) > 0:
+                is_hopeless = lack > self.totals().bytes
+                kept = self._index.newest_rows(_KEPT_ANYWAY) if is_hopeless else []
+                if not self._delete(self._oldest(lack, {row.id for row in kept})):
                     return False
-                self._delete(oldest)
-                is_refused = False
         except OSError as error:
             raise self._explain(error) from error
         return True
 
-    def _oldest(self, lack: int) -> list[int]:
+    def _oldest(self, lack: int, kept: Container[int] = ()) -> list[int]:
         """Return the visits to delete next for so many bytes."""
-        taken = self.totals()
-        rows = self._index.rows(limit=_SOME)
-        if lack > taken.bytes:  # Other programs have filled the disk.
-            rows = rows[: max(taken.count - _KEPT_ANYWAY, 0)]
-        closed = [row for row in rows if not row.is_open]
-        first_day = [row for row in closed if row.until < closed[0].until + _DAY]
+        rows = self._index.oldest_rows_with_files(_SOME)
+        rows = [row for row in rows if not row.is_open and row.id not in kept]
+        first_day = [row for row in rows if row.until < rows[0].until + _DAY]
         found: list[int] = []
         for row in sorted(first_day, key=_of_one_day):
             if lack <= 0:

@@ -266,6 +266,19 @@ def test_files_of_a_deleted_visit_are_deleted_and_foreign_ones_stay(store: Visit
     assert [visit.id for visit in store.visits()] == [1]
 
 
+def test_visit_of_which_only_the_files_could_not_be_deleted_stays_deleted(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = visits.record(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_remove_files", lambda _: None)  # killed in this moment
+        store.delete(number)
+    assert visits.files(store.folder) == [f"{number}.jpg", f"{number}.mjpeg"]
+    reopen(store)
+    assert store.visits() == []
+    assert visits.files(store.folder) == []
+
+
 def test_film_of_which_the_power_failure_lost_the_row_is_found(store: VisitStore) -> None:
     visits.record(store)
     pictures = [jpeg(each) for each in range(12)]
