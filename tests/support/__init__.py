@@ -49,6 +49,8 @@ pictures               pictures that tests can distinguish; large and broken one
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
 visits                 visits, recorded in no time
+full_disk              a process that records visits until its disk is full
+visit_writer           a process that records visits until it is killed
 cards                  distinguishes placeholder cards from pictures
 reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================
