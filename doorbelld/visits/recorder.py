@@ -308,9 +308,13 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        if self._thread.ident is not None:
-            self._is_opened.wait(_OPENING)
+        self.wait_until_opened(_OPENING)
         return self._store
+
+    def wait_until_opened(self, seconds: float) -> None:
+        """Wait until the store is open, if the thread has started, or so many seconds."""
+        if self._thread.ident is not None:
+            self._is_opened.wait(seconds)
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
