@@ -86,6 +86,7 @@ class Doorbell:
         self._elsewhere: Problem | None = None
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
+        self.recorder.each_hour = self.shutter.save  # It may have failed before.
         # Every thread that rings by itself comes in here, such as ButtonThread(self.ring).
         self.button: Button | None = None
 

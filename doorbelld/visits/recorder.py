@@ -301,6 +301,7 @@ class VisitRecorder(Worker):
         self._deleted: set[int] = set()
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
+        self.each_hour: Callable[[], object] = bool
         self.problem: Problem | None = None
 
     # Called from any thread.
@@ -524,6 +525,7 @@ class VisitRecorder(Worker):
         if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
             self._safely(self._enforce)
+            self._safely(self.each_hour)
         else:
             self._safely(self._store.follow_clock)
 
