@@ -16,6 +16,7 @@ live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
+visits_server          VisitsServer: visits that a test has made up, as docs/visits.md says
 posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
 engines                Engine and Tab: the page in any browser, as far as all can show it
