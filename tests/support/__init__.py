@@ -24,6 +24,7 @@ firefox                Debian's Firefox, driven over WebDriver BiDi
 webkit                 Debian's WebKitGTK, the engine of iPhones, in a window that hides it
 webkit_view            the program that it runs
 scripts                what a browser of a given year makes of the page's JavaScript
+old_browsers           today's browser without what is newer than 2018
 styles                 what a browser of 2018 makes of the page's CSS
 node                   the page's modules without a browser
 crowding               what lies on top of another, or cannot be reached

@@ -9,8 +9,10 @@ import json
 import re
 import threading
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import SHUT_RDWR, socket
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -42,10 +44,12 @@ class VisitsServer:
     """A web server with visits; ``visits`` has them, the newest first, and may be changed.
 
     ``picture(id, number)`` returns a JPEG, number None for the still. ``refuses`` has the statuses
-    that paths are answered with. ``asked`` has all requests.
+    that paths are answered with; 0 closes the connection. ``asked`` has all requests. ``prefix`` is
+    the path below which everything is.
     """
 
     scheme = "http"
+    prefix = ""
 
     def __init__(self, visits: list[Visit], picture: Any) -> None:
         self.visits = visits
@@ -63,6 +67,7 @@ class VisitsServer:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = False
+        self._open: set[socket] = set()
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.05])
 
@@ -80,6 +85,9 @@ class VisitsServer:
             self._is_over = True
             self._news.notify_all()
         self._server.shutdown()
+        for each in list(self._open):
+            with suppress(OSError):  # It is closed already.
+                each.shutdown(SHUT_RDWR)
         self._server.server_close()
         self._thread.join()
 
@@ -157,6 +165,14 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 10
 
+    def setup(self) -> None:
+        super().setup()
+        self.owner._open.add(self.connection)
+
+    def finish(self) -> None:
+        self.owner._open.discard(self.connection)
+        super().finish()
+
     def log_message(self, *_: Any) -> None:
         """Write nothing."""
 
@@ -170,8 +186,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        parts = urlsplit(self.path)
         self.owner.asked.append(f"{self.command} {self.path}")
+        if not self.path.startswith(self.owner.prefix):
+            self._send(404, "text/plain", b"not found\n")
+            return
+        parts = urlsplit(self.path[len(self.owner.prefix) :])
         refused = self.owner.refuses.get(f"{self.command} {parts.path}")
         if refused is None:
             refused = self.owner.refuses.get(parts.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,14 @@ def test_visits_are_ordered_by_day() -> None:
 def test_row_has_all_that_is_known() -> None:
     moment = at("2026-03-04 09:05")
     found = row(visit(12, moment, presses=2, answered=moment + 60, still=3))
-    assert texts(found) == ["09:05", "Ring", "2 presses", "Answered at 09:06", "20 s", "Save film"]
+    assert texts(found) == [
+        "09:05",
+        "Ring",
+        "2 presses",
+        "Answered at 09:06",
+        "20\u00a0s",
+        "Save film",
+    ]
     assert '<img src="visits/12.jpg?v=3" alt="" loading="lazy">' in found
     assert '<a class="get" href="visits/12.mjpeg" download>' in found
 
@@ -65,13 +73,13 @@ def test_row_has_all_that_is_known() -> None:
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"kind": MOTION}, ["Motion", "20 s"]),
-        ({}, ["Ring", "Not answered", "20 s"]),
-        ({"state": OPEN, "until": None}, ["Ring", "Going on now", "20 s"]),
-        ({"state": INTERRUPTED}, ["Ring", "Not answered", "Cut short by a restart", "20 s"]),
+        ({"kind": MOTION}, ["Motion", "20\u00a0s"]),
+        ({}, ["Ring", "Not answered", "20\u00a0s"]),
+        ({"state": OPEN, "until": None}, ["Ring", "Going on now", "20\u00a0s"]),
+        ({"state": INTERRUPTED}, ["Ring", "Not answered", "Cut short by a restart", "20\u00a0s"]),
     ],
 )
-def test_row_says_how_it_was(more: dict[str, object], said: list[str]) -> None:
+def test_row_says_how_it_was(more: dict[str, Any], said: list[str]) -> None:
     assert texts(row(visit(12, NOW, **more)))[1:-1] == said
 
 
