@@ -7,7 +7,7 @@ import { say } from "./words.js";
 
 const LEAST = 0.02; // of the picture
 const STEP = 0.01; // for a key
-const MOST = 8; // parts
+const MOST = 32; // parts, as the daemon takes them
 const SPARE = { left: 0.35, top: 0.35, width: 0.3, height: 0.3 }; // a new one, by a button
 const MOVES = {
   ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP],
@@ -17,7 +17,7 @@ const place = (id) => document.getElementById(id);
 const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
 const percent = (part) => Math.round(100 * part);
 
-// As the configuration has it: LEFT, TOP, WIDTH, HEIGHT in fractions.
+// As the configuration has it: LEFT TOP WIDTH HEIGHT in fractions.
 export function lineOf(zones) {
   const parts = zones.map(({ left, top, width, height }) => (
     [left, top, width, height].map((each) => each.toFixed(2)).join(" ")
@@ -98,7 +98,9 @@ export class Zones {
       const known = (status.visits && status.visits.ignore) || [];
       this._isRead = true;
       if (this._zones.length || !Array.isArray(known)) return;
-      this._zones = known.map(([left, top, width, height]) => ({ left, top, width, height }));
+      this._zones = known.map(([left, top, width, height]) => (
+        between({ x: left, y: top }, { x: left + width, y: top + height })
+      ));
       this._show();
     } catch (error) {
       this._handlers.notice(error.message);
