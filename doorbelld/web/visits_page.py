@@ -123,7 +123,8 @@ class _Writer:
             image = f'<img src="{_still(visit)}" alt="" loading="lazy">'
             return f'<span class="picture-box">{image}</span>'
         keys = (f"visits.reason.{visit.reason}", f"reason.{visit.reason}", "reason.other")
-        why = self._say(next(key for key in keys if key in self._words))
+        key = next(each for each in keys if each in self._words)
+        why = self._say(key) if visit.reason else ""
         text = f"<b>{self._say('visits.nothing')}</b><span>{why}</span>"
         return f'<span class="picture-box"><span class="nothing">{text}</span></span>'
 

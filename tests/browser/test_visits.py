@@ -293,7 +293,7 @@ def test_still_comes_first_and_then_the_film(phone: Phone, server: VisitsServer)
         number = phone.evaluate(ON_THE_CANVAS)
         if number is not None and number not in seen:
             seen.append(number)
-        return number == 13
+        return bool(number == 13)
 
     begun = time.monotonic()
     eventually(has_ended, "the end of the film")

@@ -91,7 +91,6 @@ def test_row_says_how_it_was(more: dict[str, Any], said: list[str]) -> None:
         ("space", "There was no room for pictures."),
         ("paused", "The camera was closed."),
         ("<new>", "The camera does not work"),
-        ("", "The camera does not work"),
     ],
 )
 def test_row_without_a_picture_says_why(reason: str, why: str) -> None:
@@ -99,6 +98,11 @@ def test_row_without_a_picture_says_why(reason: str, why: str) -> None:
     assert texts(found) == ["No picture", why, "12:00", "Ring", "Not answered"]
     assert "<img" not in found
     assert "mjpeg" not in found
+
+
+def test_row_without_a_picture_has_perhaps_no_reason() -> None:
+    found = row(visit(12, NOW, still=0, frames=0, seconds=0.0))
+    assert texts(found) == ["No picture", "12:00", "Ring", "Not answered"]
 
 
 def test_no_visits() -> None:

@@ -7,7 +7,7 @@ import { Scrubber } from "./scrubber.js";
 import { decimal, exactTime, say } from "./words.js";
 
 const PLAY = "M8 5v14l11-7Z";
-const PAUSE = "M7 5h4v14H7ZM13 5h4v14h-4Z";
+const PAUSE = "M7.5 6h2v12h-2ZM14.5 6h2v12h-2Z";
 
 const AT_FIRST = 8; // pictures that are there before the user wants to see them
 

@@ -9,8 +9,9 @@ export const nameOf = (visit) => (
   say("visits.name", { kind: kindOf(visit), time: clock(visit.at) })
 );
 
-// Why there is no picture.
+// Why there is no picture; "" if that is not known.
 export function reasonOf({ reason }) {
+  if (!reason) return "";
   const own = `visits.reason.${reason}`;
   const key = `reason.${reason}`;
   return say(knows(own) ? own : knows(key) ? key : "reason.other");

@@ -88,7 +88,11 @@ export class Viewer {
     place("still").hidden = !still;
     place("nothing").hidden = Boolean(still);
     if (still) place("still").src = still;
-    else place("nothing").textContent = `${say("visits.nothing")}: ${reasonOf(this.visit)}`;
+    else place("nothing").textContent = this._nothing();
+  }
+
+  _nothing() {
+    return [say("visits.nothing"), reasonOf(this.visit)].filter(Boolean).join(": ");
   }
 
   _describe() {
