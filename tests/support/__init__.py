@@ -17,6 +17,7 @@ live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
+visits_server          VisitsServer: visits that a test has made up, as docs/visits.md says
 posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
 engines                Engine and Tab: the page in any browser, as far as all can show it
@@ -24,6 +25,7 @@ firefox                Debian's Firefox, driven over WebDriver BiDi
 webkit                 Debian's WebKitGTK, the engine of iPhones, in a window that hides it
 webkit_view            the program that it runs
 scripts                what a browser of a given year makes of the page's JavaScript
+old_browsers           today's browser without what is newer than 2018
 styles                 what a browser of 2018 makes of the page's CSS
 node                   the page's modules without a browser
 crowding               what lies on top of another, or cannot be reached
