@@ -48,6 +48,7 @@ pictures               pictures that tests can distinguish; large and broken one
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
 movements              a door on which people walk, trees wave and lamps are switched on
+visits                 visits, recorded in no time
 cards                  distinguishes placeholder cards from pictures
 reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================
