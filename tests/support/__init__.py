@@ -50,6 +50,7 @@ libcamera_offers       what real cameras offer to set, as picamera2 shows it
 pictures               pictures that tests can distinguish; large and broken ones
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
+movements              a door on which people walk, trees wave and lamps are switched on
 visits                 visits, recorded in no time
 full_disk              a process that records visits until its disk is full
 visit_writer           a process that records visits until it is killed
