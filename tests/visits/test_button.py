@@ -132,7 +132,7 @@ def test_device_that_is_configured_and_missing_is_a_warning(
     assert [(row.levelname, row.message) for row in caplog.records] == [("WARNING", why)]
 
 
-def test_reload_changes_key_and_device_at_once(
+def test_reload_changes_key_and_device(
     kernel: InputKernel, bell: Bell, thread: ButtonThread
 ) -> None:
     first, second = kernel.plug_in(1), kernel.plug_in(2, "Second", (28, BELL))
