@@ -21,6 +21,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from doorbelld import __version__, wiring
@@ -44,6 +45,7 @@ from doorbelld.stream.tiers import Tiers
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
+from doorbelld.visits.doorbell import Doorbell
 from doorbelld.web import assets
 from doorbelld.web.app import App
 from doorbelld.web.site import Site
@@ -70,12 +72,12 @@ class Daemon:
         authenticator: Authenticator,
         handover: Handover,
         kept: KeptPair,
+        state_folder: Path | None,
     ) -> None:
         self._settings = settings
         self._ports = ports
         self._sockets = ports.take()
-        self._load = load
-        self._kept = kept
+        self._load, self._kept = load, kept
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
         handover.viewers.set_password_id(authenticator.password_id)
@@ -88,9 +90,9 @@ class Daemon:
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
         )
-        self._capture = CaptureThread(
-            wiring.capture_settings(settings.camera), hub, self._broadcaster.renew
-        )
+        camera = wiring.capture_settings(settings.camera)
+        self._capture = CaptureThread(camera, hub, self._broadcaster.renew)
+        self._doorbell = self._make_doorbell(hub, state_folder)
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
             _site(settings, context, authenticator, embedding, kept),
@@ -98,8 +100,19 @@ class Daemon:
             self._broadcaster,
             self._capture.status,
             lambda: self._server.limits,
+            self._doorbell,
         )
         self._server = Server(self._sockets, self._app, _limits(settings))
+
+    def _make_doorbell(self, hub: FrameHub, state_folder: Path | None) -> Doorbell:
+        return Doorbell(
+            wiring.bell_settings(self._settings.bell, self._settings.visits),
+            hub,
+            state_folder,
+            pause=self._capture.pause,
+            reason=self._capture.reason,
+            on_change=self._broadcaster.renew,
+        )
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
@@ -126,6 +139,7 @@ class Daemon:
             self._server.start()
             self._capture.start()
             self._tiers.start()
+            self._doorbell.start()
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
@@ -238,7 +252,9 @@ class Daemon:
         self._broadcaster.stall_timeout = settings.server.stall_timeout
         self._server.set_limits(_limits(settings))
         self._app.change(site)
+        self._doorbell.reconfigure(wiring.bell_settings(settings.bell, settings.visits))
         if settings.camera != before.camera:
+            self._doorbell.recorder.forget_pictures()
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
         self._announce()
         if self._ports.change(settings.server.listen):
@@ -258,11 +274,13 @@ class Daemon:
     def _stop(self) -> None:
         self._notifier.stopping()
         self._announcement.stop()
+        self._doorbell.stop(0)  # It begins to write what is left of a visit.
         ended = {
             "accept": self._server.stop(),
             "capture": self._capture.stop(),
             "broadcast": self._broadcaster.stop(),
             "encode": self._tiers.stop(),
+            "visits": self._doorbell.stop(),
         }
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:

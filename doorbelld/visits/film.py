@@ -143,9 +143,9 @@ class Film:
 class FilmWriter:
     """Writes the film of a visit that is open. The store makes it; one thread uses it.
 
-    ``make_room`` is called with a number of bytes before and whenever they do not fit; it returns
-    whether they do now. After an error the film ends with its last whole picture: nothing more is
-    written, and close() works as ever.
+    ``make_room`` is called with a number of bytes, and whether the disk has just refused them; it
+    returns whether they fit now. After an error the film ends with its last whole picture: nothing
+    more is written, and close() works as ever.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class FilmWriter:
         number: int,
         at: float,
         index: VisitIndex,
-        make_room: Callable[[int], bool],
+        make_room: Callable[[int, bool], bool],
     ) -> None:
         self._path = path
         self._number = number
@@ -213,12 +213,28 @@ class FilmWriter:
             self._retry(self._keep_all)
 
     def abandon(self) -> None:
-        """End the film, because it was deleted."""
+        """End the film, because it is deleted."""
         with self._lock:
             self._has_ended = True
             fd, self._fd = self._fd, -1
             if fd >= 0:
                 os.close(fd)
+
+    def give_up(self) -> bool:
+        """End the film and free its bytes for something more important; return if it had any.
+
+        Raises StoreError.
+        """
+        with self._lock:
+            has_some, self._frames = bool(self._frames), []
+            self.abandon()
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as error:
+                raise self._explain(error) from error
+            if has_some:
+                self._keep_all()
+            return has_some
 
     def _append(self, frame: Frame) -> None:
         if self._fd < 0:
@@ -228,7 +244,7 @@ class FilmWriter:
         self._frames.append(FilmFrame(offset, len(frame.data), frame.captured_at - self._at))
 
     def _open(self, size: int) -> None:
-        if not self._make_room(size):
+        if not self._make_room(size, False):
             raise StoreError(f"{self._path}: there is no room for a film", SPACE)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         self._retry(lambda: setattr(self, "_fd", os.open(self._path, flags, 0o600)), size)
@@ -253,7 +269,7 @@ class FilmWriter:
                 return
             except (OSError, StoreError) as error:
                 known = error if isinstance(error, StoreError) else self._explain(error)
-                if is_last or known.reason != SPACE or not self._make_room(size):
+                if is_last or known.reason != SPACE or not self._make_room(size, True):
                     raise known from error
 
     def _explain(self, error: OSError) -> StoreError:
@@ -263,7 +279,7 @@ class FilmWriter:
     def _keep(self) -> None:
         """Note in the index what it does not have yet."""
         self._kept_at = time.monotonic()
-        if not self._make_room(0):
+        if not self._make_room(0, False):
             raise StoreError(f"{self._path}: there is no room for more of the film", SPACE)
         if new := self._frames[self._kept :]:
             self._retry(lambda: self._add(self._parts, new))

@@ -62,7 +62,10 @@ CREATE TABLE frames (              -- apart from the visits, so that a list of t
 
 Step = Callable[[sqlite3.Connection], None]
 
+_FIRST_VERSION = 1
 _VERSION = 1
+"""The version of the tables, which SQLite keeps as user_version."""
+
 _STEPS: dict[int, Step] = {}
 """How an older index is changed to the next version: the key is the version that it has."""
 
@@ -72,9 +75,17 @@ _COLUMNS = (
 )
 _KINDS = {kind.value: kind for kind in Kind}
 _STATES = {state.value: state for state in VisitState}
+_RING = Kind.RING.value
+_OPEN = VisitState.OPEN.value
 
 _CACHE_KIB = 256
 """Of each connection. The default of 2 MB would be a third of the memory that visits may take."""
+
+_MOST_PAGES = 4000
+_MOST_COMMITS = 300
+"""After so many, sync() moves what was written from the log into the file: a few visits. It takes
+one more fsync, and the next commit as well. Should nothing call it, SQLite does that itself when
+the log has so many pages."""
 
 _BUSY = 5.0
 """Seconds to wait for another process, such as a backup, that has locked the index."""
@@ -87,13 +98,11 @@ _REBUILT = "rebuilt"
 
 
 class Row(NamedTuple):
-    """What repair and retention need of a visit. Moments are Unix time."""
+    """What retention needs of a visit. ``until`` is Unix time."""
 
     id: int
-    kind: str
-    state: str
-    still: int
-    frames: int
+    is_ring: bool
+    is_open: bool
     bytes: int
     until: float
     is_this_boot: bool
@@ -108,18 +117,16 @@ class Counts(NamedTuple):
     bytes: int
 
 
-@contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Make a StoreError of SQLite's errors."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "is full" in text:
-            raise StoreError(f"{path}: there is no room left on the disk", SPACE) from error
-        if "malformed" in text or "not a database" in text:
-            raise StoreError(f"{path}: the index of visits is damaged ({text})", DAMAGED) from error
-        raise StoreError(f"{path}: {text}") from error
+class _Connection:
+    """A connection, None while it is closed, and the lock for its use."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.connection: sqlite3.Connection | None = None
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
 def boot_id() -> str:
@@ -133,61 +140,63 @@ class VisitIndex:
     """The table of visits in one file. Any thread may call it, once open() has returned.
 
     All its methods raise StoreError. Moments that are passed are time.monotonic()'s.
+    ``is_damaged`` is set when SQLite finds that the file is. All new ids are above ``after``; ids
+    can be reserved even if it cannot be opened.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, after: int = 0, read_only: bool = False) -> None:
         self.path = path
+        self.is_damaged = False
         self._read_only = read_only
-        self._write_lock = threading.Lock()
-        self._read_lock = threading.Lock()
-        self._writer: sqlite3.Connection | None = None
-        self._reader: sqlite3.Connection | None = None
+        self._writer = _Connection()
+        self._reader = _Connection()
+        self._syncer = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
-        self._last_id = 0
+        self._last_id = after
+        self._commits = 0  # since the last checkpoint; negative for a while after it
+        self._changes = 0
+        self._totals = -1, (0, 0)  # and after how many changes they were counted
 
     def open(self) -> None:
         """Open the file, or make it; bring an older one to this version."""
-        with _translated(self.path):
-            try:
+        try:
+            with self._translated():
                 self._open()
-            except BaseException:
-                self.close()
-                raise
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
-        """Close it. The last connection puts everything into the one file."""
-        with self._read_lock:
-            if self._reader:
-                self._reader.close()
-            self._reader = None
-        with self._write_lock:
-            if self._writer:
-                self._writer.close()
-            self._writer = None
+        """Close it; may be called twice. The last connection makes one file of all."""
+        for each in (self._reader, self._syncer, self._writer):
+            with each.lock:
+                if each.connection:
+                    each.connection.close()
+                each.connection = None
 
     def _open(self) -> None:
         if not self._read_only:
             self._prepare()
-            self._writer = self._connect()
-            self._writer.execute("PRAGMA journal_mode=WAL")
-        self._reader = self._connect()
+            self._writer.connection = self._connect()
+            self._writer.connection.execute("PRAGMA journal_mode=WAL")
+            self._syncer.connection = self._connect()
+            self._syncer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._reader.connection = self._connect()
         self._boots = dict(self._read("SELECT number, ahead FROM boots"))
-        if not self._read_only:
-            self._boot = self._number_of(boot_id(), clock.offset())
-        else:
+        if self._read_only:
             found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
             self._boot = found[0][0] if found else 0
-        self._last_id = max((*self._ids("sqlite_sequence", "seq"), 0))
+        else:
+            self._boot = self._number_of(boot_id(), clock.offset())
+        ((used,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+        after, self._last_id = self._last_id, used
+        if not self._read_only:
+            self.keep_ids_above(after)
 
-    def _ids(self, table: str, column: str) -> list[int]:
-        query = f"SELECT {column} FROM {table} WHERE name = 'visits'"  # noqa: S608  # constants
-        return [number for (number,) in self._read(query)]
-
-    def _connect(self) -> sqlite3.Connection:
-        mode = "ro" if self._read_only else "rw"
+    def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
-            f"{self.path.absolute().as_uri()}?mode={mode}",
+            f"{self.path.absolute().as_uri()}?mode={'ro' if self._read_only else mode}",
             uri=True,
             timeout=_BUSY,
             isolation_level=None,  # transactions begin and end where this module says so
@@ -195,21 +204,47 @@ class VisitIndex:
         )
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
         return connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Make a StoreError of SQLite's errors."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            text = str(error)
+            if "is full" in text:
+                raise StoreError(
+                    f"{self.path}: there is no room left on the disk", SPACE
+                ) from error
+            if "malformed" in text or "not a database" in text:
+                self.is_damaged = True
+                raise StoreError(
+                    f"{self.path}: the index of visits is damaged ({text})", DAMAGED
+                ) from error
+            raise StoreError(f"{self.path}: {text}") from error
 
     def _prepare(self) -> None:
         """Make the tables, or change those of an older version."""
-        with suppress(FileExistsError), self.path.open("xb"):
-            self.path.chmod(0o600)  # SQLite gives its other files the same mode.
+        try:
+            with self.path.open("xb"):
+                self.path.chmod(0o600)  # SQLite gives its other files the same mode.
+        except FileExistsError:
+            # Without the permission to write, so that a file of a newer version stays as it is.
+            with closing(self._connect("ro")) as connection:
+                version = _version(connection)
+                if version > _VERSION:
+                    raise StoreError(
+                        f"{self.path}: it was written by a newer version of doorbelld and is left "
+                        "as it is: install that version again, or move the folder away"
+                    ) from None
+                if version == _VERSION:
+                    return
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
         with closing(self._connect()) as connection:
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version > _VERSION:
-                raise StoreError(
-                    f"{self.path}: it was written by a newer version of doorbelld. It is left as "
-                    "it is; install that version again, or move the file away",
-                )
-            if version < _VERSION:
-                self._migrate(connection, version)
+            self._migrate(connection, _version(connection))
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Change an index of an older version in one transaction, or leave it as it is."""
@@ -218,7 +253,7 @@ class VisitIndex:
             if version == 0:
                 for statement in _SCHEMA.split(";\n"):
                     connection.execute(statement)
-                version = _VERSION
+                version = _FIRST_VERSION
             while version < _VERSION:
                 _STEPS[version](connection)
                 version += 1
@@ -228,7 +263,8 @@ class VisitIndex:
             connection.execute("ROLLBACK")
             raise StoreError(
                 f"{self.path}: the index of visits cannot be brought to this version of "
-                f"doorbelld ({error}). It is left as it is; install the version before",
+                f"doorbelld ({error}) and is left as it is: install the older version again, or "
+                "move the folder away"
             ) from error
 
     def _number_of(self, boot: str, ahead: float) -> int:
@@ -241,25 +277,29 @@ class VisitIndex:
         return int(number)
 
     def _read(self, query: str, *values: object) -> list[Any]:
-        with self._read_lock, _translated(self.path):
-            if not self._reader:
-                raise StoreError(f"{self.path}: the index of visits is closed")
-            return self._reader.execute(query, values).fetchall()
+        with self._reader.lock, self._translated():
+            return self._opened(self._reader).execute(query, values).fetchall()
 
     def _write(self, *statements: tuple[str, Sequence[object]]) -> int:
         """Execute statements in one transaction; return how many rows the first one changed."""
-        with self._write_lock, _translated(self.path):
-            if not self._writer:
-                raise StoreError(f"{self.path}: the index of visits is closed")
-            self._writer.execute("BEGIN IMMEDIATE")
+        with self._writer.lock, self._translated():
+            connection = self._opened(self._writer)
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                (changed, *_) = [self._writer.execute(*each).rowcount for each in statements]
-                self._writer.execute("COMMIT")
+                (changed, *_) = [connection.execute(*each).rowcount for each in statements]
+                connection.execute("COMMIT")
             except BaseException:
                 with suppress(sqlite3.Error):  # It may have ended by itself.
-                    self._writer.execute("ROLLBACK")
+                    connection.execute("ROLLBACK")
                 raise
+            self._commits += 1
+            self._changes += 1
         return changed
+
+    def _opened(self, which: _Connection) -> sqlite3.Connection:
+        if which.connection is None:
+            raise StoreError(f"{self.path}: the index of visits is closed")
+        return which.connection
 
     def _offset(self, boot: int) -> float:
         return clock.offset() if boot == self._boot else self._boots.get(boot, 0.0)
@@ -273,10 +313,53 @@ class VisitIndex:
         self._boots[self._boot] = ahead
         return True
 
-    def checkpoint(self) -> None:
-        """Put everything on the disk for good, without a lock: this waits for it."""
-        with _translated(self.path), closing(self._connect()) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+    def sync(self) -> None:
+        """Put everything on the disk for good. This waits for the disk, but no lock is held.
+
+        That is one fsync, or two of them, but never twice in a row.
+        """
+        if self._commits < _MOST_COMMITS:
+            self._commits = max(self._commits, 0)
+            self._sync_log()
+            return
+        self._commits = -_MOST_COMMITS
+        with self._syncer.lock, self._translated():
+            self._opened(self._syncer).execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def _sync_log(self) -> None:
+        # Closing a file ends all locks that the process has on it, but SQLite has none on its log.
+        try:
+            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        finally:
+            os.close(fd)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the index as it is at this moment to a new file, while it is in use."""
+        with self._reader.lock, self._translated(), closing(sqlite3.connect(target)) as copied:
+            self._opened(self._reader).backup(copied)
+            copied.execute("PRAGMA journal_mode=DELETE")  # one file
+
+    def set_aside(self) -> Path:
+        """Rename the file, which is damaged, and return its new name. It must be closed."""
+        names = [self.path.with_name(f"index.damaged-{number}.sqlite") for number in range(1, 6)]
+        aside = next((each for each in names if not each.exists()), names[-1])
+        try:
+            self.path.replace(aside)
+            for end in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self.path}{end}").replace(f"{aside}{end}")
+        except OSError as error:
+            raise StoreError(f"{self.path}: it is damaged; {error.strerror}") from error
+        self.is_damaged = False
+        return aside
 
     # Reading
 
@@ -324,24 +407,46 @@ class VisitIndex:
         )
 
     def rows(self, after: int = 0, limit: int = -1) -> list[Row]:
-        """Return some of every visit with an id above ``after``, in the order of their ids."""
-        query = (
-            "SELECT id, kind, state, still, frames, film_bytes + still_bytes, "
-            "coalesce(until, pressed_at), boot FROM visits WHERE id > ? ORDER BY id LIMIT ?"
-        )
+        """Return some of the visits with an id above ``after``, in the order of their ids."""
+        return self._rows("WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+
+    def newest_rows(self, limit: int) -> list[Row]:
+        """Return the same of the newest visits, the newest first."""
+        return self._rows("ORDER BY id DESC LIMIT ?", limit)
+
+    def _rows(self, where: str, *values: object) -> list[Row]:
+        columns = "id, kind, state, film_bytes + still_bytes, coalesce(until, pressed_at), boot"
+        query = f"SELECT {columns} FROM visits {where}"  # noqa: S608  # constants
         offsets = {boot: self._offset(boot) for boot in self._boots}
         return [
-            Row(number, kind, state, still, frames, size, until + offsets[boot], boot == self._boot)
-            for number, kind, state, still, frames, size, until, boot in self._read(
-                query, after, limit
+            Row(
+                number,
+                kind == _RING,
+                state == _OPEN,
+                size,
+                until + offsets[boot],
+                boot == self._boot,
             )
+            for number, kind, state, size, until, boot in self._read(query, *values)
         ]
+
+    def files(self) -> list[tuple[int, int, int, bool]]:
+        """Return of all visits: id, frames, still, and whether it has not ended."""
+        return self._read(f"SELECT id, frames, still, state = '{_OPEN}' FROM visits")  # noqa: S608
+
+    def last_id(self) -> int:
+        """Return the highest id that was ever used."""
+        return self._last_id
 
     def totals(self) -> tuple[int, int]:
         """Return how many visits there are, and their bytes."""
-        query = "SELECT count(*), coalesce(sum(film_bytes + still_bytes), 0) FROM visits"
-        ((count, size),) = self._read(query)
-        return count, size
+        changes, totals = self._totals
+        if changes != self._changes:
+            changes = self._changes  # before they are counted, as there may be more by then
+            query = "SELECT count(*), coalesce(sum(film_bytes + still_bytes), 0) FROM visits"
+            (totals,) = self._read(query)
+            self._totals = changes, totals
+        return totals
 
     def frames(self, number: int) -> bytes:
         """Return what add_frames() was called with for a visit."""
@@ -352,13 +457,17 @@ class VisitIndex:
 
     def reserve(self) -> int:
         """Return the id for a new visit. It is never returned again."""
-        with self._write_lock:
+        with self._writer.lock:
             self._last_id += 1
             return self._last_id
 
-    def reserve_after(self, number: int) -> None:
-        """Let all ids be above ``number``."""
-        with self._write_lock:
+    def keep_ids_above(self, number: int) -> None:
+        """Let all new ids be above ``number``, for ever."""
+        if number <= self._last_id:
+            return
+        if not self._write(("UPDATE sqlite_sequence SET seq = ?", (number,))):
+            self._write(("INSERT INTO sqlite_sequence VALUES ('visits', ?)", (number,)))
+        with self._writer.lock:
             self._last_id = max(self._last_id, number)
 
     def add(self, number: int, kind: Kind, source: str, at: float) -> None:
@@ -367,13 +476,17 @@ class VisitIndex:
         columns = "id, boot, kind, source, state, at, pressed_at"
         self._write((f"INSERT INTO visits ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?)", values))  # noqa: S608
 
-    def add_rebuilt(self, number: int, kind: Kind, state: VisitState, at: float) -> None:
-        """Add a visit of which only the files are left, and that began at a Unix time."""
+    def add_found(self, number: int, state: VisitState, at: float, until: float) -> None:
+        """Add a visit of which only the files are left. Its moments are Unix time.
+
+        What it began with is not known: mostly that is a ring.
+        """
         boot = self._number_of(_REBUILT, 0.0)
         columns = "id, boot, kind, source, state, at, pressed_at, until"
         query = f"INSERT INTO visits ({columns}) VALUES (?, ?, ?, '', ?, ?, ?, ?)"  # noqa: S608
-        self._write((query, (number, boot, kind.value, state.value, at, at, at)))
-        self.reserve_after(number)
+        self._write((query, (number, boot, _RING, state.value, at, at, until)))
+        with self._writer.lock:
+            self._last_id = max(self._last_id, number)
 
     def change(self, number: int, **values: object) -> bool:
         """Change columns of a visit; return whether there is one."""
@@ -385,6 +498,14 @@ class VisitIndex:
         """Note that a visit has another still, of so many bytes."""
         query = "UPDATE visits SET still = still + 1, reason = '', still_bytes = ? WHERE id = ?"
         return bool(self._write((query, (size, number))))
+
+    def set_still(self, number: int, size: int) -> None:
+        """Note whether a visit has a still, of so many bytes, or 0 if it has none."""
+        if size:
+            columns = "still = max(still, 1), still_bytes = ?, reason = ''"
+        else:
+            columns = "still = 0, still_bytes = ?, reason = iif(reason = '', 'other', reason)"
+        self._write((f"UPDATE visits SET {columns} WHERE id = ?", (size, number)))  # noqa: S608
 
     def add_frames(
         self, number: int, part: int, data: bytes, counts: Counts, *, is_last: bool = False

@@ -1,8 +1,12 @@
 """VisitStore: the visits of one folder. It keeps their index, films and stills in agreement.
 
-A visit is deleted files first: what is left after a crash in the middle is a row without files,
-which open() removes. It is written row first, so a film without a row is one that was deleted,
-or one of which the index lost the row because the power failed; the ids tell them apart.
+A visit begins with its row and ends with its files: so a crash leaves a row without files, which
+open() deletes, or a visit that has not ended, which it cuts at the last whole picture. If the power
+fails, the newest rows may be missing; a film with an id that the index has never used is theirs.
+
+The oldest visits are deleted first, whatever they are, but of one day those of motion before those
+of a person who has rung: so a windy day does not cost the visitors of that day. Ids count up, so
+order and age do not depend on a clock that was wrong in between.
 """
 
 from __future__ import annotations
@@ -12,9 +16,8 @@ import fcntl
 import logging
 import os
 import re
-import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +25,9 @@ from typing import TypeVar
 
 from doorbelld.system import clock
 from doorbelld.visits import film as films
-from doorbelld.visits.film import Film, FilmWriter
+from doorbelld.visits.film import Film, FilmFrame, FilmWriter
 from doorbelld.visits.index import Row, VisitIndex
-from doorbelld.visits.visit import SPACE, Kind, StoreError, Visit, VisitState
+from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _INDEX = "index.sqlite"
 _OURS = re.compile(r"([1-9][0-9]{0,17})\.(mjpeg|jpg|jpg\.new)")
@@ -40,6 +43,17 @@ _STEADY = 3600.0
 
 _KEPT_ANYWAY = 10
 """Visits that stay if other programs have filled the disk: to delete them would not help."""
+
+_PLAUSIBLE = 1_700_000_000.0
+"""Unix time of November 2023. A clock that says less was never set."""
+
+_SOME = 200
+"""Visits that are read at once."""
+
+_LOST_IDS = 1000
+"""Ids that are left out after the index was lost, because they may have been used."""
+
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 
@@ -61,7 +75,7 @@ class VisitStore:
     Any thread may call its methods once open() has returned. They raise StoreError. Only the
     recorder calls those below "For the recorder". Moments that are passed are time.monotonic()'s.
 
-    All ids are above ``after``.
+    All ids are above ``after``; they can be reserved even if the folder cannot be opened.
     """
 
     def __init__(self, folder: Path, *, space: int, days: float, after: int = 0) -> None:
@@ -69,26 +83,41 @@ class VisitStore:
         self.space = space
         self.days = days
         self._after = after
-        self._index = VisitIndex(folder / _INDEX)
+        self._index = VisitIndex(folder / _INDEX, after=after)
         self._lock_fd = -1
         self._writers: dict[int, FilmWriter] = {}
-        self._deleting = threading.RLock()
         self._clock = (clock.offset(), time.monotonic())  # and since when it is steady
 
     def open(self) -> None:
-        """Open the folder, or make it, and repair what a crash has left."""
+        """Open the folder, or make it, and repair what a crash has left.
+
+        That an index was lost is logged. A StoreError has the ``last_id`` that is known.
+        """
         try:
             self._lock_folder()
+            self._open_index()
+        except (OSError, StoreError) as error:
+            self.close()
+            known = error if isinstance(error, StoreError) else self._explain(error)
+            known.last_id = max({self._after} | self._ids_of_files())
+            raise known from error
+
+    def _open_index(self) -> None:
+        is_new = not self._index.path.exists()
+        try:
             self._index.open()
-            self._index.reserve_after(self._after)
-            self._repair()
-        except OSError as error:
-            self.close()
-            raise self._explain(error) from error
+            self._repair(is_new)
         except StoreError as error:
-            self.close()
-            error.last_id = max([self._after, *self._ids_of_files()])
-            raise
+            if error.reason != DAMAGED:
+                raise
+            self._set_aside(str(error))
+            self._index.open()
+            self._repair(is_new=True)
+
+    def _set_aside(self, why: str) -> None:
+        self._index.close()
+        aside = self._index.set_aside()
+        _log.warning("%s. It is now %s, and a new one is made from the films", why, aside.name)
 
     def open_to_read(self) -> None:
         """Open the folder beside the daemon that uses it: nothing is repaired or changed."""
@@ -97,11 +126,13 @@ class VisitStore:
 
     def close(self) -> None:
         """Close the folder; may be called twice."""
-        for writer in list(self._writers.values()):
-            with suppress(StoreError):
+        with suppress(StoreError):
+            for writer in list(self._writers.values()):
                 writer.close()
         self._writers.clear()
         self._index.close()
+        if self._index.is_damaged and self._lock_fd >= 0:
+            self._set_aside(f"{self._index.path}: the index of visits is damaged")
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
@@ -159,15 +190,22 @@ class VisitStore:
 
     def film(self, number: int) -> Film | None:
         """Open the film of a visit; None if it has none. Of an open visit: what there is of it."""
-        frames = films.unpack(self._index.frames(number))
-        if not frames:
-            return None
+        path = self._film_path(number)
         try:
-            return Film(self._film_path(number), frames)
+            frames = self._frames_of(number)
+            return Film(path, frames) if frames else None
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._explain(error) from error
+
+    def _frames_of(self, number: int) -> list[FilmFrame]:
+        try:
+            return films.unpack(self._index.frames(number))
+        except StoreError as error:
+            if error.reason != DAMAGED:
+                raise
+            return films.find_frames(self._film_path(number))
 
     # Changing
 
@@ -185,22 +223,21 @@ class VisitStore:
         """Delete all visits, the open one too; return how many there were."""
         return self._delete([row.id for row in self._index.rows()])
 
-    def _delete(self, numbers: Iterable[int]) -> int:
-        with self._deleting:
-            numbers = list(numbers)
-            for number in numbers:
-                if writer := self._writers.pop(number, None):
-                    writer.abandon()
-                for path in (self._film_path(number), self._still_path(number)):
-                    with suppress(FileNotFoundError):
-                        self._remove(path)
-            return self._index.delete(numbers)
+    def _delete(self, numbers: Sequence[int]) -> int:
+        for number in numbers:
+            writer = self._writers.pop(number, None)
+            if writer:
+                writer.abandon()
+            self._remove_files(number)
+        return self._index.delete(numbers)
+
+    def _remove_files(self, number: int) -> None:
+        self._remove(self._film_path(number))
+        self._remove(self._still_path(number))
 
     def _remove(self, path: Path) -> None:
         try:
-            path.unlink()
-        except FileNotFoundError:
-            raise
+            path.unlink(missing_ok=True)
         except OSError as error:
             raise self._explain(error) from error
 
@@ -231,24 +268,34 @@ class VisitStore:
         return self._change(number, reason=reason)
 
     def save_still(self, number: int, data: bytes) -> Visit | None:
-        """Replace the still of a visit; return it, or None if it was deleted."""
-        new = self.folder / f"{number}.jpg.new"
+        """Replace the still of a visit; return it, or None if it was deleted.
 
-        def write() -> None:
-            try:
-                new.write_bytes(data)
-                new.replace(self._still_path(number))
-            except OSError as error:
-                with suppress(OSError):
-                    new.unlink()
-                raise self._explain(error) from error
-
-        self._with_room(write, len(data))
+        If there is no room even without all older visits, the film of this one makes room for it.
+        """
+        try:
+            self._with_room(lambda: self._write_still(number, data), len(data))
+        except StoreError as error:
+            writer = self._writers.get(number)
+            if error.reason != SPACE or not (writer and writer.give_up()):
+                raise
+            self._write_still(number, data)
         if self._with_room(lambda: self._index.count_still(number, len(data))):
             return self._index.visit(number)
-        with suppress(FileNotFoundError):
-            self._remove(self._still_path(number))
+        self._remove(self._still_path(number))
         return None
+
+    def _write_still(self, number: int, data: bytes) -> None:
+        """Replace the file in one step. It is on the disk for good once the visit has ended."""
+        new = self.folder / f"{number}.jpg.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(data)
+            new.replace(self._still_path(number))
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink()
+            raise self._explain(error) from error
 
     def film_writer(self, number: int, at: float) -> FilmWriter:
         """Return the writer of the film of a visit that began at a moment."""
@@ -257,16 +304,37 @@ class VisitStore:
         self._writers[number] = writer
         return writer
 
-    def finish(self, number: int, until: float) -> Visit | None:
-        """End a visit: close its film and put all of it on the disk for good; return it."""
+    def finish(
+        self, number: int, until: float, state: VisitState = VisitState.DONE
+    ) -> Visit | None:
+        """End a visit: close its film and put all of it on the disk for good; return it.
+
+        Returns None if it was deleted. It has ended even if this raises StoreError.
+        """
+        self.follow_clock()
         writer = self._writers.pop(number, None)
         try:
             if writer:
                 writer.close()
         finally:
-            found = self._change(number, until=until, state=VisitState.DONE.value)
-            self._index.checkpoint()
+            found = self._change(number, until=until, state=state.value)
+        self._sync_still(number)
+        self._index.sync()
         return found
+
+    def _sync_still(self, number: int) -> None:
+        try:
+            fd = os.open(self._still_path(number), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._explain(error) from error
+        try:
+            os.fsync(fd)
+        except OSError as error:
+            raise self._explain(error) from error
+        finally:
+            os.close(fd)
 
     def _change(self, number: int, **values: object) -> Visit | None:
         self._with_room(lambda: self._index.change(number, **values))
@@ -277,79 +345,221 @@ class VisitStore:
     def enforce(self) -> int:
         """Delete what is too old or too much; return how many visits that were.
 
-        Call it after every visit, and now and then: it also notes whether the clock was set.
+        Call it after every visit, and now and then: visits also age while nothing happens.
         """
         self.follow_clock()
         count = self._delete(self._too_old())
         count += self._delete(self._too_many())
+        before = self.totals().count
         self._make_room(0)
-        return count
+        return count + before - self.totals().count
 
     def follow_clock(self) -> None:
-        """Give the visits of this boot other times if the clock was set; cheap if it was not."""
+        """Give the visits of this boot other times if the clock was set. It costs nothing else.
+
+        Call it once a minute, or so.
+        """
         ahead = clock.offset()
         if ahead != self._clock[0]:
             self._clock = ahead, time.monotonic()
         self._index.follow_clock()
 
-    def _closed(self) -> list[Row]:
-        """Return all visits but the open ones, the oldest first."""
-        return [row for row in self._index.rows() if row.state != VisitState.OPEN.value]
+    def _is_known(self, row: Row) -> bool:
+        """Return whether the clock, now and then, may say how old a visit is.
+
+        That of this boot is known by time.monotonic().
+        """
+        is_steady = time.monotonic() - self._clock[1] >= _STEADY
+        now = time.monotonic() + self._clock[0]
+        return row.is_this_boot or (is_steady and _PLAUSIBLE <= row.until <= now)
 
     def _too_old(self) -> list[int]:
-        return []
+        """Return the visits that are too old.
+
+        Those before a visit that is too old are so too, whatever their clock said.
+        """
+        oldest_kept = time.monotonic() + self._clock[0] - self.days * _DAY
+        passed: list[Row] = []
+        count = 0
+        for row in self._each_row():
+            passed.append(row)
+            if self._is_known(row):
+                if row.until >= oldest_kept:
+                    break
+                count = len(passed)
+        return [row.id for row in passed[:count] if not row.is_open]
+
+    def _each_row(self) -> Iterator[Row]:
+        """Yield the visits, the oldest first, without reading all of them."""
+        last = 0
+        while rows := self._index.rows(last, _SOME):
+            yield from rows
+            last = rows[-1].id
 
     def _too_many(self) -> list[int]:
-        return []
+        """Return the visits of the last day that are too many."""
+        day_ago = time.monotonic() + self._clock[0] - _DAY
+        newest = self._index.newest_rows(_MOST_A_DAY + _SOME)
+        today = [row for row in newest if self._is_known(row) and row.until > day_ago]
+        closed = sorted((row for row in today if not row.is_open), key=_of_one_day)
+        return [row.id for row in closed[: max(len(today) - _MOST_A_DAY, 0)]]
 
     def _with_room(self, action: Callable[[], T], size: int = 0) -> T:
         """Do something for which there may be no room: then make some and try again."""
         try:
             return action()
         except StoreError as error:
-            if error.reason != SPACE or not self._make_room(size):
+            if error.reason != SPACE or not self._make_room(size, is_refused=True):
                 raise
         return action()
 
-    def _make_room(self, size: int) -> bool:
-        """Delete the oldest visits until ``size`` bytes fit; return whether they do now."""
-        while self._lack(size) > 0:
-            closed = self._closed()
-            if not closed:
-                return False
-            self._delete([closed[0].id])
+    def _make_room(self, size: int, is_refused: bool = False) -> bool:
+        """Delete the oldest visits until ``size`` bytes fit; return whether they do now.
+
+        If the disk has refused them, that is at least one visit, whatever it says is free.
+        """
+        try:
+            while (lack := max(self._lack(size), is_refused)) > 0:
+                oldest = self._oldest(lack)
+                if not oldest:
+                    return False
+                self._delete(oldest)
+                is_refused = False
+        except OSError as error:
+            raise self._explain(error) from error
         return True
+
+    def _oldest(self, lack: int) -> list[int]:
+        """Return the visits to delete next for so many bytes."""
+        taken = self.totals()
+        rows = self._index.rows(limit=_SOME)
+        if lack > taken.bytes:  # Other programs have filled the disk.
+            rows = rows[: max(taken.count - _KEPT_ANYWAY, 0)]
+        closed = [row for row in rows if not row.is_open]
+        first_day = [row for row in closed if row.until < closed[0].until + _DAY]
+        found: list[int] = []
+        for row in sorted(first_day, key=_of_one_day):
+            if lack <= 0:
+                break
+            found.append(row.id)
+            lack -= row.bytes
+        return found
 
     def _lack(self, size: int) -> int:
         """Return how many bytes have to be freed before ``size`` more fit."""
         disk = os.statvfs(self.folder)
-        free = (disk.f_bavail - int(disk.f_blocks * _FREE)) * disk.f_frsize
+        free = disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE))
         return size - min(free, self.space - self.totals().bytes)
 
     # Repair
 
-    def _ids_of_files(self) -> list[int]:
-        try:
-            names = [path.name for path in self.folder.iterdir()]
-        except OSError:
-            return []
-        return [int(found[1]) for found in map(_OURS.fullmatch, names) if found]
+    def _repair(self, is_new: bool) -> None:
+        """Let index and files agree; ``is_new`` says that the index was made now.
 
-    def _repair(self) -> None:
-        """Let index and files agree."""
-        for row in self._index.rows():
-            if row.state == VisitState.OPEN.value:
-                self._interrupt(row.id)
+        Only the names of the files are compared: to ask for the size of each would take longer
+        than the daemon may need to start.
+        """
+        there = set(os.listdir(self.folder))  # noqa: PTH208  # a Path for each would be slow
+        rows, last_id = self._index.files(), self._index.last_id()
+        named = {f"{row[0]}.mjpeg" for row in rows if row[1]}
+        named |= {f"{row[0]}.jpg" for row in rows if row[2]}
+        known = {row[0] for row in rows}
+        not_ended = {row[0] for row in rows if row[3]}
+        doubtful = self._ids(there ^ named, there)
+        for number in sorted(not_ended | doubtful & known):
+            if number in not_ended:
+                self._interrupt(number)
+            else:
+                self._correct(number)
+        for number in sorted(doubtful - known):
+            if number > last_id:
+                self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
+            else:  # It was deleted.
+                self._remove_files(number)
+        if is_new and doubtful:
+            self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
+
+    def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
+        """Return the ids of films and stills; delete stills that are half written."""
+        found = set()
+        for name in filter(None, map(_OURS.fullmatch, names)):
+            path = self.folder / name[0]
+            if name[2] == "jpg.new":
+                self._remove(path)
+            elif name[0] not in there or (path.is_file() and not path.is_symlink()):
+                found.add(int(name[1]))
+        return found
+
+    def _ids_of_files(self) -> set[int]:
+        try:
+            names = os.listdir(self.folder)  # noqa: PTH208  # as above
+        except OSError:
+            return set()
+        return {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
 
     def _interrupt(self, number: int) -> None:
         """End a visit in whose middle the daemon was stopped, at its last whole picture."""
-        known = films.unpack(self._index.frames(number))
-        path = self._film_path(number)
-        frames = []
-        with suppress(FileNotFoundError):
-            frames = films.find_frames(path, known)
-            counts = films.count(frames)
-            if counts.bytes < path.stat().st_size:
-                os.truncate(path, counts.bytes)
-        self._index.add_frames(number, 0, films.pack(frames), films.count(frames), is_last=True)
+        frames = self._recover(number)
         self._index.interrupt(number, frames[-1].moment if frames else 0.0)
+        self._check_still(number, frames)
+
+    def _correct(self, number: int) -> None:
+        """Let the index know what is left of a visit; without any picture it is deleted."""
+        if not self._check_still(number, self._recover(number)):
+            self._delete([number])
+
+    def _add_found(self, number: int, state: VisitState) -> None:
+        """Add a visit of which the index knows nothing; without a whole picture it is deleted."""
+        paths = [self._film_path(number), self._still_path(number)]
+        until = max(path.stat().st_mtime for path in paths if path.exists())
+        frames = self._find_frames(number)
+        self._index.add_found(number, state, until - films.count(frames).seconds, until)
+        self._recover(number)
+        self._correct(number)
+
+    def _recover(self, number: int) -> list[FilmFrame]:
+        """Find all whole pictures of a film, cut off what is behind them, and return them."""
+        path = self._film_path(number)
+        frames = self._find_frames(number, films.unpack(self._index.frames(number)))
+        counts = films.count(frames)
+        if not frames:
+            self._remove(path)
+        elif counts.bytes < path.stat().st_size:
+            os.truncate(path, counts.bytes)
+        self._index.add_frames(number, 0, films.pack(frames), counts, is_last=True)
+        return frames
+
+    def _find_frames(self, number: int, known: Sequence[FilmFrame] = ()) -> list[FilmFrame]:
+        try:
+            return films.find_frames(self._film_path(number), known)
+        except FileNotFoundError:
+            return []
+
+    def _check_still(self, number: int, frames: Sequence[FilmFrame]) -> bool:
+        """Let the index know whether there is a still; return whether there is any picture.
+
+        If it is missing or damaged, a picture of the film takes its place.
+        """
+        data = self.still(number) or b""
+        if not (data.startswith(_SOI) and data.endswith(_EOI)):
+            data = b""
+            if frames:
+                with Film(self._film_path(number), frames) as film:
+                    data = film.read(_sharpest(frames))
+                self._write_still(number, data)
+            else:
+                self._remove(self._still_path(number))
+        self._index.set_still(number, len(data))
+        return bool(data)
+
+
+def _of_one_day(row: Row) -> tuple[bool, int]:
+    """Return where a visit comes among those of one day that are deleted: motion is first."""
+    return row.is_ring, row.id
+
+
+def _sharpest(frames: Sequence[FilmFrame]) -> int:
+    """Return the number of the best picture of the second before the press: the largest JPEG."""
+    last = max((n for n, frame in enumerate(frames) if frame.moment <= 0), default=0)
+    second = [n for n in range(last + 1) if frames[n].moment >= frames[last].moment - 1]
+    return max(second, key=lambda n: frames[n].length)

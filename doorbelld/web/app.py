@@ -24,6 +24,7 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
+from doorbelld.visits.doorbell import Doorbell
 from doorbelld.web import assets, guard, headers
 from doorbelld.web.guard import RefusedError
 from doorbelld.web.live import Live
@@ -57,14 +58,17 @@ class App:
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
+        doorbell: Doorbell,
     ) -> None:
         self._site = site
         self._broadcaster = broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
-        self._live = live = Live(pictures, broadcaster, camera_status, lambda: self._site)
-        status = Status(broadcaster, camera_status, limits)
+        self._live = live = Live(
+            pictures, broadcaster, camera_status, lambda: self._site, doorbell.state
+        )
+        status = Status(broadcaster, camera_status, limits, doorbell.status)
         self._shared: Mapping[str, Route] = {
             **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
             **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),

@@ -48,6 +48,7 @@ libcamera_offers       what real cameras offer to set, as picamera2 shows it
 pictures               pictures that tests can distinguish; large and broken ones
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
+visits                 visits, recorded in no time
 cards                  distinguishes placeholder cards from pictures
 reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================
