@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from argparse import Namespace
@@ -10,12 +11,14 @@ from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from doorbelld.access import ring_token
 from doorbelld.commands import local
 from doorbelld.commands.base import CommandError, Load
 from doorbelld.config import keys
 from doorbelld.config.schema import BellSection, Config
+from doorbelld.config.values import to_text
 from doorbelld.system.users import become_the_service
 from doorbelld.visits import inputs
 from doorbelld.visits.inputs import AUTO, InputDevice, Inputs, Press
@@ -71,7 +74,7 @@ def _report(section: BellSection, found: Inputs, *, by_service: bool) -> Iterato
         yield f"Input devices that {who} may not read:"
         yield from (f"    {_describe(section, device)}" for device in refused)
         yield from _how_to_give(refused[-1])
-    if not by_service:
+    if os.geteuid() != 0 and not by_service:
         yield "As root, this command shows what the service may read: sudo doorbelld bell"
     yield ""
 
@@ -139,7 +142,7 @@ def _token(settings: Config) -> str | None:
         raise CommandError(f"{path}: {error}") from None
 
 
-def _watch(section: BellSection, devices: Inputs) -> None:
+def _watch(section: BellSection, devices: Inputs) -> NoReturn:
     """Print what is pressed, plugged in and plugged out, until a KeyboardInterrupt."""
     before = devices.devices
     while True:
@@ -159,17 +162,16 @@ def _describe_press(section: BellSection, press: Press) -> str:
     what = f"{keys.describe(press.key)} on {press.device}"
     if _rings(section, press.device, press.key):
         return f"{what}: rings"
-    if section.button is None:
-        return f"{what}: does not ring, because of [bell] button = {keys.NO_BUTTON}"
     if press.key == section.key:
-        return f"{what}: does not ring, because of [bell] button = {section.button}"
+        button = to_text(section.button)
+        return f"{what}: does not ring, because of [bell] button = {button}"
     return f"{what}: does not ring; it would with [bell] key = {press.key}"
 
 
 class Ring:
     """``doorbelld ring``: rings as a press of the button would."""
 
-    OPTIONS: dict[str, str] = {}
+    OPTIONS: ClassVar[dict[str, str]] = {}
 
     @staticmethod
     def run(_options: Namespace, load: Load) -> int:

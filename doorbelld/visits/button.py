@@ -20,33 +20,42 @@ _log = logging.getLogger(__name__)
 class ButtonThread(Worker):
     """Calls ``on_press`` with the moment of each press, a time.monotonic() by the kernel's clock.
 
-    ``button`` is the path of a device, or AUTO for all that have the key ``key`` and may be read.
+    ``button`` is the path of a device, or AUTO for all that have the key ``key`` and may be read;
+    with None it waits for another configuration.
     A device may be plugged in and out at any time. A key that is held is one press.
     """
 
-    def __init__(self, on_press: Callable[[float], None], button: str, key: int) -> None:
+    def __init__(self, on_press: Callable[[float], None], button: str | None, key: int) -> None:
         super().__init__("button")
         self._on_press = on_press
         self._wanted = button, key
         self._states = StateLog(_log)
         self._status: tuple[tuple[InputDevice, ...], str] = ((), "")
 
-    def reconfigure(self, button: str, key: int) -> None:
+    def reconfigure(self, button: str | None, key: int) -> None:
         """Wait for another button from now on."""
         self._wanted = button, key
         self._wakeup.set()
 
     def status(self) -> dict[str, Any]:
-        """Return the devices that are read, and why there is none."""
+        """Return ``bell`` of ``/status``: the devices that are read, and why there is none."""
         devices, problem = self._status
+        state = "ok" if devices else "missing" if problem else "off"
         return {
+            "state": state if self.alive else "off",
+            "detail": problem,
             "devices": [{"path": each.path, "name": each.name} for each in devices],
-            "problem": problem,
         }
 
     def _loop(self) -> None:
         while not self._stopping:
-            self._wait_for(*self._wanted)
+            button, key = self._wanted
+            if button is None:
+                self._status = (), ""
+                self._wakeup.wait(_INTERVAL)
+                self._wakeup.clear()
+            else:
+                self._wait_for(button, key)
 
     def _wait_for(self, button: str, key: int) -> None:
         """Report the presses of one configuration, until there is another."""

@@ -39,7 +39,7 @@ def bell() -> Bell:
 
 
 @pytest.fixture
-def thread(kernel: InputKernel, bell: Bell) -> Iterator[ButtonThread]:  # noqa: ARG001  # its devices
+def thread(input_kernel: InputKernel, bell: Bell) -> Iterator[ButtonThread]:  # noqa: ARG001  # its devices
     """Return a thread that waits for any button; it must end when it is asked to."""
     found = ButtonThread(bell, AUTO, BELL)
     found.start()
@@ -60,29 +60,29 @@ def wait_for_presses(bell: Bell, count: int) -> None:
 
 
 def test_every_press_rings_at_the_kernels_moment(
-    kernel: InputKernel, bell: Bell, thread: ButtonThread
+    input_kernel: InputKernel, bell: Bell, thread: ButtonThread
 ) -> None:
-    button = kernel.plug_in(3)
+    button = input_kernel.plug_in(3)
     wait_for(thread, button)
     for number in range(20):
-        kernel.press(button, at=100.5 + number)
+        input_kernel.press(button, at=100.5 + number)
         wait_for_presses(bell, number + 1)
     assert bell.pressed_at == [100.5 + number for number in range(20)]
 
 
 def test_button_may_be_plugged_out_and_in_again(
-    kernel: InputKernel,
+    input_kernel: InputKernel,
     bell: Bell,
     thread: ButtonThread,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     for number in (1, 2):
-        button = kernel.plug_in(3)
+        button = input_kernel.plug_in(3)
         wait_for(thread, button)
-        kernel.press(button)
+        input_kernel.press(button)
         wait_for_presses(bell, number)
-        kernel.unplug(button)
+        input_kernel.unplug(button)
         wait_for(thread)
     assert caplog.messages == 2 * [
         f"the bell's button is {button} (button@11)",
@@ -91,78 +91,95 @@ def test_button_may_be_plugged_out_and_in_again(
 
 
 def test_machine_without_a_button_is_told_how_to_find_one_and_nothing_is_logged(
-    kernel: InputKernel,
+    input_kernel: InputKernel,
     bell: Bell,
     thread: ButtonThread,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    keyboard = kernel.plug_in(0, "Keyboard", range(1, 84), error=errno.EACCES)
+    keyboard = input_kernel.plug_in(0, "Keyboard", range(1, 84), error=errno.EACCES)
     none = "No button: no input device has the key 256; see sudo doorbelld bell"
-    eventually(lambda: thread.status() == {"devices": [], "problem": none}, none)
-    kernel.press(keyboard, 28)
-    button = kernel.plug_in(3)
+    missing = {"state": "missing", "detail": none, "devices": []}
+    eventually(lambda: thread.status() == missing, none)
+    input_kernel.press(keyboard, 28)
+    button = input_kernel.plug_in(3)
     wait_for(thread, button)
-    kernel.press(button)
+    input_kernel.press(button)
     wait_for_presses(bell, 1)
-    assert thread.status()["problem"] == ""
+    assert thread.status() == {
+        "state": "ok",
+        "detail": "",
+        "devices": [{"path": button, "name": "button@11"}],
+    }
     assert "Keyboard" not in caplog.text
 
 
 def test_button_that_may_not_be_read_is_reported_once(
-    kernel: InputKernel, thread: ButtonThread, caplog: pytest.LogCaptureFixture
+    input_kernel: InputKernel, thread: ButtonThread, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    button = kernel.plug_in(3, error=errno.EACCES)
+    button = input_kernel.plug_in(3, error=errno.EACCES)
     why = f"No permission to read {button} (button@11); sudo doorbelld bell shows how to give it"
-    eventually(lambda: thread.status()["problem"] == why, why)
+    eventually(lambda: thread.status()["detail"] == why, why)
     beat = thread.beat
     eventually(lambda: thread.beat > beat + 1.5, "two more looks")
     assert caplog.messages == [why]
 
 
 def test_device_that_is_configured_and_missing_is_a_warning(
-    kernel: InputKernel, bell: Bell, caplog: pytest.LogCaptureFixture
+    input_kernel: InputKernel, bell: Bell, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = str(kernel.folder / "event7")
+    path = str(input_kernel.folder / "event7")
     thread = ButtonThread(bell, path, BELL)
     thread.start()
     why = f"There is no device at {path}; check that it is plugged in"
-    eventually(lambda: thread.status()["problem"] == why, why)
+    eventually(lambda: thread.status()["detail"] == why, why)
     assert thread.stop()
     assert [(row.levelname, row.message) for row in caplog.records] == [("WARNING", why)]
 
 
 def test_reload_changes_key_and_device(
-    kernel: InputKernel, bell: Bell, thread: ButtonThread
+    input_kernel: InputKernel, bell: Bell, thread: ButtonThread
 ) -> None:
-    first, second = kernel.plug_in(1), kernel.plug_in(2, "Second", (28, BELL))
+    first, second = input_kernel.plug_in(1), input_kernel.plug_in(2, "Second", (28, BELL))
     wait_for(thread, first, second)
     thread.reconfigure(second, 28)
     wait_for(thread, second)
-    kernel.press(second)
-    kernel.press(second, 28, at=7.0)
+    input_kernel.press(second)
+    input_kernel.press(second, 28, at=7.0)
     wait_for_presses(bell, 1)
     assert bell.pressed_at == [7.0]
 
 
-def test_bell_that_fails_does_not_end_the_thread(
-    kernel: InputKernel, bell: Bell, thread: ButtonThread, caplog: pytest.LogCaptureFixture
+def test_no_button_is_read_if_none_is_wanted(
+    input_kernel: InputKernel, thread: ButtonThread
 ) -> None:
-    button = kernel.plug_in(1)
+    button = input_kernel.plug_in(1)
+    wait_for(thread, button)
+    thread.reconfigure(None, BELL)
+    off = {"state": "off", "detail": "", "devices": []}
+    eventually(lambda: thread.status() == off, "it is off")
+    thread.reconfigure(AUTO, BELL)
+    wait_for(thread, button)
+
+
+def test_bell_that_fails_does_not_end_the_thread(
+    input_kernel: InputKernel, bell: Bell, thread: ButtonThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    button = input_kernel.plug_in(1)
     wait_for(thread, button)
     bell.error = OSError("no space left")
-    kernel.press(button)
+    input_kernel.press(button)
     wait_for_presses(bell, 1)
-    kernel.press(button)
+    input_kernel.press(button)
     wait_for_presses(bell, 2)
     assert thread.alive
     eventually(lambda: caplog.text.count("no space left") == 2, "the reason is logged")
 
 
-def test_waiting_costs_nearly_nothing(kernel: InputKernel, thread: ButtonThread) -> None:
+def test_waiting_costs_nearly_nothing(input_kernel: InputKernel, thread: ButtonThread) -> None:
     for number in range(8):
-        kernel.plug_in(number, keys=(BELL,) if number == 3 else range(1, 84))
-    wait_for(thread, str(kernel.folder / "event3"))
+        input_kernel.plug_in(number, keys=(BELL,) if number == 3 else range(1, 84))
+    wait_for(thread, str(input_kernel.folder / "event3"))
     clock = time.pthread_getcpuclockid(thread_id(thread))
     before, beat = time.clock_gettime(clock), thread.beat
     eventually(lambda: thread.beat >= beat + 3, "three seconds")
@@ -177,8 +194,8 @@ def thread_id(thread: ButtonThread) -> int:
     return ident
 
 
-def test_stop_ends_the_wait_and_may_be_called_twice(kernel: InputKernel, bell: Bell) -> None:
-    button = kernel.plug_in(1)
+def test_stop_ends_the_wait_and_may_be_called_twice(input_kernel: InputKernel, bell: Bell) -> None:
+    button = input_kernel.plug_in(1)
     thread = ButtonThread(bell, AUTO, BELL)
     thread.start()
     wait_for(thread, button)
