@@ -103,7 +103,7 @@ class Doorbell:
         """Ring: begin a visit or continue it, in memory, and tell the pages. Returns it at once.
 
         ``pressed_at`` is on time.monotonic()'s clock, ``source`` is where the press came from.
-        None: it was the bounce of a contact, or there were too many visits today.
+        None: it was the bounce of a contact.
         """
         return self.recorder.ring(pressed_at, source)
 
@@ -181,6 +181,8 @@ class Doorbell:
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
         """Return what the store answers, or if it cannot, what is there without it."""
+        if self.recorder.store is None:
+            return otherwise
         try:
             return question()
         except StoreError as error:

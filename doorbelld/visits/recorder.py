@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from doorbelld.drivers.errors import describe
+from doorbelld.drivers.errors import Reason, describe
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
@@ -44,11 +44,7 @@ _MOST_WAITING = 8 << 20
 _ROUND = 0.25
 """Seconds between two writes while a visit is open: so much a crash may lose."""
 
-_HOUR = 3600.0
-_DAY = 86400.0
-_MOST_A_DAY = 500
-"""Visits that may begin in a day, so that a stuck button or a program gone wild fills no disk."""
-
+_HOUR, _MINUTE = 3600.0, 60.0
 _MOST_IN_MEMORY = 10
 """Visits that are remembered with their stills if they cannot be written."""
 
@@ -93,11 +89,11 @@ class Recording:
         self.stills = 0
         self.better: Frame | None = None
         self.waiting: deque[Frame] = deque()
+        self.waiting_bytes = 0  # without those from before the press
         self.left_out = 0
         self.is_deleted = False
         self.has_film = True  # until the disk fails
         self._lengths = lengths
-        self._waiting_bytes = 0
         self._newest = 0
         self.is_finished = False
         self.is_kept = True
@@ -184,7 +180,7 @@ class Recording:
         """Return it as it is now, with the pictures that wait; they wait no more."""
         frames = list(self.waiting)
         self.waiting.clear()
-        self._waiting_bytes = 0
+        self.waiting_bytes = 0
         return Batch(self.visit(), self.last_at, self.ended_at, self.still, frames)
 
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
@@ -192,10 +188,10 @@ class Recording:
         self.state, self.ended_at = state, max(self.last_at, min(at, self.ends_at))
 
     def _append(self, frame: Frame) -> None:
-        if self._waiting_bytes + len(frame.data) > _MOST_WAITING:
+        if self.waiting and self.waiting_bytes + len(frame.data) > _MOST_WAITING:
             self.left_out += 1
             return
-        self._waiting_bytes += len(frame.data)
+        self.waiting_bytes += len(frame.data)
         self.waiting.append(frame)
 
 
@@ -271,8 +267,8 @@ class VisitRecorder(Worker):
     """Begins, extends, records and ends visits; its thread writes them to the store.
 
     ``open_store`` opens the store, or another one in its place; the thread calls that first.
-    ``reason`` returns the code for why there is no live picture. ``on_change`` is called when the
-    newest ring has changed, in any thread, and must not block.
+    ``reason`` returns the code for why there is no live picture, "" if there is. ``on_change`` is
+    called when the newest ring has changed, in any thread, and must not block.
 
     A disk that is slow or fails costs pictures, and never a ring.
     """
@@ -285,6 +281,7 @@ class VisitRecorder(Worker):
         on_change: Callable[[], None],
     ) -> None:
         super().__init__("visits")
+        self._hub = hub
         self._open_store = open_store
         self._reason = reason
         self._on_change = on_change
@@ -299,7 +296,6 @@ class VisitRecorder(Worker):
         self._newest: Recording | None = None
         self._older: Visit | None = None
         self._pressed_at = -_HOUR
-        self._begun: deque[float] = deque(maxlen=_MOST_A_DAY)
         self._jobs: deque[Callable[[], None]] = deque()
         self._copies: dict[int, Copy] = {}
         self._deleted: set[int] = set()
@@ -333,12 +329,11 @@ class VisitRecorder(Worker):
     def ring(self, pressed_at: float, source: str) -> Visit | None:
         """Begin a visit, or continue the one that is open; return it.
 
-        ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact, or
-        there were too many visits today.
+        ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact.
         """
-        store = self.store
+        store, pressed_at = self.store, min(pressed_at, time.monotonic())
+        still = self._still_of(pressed_at)
         with self._lock:
-            pressed_at = min(pressed_at, time.monotonic())
             if abs(pressed_at - self._pressed_at) < _DEBOUNCE:
                 return None
             recording, is_news = self._open, True
@@ -346,11 +341,10 @@ class VisitRecorder(Worker):
                 is_news = recording.press(pressed_at)
             else:
                 recording = self._begin(store, Kind.RING, source, pressed_at)
-                if recording is None:
-                    return None
+                _log.info("the bell has rung: visit %d", recording.id)
             self._pressed_at = pressed_at
             if is_news:
-                self._choose_still(recording, pressed_at)
+                recording.show(*still)
                 self._newest = recording
             visit = recording.visit()
         if is_news:
@@ -360,16 +354,14 @@ class VisitRecorder(Worker):
 
     def move(self, moved_at: float) -> None:
         """Begin a visit because something has moved, or let the one that did so go on."""
-        store = self.store
+        store, still = self.store, self._still_of(moved_at)
         with self._lock:
             recording = self._open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
                     recording.last_at = max(moved_at, recording.last_at)
                 return
-            recording = self._begin(store, Kind.MOTION, "motion", moved_at)
-            if recording:
-                self._choose_still(recording, moved_at)
+            self._begin(store, Kind.MOTION, "motion", moved_at).show(*still)
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -426,11 +418,12 @@ class VisitRecorder(Worker):
 
     def look_for_older(self) -> None:
         """Look again for the newest ring on the disk: visits have changed there."""
-        store = self._store
-        found = None
+        store, newest, found = self._store, self._newest, None
         if store is not None:
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
+                if newest and newest.is_finished and newest.is_kept and not store.visit(newest.id):
+                    self._newest = None
         self._older = replace(found, presses=1) if found else None
         self._on_change()
 
@@ -444,28 +437,30 @@ class VisitRecorder(Worker):
         known = [*self._recordings, *([self._newest] if self._newest else [])]
         return next((each for each in known if each.id == number), None)
 
-    def _begin(
-        self, store: VisitStore | None, kind: Kind, source: str, at: float
-    ) -> Recording | None:
-        """Begin a visit, unless there were too many today; another one that is open ends."""
-        begun = self._begun
-        if len(begun) == _MOST_A_DAY and at - begun[0] < _DAY:
-            self._once.log(logging.WARNING, f"{_MOST_A_DAY} visits in a day: no more is recorded")
-            return None
-        begun.append(at)
+    def _begin(self, store: VisitStore | None, kind: Kind, source: str, at: float) -> Recording:
+        """Begin a visit; another one that is open ends."""
         if self._open and self._open.is_open:
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
         number = store.reserve() if store else last + 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
-        # Not before this moment, from which on every new picture comes to it.
-        recording.take(self._preroll.before(at))
-        self._recordings.append(recording)
+        if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
+            # Not before this moment, from which on every new picture comes to it.
+            recording.take(self._preroll.before(at))
+        else:
+            recording.has_film = False  # The disk is not even through with the visits before.
+        self._recordings = [*self._recordings[1 - _MOST_IN_MEMORY :], recording]
         return recording
 
-    def _choose_still(self, recording: Recording, at: float) -> None:
-        still = self._preroll.sharpest(at)
-        recording.show(still, "" if still else self._reason())
+    def _still_of(self, moment: float) -> tuple[Frame | None, str]:
+        """Return the best picture of a moment, or None and the code for why there is none.
+
+        Not with the lock: the hub may have to make the picture first, and passes it on to here.
+        """
+        found = self._preroll.sharpest(moment)
+        if found is None and not (reason := self._reason()):  # Such as a picture every ten seconds.
+            found, reason = self._hub.latest, Reason.SILENT
+        return (found, "") if found and found.live else (None, reason)
 
     def _add(self, frame: Frame) -> None:
         """Take a picture, in the thread that publishes it."""
@@ -481,7 +476,7 @@ class VisitRecorder(Worker):
         self.look_for_older()
         self._is_opened.set()
         while not self._stopping:
-            self._wakeup.wait(_ROUND if self._has_work else _HOUR)
+            self._wakeup.wait(_ROUND if self._has_work else _MINUTE)
             self._wakeup.clear()
             self.beat = time.monotonic()
             self._safely(self._round)
@@ -515,10 +510,18 @@ class VisitRecorder(Worker):
             self._write(each)
         self._delete_rests()
         self._drop()
-        is_due = now - self._tidied_at >= _HOUR or any(each.is_finished for each in work)
-        if is_due and not self._stopping:
+        if not self._stopping:
+            self._tidy(now, has_ended=any(each.is_finished for each in work))
+
+    def _tidy(self, now: float, *, has_ended: bool) -> None:
+        """Keep to the limits of space and age, and follow the clock."""
+        if not self._store:
+            return
+        if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
             self._safely(self._enforce)
+        else:
+            self._safely(self._store.follow_clock)
 
     def _settle(self, recording: Recording, now: float) -> bool:
         """End a visit that is over, and take a better still; return whether that is news."""
