@@ -6,6 +6,7 @@ The daemon and its clients
 daemon                 Daemon: doorbelld as a child process; ``eventually`` waits for anything
 secure                 SecureDaemon: the same over TLS; certificates, and a client in pieces
 paths                  the paths that a daemon serves
+kept_visits            KeptVisits: visits in a folder before a daemon starts with it
 other_site             OtherSite: a web server that is not ours
 passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
