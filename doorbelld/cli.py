@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "run": "serve the page; this is the default",
     "status": "show what the running daemon does, and its URLs",
+    "visits": "list who was at the door, or delete visits",
     "cameras": "list the cameras of this machine",
     "check": "show the effective configuration, and try the camera",
     "bell": "list the buttons that can ring, and print what is pressed",
