@@ -22,6 +22,7 @@ from doorbelld.config.values import to_text
 from doorbelld.system.users import become_the_service
 from doorbelld.visits import inputs
 from doorbelld.visits.inputs import AUTO, InputDevice, Inputs, Press
+from doorbelld.wiring import ring_token_path
 
 OPTIONS: dict[str, str] = {}
 
@@ -131,7 +132,7 @@ def _address(settings: Config) -> str:
 
 def _token(settings: Config) -> str | None:
     """Return the token that rings; None if there is none yet."""
-    path = settings.bell.token_file
+    path = ring_token_path(settings.bell, local.state_folder())
     try:
         return ring_token.read_token(path) if path else None
     except PermissionError:
