@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MB = 1_000_000
+_OPENING = 0.5
+"""Seconds that the start may be later because of the disk."""
+
 _TEMPORARY_SPACE = 50 * _MB
 """Bytes for visits in a temporary folder, which may be in memory."""
 
@@ -68,16 +71,25 @@ class Doorbell:
         self._elsewhere: Problem | None = None
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
+        self.recorder.each_hour = self.shutter.save  # It may have failed before.
         self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
-        """Begin to record, and to listen to the button. A failure is logged and in status()."""
+        """Begin to record, and to listen to the button. A failure is logged and in status().
+
+        Waits a moment for the disk, and not longer.
+        """
         self.recorder.configure(self._settings.lengths)
         try:
             self.recorder.start()
+            self.recorder.wait_until_opened(_OPENING)
             self._button.start()
         except RuntimeError as error:  # threading raises no better one
             _log.error("the bell does not work, the system is out of threads: %s", error)
+
+    def log_place(self) -> None:
+        """Log where visits are kept, if that is not where they should be."""
+        self.recorder.do(self._log_place)
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
@@ -227,6 +239,12 @@ class Doorbell:
         self.store.space, self.store.days = self._space, self._settings.days
         self.store.enforce()
 
+    def _log_place(self) -> None:
+        if self._elsewhere:
+            level = logging.INFO if self._folder is None else logging.ERROR
+            why = self._elsewhere.detail
+            _log.log(level, "visits are kept only until the daemon stops: %s", why)
+
     def _open_store(self) -> VisitStore:
         """Open the store in the folder or, if that is not possible, in a temporary one."""
         why, last_id = "there is no STATE_DIRECTORY", 0
@@ -237,8 +255,6 @@ class Doorbell:
                 return store
             except StoreError as error:
                 why, last_id = str(error), error.last_id
-        level = logging.INFO if self._folder is None else logging.ERROR
-        _log.log(level, "visits are kept only until the daemon stops: %s", why)
         self._elsewhere = Problem(why, time.monotonic())
         import tempfile  # It needs memory, and a service does not need it.
 

@@ -301,6 +301,7 @@ class VisitRecorder(Worker):
         self._deleted: set[int] = set()
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
+        self.each_hour: Callable[[], object] = bool
         self.problem: Problem | None = None
 
     # Called from any thread.
@@ -308,9 +309,13 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        if self._thread.ident is not None:
-            self._is_opened.wait(_OPENING)
+        self.wait_until_opened(_OPENING)
         return self._store
+
+    def wait_until_opened(self, seconds: float) -> None:
+        """Wait until the store is open, if the thread has started, or so many seconds."""
+        if self._thread.ident is not None:
+            self._is_opened.wait(seconds)
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -520,6 +525,7 @@ class VisitRecorder(Worker):
         if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
             self._safely(self._enforce)
+            self._safely(self.each_hour)
         else:
             self._safely(self._store.follow_clock)
 
