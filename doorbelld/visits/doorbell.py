@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
+from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
@@ -49,22 +50,6 @@ class BellSettings:
     ignore: tuple[tuple[float, float, float, float], ...] = ()
 
 
-class Button(Protocol):
-    """What rings by itself: a thread that reads the bell's button, and may fail alone."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """End; return whether it did in time. May be called more than once."""
-
-    def reconfigure(self, settings: BellSettings) -> None:
-        """Use other settings."""
-
-    def status(self) -> dict[str, Any]:
-        """Return ``bell`` of ``/status``."""
-
-
 class Doorbell:
     """All of it. Any thread may call the methods; none waits for a camera.
 
@@ -92,8 +77,7 @@ class Doorbell:
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
         self.recorder.each_hour = self.shutter.save  # It may have failed before.
-        # Every thread that rings by itself comes in here, such as ButtonThread(self.ring).
-        self.button: Button | None = None
+        self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
         """Begin to record, and to listen to the button. A failure is logged and in status().
@@ -104,11 +88,10 @@ class Doorbell:
         try:
             self.recorder.start()
             self.recorder.wait_until_opened(_OPENING)
-            if self.button:
-                self.button.start()
+            self._button.start()
             self._start_motion()
         except RuntimeError as error:  # threading raises no better one
-            _log.error("visits are not recorded, the system is out of threads: %s", error)
+            _log.error("the bell does not work, the system is out of threads: %s", error)
 
     def log_place(self) -> None:
         """Log where visits are kept, if that is not where they should be."""
@@ -116,7 +99,7 @@ class Doorbell:
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
-        threads = (self.button, self._motion, self.recorder)
+        threads = (self._button, self._motion, self.recorder)
         ended = [each.stop(timeout) for each in threads if each]
         if all(ended) and self._temporary is not None:
             import shutil  # It needs memory, and a service does not need it.
@@ -131,8 +114,7 @@ class Doorbell:
         if settings.lengths != before.lengths:
             self.recorder.configure(settings.lengths)
         self.recorder.do(self._set_limits)
-        if self.button:
-            self.button.reconfigure(settings)
+        self._button.reconfigure(settings.button, settings.key)
         if _of_motion(settings) != _of_motion(before):
             self._restart_motion()
 
@@ -164,6 +146,9 @@ class Doorbell:
         None: it was the bounce of a contact.
         """
         return self.recorder.ring(pressed_at, source)
+
+    def _press(self, pressed_at: float) -> None:
+        self.ring(pressed_at, "button")
 
     def move(self, moved_at: float) -> None:
         """Begin or continue a visit because something has moved."""
@@ -253,11 +238,8 @@ class Doorbell:
 
     def status(self) -> dict[str, Any]:
         """Return what belongs to ``/status``."""
-        bell = (
-            self.button.status() if self.button else {"state": "off", "detail": "", "devices": []}
-        )
         shutter = {**self.shutter.state._asdict(), "detail": self.shutter.problem}
-        return {"bell": bell, "visits": self._visits_status(), "shutter": shutter}
+        return {"bell": self._button.status(), "visits": self._visits_status(), "shutter": shutter}
 
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere

@@ -44,6 +44,7 @@ gstreamer_server       the program that it runs
 v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
+input_devices          InputKernel: buttons and keyboards that a test plugs in and presses
 picamera2_library      a picamera2 in plain Python, for what needs a Raspberry Pi
 picamera2_settings     the same with settings and tuning files
 libcamera_offers       what real cameras offer to set, as picamera2 shows it
