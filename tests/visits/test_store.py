@@ -63,6 +63,23 @@ def test_files_can_be_read_by_the_service_alone(store: VisitStore) -> None:
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+def test_files_that_root_makes_belong_to_the_service(store: VisitStore) -> None:
+    if os.geteuid() != 0:
+        return  # Only root can make files for others.
+    visits.record(store)
+    store.close()
+    for path in store.folder.iterdir():
+        os.chown(path, 1234, 1235)
+    reader = VisitStore(store.folder, space=0, days=0)
+    reader.open_to_read()
+    reader.visits()
+    assert {path.stat().st_uid for path in store.folder.iterdir()} == {1234}
+    reader.close()
+    store.open()
+    store.answer(1)
+    assert {path.stat().st_uid for path in store.folder.iterdir()} == {1234}
+
+
 def test_page_of_visits(store: VisitStore) -> None:
     kinds = [Kind.RING, Kind.MOTION, Kind.RING, Kind.MOTION]
     numbers = [visits.record(store, 1, kind) for kind in kinds]
