@@ -132,7 +132,7 @@ def _version(connection: sqlite3.Connection) -> int:
 def boot_id() -> str:
     """Return what the kernel calls this boot; without it, every process is a boot of its own."""
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     return f"{os.getpid()}-{time.time()}"
 
 

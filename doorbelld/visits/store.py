@@ -70,6 +70,12 @@ class Totals:
     bytes: int
 
 
+def room(folder: Path, space: int) -> int:
+    """Return how many bytes fit into a folder that may take so many more. Raises OSError."""
+    disk = os.statvfs(folder)
+    return min(space, disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE)))
+
+
 class VisitStore:
     """Visits in a folder: at most ``space`` bytes, for at most ``days``.
 
@@ -458,9 +464,7 @@ class VisitStore:
 
     def _lack(self, size: int) -> int:
         """Return how many bytes have to be freed before ``size`` more fit."""
-        disk = os.statvfs(self.folder)
-        free = disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE))
-        return size - min(free, self.space - self.totals().bytes)
+        return size - room(self.folder, self.space - self.totals().bytes)
 
     # Repair
 

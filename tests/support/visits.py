@@ -70,3 +70,16 @@ def record(
     number = begin(store, pictures, kind, at, size)
     store.finish(number, at + 1)
     return number
+
+
+def make_state(folder: Path) -> Path:
+    """Make a folder with a ring, one that was answered, motion, and one that is still open."""
+    folder.mkdir()
+    store = VisitStore(folder / "visits", space=10**9, days=30)
+    store.open()
+    record(store)
+    store.answer(record(store))
+    record(store, kind=Kind.MOTION)
+    begin(store)
+    store.close()
+    return folder
