@@ -146,6 +146,8 @@ class VisitStore:
         with suppress(StoreError):
             for writer in list(self._writers.values()):
                 writer.close()
+            if self._lock_fd >= 0:
+                self.follow_clock()
         self._writers.clear()
         self._index.close()
         if self._index.is_damaged and self._lock_fd >= 0:

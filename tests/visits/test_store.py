@@ -161,6 +161,7 @@ def test_ids_count_on_where_the_folder_cannot_be_opened(tmp_path: Path) -> None:
         store.open()
     assert caught.value.last_id == 7
     assert store.reserve() == 8
+    store.follow_clock()
     with pytest.raises(StoreError, match="closed"):
         store.visits()
 
