@@ -8,14 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
+from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
 from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+
+if TYPE_CHECKING:
+    from doorbelld.visits.motion import MotionThread
 
 _log = logging.getLogger(__name__)
 
@@ -46,22 +50,6 @@ class BellSettings:
     ignore: tuple[tuple[float, float, float, float], ...] = ()
 
 
-class Button(Protocol):
-    """What rings by itself: a thread that reads the bell's button, and may fail alone."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """End; return whether it did in time. May be called more than once."""
-
-    def reconfigure(self, settings: BellSettings) -> None:
-        """Use other settings."""
-
-    def status(self) -> dict[str, Any]:
-        """Return ``bell`` of ``/status``."""
-
-
 class Doorbell:
     """All of it. Any thread may call the methods; none waits for a camera.
 
@@ -80,15 +68,16 @@ class Doorbell:
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._hub = hub
         self._folder = folder
+        self._motion: MotionThread | None = None
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
         self.recorder.each_hour = self.shutter.save  # It may have failed before.
-        # Every thread that rings by itself comes in here, such as ButtonThread(self.ring).
-        self.button: Button | None = None
+        self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
         """Begin to record, and to listen to the button. A failure is logged and in status().
@@ -99,10 +88,10 @@ class Doorbell:
         try:
             self.recorder.start()
             self.recorder.wait_until_opened(_OPENING)
-            if self.button:
-                self.button.start()
+            self._button.start()
+            self._start_motion()
         except RuntimeError as error:  # threading raises no better one
-            _log.error("visits are not recorded, the system is out of threads: %s", error)
+            _log.error("the bell does not work, the system is out of threads: %s", error)
 
     def log_place(self) -> None:
         """Log where visits are kept, if that is not where they should be."""
@@ -110,7 +99,8 @@ class Doorbell:
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
-        ended = [each.stop(timeout) for each in (self.button, self.recorder) if each]
+        threads = (self._button, self._motion, self.recorder)
+        ended = [each.stop(timeout) for each in threads if each]
         if all(ended) and self._temporary is not None:
             import shutil  # It needs memory, and a service does not need it.
 
@@ -124,8 +114,28 @@ class Doorbell:
         if settings.lengths != before.lengths:
             self.recorder.configure(settings.lengths)
         self.recorder.do(self._set_limits)
-        if self.button:
-            self.button.reconfigure(settings)
+        self._button.reconfigure(settings.button, settings.key)
+        if _of_motion(settings) != _of_motion(before):
+            self._restart_motion()
+
+    def _restart_motion(self) -> None:
+        if self._motion and not self._motion.stop():
+            _log.warning("motion is still looked for with the settings from before")
+            return
+        try:
+            self._start_motion()
+        except RuntimeError as error:
+            _log.error("motion is not recorded, the system is out of threads: %s", error)
+
+    def _start_motion(self) -> None:
+        self._motion = None
+        if self._settings.motion:
+            from doorbelld.visits.motion import MotionSettings, MotionThread  # rarely needed
+
+            lengths = self._settings.lengths
+            settings = MotionSettings(self._settings.ignore, lengths.after, lengths.longest)
+            self._motion = MotionThread(self._hub, self.move, settings)
+            self._motion.start()
 
     # What happens
 
@@ -136,6 +146,9 @@ class Doorbell:
         None: it was the bounce of a contact.
         """
         return self.recorder.ring(pressed_at, source)
+
+    def _press(self, pressed_at: float) -> None:
+        self.ring(pressed_at, "button")
 
     def move(self, moved_at: float) -> None:
         """Begin or continue a visit because something has moved."""
@@ -225,11 +238,8 @@ class Doorbell:
 
     def status(self) -> dict[str, Any]:
         """Return what belongs to ``/status``."""
-        bell = (
-            self.button.status() if self.button else {"state": "off", "detail": "", "devices": []}
-        )
         shutter = {**self.shutter.state._asdict(), "detail": self.shutter.problem}
-        return {"bell": bell, "visits": self._visits_status(), "shutter": shutter}
+        return {"bell": self._button.status(), "visits": self._visits_status(), "shutter": shutter}
 
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
@@ -244,7 +254,16 @@ class Doorbell:
             "space": self._space,
             "days": self._settings.days,
             "open": is_open,
+            "motion": self._motion_status(),
         }
+
+    def _motion_status(self) -> dict[str, Any]:
+        motion = self._motion
+        if not self._settings.motion:
+            return {"state": "off", "detail": "", "looks": 0}
+        detail = motion.problem if motion else "the system is out of threads"
+        looks = motion.looks if motion else 0
+        return {"state": "failed" if detail else "on", "detail": detail, "looks": looks}
 
     # In the recorder's thread
 
@@ -287,6 +306,11 @@ class Doorbell:
 
     def _store_in(self, folder: Path, last_id: int = 0) -> VisitStore:
         return VisitStore(folder, space=self._space, days=self._settings.days, after=last_id)
+
+
+def _of_motion(settings: BellSettings) -> tuple[object, ...]:
+    """Return what the thread that looks for motion depends on."""
+    return settings.motion, settings.ignore, settings.lengths.after, settings.lengths.longest
 
 
 def _merged(visit: Visit, stored: Visit | None) -> Visit:
