@@ -206,6 +206,19 @@ def test_later_press_is_announced_again_and_all_are_counted(door: Door) -> None:
     assert found.presses == 6
 
 
+def test_ring_after_an_answer_is_another_visit_and_a_press_of_the_same_ring_is_not(
+    door: Door,
+) -> None:
+    door.start()
+    now = time.monotonic()
+    door.ring(now - 20)
+    door.bell.answer(1)
+    assert door.ring(now - 15).id == 1
+    found = door.ring(now - 5)
+    assert (found.id, found.presses) == (2, 1)
+    assert (door.shown()["id"], door.shown()["answered"]) == (2, None)
+
+
 def test_press_after_the_end_begins_another_visit(door: Door) -> None:
     door.start(LONG._replace(after=15.0, longest=60.0))
     now = time.monotonic()
@@ -470,6 +483,49 @@ def test_failure_that_is_not_expected_does_not_end_the_thread(door: Door) -> Non
     door.wait_until_done(2)
 
 
+def test_folder_that_cannot_be_opened_in_any_way_leaves_the_ring_in_memory(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.mkdtemp", mock.Mock(side_effect=OSError(28, "No space")))
+    with mock.patch.object(VisitStore, "open", side_effect=StoreError("it is broken", last_id=7)):
+        door.start(SHORT)
+        now = time.monotonic()
+        door.roll(now)
+        assert door.ring(now).id > 7
+    found = door.bell.visits()
+    assert [each.still for each in found] == [1]
+    assert door.bell.still(found[0].id)
+    assert door.bell.status()["visits"]["state"] == "memory"
+    assert door.problem()
+
+
+def test_disk_that_takes_long_to_open_delays_only_the_first_ring(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door.start(SHORT)
+    for number in (1, 2, 3):
+        door.ring()
+        door.wait_until_done(number)
+    assert door.bell.stop(GUARD)
+    goes_on, opened = threading.Event(), VisitStore.open
+
+    def open_slowly(store: VisitStore) -> None:
+        assert goes_on.wait(GUARD)
+        opened(store)
+
+    monkeypatch.setattr(recorder, "_OPENING", 0.2)
+    monkeypatch.setattr(VisitStore, "open", open_slowly)
+    door.bell = door.make()
+    door.start()
+    first = door.ring().id
+    for _ in range(20):
+        assert door.bell.status()["visits"]["count"] == 0
+        assert door.ring().id == first
+    goes_on.set()
+    eventually(lambda: [each.id for each in door.bell.visits()] == [4, 3, 2, 1], "it is open")
+    eventually(lambda: (row := door.bell.store.visit(4)) and row.presses == 21, "it is written")
+
+
 def test_many_rings_that_cannot_be_written_take_bounded_memory(door: Door) -> None:
     door.start(LONG._replace(after=1.0))
     now = time.monotonic()
@@ -540,6 +596,7 @@ def test_status_says_how_everything_is(door: Door) -> None:
         "space": 1_000_000_000,
         "days": 30.0,
         "open": False,
+        "motion": {"state": "off", "detail": "", "looks": 0},
     }
     assert list(found["shutter"]) == ["closed", "since", "detail"]
     assert found["bell"] == {"state": "off", "detail": "", "devices": []}
