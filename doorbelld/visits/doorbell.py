@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
@@ -17,6 +17,9 @@ from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
 from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+
+if TYPE_CHECKING:
+    from doorbelld.visits.motion import MotionThread
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +68,9 @@ class Doorbell:
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._hub = hub
         self._folder = folder
+        self._motion: MotionThread | None = None
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
@@ -84,6 +89,7 @@ class Doorbell:
             self.recorder.start()
             self.recorder.wait_until_opened(_OPENING)
             self._button.start()
+            self._start_motion()
         except RuntimeError as error:  # threading raises no better one
             _log.error("the bell does not work, the system is out of threads: %s", error)
 
@@ -93,7 +99,8 @@ class Doorbell:
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
-        ended = [each.stop(timeout) for each in (self._button, self.recorder)]
+        threads = (self._button, self._motion, self.recorder)
+        ended = [each.stop(timeout) for each in threads if each]
         if all(ended) and self._temporary is not None:
             import shutil  # It needs memory, and a service does not need it.
 
@@ -108,6 +115,27 @@ class Doorbell:
             self.recorder.configure(settings.lengths)
         self.recorder.do(self._set_limits)
         self._button.reconfigure(settings.button, settings.key)
+        if _of_motion(settings) != _of_motion(before):
+            self._restart_motion()
+
+    def _restart_motion(self) -> None:
+        if self._motion and not self._motion.stop():
+            _log.warning("motion is still looked for with the settings from before")
+            return
+        try:
+            self._start_motion()
+        except RuntimeError as error:
+            _log.error("motion is not recorded, the system is out of threads: %s", error)
+
+    def _start_motion(self) -> None:
+        self._motion = None
+        if self._settings.motion:
+            from doorbelld.visits.motion import MotionSettings, MotionThread  # rarely needed
+
+            lengths = self._settings.lengths
+            settings = MotionSettings(self._settings.ignore, lengths.after, lengths.longest)
+            self._motion = MotionThread(self._hub, self.move, settings)
+            self._motion.start()
 
     # What happens
 
@@ -226,7 +254,16 @@ class Doorbell:
             "space": self._space,
             "days": self._settings.days,
             "open": is_open,
+            "motion": self._motion_status(),
         }
+
+    def _motion_status(self) -> dict[str, Any]:
+        motion = self._motion
+        if not self._settings.motion:
+            return {"state": "off", "detail": "", "looks": 0}
+        detail = motion.problem if motion else "the system is out of threads"
+        looks = motion.looks if motion else 0
+        return {"state": "failed" if detail else "on", "detail": detail, "looks": looks}
 
     # In the recorder's thread
 
@@ -269,6 +306,11 @@ class Doorbell:
 
     def _store_in(self, folder: Path, last_id: int = 0) -> VisitStore:
         return VisitStore(folder, space=self._space, days=self._settings.days, after=last_id)
+
+
+def _of_motion(settings: BellSettings) -> tuple[object, ...]:
+    """Return what the thread that looks for motion depends on."""
+    return settings.motion, settings.ignore, settings.lengths.after, settings.lengths.longest
 
 
 def _merged(visit: Visit, stored: Visit | None) -> Visit:

@@ -34,6 +34,11 @@ def _picture(number: int, size: int) -> bytes:
     return data[:2] + comments + data[2:]
 
 
+def files(folder: Path) -> list[str]:
+    """Return the names of all files of visits, without the index."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("index."))
+
+
 def begin(
     store: VisitStore,
     pictures: int = 30,

@@ -187,6 +187,9 @@ def test_a_contact_that_bounces_is_one_press(door: Door) -> None:
     found = door.bell.ring(now + 0.031, "button")
     assert found
     assert found.presses == 2
+    found = door.bell.ring(now + 0.032, "http")
+    assert found, "a program that rings twice means it"
+    assert found.presses == 3
 
 
 def test_later_press_is_announced_again_and_all_are_counted(door: Door) -> None:
