@@ -7,10 +7,12 @@ that copy knows it. All functions raise StoreError.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
@@ -135,11 +137,16 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -
     ``name`` may be that of the folder for it.
     """
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return False
-    with file:
-        found = os.fstat(file.fileno())
+        # The service may have put a link or a pipe there, and this is perhaps root.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return False
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return False
         if not name.endswith(path.name):
             name = f"{name}/{path.name}"
         size = found.st_size if size is None else size

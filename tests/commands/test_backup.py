@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 
 from doorbelld import cli
 from doorbelld.visits.store import VisitStore
+from tests.support.daemon import GUARD, ROOT
 from tests.support.visits import make_state
 
 Run = Callable[..., tuple[int, str, str]]
@@ -173,3 +177,33 @@ def test_files_that_are_no_backup_are_refused(run: Run, new: Machine, tmp_path: 
         assert (code, said) == (1, "")
         assert problems.startswith(f"{path}: ")
     assert new.files() == before
+
+
+def test_links_and_pipes_in_place_of_films_are_neither_followed_nor_waited_for(
+    run: Run, old: Machine, new: Machine, tmp_path: Path
+) -> None:
+    secret, file = tmp_path / "secret", tmp_path / "backup"
+    secret.write_bytes(b"for root alone" * 10_000)
+    films = [old.state / "visits" / f"{number}.mjpeg" for number in (1, 2)]
+    for film in films:
+        film.unlink()
+    films[0].symlink_to(secret)
+    os.mkfifo(films[1])
+    assert run(old, "backup", file)[0] == 0
+    assert b"for root alone" not in file.read_bytes()
+    assert run(new, "restore", file)[0] == 0
+    assert sorted(path.name for path in (new.state / "visits").glob("*.mjpeg")) == [
+        "3.mjpeg",
+        "4.mjpeg",
+    ]
+
+
+@pytest.mark.process
+def test_backup_can_be_written_to_a_pipe(run: Run, old: Machine, new: Machine) -> None:
+    command = [sys.executable, "-m", "doorbelld", "backup", "-", "--config", str(old.main)]
+    environ = {**os.environ, "STATE_DIRECTORY": str(old.state)}
+    piped = new.main.parent.parent / "piped"
+    with piped.open("wb") as file:
+        subprocess.run(command, cwd=ROOT, env=environ, stdout=file, check=True, timeout=GUARD)
+    assert run(new, "restore", piped)[0] == 0
+    assert new.main.read_bytes() == old.main.read_bytes()
