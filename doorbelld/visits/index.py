@@ -303,7 +303,7 @@ class VisitIndex:
     def follow_clock(self) -> bool:
         """Keep what the clock says now, if it has been set; return whether that was the case."""
         ahead = clock.offset()
-        if self._boots[self._boot] == ahead:
+        if self._boots.get(self._boot, ahead) == ahead:  # or it is not open
             return False
         self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
         self._boots[self._boot] = ahead
