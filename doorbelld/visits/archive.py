@@ -7,14 +7,16 @@ that copy knows it. All functions raise StoreError.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -79,19 +81,28 @@ def write(
     visits = state / "visits"
     with tarfile.open(fileobj=file, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
         tar.addfile(_member(_MARK, 0, 0o600, time.time()))
-        for name, folder in ((_CONFIGURATION, configuration), (_STATE, state)):
-            for path in _regular_files(folder):
-                is_visit = name == _STATE and visits in path.parents
-                if not is_visit and path.absolute() not in left_out:
+        for name, folder, other in (
+            (_CONFIGURATION, configuration, state),
+            (_STATE, state, configuration),
+        ):
+            for path in _regular_files(folder, {visits.absolute(), other.absolute()}):
+                if path.absolute() not in left_out:
                     _add(tar, path, f"{name}/{path.relative_to(folder)}")
         if (visits / "index.sqlite").exists():
             _add_visits(tar, visits)
 
 
-def _regular_files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and below: no links, sockets or unfinished restores."""
+def _regular_files(folder: Path, without: set[Path]) -> Iterator[Path]:
+    """Yield the files in a folder and below, but not those in some other folders.
+
+    There are no links, sockets or unfinished restores among them.
+    """
     for base, folders, names in os.walk(folder):
-        folders[:] = sorted(each for each in folders if not each.startswith(_STAGE))
+        folders[:] = sorted(
+            each
+            for each in folders
+            if not each.startswith(_STAGE) and Path(base, each).absolute() not in without
+        )
         for name in sorted(names):
             path = Path(base, name)
             if path.is_file() and not path.is_symlink():
@@ -126,11 +137,16 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -
     ``name`` may be that of the folder for it.
     """
     try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return False
-    with file:
-        found = os.fstat(file.fileno())
+        # The service may have put a link or a pipe there, and this is perhaps root.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            return False
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return False
         if not name.endswith(path.name):
             name = f"{name}/{path.name}"
         size = found.st_size if size is None else size
@@ -150,11 +166,17 @@ def _member(name: str, size: int, mode: int, mtime: float) -> tarfile.TarInfo:
 # Restore
 
 
-def restore(source: Path, state: Path, configuration: Path) -> None:
+def restore(
+    source: Path,
+    state: Path,
+    configuration: Path,
+    check: Callable[[Path], object] = lambda _: None,
+) -> None:
     """Replace the visits, and the other files of both folders that are in a backup.
 
     Everything is unpacked and checked before anything is replaced, and if that fails half way,
     what was there is put back. Files that are not in the backup stay. The daemon must not run.
+    ``check`` is called with the folder of the new configuration; if it raises, nothing is replaced.
     """
     with ExitStack() as stack, _explained(source):
         state.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -167,6 +189,7 @@ def restore(source: Path, state: Path, configuration: Path) -> None:
         with source.open("rb") as file:
             _unpack(file, source, stages)
         _check_visits(stages[_STATE] / _NEW / "visits", state / "visits")
+        check(stages[_CONFIGURATION] / _NEW)
         _give_to_owners(stages[_STATE] / _NEW, state, state)
         _give_to_owners(stages[_CONFIGURATION] / _NEW, configuration, state)
         _replace_all([(stages[_STATE], state), (stages[_CONFIGURATION], configuration)])
