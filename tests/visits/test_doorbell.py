@@ -36,7 +36,7 @@ class Door:
 
     def make(self) -> Doorbell:
         return Doorbell(
-            BellSettings(LONG),
+            BellSettings(LONG, button=None),
             self.hub,
             self.folder,
             pause=self.closed.append,
@@ -48,7 +48,7 @@ class Door:
         self.changes += 1
 
     def start(self, lengths: Lengths = LONG) -> Door:
-        self.bell.reconfigure(BellSettings(lengths))
+        self.bell.reconfigure(BellSettings(lengths, button=None))
         self.bell.start()
         self.bell.log_place()
         return self
@@ -597,10 +597,10 @@ def test_limits_of_a_reload_apply_at_once(door: Door) -> None:
         door.roll(time.monotonic(), size=20_000)
         door.ring()
         door.wait_until_done(number)
-    door.bell.reconfigure(BellSettings(SHORT, space=1_500_000))
+    door.bell.reconfigure(BellSettings(SHORT, space=1_500_000, button=None))
     eventually(lambda: [each.id for each in door.bell.visits()] == [2], "the older one is deleted")
     assert door.bell.status()["visits"]["space"] == 1_500_000
-    door.bell.reconfigure(BellSettings(SHORT._replace(before=1.0)))
+    door.bell.reconfigure(BellSettings(SHORT._replace(before=1.0), button=None))
     door.roll(time.monotonic())
     door.ring()
     assert door.wait_until_done(3).before == pytest.approx(1.0, abs=0.1)
