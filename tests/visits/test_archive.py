@@ -92,6 +92,7 @@ def test_backup_made_while_visits_are_recorded_restores_everything(
     known, opened = house.store.visit(done), house.store.visit(number)
     house.store.finish(number, time.monotonic())
     other.restore(source)
+    other.store = VisitStore(other.state / "visits", space=10**9, days=30)
     other.store.open()
     assert other.store.visit(done) == known
     visit = other.store.visit(number)
