@@ -23,13 +23,16 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "run": "serve the page; this is the default",
     "status": "show what the running daemon does, and its URLs",
+    "visits": "list who was at the door, or delete visits",
     "cameras": "list the cameras of this machine",
     "check": "show the effective configuration, and try the camera",
+    "bell": "list the buttons that can ring, and print what is pressed",
+    "ring": "ring the bell",
     "passwd": "set the password",
     "embed-url": "print URLs of the picture for pages of other sites",
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
-_CLASSES: dict[str, tuple[str, str]] = {}
+_CLASSES: dict[str, tuple[str, str]] = {"ring": ("bell", "Ring")}
 """The commands that are a class in the module of another one: the names of both."""
 
 _DEFAULT = "run"

@@ -27,6 +27,7 @@ from typing import NoReturn
 from doorbelld import __version__, wiring
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
+from doorbelld.access.ring_token import RingToken
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
 from doorbelld.handover.handover import Handover
@@ -77,7 +78,7 @@ class Daemon:
         self._settings = settings
         self._ports = ports
         self._sockets = ports.take()
-        self._load, self._kept = load, kept
+        self._load, self._kept, self._state_folder = load, kept, state_folder
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
         handover.viewers.set_password_id(authenticator.password_id)
@@ -95,7 +96,7 @@ class Daemon:
         self._doorbell = self._make_doorbell(hub, state_folder)
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
-            _site(settings, context, authenticator, embedding, kept),
+            _site(settings, context, authenticator, embedding, kept, state_folder),
             hub,
             self._broadcaster,
             self._capture.status,
@@ -137,13 +138,14 @@ class Daemon:
             self._broadcaster.start()  # Before the server: new viewers come after inherited ones.
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
+            self._doorbell.start()  # Before the camera, so that a film has its first pictures.
             self._capture.start()
             self._tiers.start()
-            self._doorbell.start()
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
         self._log_urls(self._sockets)
+        self._doorbell.log_place()
         self._announce()
         self._ports.poll()
         # Even if a port is still taken, perhaps for days: the boot must not wait for it.
@@ -246,7 +248,7 @@ class Daemon:
         embedding, path = self._app.site.embedding, settings.access.embed_key_file
         if embedding.path != path:
             embedding = Embedding(path)
-        site = _site(settings, context, authenticator, embedding, self._kept)
+        site = _site(settings, context, authenticator, embedding, self._kept, self._state_folder)
         before, self._settings = self._settings, settings
         self._broadcaster.max_viewers = settings.server.max_viewers
         self._broadcaster.stall_timeout = settings.server.stall_timeout
@@ -293,6 +295,7 @@ def _site(
     authenticator: Authenticator,
     embedding: Embedding,
     kept: KeptPair,
+    state_folder: Path | None,
 ) -> Site:
     """Return what requests are answered by. Raises OSError if the page cannot be read."""
     name, root = settings.camera.name, wiring.authority_root(settings.access, kept)
@@ -304,6 +307,7 @@ def _site(
         {**files, **assets.of_the_authority(root, name)} if root else files,
         context,
         hsts=settings.access.hsts,
+        ring_token=RingToken(wiring.ring_token_path(settings.bell, state_folder)),
     )
 
 

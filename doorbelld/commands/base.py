@@ -26,6 +26,12 @@ class CommandError(Exception):
         self.problems = problems
 
 
+class UsageError(CommandError):
+    """The options do not fit together, or have a value that no command could use."""
+
+    exit_code = 2
+
+
 class Command(Protocol):
     """The module of a subcommand, or a class in the module of another one."""
 

@@ -1,8 +1,10 @@
-"""Local: how to ask the daemon that runs on this machine, and its URLs for phones."""
+"""Local: the daemon of this machine: how to ask it, its URLs for phones, and its folder."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from doorbelld.wiring import access_rules, password_path
 _PATIENCE = 5.0
 _HTTP = 80
 """Where doorbelld.socket listens, whatever the configuration says."""
+
+_STATE_FOLDER = Path("/var/lib/doorbelld")
+"""The StateDirectory= of the service."""
 
 _AVAHI = Path("/run/avahi-daemon/pid")
 """Exists while Avahi answers to this machine's .local name."""
@@ -89,8 +94,8 @@ class LocalDaemon:
             connection.close()
 
 
-def find(settings: Config) -> tuple[LocalDaemon, dict[str, Any]]:
-    """Return the daemon on this machine, and its /status.
+def find(settings: Config, command: str = "status") -> tuple[LocalDaemon, dict[str, Any]]:
+    """Return the daemon on this machine, and its /status; ``command`` is the one that asks.
 
     Raises NotRunningError and NotAllowedError.
     """
@@ -99,7 +104,7 @@ def find(settings: Config) -> tuple[LocalDaemon, dict[str, Any]]:
         try:
             daemon = LocalDaemon(settings, host, port)
             answer = daemon.get("/status")
-            _check(answer)
+            _check(answer, command)
             found = json.loads(answer.body)
             if "camera" in found:
                 return daemon, found
@@ -109,11 +114,11 @@ def find(settings: Config) -> tuple[LocalDaemon, dict[str, Any]]:
     raise NotRunningError(why)
 
 
-def _check(answer: Answer) -> None:
+def _check(answer: Answer, command: str) -> None:
     """Raise NotAllowedError if a doorbelld refuses to answer."""
     if answer.status == HTTPStatus.UNAUTHORIZED and answer.is_ours:
         raise NotAllowedError(
-            "It asks for a password, whose file only root may read: sudo doorbelld status"
+            f"It asks for a password, whose file only root may read: sudo doorbelld {command}"
         )
     if answer.status == HTTPStatus.FORBIDDEN and answer.is_ours:
         why = answer.body.decode(errors="replace").strip()
@@ -143,6 +148,24 @@ def _holder(host: str, port: int) -> str:
     if found is None or found.is_ours:
         return ""
     return f"port {port} is in use by {found}; {listeners.advice(port)}"
+
+
+def state_folder() -> Path:
+    """Return the folder of what outlives the daemon: the service's, or STATE_DIRECTORY."""
+    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else _STATE_FOLDER
+
+
+def is_in_use(folder: Path) -> bool:
+    """Return whether a daemon keeps its visits in a folder, which it locks. Raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
 
 
 def scheme(settings: Config) -> str:

@@ -8,6 +8,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
 
 from doorbelld.commands import local
@@ -17,6 +18,8 @@ from doorbelld.media import codec
 from doorbelld.net import authority
 
 OPTIONS = {"--json": "print JSON, for programs"}
+
+_MB = 1_000_000
 
 _MARGIN = 4
 """Light modules around a QR code; the standard asks for as many."""
@@ -37,16 +40,17 @@ def run(options: Namespace, load: Load) -> int:
     """
     settings = load()
     try:
-        daemon, answer = local.find(settings)
+        daemon, answer = local.find(settings, "status")
     except (local.NotRunningError, local.NotAllowedError) as error:
         sys.stdout.write("null\n" if options.json else f"{error}\n")
         return error.exit_code
+    ring = _newest_ring(daemon) if answer.get("visits", {}).get("count") else None
     links = list(local.page_urls(settings, *daemon.place))
     if options.json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
         trust = list(_how_to_trust(settings, *daemon.place))
-        sys.stdout.write("\n".join(_report(answer, links, trust)) + "\n")
+        sys.stdout.write("\n".join(_report(answer, ring, links, trust)) + "\n")
     return 0 if answer["camera"]["state"] == "streaming" else 1
 
 
@@ -61,10 +65,22 @@ def _how_to_trust(settings: Config, host: str, port: int) -> Iterator[str]:
         yield f"    {authority.fingerprint(root)}"
 
 
-def _report(answer: dict[str, Any], links: list[str], trust: list[str]) -> Iterator[str]:
+def _newest_ring(daemon: local.LocalDaemon) -> dict[str, Any] | None:
+    """Return the newest visit of a person who has rung, None if that is not known."""
+    try:
+        found = json.loads(daemon.get("/visits.json?limit=1&kind=ring").body)
+        return found["visits"][0]  # type: ignore[no-any-return]
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        return None
+
+
+def _report(
+    answer: dict[str, Any], ring: dict[str, Any] | None, links: list[str], trust: list[str]
+) -> Iterator[str]:
     camera = answer["camera"]
     yield _picture(camera)
     yield from _watchers(answer)
+    yield from _doorbell(answer, ring)
     if not links:
         yield "There is no network that a phone could use; doorbelld --check may say why."
         return
@@ -93,6 +109,38 @@ def _watchers(answer: dict[str, Any]) -> Iterator[str]:
     for viewer in viewers:
         since = time.strftime("%H:%M", time.localtime(viewer["since"]))
         yield f"    {viewer['address']} since {since}, {viewer['fps']:g} frames a second"
+
+
+def _doorbell(answer: dict[str, Any], ring: dict[str, Any] | None) -> Iterator[str]:
+    """Yield a line on the bell, one on visits and one on the shutter, if there is any to say."""
+    bell, visits, shutter = (answer.get(name, {}) for name in ("bell", "visits", "shutter"))
+    if bell.get("devices"):
+        names = (f"{each['name']} ({each['path']})" for each in bell["devices"])
+        yield f"The bell's button: {', '.join(names)}."
+    elif bell.get("state") == "failed":
+        yield f"The bell's button: {bell['detail']}."
+    if visits.get("count") or visits.get("state") == "failed":
+        yield f"{_about(visits)}{_last(ring) if ring else ''}."
+    if shutter.get("closed"):
+        yield f"The camera is paused since {_moment(shutter['since'])}; the page opens it again."
+
+
+def _about(visits: dict[str, Any]) -> str:
+    problem = f" ({visits['detail']})" if visits["detail"] else ""
+    count = f"{visits['count'] or 'No'} visit{'s' * (visits['count'] != 1)}"
+    return f"{count}, {visits['bytes'] / _MB:.0f} of {visits['space'] / _MB:.0f} MB{problem}"
+
+
+def _last(ring: dict[str, Any]) -> str:
+    answered = ", answered" if ring["answered"] is not None else ""
+    return f"; last rang {_moment(ring['pressed_at'])}{answered}"
+
+
+def _moment(seconds: float) -> str:
+    """Return a time of today, or a day and a time."""
+    moment = time.localtime(seconds)
+    is_today = time.strftime("%j %Y", moment) == time.strftime("%j %Y")
+    return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
 
 
 def qr_code(text: str) -> str:

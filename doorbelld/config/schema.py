@@ -208,7 +208,7 @@ class VisitsSection:
         60.0, number(float, 1, 3600, " of seconds"), "Seconds after the first press that end it."
     )
     framerate: float = _key(
-        10.0, number(float, 0.1, 60, " of frames a second"), "Frames per second of a film."
+        10.0, number(float, 1, 60, " of frames a second"), "Frames per second of a film."
     )
     space: int = _key(
         1000, number(int, 1, 10_000_000, " of megabytes"), "Megabytes for all visits together."

@@ -144,8 +144,11 @@ class CaptureThread(Worker):
         )
 
     def reason(self) -> str:
-        """Return the code for why there is no live picture, one of docs/live.md."""
-        return self._condition().reason or Reason.SILENT
+        """Return the code for why there is no live picture, one of docs/live.md; "" if there is."""
+        condition = self._condition()
+        if condition.state is CameraState.STREAMING:
+            return ""
+        return condition.reason or Reason.SILENT.value
 
     def check_for_hang(self) -> None:
         """Show the placeholder if the thread cannot, because it hangs in a driver.

@@ -8,20 +8,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
+from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
 from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+
+if TYPE_CHECKING:
+    from doorbelld.visits.motion import MotionThread
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _MB = 1_000_000
+_OPENING = 0.5
+"""Seconds that the start may be later because of the disk."""
+
 _TEMPORARY_SPACE = 50 * _MB
 """Bytes for visits in a temporary folder, which may be in memory."""
 
@@ -43,22 +50,6 @@ class BellSettings:
     ignore: tuple[tuple[float, float, float, float], ...] = ()
 
 
-class Button(Protocol):
-    """What rings by itself: a thread that reads the bell's button, and may fail alone."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """End; return whether it did in time. May be called more than once."""
-
-    def reconfigure(self, settings: BellSettings) -> None:
-        """Use other settings."""
-
-    def status(self) -> dict[str, Any]:
-        """Return ``bell`` of ``/status``."""
-
-
 class Doorbell:
     """All of it. Any thread may call the methods; none waits for a camera.
 
@@ -77,28 +68,39 @@ class Doorbell:
         on_change: Callable[[], None],
     ) -> None:
         self._settings = settings
+        self._hub = hub
         self._folder = folder
+        self._motion: MotionThread | None = None
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
-        # Every thread that rings by itself comes in here, such as ButtonThread(self.ring).
-        self.button: Button | None = None
+        self.recorder.each_hour = self.shutter.save  # It may have failed before.
+        self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
-        """Begin to record, and to listen to the button. A failure is logged and in status()."""
+        """Begin to record, and to listen to the button. A failure is logged and in status().
+
+        Waits a moment for the disk, and not longer.
+        """
         self.recorder.configure(self._settings.lengths)
         try:
             self.recorder.start()
-            if self.button:
-                self.button.start()
+            self.recorder.wait_until_opened(_OPENING)
+            self._button.start()
+            self._start_motion()
         except RuntimeError as error:  # threading raises no better one
-            _log.error("visits are not recorded, the system is out of threads: %s", error)
+            _log.error("the bell does not work, the system is out of threads: %s", error)
+
+    def log_place(self) -> None:
+        """Log where visits are kept, if that is not where they should be."""
+        self.recorder.do(self._log_place)
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
-        ended = [each.stop(timeout) for each in (self.button, self.recorder) if each]
+        threads = (self._button, self._motion, self.recorder)
+        ended = [each.stop(timeout) for each in threads if each]
         if all(ended) and self._temporary is not None:
             import shutil  # It needs memory, and a service does not need it.
 
@@ -112,8 +114,28 @@ class Doorbell:
         if settings.lengths != before.lengths:
             self.recorder.configure(settings.lengths)
         self.recorder.do(self._set_limits)
-        if self.button:
-            self.button.reconfigure(settings)
+        self._button.reconfigure(settings.button, settings.key)
+        if _of_motion(settings) != _of_motion(before):
+            self._restart_motion()
+
+    def _restart_motion(self) -> None:
+        if self._motion and not self._motion.stop():
+            _log.warning("motion is still looked for with the settings from before")
+            return
+        try:
+            self._start_motion()
+        except RuntimeError as error:
+            _log.error("motion is not recorded, the system is out of threads: %s", error)
+
+    def _start_motion(self) -> None:
+        self._motion = None
+        if self._settings.motion:
+            from doorbelld.visits.motion import MotionSettings, MotionThread  # rarely needed
+
+            lengths = self._settings.lengths
+            settings = MotionSettings(self._settings.ignore, lengths.after, lengths.longest)
+            self._motion = MotionThread(self._hub, self.move, settings)
+            self._motion.start()
 
     # What happens
 
@@ -121,9 +143,12 @@ class Doorbell:
         """Ring: begin a visit or continue it, in memory, and tell the pages. Returns it at once.
 
         ``pressed_at`` is on time.monotonic()'s clock, ``source`` is where the press came from.
-        None: it was the bounce of a contact, or there were too many visits today.
+        None: it was the bounce of a contact.
         """
         return self.recorder.ring(pressed_at, source)
+
+    def _press(self, pressed_at: float) -> None:
+        self.ring(pressed_at, "button")
 
     def move(self, moved_at: float) -> None:
         """Begin or continue a visit because something has moved."""
@@ -196,6 +221,8 @@ class Doorbell:
 
     def _ask(self, question: Callable[[], T], otherwise: T) -> T:
         """Return what the store answers, or if it cannot, what is there without it."""
+        if self.recorder.store is None:
+            return otherwise
         try:
             return question()
         except StoreError as error:
@@ -211,11 +238,8 @@ class Doorbell:
 
     def status(self) -> dict[str, Any]:
         """Return what belongs to ``/status``."""
-        bell = (
-            self.button.status() if self.button else {"state": "off", "detail": "", "devices": []}
-        )
         shutter = {**self.shutter.state._asdict(), "detail": self.shutter.problem}
-        return {"bell": bell, "visits": self._visits_status(), "shutter": shutter}
+        return {"bell": self._button.status(), "visits": self._visits_status(), "shutter": shutter}
 
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
@@ -230,7 +254,16 @@ class Doorbell:
             "space": self._space,
             "days": self._settings.days,
             "open": is_open,
+            "motion": self._motion_status(),
         }
+
+    def _motion_status(self) -> dict[str, Any]:
+        motion = self._motion
+        if not self._settings.motion:
+            return {"state": "off", "detail": "", "looks": 0}
+        detail = motion.problem if motion else "the system is out of threads"
+        looks = motion.looks if motion else 0
+        return {"state": "failed" if detail else "on", "detail": detail, "looks": looks}
 
     # In the recorder's thread
 
@@ -243,6 +276,12 @@ class Doorbell:
         self.store.space, self.store.days = self._space, self._settings.days
         self.store.enforce()
 
+    def _log_place(self) -> None:
+        if self._elsewhere:
+            level = logging.INFO if self._folder is None else logging.ERROR
+            why = self._elsewhere.detail
+            _log.log(level, "visits are kept only until the daemon stops: %s", why)
+
     def _open_store(self) -> VisitStore:
         """Open the store in the folder or, if that is not possible, in a temporary one."""
         why, last_id = "there is no STATE_DIRECTORY", 0
@@ -253,8 +292,6 @@ class Doorbell:
                 return store
             except StoreError as error:
                 why, last_id = str(error), error.last_id
-        level = logging.INFO if self._folder is None else logging.ERROR
-        _log.log(level, "visits are kept only until the daemon stops: %s", why)
         self._elsewhere = Problem(why, time.monotonic())
         import tempfile  # It needs memory, and a service does not need it.
 
@@ -269,6 +306,11 @@ class Doorbell:
 
     def _store_in(self, folder: Path, last_id: int = 0) -> VisitStore:
         return VisitStore(folder, space=self._space, days=self._settings.days, after=last_id)
+
+
+def _of_motion(settings: BellSettings) -> tuple[object, ...]:
+    """Return what the thread that looks for motion depends on."""
+    return settings.motion, settings.ignore, settings.lengths.after, settings.lengths.longest
 
 
 def _merged(visit: Visit, stored: Visit | None) -> Visit:

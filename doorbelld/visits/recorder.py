@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
-from doorbelld.drivers.errors import describe
+from doorbelld.drivers.errors import Reason, describe
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
@@ -29,8 +29,11 @@ from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
 
 _log = logging.getLogger(__name__)
 
+BUTTON = "button"
+"""The source of presses that may bounce."""
+
 _DEBOUNCE = 0.03
-"""Seconds after a press in which another one is the same contact closing again."""
+"""Seconds after a press of the button in which another one is the same contact closing again."""
 
 _BETTER = 3.0
 """Seconds after a ring in which a sharper still may replace the first one."""
@@ -44,11 +47,7 @@ _MOST_WAITING = 8 << 20
 _ROUND = 0.25
 """Seconds between two writes while a visit is open: so much a crash may lose."""
 
-_HOUR = 3600.0
-_DAY = 86400.0
-_MOST_A_DAY = 500
-"""Visits that may begin in a day, so that a stuck button or a program gone wild fills no disk."""
-
+_HOUR, _MINUTE = 3600.0, 60.0
 _MOST_IN_MEMORY = 10
 """Visits that are remembered with their stills if they cannot be written."""
 
@@ -93,11 +92,11 @@ class Recording:
         self.stills = 0
         self.better: Frame | None = None
         self.waiting: deque[Frame] = deque()
+        self.waiting_bytes = 0  # without those from before the press
         self.left_out = 0
         self.is_deleted = False
         self.has_film = True  # until the disk fails
         self._lengths = lengths
-        self._waiting_bytes = 0
         self._newest = 0
         self.is_finished = False
         self.is_kept = True
@@ -118,13 +117,14 @@ class Recording:
         return self.is_open and moment <= self.ends_at
 
     def visit(self) -> Visit:
-        """Return it as it is now."""
-        ended_at, answered_at = self.ended_at, self.answered_at
+        """Return it as it is now. It has not ended for others before all of it can be read."""
+        ended_at = self.ended_at if self.is_finished else None
+        answered_at = self.answered_at
         return Visit(
             self.id,
             self.kind,
             self.source,
-            self.state,
+            self.state if self.is_finished else VisitState.OPEN,
             clock.unix(self.first_at),
             clock.unix(self.last_at),
             None if ended_at is None else clock.unix(ended_at),
@@ -184,18 +184,18 @@ class Recording:
         """Return it as it is now, with the pictures that wait; they wait no more."""
         frames = list(self.waiting)
         self.waiting.clear()
-        self._waiting_bytes = 0
-        return Batch(self.visit(), self.last_at, self.ended_at, self.still, frames)
+        self.waiting_bytes = 0
+        return Batch(self.visit(), self.last_at, self.ended_at, self.state, self.still, frames)
 
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
         """End it at a moment."""
         self.state, self.ended_at = state, max(self.last_at, min(at, self.ends_at))
 
     def _append(self, frame: Frame) -> None:
-        if self._waiting_bytes + len(frame.data) > _MOST_WAITING:
+        if self.waiting and self.waiting_bytes + len(frame.data) > _MOST_WAITING:
             self.left_out += 1
             return
-        self._waiting_bytes += len(frame.data)
+        self.waiting_bytes += len(frame.data)
         self.waiting.append(frame)
 
 
@@ -205,6 +205,7 @@ class Batch(NamedTuple):
     visit: Visit
     last_at: float
     ended_at: float | None
+    state: VisitState
     still: Frame | None
     frames: list[Frame]
 
@@ -263,16 +264,18 @@ class Copy:
     def finish(self, batch: Batch) -> None:
         """End it on the disk, if it has ended."""
         if batch.ended_at is not None:
-            self.recording.is_finished = True
-            self.store.finish(batch.visit.id, batch.ended_at, batch.visit.state)
+            try:
+                self.store.finish(batch.visit.id, batch.ended_at, batch.state)
+            finally:
+                self.recording.is_finished = True
 
 
 class VisitRecorder(Worker):
     """Begins, extends, records and ends visits; its thread writes them to the store.
 
     ``open_store`` opens the store, or another one in its place; the thread calls that first.
-    ``reason`` returns the code for why there is no live picture. ``on_change`` is called when the
-    newest ring has changed, in any thread, and must not block.
+    ``reason`` returns the code for why there is no live picture, "" if there is. ``on_change`` is
+    called when the newest ring has changed, in any thread, and must not block.
 
     A disk that is slow or fails costs pictures, and never a ring.
     """
@@ -285,6 +288,7 @@ class VisitRecorder(Worker):
         on_change: Callable[[], None],
     ) -> None:
         super().__init__("visits")
+        self._hub = hub
         self._open_store = open_store
         self._reason = reason
         self._on_change = on_change
@@ -299,12 +303,12 @@ class VisitRecorder(Worker):
         self._newest: Recording | None = None
         self._older: Visit | None = None
         self._pressed_at = -_HOUR
-        self._begun: deque[float] = deque(maxlen=_MOST_A_DAY)
         self._jobs: deque[Callable[[], None]] = deque()
         self._copies: dict[int, Copy] = {}
         self._deleted: set[int] = set()
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
+        self.each_hour: Callable[[], object] = bool
         self.problem: Problem | None = None
 
     # Called from any thread.
@@ -312,9 +316,13 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        if self._thread.ident is not None:
-            self._is_opened.wait(_OPENING)
+        self.wait_until_opened(_OPENING)
         return self._store
+
+    def wait_until_opened(self, seconds: float) -> None:
+        """Wait until the store is open, if the thread has started, or so many seconds."""
+        if self._thread.ident is not None:
+            self._is_opened.wait(seconds)
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -333,24 +341,22 @@ class VisitRecorder(Worker):
     def ring(self, pressed_at: float, source: str) -> Visit | None:
         """Begin a visit, or continue the one that is open; return it.
 
-        ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact, or
-        there were too many visits today.
+        ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact.
         """
-        store = self.store
+        store, pressed_at = self.store, min(pressed_at, time.monotonic())
+        still = self._still_of(pressed_at)
         with self._lock:
-            pressed_at = min(pressed_at, time.monotonic())
-            if abs(pressed_at - self._pressed_at) < _DEBOUNCE:
+            if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
                 return None
             recording, is_news = self._open, True
             if recording and recording.lasts_until(pressed_at) and recording.kind is Kind.RING:
                 is_news = recording.press(pressed_at)
             else:
                 recording = self._begin(store, Kind.RING, source, pressed_at)
-                if recording is None:
-                    return None
+                _log.info("the bell has rung: visit %d", recording.id)
             self._pressed_at = pressed_at
             if is_news:
-                self._choose_still(recording, pressed_at)
+                recording.show(*still)
                 self._newest = recording
             visit = recording.visit()
         if is_news:
@@ -360,16 +366,14 @@ class VisitRecorder(Worker):
 
     def move(self, moved_at: float) -> None:
         """Begin a visit because something has moved, or let the one that did so go on."""
-        store = self.store
+        store, still = self.store, self._still_of(moved_at)
         with self._lock:
             recording = self._open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
                     recording.last_at = max(moved_at, recording.last_at)
                 return
-            recording = self._begin(store, Kind.MOTION, "motion", moved_at)
-            if recording:
-                self._choose_still(recording, moved_at)
+            self._begin(store, Kind.MOTION, "motion", moved_at).show(*still)
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -426,11 +430,12 @@ class VisitRecorder(Worker):
 
     def look_for_older(self) -> None:
         """Look again for the newest ring on the disk: visits have changed there."""
-        store = self._store
-        found = None
+        store, newest, found = self._store, self._newest, None
         if store is not None:
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
+                if newest and newest.is_finished and newest.is_kept and not store.visit(newest.id):
+                    self._newest = None
         self._older = replace(found, presses=1) if found else None
         self._on_change()
 
@@ -444,28 +449,30 @@ class VisitRecorder(Worker):
         known = [*self._recordings, *([self._newest] if self._newest else [])]
         return next((each for each in known if each.id == number), None)
 
-    def _begin(
-        self, store: VisitStore | None, kind: Kind, source: str, at: float
-    ) -> Recording | None:
-        """Begin a visit, unless there were too many today; another one that is open ends."""
-        begun = self._begun
-        if len(begun) == _MOST_A_DAY and at - begun[0] < _DAY:
-            self._once.log(logging.WARNING, f"{_MOST_A_DAY} visits in a day: no more is recorded")
-            return None
-        begun.append(at)
+    def _begin(self, store: VisitStore | None, kind: Kind, source: str, at: float) -> Recording:
+        """Begin a visit; another one that is open ends."""
         if self._open and self._open.is_open:
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
         number = store.reserve() if store else last + 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
-        # Not before this moment, from which on every new picture comes to it.
-        recording.take(self._preroll.before(at))
-        self._recordings.append(recording)
+        if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
+            # Not before this moment, from which on every new picture comes to it.
+            recording.take(self._preroll.before(at))
+        else:
+            recording.has_film = False  # The disk is not even through with the visits before.
+        self._recordings = [*self._recordings[1 - _MOST_IN_MEMORY :], recording]
         return recording
 
-    def _choose_still(self, recording: Recording, at: float) -> None:
-        still = self._preroll.sharpest(at)
-        recording.show(still, "" if still else self._reason())
+    def _still_of(self, moment: float) -> tuple[Frame | None, str]:
+        """Return the best picture of a moment, or None and the code for why there is none.
+
+        Not with the lock: the hub may have to make the picture first, and passes it on to here.
+        """
+        found = self._preroll.sharpest(moment)
+        if found is None and not (reason := self._reason()):  # Such as a picture every ten seconds.
+            found, reason = self._hub.latest, Reason.SILENT
+        return (found, "") if found and found.live else (None, reason)
 
     def _add(self, frame: Frame) -> None:
         """Take a picture, in the thread that publishes it."""
@@ -481,7 +488,7 @@ class VisitRecorder(Worker):
         self.look_for_older()
         self._is_opened.set()
         while not self._stopping:
-            self._wakeup.wait(_ROUND if self._has_work else _HOUR)
+            self._wakeup.wait(_ROUND if self._has_work else _MINUTE)
             self._wakeup.clear()
             self.beat = time.monotonic()
             self._safely(self._round)
@@ -507,25 +514,35 @@ class VisitRecorder(Worker):
             self._safely(self._jobs.popleft())
         now = time.monotonic()
         with self._lock:
-            changed = [self._settle(each, now) for each in self._recordings]
             work = [each for each in self._recordings if not each.is_finished]
-        if any(changed):
+            improved = [self._settle(each, now) for each in work]
+        if any(improved):
             self._on_change()
         for each in work:
             self._write(each)
+        if any(each.is_finished for each in work):
+            self._on_change()
         self._delete_rests()
         self._drop()
-        is_due = now - self._tidied_at >= _HOUR or any(each.is_finished for each in work)
-        if is_due and not self._stopping:
+        if not self._stopping:
+            self._tidy(now, has_ended=any(each.is_finished for each in work))
+
+    def _tidy(self, now: float, *, has_ended: bool) -> None:
+        """Keep to the limits of space and age, and follow the clock."""
+        if not self._store:
+            return
+        if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
             self._safely(self._enforce)
+            self._safely(self.each_hour)
+        else:
+            self._safely(self._store.follow_clock)
 
     def _settle(self, recording: Recording, now: float) -> bool:
-        """End a visit that is over, and take a better still; return whether that is news."""
-        is_over = recording.is_open and now > recording.ends_at
-        if is_over:
+        """End a visit that is over, and take a better still; return whether there was one."""
+        if recording.is_open and now > recording.ends_at:
             recording.end(recording.ends_at)
-        return recording.improve(now) or is_over
+        return recording.improve(now)
 
     def _drop(self) -> None:
         """Forget what is on the disk, and the oldest of what could not be written."""

@@ -292,7 +292,7 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("visits.before", "0 5 60", "-1 nan 61"),
         ("visits.after", "1 15 3600", "0 inf 3601"),
         ("visits.longest", "1 60 3600", "0.9 nan 3601"),
-        ("visits.framerate", "0.1 10 60", "0 nan 61"),
+        ("visits.framerate", "1 10 60", "0.9 nan 61"),
         ("visits.space", "1 1000 10000000", "0 0.5 1GB 10000001"),
         ("visits.days", "0.01 30 36500", "0 nan 36501"),
         ("visits.motion", "yes no", "2 maybe"),

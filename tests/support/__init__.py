@@ -6,6 +6,7 @@ The daemon and its clients
 daemon                 Daemon: doorbelld as a child process; ``eventually`` waits for anything
 secure                 SecureDaemon: the same over TLS; certificates, and a client in pieces
 paths                  the paths that a daemon serves
+kept_visits            KeptVisits: visits in a folder before a daemon starts with it
 other_site             OtherSite: a web server that is not ours
 passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
@@ -43,13 +44,17 @@ gstreamer_server       the program that it runs
 v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
+input_devices          InputKernel: buttons and keyboards that a test plugs in and presses
 picamera2_library      a picamera2 in plain Python, for what needs a Raspberry Pi
 picamera2_settings     the same with settings and tuning files
 libcamera_offers       what real cameras offer to set, as picamera2 shows it
 pictures               pictures that tests can distinguish; large and broken ones
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
+movements              a door on which people walk, trees wave and lamps are switched on
 visits                 visits, recorded in no time
+full_disk              a process that records visits until its disk is full
+visit_writer           a process that records visits until it is killed
 cards                  distinguishes placeholder cards from pictures
 reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================
