@@ -14,9 +14,10 @@ from playwright.sync_api import Locator, expect
 
 from doorbelld.visits.visit import Visit
 from tests.support import axe
-from tests.support.daemon import eventually
+from tests.support.daemon import Daemon, eventually
+from tests.support.kept_visits import KeptVisits
 from tests.support.old_browsers import WITHOUT_NEWER, read_styles_as
-from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, Phone, Phones
+from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, TEST_CARD, Phone, Phones
 from tests.support.pictures import jpeg
 from tests.support.styles import BROWSERS, Browser
 from tests.support.visits_server import INTERRUPTED, MOTION, OPEN, RING, VisitsServer, visit
@@ -276,6 +277,39 @@ def test_page_works_under_a_path(phone: Phone, server: VisitsServer) -> None:
     phone.page.get_by_role("link", name="Live picture").tap()
     expect(phone.page).to_have_url(f"http://127.0.0.1:{server.port}/house/bell/")
     assert [each for each in server.asked if " /house/bell/" not in each] == []
+
+
+# The real daemon
+
+
+def test_ring_is_listed_watched_and_deleted_while_it_goes_on(
+    phones: Phones, daemon: Daemon, tmp_path: Path
+) -> None:
+    kept = KeptVisits(tmp_path / "state")
+    kept.add([jpeg(number, 320, 240) for number in range(10)], still=jpeg(STILL, 320, 240))
+    settings = {**TEST_CARD, **kept.settings(), "visits.ignore": "0 0 1 0.2"}
+    daemon.start(settings, environ=kept.environ)
+    daemon.wait_for_state("streaming")
+    plain = phones(java_script_enabled=False).open(daemon, path="visits")
+    expect(plain.page.locator(".visit")).to_have_count(1)
+    phone = phones().open(daemon, path="visits")
+    eventually(lambda: rows(phone) == [1], "the kept visit")
+    assert daemon.request(f"/ring?token={kept.token}")[0].status == 200
+    eventually(lambda: rows(phone) == [2, 1], "the ring")
+    expect(phone.page.locator("[data-id='2'] .more")).to_have_text("Going on now")
+    phone.page.locator("[data-id='2'] .open").tap()
+    phone.page.locator("#start").tap()
+    eventually(lambda: phone.evaluate(ON_THE_CANVAS) is not None, "the film so far")
+    delete(phone)
+    eventually(lambda: rows(phone) == [1], "the ring gone")
+    expect(phone.page.locator("#viewer")).to_be_hidden()
+    phone.page.locator("[data-id='1'] .open").tap()
+    phone.page.locator("#moment").press("End")
+    eventually(is_on_the_canvas(phone, 9), "the last picture")
+    phone.page.locator("#viewer-back").tap()
+    phone.page.get_by_role("link", name="Parts to ignore").tap()
+    eventually(lambda: line(phone) == "ignore = 0.00 0.00 1.00 0.20", "what is ignored")
+    assert phone.problems == []
 
 
 # The film

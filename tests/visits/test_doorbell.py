@@ -540,6 +540,8 @@ def test_status_says_how_everything_is(door: Door) -> None:
         "space": 1_000_000_000,
         "days": 30.0,
         "open": False,
+        "ignore": [],
+        "motion": {"detail": "", "looks": 0, "state": "off"},
     }
     assert list(found["shutter"]) == ["closed", "since", "detail"]
     assert found["bell"] == {"state": "off", "detail": "", "devices": []}
