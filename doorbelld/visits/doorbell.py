@@ -256,6 +256,7 @@ class Doorbell:
             "space": self._space,
             "days": self._settings.days,
             "open": is_open,
+            "ignore": [list(zone) for zone in self._settings.ignore],
             "motion": self._motion_status(),
         }
 

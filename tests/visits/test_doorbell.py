@@ -618,7 +618,8 @@ def test_status_says_how_everything_is(door: Door) -> None:
         "space": 1_000_000_000,
         "days": 30.0,
         "open": False,
-        "motion": {"state": "off", "detail": "", "looks": 0},
+        "ignore": [],
+        "motion": {"detail": "", "looks": 0, "state": "off"},
     }
     assert list(found["shutter"]) == ["closed", "since", "detail"]
     assert found["bell"] == {"state": "off", "detail": "", "devices": []}
