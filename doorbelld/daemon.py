@@ -138,13 +138,14 @@ class Daemon:
             self._broadcaster.start()  # Before the server: new viewers come after inherited ones.
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
+            self._doorbell.start()  # Before the camera, so that a film has its first pictures.
             self._capture.start()
             self._tiers.start()
-            self._doorbell.start()
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
         self._log_urls(self._sockets)
+        self._doorbell.log_place()
         self._announce()
         self._ports.poll()
         # Even if a port is still taken, perhaps for days: the boot must not wait for it.

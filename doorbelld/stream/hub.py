@@ -18,7 +18,8 @@ _PAUSE = 0.002
 the camera's next one and its offer."""
 
 _SLACK = 1 / 4
-"""How much of the time between two samples a picture may come early: cameras are not exact."""
+_MOST_SLACK = 0.02
+"""How early a sample may come: a part of the time between two, and seconds. No camera is exact."""
 
 
 class _Offer(NamedTuple):
@@ -46,7 +47,7 @@ class Sampling:
         self._next_at += self._interval
         if self._next_at <= captured_at:  # It is the first one, or some were missed.
             self._next_at = captured_at + self._interval
-        self.due = self._next_at - self._interval * _SLACK
+        self.due = self._next_at - min(self._interval * _SLACK, _MOST_SLACK)
 
 
 class FrameHub:

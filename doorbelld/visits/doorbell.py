@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
+from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
@@ -25,6 +26,9 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _MB = 1_000_000
+_OPENING = 0.5
+"""Seconds that the start may be later because of the disk."""
+
 _TEMPORARY_SPACE = 50 * _MB
 """Bytes for visits in a temporary folder, which may be in memory."""
 
@@ -44,22 +48,6 @@ class BellSettings:
     key: int = 256
     motion: bool = False
     ignore: tuple[tuple[float, float, float, float], ...] = ()
-
-
-class Button(Protocol):
-    """What rings by itself: a thread that reads the bell's button, and may fail alone."""
-
-    def start(self) -> None:
-        """Begin."""
-
-    def stop(self, timeout: float = 1.0) -> bool:
-        """End; return whether it did in time. May be called more than once."""
-
-    def reconfigure(self, settings: BellSettings) -> None:
-        """Use other settings."""
-
-    def status(self) -> dict[str, Any]:
-        """Return ``bell`` of ``/status``."""
 
 
 class Doorbell:
@@ -88,23 +76,30 @@ class Doorbell:
         self._elsewhere: Problem | None = None
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
-        # Every thread that rings by itself comes in here, such as ButtonThread(self.ring).
-        self.button: Button | None = None
+        self.recorder.each_hour = self.shutter.save  # It may have failed before.
+        self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
-        """Begin to record, and to listen to the button. A failure is logged and in status()."""
+        """Begin to record, and to listen to the button. A failure is logged and in status().
+
+        Waits a moment for the disk, and not longer.
+        """
         self.recorder.configure(self._settings.lengths)
         try:
             self.recorder.start()
-            if self.button:
-                self.button.start()
+            self.recorder.wait_until_opened(_OPENING)
+            self._button.start()
             self._start_motion()
         except RuntimeError as error:  # threading raises no better one
-            _log.error("visits are not recorded, the system is out of threads: %s", error)
+            _log.error("the bell does not work, the system is out of threads: %s", error)
+
+    def log_place(self) -> None:
+        """Log where visits are kept, if that is not where they should be."""
+        self.recorder.do(self._log_place)
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; return whether all threads did in time. May be called more than once."""
-        threads = (self.button, self._motion, self.recorder)
+        threads = (self._button, self._motion, self.recorder)
         ended = [each.stop(timeout) for each in threads if each]
         if all(ended) and self._temporary is not None:
             import shutil  # It needs memory, and a service does not need it.
@@ -119,8 +114,7 @@ class Doorbell:
         if settings.lengths != before.lengths:
             self.recorder.configure(settings.lengths)
         self.recorder.do(self._set_limits)
-        if self.button:
-            self.button.reconfigure(settings)
+        self._button.reconfigure(settings.button, settings.key)
         if _of_motion(settings) != _of_motion(before):
             self._restart_motion()
 
@@ -152,6 +146,9 @@ class Doorbell:
         None: it was the bounce of a contact.
         """
         return self.recorder.ring(pressed_at, source)
+
+    def _press(self, pressed_at: float) -> None:
+        self.ring(pressed_at, "button")
 
     def move(self, moved_at: float) -> None:
         """Begin or continue a visit because something has moved."""
@@ -241,11 +238,8 @@ class Doorbell:
 
     def status(self) -> dict[str, Any]:
         """Return what belongs to ``/status``."""
-        bell = (
-            self.button.status() if self.button else {"state": "off", "detail": "", "devices": []}
-        )
         shutter = {**self.shutter.state._asdict(), "detail": self.shutter.problem}
-        return {"bell": bell, "visits": self._visits_status(), "shutter": shutter}
+        return {"bell": self._button.status(), "visits": self._visits_status(), "shutter": shutter}
 
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
@@ -282,6 +276,12 @@ class Doorbell:
         self.store.space, self.store.days = self._space, self._settings.days
         self.store.enforce()
 
+    def _log_place(self) -> None:
+        if self._elsewhere:
+            level = logging.INFO if self._folder is None else logging.ERROR
+            why = self._elsewhere.detail
+            _log.log(level, "visits are kept only until the daemon stops: %s", why)
+
     def _open_store(self) -> VisitStore:
         """Open the store in the folder or, if that is not possible, in a temporary one."""
         why, last_id = "there is no STATE_DIRECTORY", 0
@@ -292,8 +292,6 @@ class Doorbell:
                 return store
             except StoreError as error:
                 why, last_id = str(error), error.last_id
-        level = logging.INFO if self._folder is None else logging.ERROR
-        _log.log(level, "visits are kept only until the daemon stops: %s", why)
         self._elsewhere = Problem(why, time.monotonic())
         import tempfile  # It needs memory, and a service does not need it.
 

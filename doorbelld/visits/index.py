@@ -132,7 +132,7 @@ def _version(connection: sqlite3.Connection) -> int:
 def boot_id() -> str:
     """Return what the kernel calls this boot; without it, every process is a boot of its own."""
     with suppress(OSError):
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text("utf-8").strip()
     return f"{os.getpid()}-{time.time()}"
 
 
@@ -140,8 +140,8 @@ class VisitIndex:
     """The table of visits in one file. Any thread may call it, once open() has returned.
 
     All its methods raise StoreError. Moments that are passed are time.monotonic()'s.
-    ``is_damaged`` is set when SQLite finds that the file is. All new ids are above ``after``; ids
-    can be reserved even if it cannot be opened.
+    ``is_damaged`` is set when SQLite finds that the file is. While it is not open, ids can be
+    reserved all the same; they are above ``after``.
     """
 
     def __init__(self, path: Path, *, after: int = 0, read_only: bool = False) -> None:
@@ -189,10 +189,7 @@ class VisitIndex:
             self._boot = found[0][0] if found else 0
         else:
             self._boot = self._number_of(boot_id(), clock.offset())
-        ((used,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
-        after, self._last_id = self._last_id, used
-        if not self._read_only:
-            self.keep_ids_above(after)
+        ((self._last_id,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -370,7 +367,7 @@ class VisitIndex:
         terms, values = ["1"], list[object]()
         if before is not None:
             terms.append("id < ?")
-            values.append(min(before, 2**63 - 1))
+            values.append(max(0, min(before, 2**63 - 1)))
         if kind is not None:
             terms.append("kind = ?")
             values.append(kind.value)
@@ -409,6 +406,10 @@ class VisitIndex:
     def rows(self, after: int = 0, limit: int = -1) -> list[Row]:
         """Return some of the visits with an id above ``after``, in the order of their ids."""
         return self._rows("WHERE id > ? ORDER BY id LIMIT ?", after, limit)
+
+    def oldest_rows_with_files(self, limit: int) -> list[Row]:
+        """Return the same of the oldest visits that take any room."""
+        return self._rows("WHERE film_bytes + still_bytes > 0 ORDER BY id LIMIT ?", limit)
 
     def newest_rows(self, limit: int) -> list[Row]:
         """Return the same of the newest visits, the newest first."""

@@ -12,6 +12,9 @@ from doorbelld.stream.hub import FrameHub, Sampling
 _MOST_BYTES = 8 << 20
 """Of all its pictures; if they are large, it goes back less far."""
 
+_LATE = 0.5
+"""Seconds by which a press may come late to here, on a busy machine."""
+
 _WINDOW = 1.0
 """Seconds before a press from which its still is taken."""
 
@@ -38,7 +41,7 @@ class PreRoll:
         self.stop()
         with self._lock:
             self._before, self._spacing = before, 1 / framerate
-            self._seconds = max(before, _WINDOW) + self._spacing
+            self._seconds = max(before, _WINDOW) + self._spacing + _LATE
         self._sampling = self._hub.sample(self._take, framerate)
 
     def stop(self) -> None:

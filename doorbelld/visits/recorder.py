@@ -29,8 +29,11 @@ from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
 
 _log = logging.getLogger(__name__)
 
+BUTTON = "button"
+"""The source of presses that may bounce."""
+
 _DEBOUNCE = 0.03
-"""Seconds after a press in which another one is the same contact closing again."""
+"""Seconds after a press of the button in which another one is the same contact closing again."""
 
 _BETTER = 3.0
 """Seconds after a ring in which a sharper still may replace the first one."""
@@ -114,13 +117,14 @@ class Recording:
         return self.is_open and moment <= self.ends_at
 
     def visit(self) -> Visit:
-        """Return it as it is now."""
-        ended_at, answered_at = self.ended_at, self.answered_at
+        """Return it as it is now. It has not ended for others before all of it can be read."""
+        ended_at = self.ended_at if self.is_finished else None
+        answered_at = self.answered_at
         return Visit(
             self.id,
             self.kind,
             self.source,
-            self.state,
+            self.state if self.is_finished else VisitState.OPEN,
             clock.unix(self.first_at),
             clock.unix(self.last_at),
             None if ended_at is None else clock.unix(ended_at),
@@ -181,7 +185,7 @@ class Recording:
         frames = list(self.waiting)
         self.waiting.clear()
         self.waiting_bytes = 0
-        return Batch(self.visit(), self.last_at, self.ended_at, self.still, frames)
+        return Batch(self.visit(), self.last_at, self.ended_at, self.state, self.still, frames)
 
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
         """End it at a moment."""
@@ -201,6 +205,7 @@ class Batch(NamedTuple):
     visit: Visit
     last_at: float
     ended_at: float | None
+    state: VisitState
     still: Frame | None
     frames: list[Frame]
 
@@ -259,8 +264,10 @@ class Copy:
     def finish(self, batch: Batch) -> None:
         """End it on the disk, if it has ended."""
         if batch.ended_at is not None:
-            self.recording.is_finished = True
-            self.store.finish(batch.visit.id, batch.ended_at, batch.visit.state)
+            try:
+                self.store.finish(batch.visit.id, batch.ended_at, batch.state)
+            finally:
+                self.recording.is_finished = True
 
 
 class VisitRecorder(Worker):
@@ -301,6 +308,7 @@ class VisitRecorder(Worker):
         self._deleted: set[int] = set()
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
+        self.each_hour: Callable[[], object] = bool
         self.problem: Problem | None = None
 
     # Called from any thread.
@@ -308,9 +316,13 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        if self._thread.ident is not None:
-            self._is_opened.wait(_OPENING)
+        self.wait_until_opened(_OPENING)
         return self._store
+
+    def wait_until_opened(self, seconds: float) -> None:
+        """Wait until the store is open, if the thread has started, or so many seconds."""
+        if self._thread.ident is not None:
+            self._is_opened.wait(seconds)
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -334,7 +346,7 @@ class VisitRecorder(Worker):
         store, pressed_at = self.store, min(pressed_at, time.monotonic())
         still = self._still_of(pressed_at)
         with self._lock:
-            if abs(pressed_at - self._pressed_at) < _DEBOUNCE:
+            if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
                 return None
             recording, is_news = self._open, True
             if recording and recording.lasts_until(pressed_at) and recording.kind is Kind.RING:
@@ -502,12 +514,14 @@ class VisitRecorder(Worker):
             self._safely(self._jobs.popleft())
         now = time.monotonic()
         with self._lock:
-            changed = [self._settle(each, now) for each in self._recordings]
             work = [each for each in self._recordings if not each.is_finished]
-        if any(changed):
+            improved = [self._settle(each, now) for each in work]
+        if any(improved):
             self._on_change()
         for each in work:
             self._write(each)
+        if any(each.is_finished for each in work):
+            self._on_change()
         self._delete_rests()
         self._drop()
         if not self._stopping:
@@ -520,15 +534,15 @@ class VisitRecorder(Worker):
         if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
             self._safely(self._enforce)
+            self._safely(self.each_hour)
         else:
             self._safely(self._store.follow_clock)
 
     def _settle(self, recording: Recording, now: float) -> bool:
-        """End a visit that is over, and take a better still; return whether that is news."""
-        is_over = recording.is_open and now > recording.ends_at
-        if is_over:
+        """End a visit that is over, and take a better still; return whether there was one."""
+        if recording.is_open and now > recording.ends_at:
             recording.end(recording.ends_at)
-        return recording.improve(now) or is_over
+        return recording.improve(now)
 
     def _drop(self) -> None:
         """Forget what is on the disk, and the oldest of what could not be written."""

@@ -62,7 +62,7 @@ class Shutter:
             return self.state
 
     def save(self) -> None:
-        """Write the state to the disk, if it has changed."""
+        """Write the state to the disk if it has changed, or could not be written before."""
         with self._lock:
             if self._is_saved or self._path is None:
                 return
@@ -72,11 +72,14 @@ class Shutter:
         try:
             secretfile.write(self._path, text.encode())
         except OSError as error:
-            self.problem = (
+            self._is_saved = False
+            problem = (
                 f"{self._path}: {error.strerror}; the shutter stays"
                 f" {_CLOSED if closed else _OPEN}, but not after a restart"
             )
-            _log.error("%s", self.problem)
+            if problem != self.problem:
+                _log.error("%s", problem)
+            self.problem = problem
         else:
             self.problem = ""
 

@@ -1,8 +1,9 @@
 """VisitStore: the visits of one folder. It keeps their index, films and stills in agreement.
 
-A visit begins with its row and ends with its files: so a crash leaves a row without files, which
-open() deletes, or a visit that has not ended, which it cuts at the last whole picture. If the power
-fails, the newest rows may be missing; a film with an id that the index has never used is theirs.
+A visit begins and ends with its row. So what a crash leaves is a visit that has not ended, which
+open() cuts at the last whole picture, or files without a row, which it deletes: their visit was.
+Only if the power fails, the newest rows may be missing; files with an id that the index has never
+used are theirs.
 
 The oldest visits are deleted first, whatever they are, but of one day those of motion before those
 of a person who has rung: so a windy day does not cost the visitors of that day. Ids count up, so
@@ -69,6 +70,12 @@ class Totals:
     bytes: int
 
 
+def room(folder: Path, space: int) -> int:
+    """Return how many bytes fit into a folder that may take so many more. Raises OSError."""
+    disk = os.statvfs(folder)
+    return min(space, disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE)))
+
+
 class VisitStore:
     """Visits in a folder: at most ``space`` bytes, for at most ``days``.
 
@@ -104,6 +111,7 @@ class VisitStore:
 
     def _open_index(self) -> None:
         is_new = not self._index.path.exists()
+        last_id = self._index.last_id()  # of ids that were reserved while it was closed
         try:
             self._index.open()
             self._repair(is_new)
@@ -113,6 +121,7 @@ class VisitStore:
             self._set_aside(str(error))
             self._index.open()
             self._repair(is_new=True)
+        self._index.keep_ids_above(last_id)
 
     def _set_aside(self, why: str) -> None:
         self._index.close()
@@ -228,12 +237,21 @@ class VisitStore:
             writer = self._writers.pop(number, None)
             if writer:
                 writer.abandon()
-            self._remove_files(number)
-        return self._index.delete(numbers)
+        try:
+            count = self._index.delete(numbers)
+        except StoreError as error:
+            if error.reason != SPACE:
+                raise
+            # The index needs room to grow, even for this.
+            self._remove_files(numbers)
+            return self._index.delete(numbers)
+        self._remove_files(numbers)
+        return count
 
-    def _remove_files(self, number: int) -> None:
-        self._remove(self._film_path(number))
-        self._remove(self._still_path(number))
+    def _remove_files(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._remove(self._film_path(number))
+            self._remove(self._still_path(number))
 
     def _remove(self, path: Path) -> None:
         try:
@@ -416,27 +434,26 @@ class VisitStore:
     def _make_room(self, size: int, is_refused: bool = False) -> bool:
         """Delete the oldest visits until ``size`` bytes fit; return whether they do now.
 
-        If the disk has refused them, that is at least one visit, whatever it says is free.
+        If the disk has refused them, so many are freed, whatever it says. Otherwise the newest
+        visits stay if other programs have filled it: to delete them would not help.
         """
+        if is_refused:
+            return bool(self._delete(self._oldest(max(size, 1))))
         try:
-            while (lack := max(self._lack(size), is_refused)) > 0:
-                oldest = self._oldest(lack)
-                if not oldest:
+            while (lack := self._lack(size)) > 0:
+                is_hopeless = lack > self.totals().bytes
+                kept = self._index.newest_rows(_KEPT_ANYWAY) if is_hopeless else []
+                if not self._delete(self._oldest(lack, {row.id for row in kept})):
                     return False
-                self._delete(oldest)
-                is_refused = False
         except OSError as error:
             raise self._explain(error) from error
         return True
 
-    def _oldest(self, lack: int) -> list[int]:
+    def _oldest(self, lack: int, kept: Container[int] = ()) -> list[int]:
         """Return the visits to delete next for so many bytes."""
-        taken = self.totals()
-        rows = self._index.rows(limit=_SOME)
-        if lack > taken.bytes:  # Other programs have filled the disk.
-            rows = rows[: max(taken.count - _KEPT_ANYWAY, 0)]
-        closed = [row for row in rows if not row.is_open]
-        first_day = [row for row in closed if row.until < closed[0].until + _DAY]
+        rows = self._index.oldest_rows_with_files(_SOME)
+        rows = [row for row in rows if not row.is_open and row.id not in kept]
+        first_day = [row for row in rows if row.until < rows[0].until + _DAY]
         found: list[int] = []
         for row in sorted(first_day, key=_of_one_day):
             if lack <= 0:
@@ -447,9 +464,7 @@ class VisitStore:
 
     def _lack(self, size: int) -> int:
         """Return how many bytes have to be freed before ``size`` more fit."""
-        disk = os.statvfs(self.folder)
-        free = disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE))
-        return size - min(free, self.space - self.totals().bytes)
+        return size - room(self.folder, self.space - self.totals().bytes)
 
     # Repair
 
@@ -475,7 +490,7 @@ class VisitStore:
             if number > last_id:
                 self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
             else:  # It was deleted.
-                self._remove_files(number)
+                self._remove_files([number])
         if is_new and doubtful:
             self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
 

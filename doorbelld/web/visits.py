@@ -82,7 +82,7 @@ class Visits:
         return as_json(
             HTTPStatus.OK,
             {
-                "visits": [_as_json(visit) for visit in found],
+                "visits": [described(visit) for visit in found],
                 "next": found[-1].id if more else None,
                 **{key: status[key] for key in ("count", "bytes", "space", "days")},
             },
@@ -105,7 +105,7 @@ class Visits:
         if film is not None:
             with film:
                 moments = [round(frame.moment, 3) for frame in film.frames]
-        return as_json(HTTPStatus.OK, {**_as_json(visit), "frames": moments})
+        return as_json(HTTPStatus.OK, {**described(visit), "frames": moments})
 
     def _still(self, context: Context, number: int) -> Response:
         visit = self._doorbell.visit(number)
@@ -242,7 +242,8 @@ def _not_found(why: str = _GONE) -> Response:
     return refusal(HTTPStatus.NOT_FOUND, why)
 
 
-def _as_json(visit: Visit) -> dict[str, Any]:
+def described(visit: Visit) -> dict[str, Any]:
+    """Return a visit as docs/visits.md has it, for JSON."""
     return {
         "id": visit.id,
         "kind": visit.kind.value,

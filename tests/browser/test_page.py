@@ -62,6 +62,8 @@ def test_assistive_technology_finds_names_and_roles(phone: Phone, doorbell: Daem
         - button "Snapshot"
         - button "Full screen"
         - link "Add to home screen"
+        - navigation "Doorbell":
+          - button "Sound on"
     """)
     assert phone.evaluate("() => document.documentElement.lang") == "en"
 

@@ -12,7 +12,9 @@ _FINGER = 44
 FOUND = """() => {
   const found = {};
   const ids = ["name", "taken", "watching", "badge", "headline", "detail", "help", "note", "more",
-    "snapshot", "fullscreen", "logout"];
+    "snapshot", "fullscreen", "logout", "watchers", "ring-none", "ring-headline", "ring-detail",
+    "answered", "ring-close", "question-headline", "question-detail", "pause-no", "pause-yes",
+    "resume", "last", "visits", "sound", "pause"];
   for (const id of ids) {
     const { left, top, right, bottom } = document.getElementById(id).getBoundingClientRect();
     if (right > left && bottom > top) found[id] = [left, top, right, bottom];
@@ -37,6 +39,11 @@ _CUT_OFF = """() => Array.from(document.querySelectorAll("#stage *"))
     && !["inline", "contents"].includes(getComputedStyle(each).display))
   .map((each) => each.id || each.className)"""
 
+_BUTTONS = {
+    *("snapshot", "fullscreen", "logout", "answered", "ring-close", "pause-no", "pause-yes"),
+    *("resume", "last", "visits", "sound", "pause"),
+}
+
 Box = tuple[float, float, float, float]
 
 
@@ -51,7 +58,8 @@ def check(posed: PosedPage, where: str) -> None:
         assert not _overlap(found[one], found[other]), f"{one}, {other}: {where}"
     for id_ in found:
         assert posed.page.evaluate(_REACHED, id_), f"{id_}: {where}"
-    for id_ in {"snapshot", "fullscreen", "logout"} & set(found):
+    for id_ in _BUTTONS & set(found):
         left, top, right, bottom = found[id_]
         assert min(right - left, bottom - top) >= _FINGER, f"{id_}: {where}"
-    assert posed.phone.evaluate(_CUT_OFF) == [], where
+    cut_off = posed.phone.evaluate(_CUT_OFF)
+    assert not cut_off, f"{cut_off}: {where}"

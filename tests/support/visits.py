@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from pathlib import Path
 
 from doorbelld.media.frame import Frame
 from doorbelld.visits.store import VisitStore
@@ -31,6 +32,11 @@ def _picture(number: int, size: int) -> bytes:
         length = min(size - len(data) - len(comments), 65_000)
         comments += b"\xff\xfe" + (length + 2).to_bytes(2, "big") + bytes(length)
     return data[:2] + comments + data[2:]
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of all files of visits, without the index."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("index."))
 
 
 def begin(
@@ -64,3 +70,16 @@ def record(
     number = begin(store, pictures, kind, at, size)
     store.finish(number, at + 1)
     return number
+
+
+def make_state(folder: Path) -> Path:
+    """Make a folder with a ring, one that was answered, motion, and one that is still open."""
+    folder.mkdir()
+    store = VisitStore(folder / "visits", space=10**9, days=30)
+    store.open()
+    record(store)
+    store.answer(record(store))
+    record(store, kind=Kind.MOTION)
+    begin(store)
+    store.close()
+    return folder

@@ -1,14 +1,18 @@
 // The page: the picture on the screen is live, or the badge says what it is instead.
 
+import { Bell } from "./bell.js";
 import { DaemonClock } from "./clock.js";
 import { Controls } from "./controls.js";
+import { Listen } from "./listen.js";
 import { monotonic } from "./live.js";
 import { Painter } from "./painter.js";
 import { Panel } from "./panel.js";
 import { Screen } from "./screen.js";
+import { Shutter } from "./shutter.js";
 import { snapshot } from "./snapshot.js";
 import { Calm, judge } from "./states.js";
 import { Watch } from "./watch.js";
+import { Watchers } from "./watchers.js";
 import { translate } from "./words.js";
 
 const LOOK_MS = 200;
@@ -22,14 +26,19 @@ class Page {
     this._screen = new Screen(stage, document.getElementById("picture"));
     this._painter = new Painter(this._screen, (picture, at) => this._drawn(picture, at));
     this._clock = new DaemonClock();
-    this._watch = new Watch(this._clock, {
-      picture: (picture) => this._painter.show(picture),
-      news: (state) => this._panel.learn(state),
-      login: () => this._logIn(),
-    });
+    const notice = (text) => this._controls.notice(text);
+    const entitle = (isRinging) => this._panel.ring(isRinging);
+    this._bell = new Bell(stage, { clock: this._clock, notice, entitle });
+    this._shutter = new Shutter(stage, notice);
+    this._watchers = new Watchers(() => this._watch.key);
+    const news = (state) => this._learn(state);
+    const login = () => this._logIn();
+    this._watch = new Watch(this._clock, { picture: (picture) => this._show(picture), news, login });
+    this._listen = new Listen(this._clock, { look: () => this._bell.look(), news, login });
     this._calm = new Calm();
     this._timer = 0;
     this._isOver = false;
+    this._news = {};
     this._panel.label();
   }
 
@@ -52,12 +61,19 @@ class Page {
   // Shown and hidden
 
   _follow() {
-    if (document.hidden) this._pause();
+    if (document.hidden) this._hide();
     else this._start();
+  }
+
+  _hide() {
+    this._pause();
+    if (this._bell.hasSound && !this._isOver) this._listen.start();
   }
 
   _start() {
     if (this._timer || this._isOver) return;
+    this._listen.stop();
+    this._news = {};
     this._timer = setInterval(() => this._look(), LOOK_MS);
     this._watch.start(this._screen.width);
     this._look();
@@ -67,6 +83,7 @@ class Page {
     clearInterval(this._timer);
     this._timer = 0;
     this._watch.stop();
+    this._listen.stop();
     this._painter.drop();
     this._look();
   }
@@ -80,11 +97,41 @@ class Page {
   _look() {
     const now = monotonic();
     this._watch.look(now, this._screen.width);
-    const facts = this._watch.facts(now);
+    const facts = Object.assign(this._watch.facts(now), { shutter: this._news.shutter || null });
     const verdict = this._calm.settle(judge(facts), now);
     this._panel.show(verdict, now);
     if (verdict.state === "offline") this._panel.forget();
-    if (this._painter.shown) this._panel.date(this._painter.shown.timestamp);
+    const { shown } = this._painter;
+    this._panel.date(shown ? shown.timestamp : null);
+    this._bell.look();
+    if (!facts.hidden) this._hear(facts.status === 503);
+  }
+
+  // While there is no room to watch, this page can at least hear the bell.
+  _hear(isFull) {
+    if (isFull) this._listen.start();
+    else this._listen.stop();
+  }
+
+  _learn(state) {
+    this._news = Object.assign({}, this._news, state);
+    this._panel.learn(state);
+    this._watchers.learn(state);
+    this._shutter.learn(state);
+    this._bell.learn(state);
+    if (!this._isShut) return;
+    // What the camera saw last must not stay, not even grey.
+    this._painter.clear();
+    this._watch.cleared();
+  }
+
+  get _isShut() {
+    const { shutter } = this._news;
+    return Boolean(shutter) && shutter.closed;
+  }
+
+  _show(picture) {
+    if (!this._isShut) this._painter.show(picture);
   }
 
   _drawn(picture, at) {

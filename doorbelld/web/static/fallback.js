@@ -37,7 +37,7 @@
     canvas.parentNode.insertBefore(image, canvas);
     canvas.parentNode.removeChild(canvas);
     // Nothing says any more whether the picture is live.
-    each(["badge", "message", "controls", "taken", "watching"], function (id) {
+    each(["badge", "message", "controls", "taken", "watching", "watchers", "ring", "question", "bell"], function (id) {
       var element = document.getElementById(id);
       if (element) element.parentNode.removeChild(element);
     });

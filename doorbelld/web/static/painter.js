@@ -54,6 +54,14 @@ export class Painter {
     this._current = this._waiting = null;
   }
 
+  // Take away what is on the screen as well.
+  clear() {
+    this.drop();
+    if (!this.shown) return;
+    this.shown = null;
+    this._screen.clear();
+  }
+
   async _paint(picture) {
     this._current = picture;
     const decoded = await this._decoded(picture.blob);

@@ -41,11 +41,13 @@ export class Panel {
     this._stage = stage;
     this._since = 0;
     this._isSpoken = true;
+    this._isRinging = false;
     this._picture = element("picture");
     this._picture.setAttribute("role", "img");
     this._picture.removeAttribute("aria-hidden"); // Without scripts there is another picture.
     hide("badge", false);
     hide("controls", false);
+    hide("bell", false);
   }
 
   // Show a verdict of states.js.
@@ -57,6 +59,7 @@ export class Panel {
     write("technical", verdict.technical || "");
     hide("more", !verdict.technical);
     hide("message", !says.some(Boolean));
+    hide("resume", state !== "shut");
     this._entitle(state);
     if (this._stage.dataset.state !== state) {
       this._stage.dataset.state = state;
@@ -89,9 +92,16 @@ export class Panel {
     }
   }
 
-  // Show when the picture on the screen was taken, in Unix seconds.
+  // Show when the picture on the screen was taken, in Unix seconds; null: there is none.
   date(timestamp) {
-    write("taken", say("picture.time", { time: clock(timestamp) }));
+    write("taken", timestamp === null ? "" : say("picture.time", { time: clock(timestamp) }));
+  }
+
+  // Say in the title whether somebody rings.
+  ring(isRinging) {
+    if (this._isRinging === isRinging) return;
+    this._isRinging = isRinging;
+    this._entitle(this._stage.dataset.state);
   }
 
   // Without a connection, nothing is known of others.
@@ -100,7 +110,7 @@ export class Panel {
   }
 
   _entitle(state) {
-    const title = say(`title.${state}`, { name: this.name });
+    const title = say(this._isRinging ? "ring.title" : `title.${state}`, { name: this.name });
     if (document.title !== title) document.title = title;
   }
 }

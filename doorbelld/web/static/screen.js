@@ -41,6 +41,11 @@ export class Screen {
     this.context.drawImage(bitmap, 0, 0);
   }
 
+  // Leave nothing of the picture.
+  clear() {
+    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+  }
+
   get picture() {
     return this.canvas;
   }

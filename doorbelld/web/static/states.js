@@ -42,11 +42,21 @@ function verdict(state, rest) {
 //   canShrink   the daemon can make smaller pictures
 //   isLimited   fewer pictures come, because the link is slow and the daemon cannot
 //   limit       how many may watch, if no more may; 0: not known
+//   shutter     the daemon's last word on the shutter, or null
 export function judge(facts) {
   if (facts.hidden) return verdict("paused");
-  if (facts.status === 503) return judgeFull(facts);
+  if (facts.status === 503) return judgeShutter(facts) || judgeFull(facts);
   if (facts.status) return judgeAnswer(facts);
-  return judgeSilence(facts) || judgeCamera(facts);
+  return judgeSilence(facts) || judgeShutter(facts) || judgeCamera(facts);
+}
+
+// Returns null if the camera was not closed on purpose. Its state is "shut": "paused" is a page that
+// is hidden.
+function judgeShutter({ shutter }) {
+  if (!shutter || !shutter.closed) return null;
+  return verdict("shut", {
+    headline: ["shutter.since", { time: shutter.since }], detail: ["shutter.bell"],
+  });
 }
 
 function judgeFull({ limit }) {
@@ -92,7 +102,10 @@ function noConnection({ online, heardAt }) {
 function judgeCamera(facts) {
   const { camera, age } = facts;
   if (!camera) return verdict("connecting");
-  if (camera.state === "starting") return verdict("connecting", { headline: ["camera.starting"] });
+  // A camera that was just resumed is still paused for a moment.
+  if (camera.state === "starting" || (facts.shutter && camera.reason === "paused")) {
+    return verdict("connecting", { headline: ["camera.starting"] });
+  }
   if (camera.state !== "streaming") return judgeLost(camera);
   if (age === null) return verdict("connecting");
   if (age > longest(facts)) return judgeOld(facts);

@@ -90,7 +90,12 @@ export class Watch {
     this._pace.lag = this._clock.age(picture.timestamp, at);
   }
 
-  // What judge() in states.js wants to know.
+  // There is no picture on the screen any more.
+  cleared() {
+    this._shown = null;
+  }
+
+  // What judge() in states.js wants to know, but for the shutter.
   facts(now) {
     const { camera = null } = this.news || {};
     return {

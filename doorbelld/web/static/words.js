@@ -15,6 +15,7 @@ const en = {
   "badge.offline": "Offline",
   "badge.full": "Busy",
   "badge.paused": "Paused",
+  "badge.shut": "Camera off",
   "title.live": "● {name}",
   "title.connecting": "{name} – connecting",
   "title.slow": "● {name} – slow",
@@ -22,17 +23,51 @@ const en = {
   "title.offline": "{name} – offline",
   "title.full": "{name} – busy",
   "title.paused": "{name} – paused",
+  "title.shut": "{name} – camera paused",
 
   // The bars.
   "picture.alt": "{name} camera",
   "picture.time": "Picture of {time}",
   "watching.one": "{count} watching",
   "watching.other": "{count} watching",
+  "watching.since": "{address}, since {time}",
+  "watching.self": "{address}, since {time}: this page",
+  "watching.more.one": "and {count} more",
+  "watching.more.other": "and {count} more",
   "snapshot.take": "Snapshot",
   "fullscreen.enter": "Full screen",
   "fullscreen.leave": "Leave full screen",
   "fullscreen.refused": "This browser does not allow full screen here.",
   "logout": "Log out",
+
+  // The bell.
+  "ring.title": "Ringing: {name}",
+  "ring.headline": "Someone is at the door",
+  "ring.twice": "Rang twice, last at {time}",
+  "ring.presses.other": "Rang {count} times, last at {time}",
+  "ring.answered": "Answered",
+  "ring.close": "Close",
+  "ring.none": "No picture",
+  "ring.space": "There was no room to keep it",
+  "ring.last": "Last rang {time}",
+  "ring.visits": "Visits",
+  "ring.bell": "Doorbell",
+  "sound.on": "Sound on",
+  "sound.off": "Sound off",
+  "sound.tap": "Tap for sound",
+  "sound.silenced": "The browser has silenced this page until you tap it.",
+  "sound.refused": "This browser lets no page make a sound here.",
+  "shutter.pause": "Pause camera",
+  "shutter.ask": "Pause the camera?",
+  "shutter.ask.detail": "Nobody sees anything until it is resumed. The bell still rings.",
+  "shutter.cancel": "Cancel",
+  "shutter.since": "Camera paused since {time}",
+  "shutter.bell": "The bell still rings, without a picture.",
+  "shutter.resume": "Resume",
+  "failed.0": "That did not work: the doorbell does not answer.",
+  "failed.401": "That did not work: please log in again.",
+  "failed.403": "That did not work: this device may not do it.",
+  "failed.other": "That did not work: the doorbell answers with error {status}.",
 
   // What is wrong with the camera, by its reason, and what to do.
   "camera.starting": "Starting the camera",
@@ -57,6 +92,8 @@ const en = {
   "reason.hangs.help": "Unplug it and plug it in again, or restart the doorbell.",
   "reason.software": "The doorbell lacks software or memory",
   "reason.software.help": "The technical details say what is missing.",
+  "reason.paused": "The camera is paused",
+  "reason.paused.help": "It was paused on purpose; any page can resume it.",
   "reason.settings": "The settings do not fit the camera",
   "reason.settings.help": "Check them; the technical details say what does not fit.",
   "reason.other": "The camera does not work",
@@ -122,6 +159,79 @@ const en = {
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
   "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
   "install.back": "Back to the picture",
+
+  // The page of visits.
+  "visits.title": "Visits",
+  "visits.live": "Live picture",
+  "visits.filter": "Show",
+  "visits.all": "All",
+  "visits.rings": "Rings",
+  "visits.motions": "Motion",
+  "visits.today": "Today",
+  "visits.yesterday": "Yesterday",
+  "visits.ring": "Ring",
+  "visits.motion": "Motion",
+  "visits.presses.one": "{count} press",
+  "visits.presses.other": "{count} presses",
+  "visits.answered": "Answered at {time}",
+  "visits.missed": "Not answered",
+  "visits.open": "Going on now",
+  "visits.interrupted": "Cut short by a restart",
+  "visits.seconds": "{seconds} s",
+  "visits.name": "{kind}, {time}",
+  "visits.new": "New: {kind}, {time}",
+  "visits.still": "Picture: {kind}, {time}",
+  "visits.nothing": "No picture",
+  "visits.reason.space": "There was no room for pictures.",
+  "visits.reason.paused": "The camera was closed.",
+  "visits.none": "No visits yet",
+  "visits.none.ring": "No rings yet",
+  "visits.none.motion": "No motion yet",
+  "visits.older": "Earlier visits",
+  "visits.again": "Try again",
+  "visits.kept.one": "{used} of {space} used. Visits are kept for {count} day.",
+  "visits.kept.other": "{used} of {space} used. Visits are kept for {count} days.",
+  "visits.back": "Back to the visits",
+
+  // One visit.
+  "visits.play": "Play",
+  "visits.pause": "Pause",
+  "visits.earlier": "One picture back",
+  "visits.later": "One picture on",
+  "visits.film": "Moment in the film",
+  "visits.save.still": "Save picture",
+  "visits.save.film": "Save film",
+  "visits.delete": "Delete",
+  "visits.delete.ask": "Delete this visit for good?",
+  "visits.delete.done": "Visit deleted",
+  "visits.empty": "Delete all",
+  "visits.empty.ask.one": "Delete {count} visit for good?",
+  "visits.empty.ask.other": "Delete all {count} visits for good?",
+  "visits.empty.yes": "Delete all {count}",
+  "visits.empty.done": "All visits deleted",
+  "visits.keep": "Keep",
+  "visits.error.0": "The doorbell does not answer. Check the connection and try again.",
+  "visits.error.403": "This device may not do that.",
+  "visits.error.404": "This visit is not there any more.",
+  "visits.error.503": "The doorbell is busy or its storage is not there. Try again.",
+  "visits.error.other": "The doorbell answers with error {status}.",
+
+  // Parts of the picture in which motion does not count.
+  "zones.title": "Parts to ignore",
+  "zones.about": "Motion in these parts of the picture is no visit: a street, a tree.",
+  "zones.draw": "Drag over the picture to add a part. Drag a part to move it.",
+  "zones.keys": "Keys: arrows move a part, with Shift they resize it, Delete removes it.",
+  "zones.add": "Add a part",
+  "zones.remove": "Remove",
+  "zones.zone": "Part {number}: left {left} %, top {top} %, {width} × {height} %",
+  "zones.many.one": "No more than {count} part.",
+  "zones.many.other": "No more than {count} parts.",
+  "zones.line": "Line for the configuration",
+  "zones.copy": "Copy",
+  "zones.copied": "Copied",
+  "zones.where": "Put it below [visits] in /etc/doorbelld/doorbelld.conf, then run this.",
+  "zones.picture": "Picture of the camera",
+  "zones.blind": "There is no picture now. The parts are drawn all the same.",
 };
 
 const de = {
@@ -132,6 +242,7 @@ const de = {
   "badge.offline": "Offline",
   "badge.full": "Besetzt",
   "badge.paused": "Pause",
+  "badge.shut": "Kamera aus",
   "title.live": "● {name}",
   "title.connecting": "{name} – verbindet",
   "title.slow": "● {name} – langsam",
@@ -139,16 +250,49 @@ const de = {
   "title.offline": "{name} – offline",
   "title.full": "{name} – besetzt",
   "title.paused": "{name} – Pause",
+  "title.shut": "{name} – Kamera pausiert",
 
   "picture.alt": "Kamera {name}",
   "picture.time": "Bild: {time}",
   "watching.one": "{count} sieht zu",
   "watching.other": "{count} sehen zu",
+  "watching.since": "{address}, seit {time}",
+  "watching.self": "{address}, seit {time}: diese Seite",
+  "watching.more.one": "und {count} weiteres Gerät",
+  "watching.more.other": "und {count} weitere Geräte",
   "snapshot.take": "Foto",
   "fullscreen.enter": "Vollbild",
   "fullscreen.leave": "Vollbild beenden",
   "fullscreen.refused": "Dieser Browser erlaubt hier kein Vollbild.",
   "logout": "Abmelden",
+
+  "ring.title": "Es klingelt: {name}",
+  "ring.headline": "Jemand ist an der Tür",
+  "ring.twice": "Zweimal geklingelt, zuletzt {time}",
+  "ring.presses.other": "{count}-mal geklingelt, zuletzt {time}",
+  "ring.answered": "Erledigt",
+  "ring.close": "Schließen",
+  "ring.none": "Kein Bild",
+  "ring.space": "Es war kein Platz dafür",
+  "ring.last": "Zuletzt {time}",
+  "ring.visits": "Besuche",
+  "ring.bell": "Klingel",
+  "sound.on": "Ton an",
+  "sound.off": "Ton aus",
+  "sound.tap": "Tippen für Ton",
+  "sound.silenced": "Der Browser hat die Seite stummgeschaltet: für Ton antippen.",
+  "sound.refused": "Dieser Browser erlaubt hier keinen Ton.",
+  "shutter.pause": "Kamera pausieren",
+  "shutter.ask": "Kamera pausieren?",
+  "shutter.ask.detail": "Niemand sieht etwas, bis sie weiterläuft. Die Klingel geht trotzdem.",
+  "shutter.cancel": "Abbrechen",
+  "shutter.since": "Kamera pausiert seit {time}",
+  "shutter.bell": "Die Klingel geht trotzdem, ohne Bild.",
+  "shutter.resume": "Fortsetzen",
+  "failed.0": "Das ging nicht: Die Türklingel antwortet nicht.",
+  "failed.401": "Das ging nicht: Bitte neu anmelden.",
+  "failed.403": "Das ging nicht: Dieses Gerät darf das nicht.",
+  "failed.other": "Das ging nicht: Die Türklingel meldet Fehler {status}.",
 
   "camera.starting": "Die Kamera startet",
   "offline.since": "Offline seit {time}",
@@ -172,6 +316,8 @@ const de = {
   "reason.hangs.help": "Kamera neu einstecken oder die Türklingel neu starten.",
   "reason.software": "Der Türklingel fehlt Software oder Speicher",
   "reason.software.help": "Was fehlt, steht in den technischen Details.",
+  "reason.paused": "Die Kamera ist pausiert",
+  "reason.paused.help": "Das war Absicht; jede Seite kann sie fortsetzen.",
   "reason.settings": "Die Einstellungen passen nicht zur Kamera",
   "reason.settings.help": "Was nicht passt, steht in den technischen Details.",
   "reason.other": "Die Kamera funktioniert nicht",
@@ -233,6 +379,76 @@ const de = {
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
   "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
   "install.back": "Zurück zum Bild",
+
+  "visits.title": "Besuche",
+  "visits.live": "Live-Bild",
+  "visits.filter": "Anzeigen",
+  "visits.all": "Alle",
+  "visits.rings": "Klingeln",
+  "visits.motions": "Bewegung",
+  "visits.today": "Heute",
+  "visits.yesterday": "Gestern",
+  "visits.ring": "Klingeln",
+  "visits.motion": "Bewegung",
+  "visits.presses.one": "{count}-mal gedrückt",
+  "visits.presses.other": "{count}-mal gedrückt",
+  "visits.answered": "Beantwortet um {time}",
+  "visits.missed": "Nicht beantwortet",
+  "visits.open": "Gerade jetzt",
+  "visits.interrupted": "Durch einen Neustart abgebrochen",
+  "visits.seconds": "{seconds} s",
+  "visits.name": "{kind}, {time}",
+  "visits.new": "Neu: {kind}, {time}",
+  "visits.still": "Bild: {kind}, {time}",
+  "visits.nothing": "Kein Bild",
+  "visits.reason.space": "Für Bilder war kein Platz.",
+  "visits.reason.paused": "Die Kamera war geschlossen.",
+  "visits.none": "Noch keine Besuche",
+  "visits.none.ring": "Es hat noch nicht geklingelt",
+  "visits.none.motion": "Noch keine Bewegung",
+  "visits.older": "Frühere Besuche",
+  "visits.again": "Noch einmal versuchen",
+  "visits.kept.one": "{used} von {space} belegt. Besuche bleiben {count} Tag.",
+  "visits.kept.other": "{used} von {space} belegt. Besuche bleiben {count} Tage.",
+  "visits.back": "Zurück zu den Besuchen",
+
+  "visits.play": "Abspielen",
+  "visits.pause": "Anhalten",
+  "visits.earlier": "Ein Bild zurück",
+  "visits.later": "Ein Bild weiter",
+  "visits.film": "Stelle im Film",
+  "visits.save.still": "Bild sichern",
+  "visits.save.film": "Film sichern",
+  "visits.delete": "Löschen",
+  "visits.delete.ask": "Diesen Besuch endgültig löschen?",
+  "visits.delete.done": "Besuch gelöscht",
+  "visits.empty": "Alle löschen",
+  "visits.empty.ask.one": "{count} Besuch endgültig löschen?",
+  "visits.empty.ask.other": "Alle {count} Besuche endgültig löschen?",
+  "visits.empty.yes": "Alle {count} löschen",
+  "visits.empty.done": "Alle Besuche gelöscht",
+  "visits.keep": "Behalten",
+  "visits.error.0": "Die Türklingel antwortet nicht. Verbindung prüfen, noch einmal versuchen.",
+  "visits.error.403": "Dieses Gerät darf das nicht.",
+  "visits.error.404": "Diesen Besuch gibt es nicht mehr.",
+  "visits.error.503": "Die Türklingel ist beschäftigt, oder ihr Speicher fehlt. Noch einmal versuchen.",
+  "visits.error.other": "Die Türklingel antwortet mit Fehler {status}.",
+
+  "zones.title": "Bereiche ignorieren",
+  "zones.about": "Bewegung in diesen Teilen des Bildes zählt nicht: eine Straße, ein Baum.",
+  "zones.draw": "Über das Bild ziehen: neuer Bereich. Einen Bereich ziehen: verschieben.",
+  "zones.keys": "Tasten: Pfeile verschieben, mit Umschalt ändern die Größe, Entf entfernt.",
+  "zones.add": "Bereich hinzufügen",
+  "zones.remove": "Entfernen",
+  "zones.zone": "Bereich {number}: links {left} %, oben {top} %, {width} × {height} %",
+  "zones.many.one": "Nicht mehr als {count} Bereich.",
+  "zones.many.other": "Nicht mehr als {count} Bereiche.",
+  "zones.line": "Zeile für die Konfiguration",
+  "zones.copy": "Kopieren",
+  "zones.copied": "Kopiert",
+  "zones.where": "Unter [visits] in /etc/doorbelld/doorbelld.conf eintragen, dann ausführen.",
+  "zones.picture": "Bild der Kamera",
+  "zones.blind": "Gerade gibt es kein Bild. Bereiche lassen sich trotzdem zeichnen.",
 };
 
 const tables = { en, de };
@@ -293,7 +509,7 @@ function understood(tag) {
 const TIME = { hour: "numeric", minute: "2-digit" };
 const DAY = Object.assign({ weekday: "short", day: "numeric", month: "short" }, TIME);
 const YEAR = Object.assign({ day: "numeric", month: "short", year: "numeric" }, TIME);
-const [time, day, year] = [TIME, DAY, YEAR]
+const [time, weekday, year] = [TIME, DAY, YEAR]
   .map((form) => new Intl.DateTimeFormat(understood(first), form));
 
 // The time of day, with the date if that is not today, and with the year if it is another one.
@@ -301,5 +517,29 @@ export function clock(unixSeconds) {
   const then = new Date(unixSeconds * 1000);
   const now = new Date();
   if (then.toDateString() === now.toDateString()) return time.format(then);
-  return (then.getFullYear() === now.getFullYear() ? day : year).format(then);
+  return (then.getFullYear() === now.getFullYear() ? weekday : year).format(then);
+}
+
+const DATE = { weekday: "long", day: "numeric", month: "long" };
+const EXACT = Object.assign({ second: "2-digit" }, TIME);
+const [date, dateOfYear, exact] = [DATE, Object.assign({ year: "numeric" }, DATE), EXACT]
+  .map((form) => new Intl.DateTimeFormat(understood(first), form));
+
+// The date, with the year if that is another one; of the last two days it is the given word.
+export function dateOf(unixSeconds, today, yesterday) {
+  const then = new Date(unixSeconds * 1000);
+  const now = new Date();
+  if (then.toDateString() === now.toDateString()) return today;
+  now.setDate(now.getDate() - 1);
+  if (then.toDateString() === now.toDateString()) return yesterday;
+  return (then.getFullYear() === new Date().getFullYear() ? date : dateOfYear).format(then);
+}
+
+export const timeOfDay = (unixSeconds) => time.format(new Date(unixSeconds * 1000));
+export const exactTime = (unixSeconds) => exact.format(new Date(unixSeconds * 1000));
+
+// A number with so many decimal places, as the language writes it.
+export function decimal(value, places) {
+  const form = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return new Intl.NumberFormat(understood(first), form).format(value);
 }

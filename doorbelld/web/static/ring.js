@@ -1,0 +1,72 @@
+// Which ring is news, and which is still to be shown. Pure but for what it keeps in `storage`, so
+// that nothing rings a second time when the page is loaded again. The rule is that of docs/live.md.
+
+const FRESH = 60; // seconds after a press in which it is shown
+const AGAIN = 10; // seconds after a press in which further ones are only counted
+const LATER = 5; // seconds, from which another time of a press is another press
+const KEY = "ring";
+
+const isOpen = (visit, age) => age < FRESH && visit.answered === null;
+
+export class Rings {
+  // `storage` is as sessionStorage; null if this browser keeps nothing.
+  constructor(storage) {
+    this._storage = storage;
+    this._seen = this._remembered();
+  }
+
+  // Take what the daemon says of the newest visit: `age` is how many seconds ago its bell was
+  // pressed last, `at` the time of this device in Unix seconds. Returns whether the ring is news.
+  hear(visit, age, at) {
+    const rangAt = at - age;
+    const isNews = this._isNewer(visit, rangAt) && this._note(visit, rangAt) && isOpen(visit, age);
+    if (isNews) this._keep({ toldAt: rangAt, isClosed: false });
+    return isNews;
+  }
+
+  // Whether the ring of a visit that was heard is to be shown.
+  shows(visit, age) {
+    return isOpen(visit, age) && visit.id === this._seen.id && !this._seen.isClosed;
+  }
+
+  // The user has seen enough of the ring, on this page.
+  close() {
+    this._keep({ isClosed: true });
+  }
+
+  // A doorbell that was set up anew counts from 1 again, so a press may also be newer by its time.
+  // That is told by this device's clock: the daemon may still have to set its own.
+  _isNewer({ id, presses }, rangAt) {
+    const seen = this._seen;
+    if (!seen || id > seen.id || rangAt > seen.rangAt + LATER) return true;
+    return id === seen.id && presses > seen.presses;
+  }
+
+  // Returns whether this is more than the same visitor, who presses the button again at once.
+  _note({ id, presses }, rangAt) {
+    const { _seen: seen } = this;
+    const isAnother = !seen || id !== seen.id || presses <= seen.presses;
+    const before = isAnother ? { toldAt: -Infinity, isClosed: false } : seen;
+    this._seen = Object.assign({}, before, { id, presses, rangAt });
+    this._keep({});
+    return rangAt - before.toldAt >= AGAIN;
+  }
+
+  _keep(more) {
+    this._seen = Object.assign({}, this._seen, more);
+    try {
+      this._storage.setItem(KEY, JSON.stringify(this._seen));
+    } catch (error) {
+      // Then it is only known until the page is loaded again.
+    }
+  }
+
+  _remembered() {
+    try {
+      const seen = JSON.parse(this._storage.getItem(KEY));
+      return seen && Number.isFinite(seen.rangAt) ? seen : null;
+    } catch (error) {
+      return null;
+    }
+  }
+}
