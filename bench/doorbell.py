@@ -175,7 +175,7 @@ def _ring(client: Client, page: Any) -> tuple[float | None, bool, float]:
     still = client.ask(f"/visits/{number}.jpg?v=1")
     shown = None
     if page:
-        page.wait_for_function("window.seen.length")
+        _wait_until(page, "window.seen.length > 0")
         shown = page.evaluate("window.seen[0]") - 1000 * begin
     visit = client.wait_until_done(number)
     moments = visit["frames"]
@@ -183,8 +183,17 @@ def _ring(client: Client, page: Any) -> tuple[float | None, bool, float]:
     in_time = any(client.ask(f"/visits/{number}/{each}.jpg") == still for each in recent)
     client.ask(f"/visits/{number}/answered", "POST")
     if page:
-        page.wait_for_function("document.getElementById('ring').hidden")
+        _wait_until(page, "document.getElementById('ring').hidden")
     return shown, in_time, -moments[0]
+
+
+def _wait_until(page: Any, expression: str) -> None:
+    """Wait until it is true. The page's own policy forbids Playwright's way to do that."""
+    deadline = time.monotonic() + _TIMEOUT
+    while not page.evaluate(expression):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the page never came to {expression}")
+        page.wait_for_timeout(20)
 
 
 @contextmanager
