@@ -99,7 +99,7 @@ export class Sound {
   _touch({ target }) {
     this._isTouched = true;
     if (!this.isOn || this._button.contains(target)) return;
-    if (this._context.state !== "running") this._wake();
+    if (this._context.state !== "running") this._wake().then(() => this._show());
   }
 
   _show() {
