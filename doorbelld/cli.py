@@ -23,12 +23,18 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "run": "serve the page; this is the default",
     "status": "show what the running daemon does, and its URLs",
+    "visits": "list who was at the door, or delete visits",
     "cameras": "list the cameras of this machine",
     "check": "show the effective configuration, and try the camera",
+    "bell": "list the buttons that can ring, and print what is pressed",
+    "ring": "ring the bell",
     "passwd": "set the password",
     "embed-url": "print URLs of the picture for pages of other sites",
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
+_CLASSES: dict[str, tuple[str, str]] = {"ring": ("bell", "Ring")}
+"""The commands that are a class in the module of another one: the names of both."""
+
 _DEFAULT = "run"
 _COMMON = ("--config", "--set", "--version", "--help")
 """The options that every command has; -v and -h are too short to be ambiguous."""
@@ -57,16 +63,23 @@ def _report(error: ConfigError | CommandError | OSError) -> int:
         _log.error("%s", problem)
     if isinstance(error, ConfigError):
         return _EX_CONFIG if is_service() else 2
-    return 1
+    return error.exit_code if isinstance(error, CommandError) else 1
 
 
 def _load(command: str) -> Command:
-    """Return the module of a command.
+    """Return the module or the class of a command.
 
     It is loaded now and not before: the daemon should not pay for what only other commands need.
     """
-    name = f"doorbelld.commands.{command.replace('-', '_')}"
-    return cast("Command", importlib.import_module(name))
+    module, cls = _CLASSES.get(command, (command.replace("-", "_"), ""))
+    found = importlib.import_module(f"doorbelld.commands.{module}")
+    return cast("Command", getattr(found, cls) if cls else found)
+
+
+def _options(command: str) -> dict[str, str]:
+    """Return the options that only this command has, each with the name of its value, or ""."""
+    written = (each.partition(" ") for each in _load(command).OPTIONS if each.startswith("-"))
+    return {option: value for option, _, value in written}
 
 
 def _parse(arguments: Sequence[str] | None) -> Namespace:
@@ -84,12 +97,39 @@ def _parse(arguments: Sequence[str] | None) -> Namespace:
     }
     words = [word for word in (sys.argv[1:] if arguments is None else arguments) if word != "--"]
     _refuse_ambiguous(parser, words)
+    words, valued = _take_valued(words)
     options, rest = parser.parse_known_args(words)
     # Options of a command that came before it, or without any.
+    rest = [*rest, *valued]
     options, rest = commands[options.command or _DEFAULT].parse_known_args(rest, options)
     if rest:
         _refuse(parser, rest)
     return options
+
+
+def _take_valued(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return all other words, and the options of commands with a value, as ``--option=value``.
+
+    Before a command, the value of one would be taken for the command.
+    """
+    left, taken, queue = [], [], list(words)
+    while queue:
+        word = queue.pop(0)
+        if not _is_valued(word):
+            left.append(word)
+        elif "=" in word or not queue or queue[0].startswith("--"):
+            taken.append(word)
+        else:
+            taken.append(f"{word}={queue.pop(0)}")
+    return left, taken
+
+
+def _is_valued(word: str) -> bool:
+    option = word.partition("=")[0]
+    if not option.startswith("--") or any(each.startswith(option) for each in _COMMON):
+        return False
+    known = {each: value for name in _COMMANDS for each, value in _options(name).items()}
+    return any(known[each] for each in known if each == option or each.startswith(option))
 
 
 def _refuse_ambiguous(parser: argparse.ArgumentParser, words: Iterable[str]) -> None:
@@ -100,7 +140,7 @@ def _refuse_ambiguous(parser: argparse.ArgumentParser, words: Iterable[str]) -> 
     for option in {word.partition("=")[0] for word in words if word.startswith("--")}:
         if option in _COMMON:
             continue
-        known = {*_COMMON, *(each for name in _COMMANDS for each in _load(name).OPTIONS)}
+        known = {*_COMMON, *(each for name in _COMMANDS for each in _options(name))}
         meant = sorted(each for each in known if each.startswith(option))
         if option not in known and len(meant) > 1:
             parser.error(f"ambiguous option: {option} could match {', '.join(meant)}")
@@ -122,7 +162,7 @@ def _owners(word: str) -> tuple[str, list[str]]:
     option, commands = word.partition("=")[0], []
     if option.startswith("--"):
         for name in _COMMANDS:
-            for known in _load(name).OPTIONS:
+            for known in _options(name):
                 if known.startswith(option):
                     option = known  # from now on in full
                     commands.append(name)
@@ -140,9 +180,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _options_help(command: str) -> str:
     parser = argparse.ArgumentParser(usage=argparse.SUPPRESS, add_help=False)
-    group = parser.add_argument_group(f"options of {command}")
-    for option, text in _load(command).OPTIONS.items():
-        group.add_argument(option, help=text, action="store_true")
+    _add_options(parser.add_argument_group(f"options of {command}"), command)
     return parser.format_help().lstrip("\n")
 
 
@@ -153,6 +191,7 @@ class _CommandParser(argparse.ArgumentParser):
         super().__init__(description=f"doorbelld {command}: {_COMMANDS[command]}.", **settings)
         self._command = command
         self._is_complete = False
+        self._words: list[argparse.Action] = []
 
     def parse_known_args(  # type: ignore[override]  # its overloads come to the same
         self, args: Sequence[str] | None = None, namespace: Namespace | None = None
@@ -161,9 +200,41 @@ class _CommandParser(argparse.ArgumentParser):
         if not self._is_complete:
             self._is_complete = True
             _add_common_options(self, after_command=True)
-            for option, text in _load(self._command).OPTIONS.items():
-                self.add_argument(option, help=text, action="store_true")
-        return super().parse_known_args(args, namespace)
+            _add_options(self, self._command)
+            self._words = [
+                self.add_argument(name.lower(), metavar=name, help=text, action=_OneWord)
+                for name, text in _load(self._command).OPTIONS.items()
+                if not name.startswith("-")
+            ]
+        found = super().parse_known_args(args, namespace)
+        for word in self._words:
+            word.required = False  # The second time, only options are left to be parsed.
+        return found
+
+
+class _OneWord(argparse.Action):
+    """A word that is given once."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: Namespace,
+        values: str | Sequence[Any] | None,
+        _option: str | None = None,
+    ) -> None:
+        if getattr(namespace, self.dest, None) is not None:
+            parser.error(f"unrecognized arguments: {values}")
+        setattr(namespace, self.dest, values)
+
+
+def _add_options(parser: argparse._ActionsContainer, command: str) -> None:
+    """Add the options that only this command has."""
+    for written, text in _load(command).OPTIONS.items():
+        option, _, value = written.partition(" ")
+        if value:
+            parser.add_argument(option, metavar=value, help=text)
+        elif option.startswith("-"):
+            parser.add_argument(option, help=text, action="store_true")
 
 
 def _add_common_options(parser: argparse.ArgumentParser, *, after_command: bool = False) -> None:

@@ -21,11 +21,13 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from doorbelld import __version__, wiring
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
+from doorbelld.access.ring_token import RingToken
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
 from doorbelld.handover.handover import Handover
@@ -44,6 +46,7 @@ from doorbelld.stream.tiers import Tiers
 from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
+from doorbelld.visits.doorbell import Doorbell
 from doorbelld.web import assets
 from doorbelld.web.app import App
 from doorbelld.web.site import Site
@@ -70,12 +73,12 @@ class Daemon:
         authenticator: Authenticator,
         handover: Handover,
         kept: KeptPair,
+        state_folder: Path | None,
     ) -> None:
         self._settings = settings
         self._ports = ports
         self._sockets = ports.take()
-        self._load = load
-        self._kept = kept
+        self._load, self._kept, self._state_folder = load, kept, state_folder
         self._notifier = systemd.Notifier()
         self._announcement = Announcement()
         handover.viewers.set_password_id(authenticator.password_id)
@@ -88,18 +91,29 @@ class Daemon:
             max_viewers=settings.server.max_viewers,
             stall_timeout=settings.server.stall_timeout,
         )
-        self._capture = CaptureThread(
-            wiring.capture_settings(settings.camera), hub, self._broadcaster.renew
-        )
+        camera = wiring.capture_settings(settings.camera)
+        self._capture = CaptureThread(camera, hub, self._broadcaster.renew)
+        self._doorbell = self._make_doorbell(hub, state_folder)
         embedding = Embedding(settings.access.embed_key_file)
         self._app = App(
-            _site(settings, context, authenticator, embedding, kept),
+            _site(settings, context, authenticator, embedding, kept, state_folder),
             hub,
             self._broadcaster,
             self._capture.status,
             lambda: self._server.limits,
+            self._doorbell,
         )
         self._server = Server(self._sockets, self._app, _limits(settings))
+
+    def _make_doorbell(self, hub: FrameHub, state_folder: Path | None) -> Doorbell:
+        return Doorbell(
+            wiring.bell_settings(self._settings.bell, self._settings.visits),
+            hub,
+            state_folder,
+            pause=self._capture.pause,
+            reason=self._capture.reason,
+            on_change=self._broadcaster.renew,
+        )
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
@@ -124,12 +138,14 @@ class Daemon:
             self._broadcaster.start()  # Before the server: new viewers come after inherited ones.
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
+            self._doorbell.start()  # Before the camera, so that a film has its first pictures.
             self._capture.start()
             self._tiers.start()
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
         self._log_urls(self._sockets)
+        self._doorbell.log_place()
         self._announce()
         self._ports.poll()
         # Even if a port is still taken, perhaps for days: the boot must not wait for it.
@@ -232,13 +248,15 @@ class Daemon:
         embedding, path = self._app.site.embedding, settings.access.embed_key_file
         if embedding.path != path:
             embedding = Embedding(path)
-        site = _site(settings, context, authenticator, embedding, self._kept)
+        site = _site(settings, context, authenticator, embedding, self._kept, self._state_folder)
         before, self._settings = self._settings, settings
         self._broadcaster.max_viewers = settings.server.max_viewers
         self._broadcaster.stall_timeout = settings.server.stall_timeout
         self._server.set_limits(_limits(settings))
         self._app.change(site)
+        self._doorbell.reconfigure(wiring.bell_settings(settings.bell, settings.visits))
         if settings.camera != before.camera:
+            self._doorbell.recorder.forget_pictures()
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
         self._announce()
         if self._ports.change(settings.server.listen):
@@ -258,11 +276,13 @@ class Daemon:
     def _stop(self) -> None:
         self._notifier.stopping()
         self._announcement.stop()
+        self._doorbell.stop(0)  # It begins to write what is left of a visit.
         ended = {
             "accept": self._server.stop(),
             "capture": self._capture.stop(),
             "broadcast": self._broadcaster.stop(),
             "encode": self._tiers.stop(),
+            "visits": self._doorbell.stop(),
         }
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:
@@ -275,6 +295,7 @@ def _site(
     authenticator: Authenticator,
     embedding: Embedding,
     kept: KeptPair,
+    state_folder: Path | None,
 ) -> Site:
     """Return what requests are answered by. Raises OSError if the page cannot be read."""
     name, root = settings.camera.name, wiring.authority_root(settings.access, kept)
@@ -286,6 +307,7 @@ def _site(
         {**files, **assets.of_the_authority(root, name)} if root else files,
         context,
         hsts=settings.access.hsts,
+        ring_token=RingToken(wiring.ring_token_path(settings.bell, state_folder)),
     )
 
 

@@ -15,16 +15,27 @@ from doorbelld.camera.base import CameraSettings
 from doorbelld.camera.factory import open_camera, time_to_start
 from doorbelld.config import values
 from doorbelld.config.load import ConfigError, without_password
-from doorbelld.config.schema import PASSWORD_FILE, AccessSection, CameraSection
+from doorbelld.config.schema import (
+    PASSWORD_FILE,
+    RING_TOKEN_FILE,
+    AccessSection,
+    BellSection,
+    CameraSection,
+    VisitsSection,
+)
 from doorbelld.net import tls
 from doorbelld.net.keptpair import KeptPair
 from doorbelld.net.tls import CertificateError
 from doorbelld.stream.capture import CaptureSettings
+from doorbelld.visits.doorbell import BellSettings
+from doorbelld.visits.recorder import Lengths
 
 _CONTROLS = tuple(
     each.name for each in fields(CameraSection) if each.metadata["kind"] is values.CONTROL
 )
 """Keys of [camera] that are passed to the camera as they are."""
+
+_MB = 1_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +72,33 @@ def capture_settings(section: CameraSection) -> CaptureSettings:
         stall_timeout=section.stall_timeout,
         time_to_start=time_to_start(section.source, section.stall_timeout),
     )
+
+
+def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
+    """Return what rings, and how visits are recorded."""
+    return BellSettings(
+        lengths=Lengths(
+            before=visits.before,
+            after=visits.after,
+            longest=visits.longest,
+            framerate=visits.framerate,
+            again=bell.again,
+        ),
+        space=visits.space * _MB,
+        days=visits.days,
+        button=bell.button,
+        key=bell.key,
+        motion=visits.motion,
+        ignore=visits.ignore,
+    )
+
+
+def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | None:
+    """Return the file with the token for ringing: by default in the folder for state."""
+    path = section.token_file
+    if path == RING_TOKEN_FILE and state_folder is not None:
+        return state_folder / path.name
+    return path
 
 
 def access_rules(section: AccessSection) -> Access:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import fuzzing, pictures, v4l2
 from tests.support.daemon import Daemon
+from tests.support.input_devices import InputKernel
 from tests.support.pipe_camera import PipeCamera
 from tests.support.process_guard import ProcessGuard
 
@@ -101,6 +102,14 @@ def pipe_camera(tmp_path: Path) -> Iterator[PipeCamera]:
     """Return a camera that shows the frames that the test writes; see its ``source``."""
     with PipeCamera(tmp_path / "camera.mjpeg") as found:
         yield found
+
+
+@pytest.fixture
+def input_kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InputKernel]:
+    """Return a kernel without any input device, for code that runs in this process."""
+    found = InputKernel(tmp_path, monkeypatch)
+    yield found
+    found.close()
 
 
 @pytest.fixture(scope="session")

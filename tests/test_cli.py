@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -122,8 +124,97 @@ def test_every_command_reports_an_error_in_the_same_way(
 
 
 def test_every_command_has_its_module_and_every_module_its_command() -> None:
-    helpers = {"base", "qr", "urls"}
+    helpers = {"base", "local"}
     files = {path.stem for path in (ROOT / "doorbelld" / "commands").glob("[!_]*.py")}
-    assert files - helpers == {name.replace("-", "_") for name in cli._COMMANDS}
+    own_module = {name.replace("-", "_") for name in cli._COMMANDS if name not in cli._CLASSES}
+    assert files - helpers == own_module
+    assert {module for module, _ in cli._CLASSES.values()} <= own_module
     for name in cli._COMMANDS:
-        assert all(option.startswith("--") for option in cli._load(name).OPTIONS)
+        for written in cli._load(name).OPTIONS:
+            assert re.fullmatch(r"--[a-z-]+( [A-Z|a-z]+)?|[A-Z]+", written)
+
+
+class Porter:
+    """A command with everything that a command may have."""
+
+    OPTIONS: ClassVar = {
+        "--json": "print JSON",
+        "--export DIR": "write into DIR",
+        "FILE": "the file to carry",
+    }
+
+
+@pytest.fixture
+def porter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Add the command ``porter``, which is a class in a module."""
+    monkeypatch.setitem(cli._COMMANDS, "porter", "carry a file")
+    monkeypatch.setitem(cli._CLASSES, "porter", ("base", "Porter"))
+    monkeypatch.setattr("doorbelld.commands.base.Porter", Porter, raising=False)
+
+
+@pytest.mark.usefixtures("porter")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["porter", "f", "--export", "a b", "--json"],
+        ["porter", "--export=a b", "--js", "f"],
+        ["--export", "a b", "--json", "porter", "f"],
+        ["--exp=a b", "porter", "f", "--json"],
+        ["--set=x.y=z", "--ex", "a b", "-v", "--json", "porter", "--config", "x", "f"],
+    ],
+)
+def test_values_and_words_of_a_command(words: list[str]) -> None:
+    options = cli._parse(words)
+    assert (options.command, options.json, options.file) == ("porter", True, "f")
+    assert options.export == "a b"
+
+
+@pytest.mark.usefixtures("porter")
+def test_word_may_be_a_dash_and_an_option_be_left_out() -> None:
+    options = cli._parse(["porter", "-"])
+    assert (options.file, options.export, options.json) == ("-", None, False)
+
+
+@pytest.mark.usefixtures("porter")
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["porter"], "the following arguments are required: FILE"),
+        (["porter", "--json"], "the following arguments are required: FILE"),
+        (["porter", "f", "g"], "unrecognized arguments: g"),
+        (["porter", "f", "--export"], "argument --export: expected one argument"),
+        (["--export", "--json", "porter", "f"], "argument --export: expected one argument"),
+        (["--export", "a", "status"], "--export goes with porter"),
+        (["--exp", "a b"], "--export goes with porter"),
+        (["status", "--export=a b"], "--export goes with porter"),
+        (["porter", "f", "--renew"], "--renew goes with embed-url"),
+    ],
+)
+def test_values_and_words_that_do_not_fit_are_refused(
+    words: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli._parse(words)
+    assert capsys.readouterr().err.endswith(f": error: {why}\n")
+
+
+@pytest.mark.usefixtures("porter")
+def test_help_shows_values_and_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["porter", "--help"]):
+        with pytest.raises(SystemExit, match="0"):
+            cli._parse(words)
+    whole, own = capsys.readouterr().out.split("usage: doorbelld porter ")
+    assert "options of porter:\n  --json        print JSON\n  --export DIR  write" in whole
+    assert re.search(r"\[--json\]\s\[--export DIR\]\s+FILE\n", own)
+
+
+def test_exit_code_of_a_command_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OtherError(CommandError):
+        exit_code = 7
+
+    def fail(*_: object) -> int:
+        raise OtherError("no")
+
+    monkeypatch.setattr("doorbelld.system.log.set_up", lambda **_: None)
+    monkeypatch.setattr(cli._load("status"), "run", fail)
+    assert cli.main(["status"]) == 7

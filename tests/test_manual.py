@@ -54,6 +54,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
         "config",
         "set",
         "check",
+        "delete",
         "json",
         "force",
         "remove",

@@ -102,6 +102,10 @@ def test_every_key_has_an_effect_when_it_is_changed(tmp_path: Path) -> None:
         "tls_certificate": "/etc/doorbelld/tls.crt",
         "tls_key": "/etc/doorbelld/tls.key",
         "hsts": "yes",
+        "button": "/dev/input/event7",
+        "token_file": "/run/ring_token",
+        "motion": "yes",
+        "ignore": "0 0 0.5 0.25, 0.5 0.5 0.5 0.5",
     }
     for key in shipped():
         other = others.get(key.name, "7")

@@ -17,6 +17,7 @@ import re
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from doorbelld.access import ring_token
 from doorbelld.system import secretfile
 
 _log = logging.getLogger(__name__)
@@ -25,8 +26,11 @@ PARAMETER = "embed"
 """The name of the token in a URL."""
 
 _KEY = re.compile(r"[0-9a-f]{64}\n?", re.ASCII)
-_NAME = "".join(f"(?:{letter}|(?i:%{ord(letter):02x}))" for letter in PARAMETER)
-_TOKEN = re.compile(rf"(?<=[?&;])({_NAME})=[^&;\s]+")
+_NAMES = "|".join(
+    "".join(f"(?:{letter}|%{ord(letter):02x})" for letter in name)
+    for name in (PARAMETER, ring_token.PARAMETER)
+)
+_TOKEN = re.compile(rf"(?<=[?&;])({_NAMES})=[^&;\s]+", re.IGNORECASE)
 """The name may be percent-encoded. The pattern has a fixed length up to the token: a name of any
 length would be searched again from each of thousands of question marks, in quadratic time."""
 
@@ -109,5 +113,5 @@ def read_key(path: Path) -> bytes:
 
 
 def without_token(request_line: str) -> str:
-    """Return a request line as it may be logged: without anything that could be a token."""
+    """Return a request line as it may be logged: without what could be a token of any kind."""
     return _TOKEN.sub(r"\1=...", request_line)

@@ -14,21 +14,33 @@ Load = Callable[[], Config]
 
 
 class CommandError(Exception):
-    """A command could not do its work; the exit code is 1.
+    """A command could not do its work; ``exit_code`` is 1, unless a subclass has another.
 
     ``problems`` has a sentence for each thing that went wrong: what, where, and what helps.
     """
+
+    exit_code = 1
 
     def __init__(self, *problems: str) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 
 
+class UsageError(CommandError):
+    """The options do not fit together, or have a value that no command could use."""
+
+    exit_code = 2
+
+
 class Command(Protocol):
-    """The module of a subcommand."""
+    """The module of a subcommand, or a class in the module of another one."""
 
     OPTIONS: Mapping[str, str]
-    """The options that only this command has, all of them flags, each with its help."""
+    """The options that only this command has, each with its help, as a user writes them.
+
+    ``--json`` is a flag, ``--export DIR`` an option with a value. ``FILE`` is no option, but a
+    word that the command needs; it is ``options.file``.
+    """
 
     @staticmethod
     def run(options: Namespace, load: Load) -> int:

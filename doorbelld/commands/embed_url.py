@@ -9,7 +9,7 @@ from pathlib import Path
 from doorbelld.access import embedding
 from doorbelld.access.authenticator import password_id_of
 from doorbelld.commands.base import CommandError, Load
-from doorbelld.commands.urls import page_urls, scheme
+from doorbelld.commands.local import page_urls, scheme
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
 from doorbelld.system import secretfile

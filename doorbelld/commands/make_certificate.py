@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from doorbelld.commands.base import CommandError, Load
-from doorbelld.commands.urls import certificate_urls
+from doorbelld.commands.local import certificate_urls
 from doorbelld.config.load import DEFAULT_PATH
 from doorbelld.config.schema import Config
 from doorbelld.net import authority, certificates

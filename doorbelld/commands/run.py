@@ -48,14 +48,15 @@ def _daemon(settings: Config, load: Load) -> Daemon:
     from doorbelld.wiring import open_authenticator, tls_context
 
     raise_descriptor_limit(settings.server.max_viewers)
-    kept = KeptPair(_state_folder())
+    folder = _state_folder()
+    kept = KeptPair(folder)
     context = tls_context(settings.access, kept, at_start=True)
     authenticator = open_authenticator(settings.access)
     handover = Handover(systemd.DescriptorStore(), systemd.inherited_descriptors())
     ports = Ports(handover.listen, settings.server.listen)
     if ports.failed and not is_service():  # A person at a terminal does not want to wait for one.
         raise CommandError(*(str(failure.strerror) for failure in ports.failed))
-    return Daemon(settings, ports, load, context, authenticator, handover, kept)
+    return Daemon(settings, ports, load, context, authenticator, handover, kept, folder)
 
 
 def _state_folder() -> Path | None:

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import json
-import ssl
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from typing import Any
 
-from doorbelld.access.authenticator import cookie_of
-from doorbelld.commands import qr
+from doorbelld.commands import local
 from doorbelld.commands.base import Load
-from doorbelld.commands.urls import certificate_urls, page_urls
-from doorbelld.config.schema import AccessSection, Config
-from doorbelld.net import addresses, authority, holder, listeners
-from doorbelld.wiring import password_path
-
-_PATIENCE = 5.0
-_HTTP = 80
-"""Where doorbelld.socket listens, whatever the configuration says."""
-
-_REFUSED = "doorbelld is running, but does not answer this machine:"
-_NO_PASSWORD = "It asks for a password, whose file only root may read: sudo doorbelld status"
+from doorbelld.config.schema import Config
+from doorbelld.media import codec
+from doorbelld.net import authority
 
 OPTIONS = {"--json": "print JSON, for programs"}
+
+_MB = 1_000_000
+
+_MARGIN = 4
+"""Light modules around a QR code; the standard asks for as many."""
+
+_BLACK_ON_WHITE = "\x1b[38;5;16;48;5;231m"
+"""From the colour cube, which no theme of the terminal turns into its negative."""
+
+_PLAIN = "\x1b[0m"
+_BLOCKS = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
+"""Two modules, one above the other, in one character: it is about twice as high as wide."""
 
 
 def run(options: Namespace, load: Load) -> int:
@@ -38,91 +39,19 @@ def run(options: Namespace, load: Load) -> int:
     and 4 if it wants the password or refuses this machine.
     """
     settings = load()
-    connect = _connect_securely if settings.access.tls_certificate else HTTPConnection
-    cookie = _own_cookie(settings.access)
-    headers = {"Host": "localhost", **({"Cookie": cookie} if cookie else {})}
-    place, answer = _ask(settings.server.listen, connect, headers)
-    if answer is None:
-        sys.stdout.write("null\n" if options.json else f"doorbelld is not running: {place}\n")
-        return 3
-    if "camera" not in answer:
-        said = f"{_REFUSED} {answer['refused']}" if answer else _NO_PASSWORD
-        sys.stdout.write("null\n" if options.json else f"{said}\n")
-        return 4
-    links, trust = list(page_urls(settings, *place)), list(_how_to_trust(settings, *place))
+    try:
+        daemon, answer = local.find(settings, "status")
+    except (local.NotRunningError, local.NotAllowedError) as error:
+        sys.stdout.write("null\n" if options.json else f"{error}\n")
+        return error.exit_code
+    ring = _newest_ring(daemon) if answer.get("visits", {}).get("count") else None
+    links = list(local.page_urls(settings, *daemon.place))
     if options.json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
-        sys.stdout.write("\n".join(_report(answer, links, trust)) + "\n")
+        trust = list(_how_to_trust(settings, *daemon.place))
+        sys.stdout.write("\n".join(_report(answer, ring, links, trust)) + "\n")
     return 0 if answer["camera"]["state"] == "streaming" else 1
-
-
-def _own_cookie(section: AccessSection) -> str | None:
-    """Return a cookie that the daemon accepts, if this user may read the password's file."""
-    path = password_path(section)
-    try:
-        return cookie_of(path) if path else None
-    except ValueError:
-        return None
-
-
-def _connect_securely(host: str, port: int, timeout: float) -> HTTPConnection:
-    """Return a connection over TLS that checks no certificate: it stays on this machine."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return HTTPSConnection(host, port, timeout=timeout, context=context)
-
-
-def _ask(
-    listen: Sequence[tuple[str, int]],
-    connect: Callable[..., HTTPConnection],
-    headers: Mapping[str, str],
-) -> tuple[Any, dict[str, Any] | None]:
-    """Return (host, port) and the answer of the first that answers, or a reason and None.
-
-    The answer is empty if it wants a password, and has only ``refused``, which says why, if it
-    refuses this machine.
-    """
-    why = ""
-    for host, port in [*listen, ("", _HTTP)]:
-        # A number: some small systems do not know the name localhost.
-        here = "::1" if host == "::" else "127.0.0.1"
-        own = here if addresses.is_all(host) else host
-        connection = connect(own, port, timeout=_PATIENCE)
-        try:
-            status, is_ours, body = _get(connection, headers)
-            if status == HTTPStatus.FORBIDDEN:  # This machine itself may be in trusted_proxies.
-                connection.close()
-                status, is_ours, body = _get(connection, {**headers, "X-Forwarded-For": here})
-            if status == HTTPStatus.UNAUTHORIZED and is_ours:
-                return (host, port), {}
-            if status == HTTPStatus.FORBIDDEN and is_ours:
-                return (host, port), {"refused": body.decode(errors="replace").strip()}
-            found = json.loads(body)
-            if "camera" in found:
-                return (host, port), found
-            why = why or _holder(host, port) or f"something else answers at port {port}"
-        except (OSError, HTTPException, ValueError, TypeError) as error:
-            why = why or _holder(host, port) or f"nothing answers at port {port} ({error})"
-        finally:
-            connection.close()
-    return why, None
-
-
-def _get(connection: HTTPConnection, headers: Mapping[str, str]) -> tuple[int, bool, bytes]:
-    """Return what /status answers: the status, whether it comes from a doorbelld, the body."""
-    connection.request("GET", "/status", headers=headers)
-    answer = connection.getresponse()
-    return answer.status, "doorbelld" in answer.headers.get("Server", ""), answer.read()
-
-
-def _holder(host: str, port: int) -> str:
-    """Return a sentence if another program has the port, and "" if not."""
-    found = holder.find(host, port)
-    if found is None or found.is_ours:
-        return ""
-    return f"port {port} is in use by {found}; {listeners.advice(port)}"
 
 
 def _how_to_trust(settings: Config, host: str, port: int) -> Iterator[str]:
@@ -131,15 +60,27 @@ def _how_to_trust(settings: Config, host: str, port: int) -> Iterator[str]:
     root = authority.root_in(path) if path else None
     if root:
         yield "Install the certificate on a phone, so that it trusts the page:"
-        yield from (f"    {url}" for url in certificate_urls(settings, host, port))
+        yield from (f"    {url}" for url in local.certificate_urls(settings, host, port))
         yield "Compare the SHA-256 fingerprint that the phone shows with this one:"
         yield f"    {authority.fingerprint(root)}"
 
 
-def _report(answer: dict[str, Any], links: list[str], trust: list[str]) -> Iterator[str]:
+def _newest_ring(daemon: local.LocalDaemon) -> dict[str, Any] | None:
+    """Return the newest visit of a person who has rung, None if that is not known."""
+    try:
+        found = json.loads(daemon.get("/visits.json?limit=1&kind=ring").body)
+        return found["visits"][0]  # type: ignore[no-any-return]
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        return None
+
+
+def _report(
+    answer: dict[str, Any], ring: dict[str, Any] | None, links: list[str], trust: list[str]
+) -> Iterator[str]:
     camera = answer["camera"]
     yield _picture(camera)
     yield from _watchers(answer)
+    yield from _doorbell(answer, ring)
     if not links:
         yield "There is no network that a phone could use; doorbelld --check may say why."
         return
@@ -148,7 +89,7 @@ def _report(answer: dict[str, Any], links: list[str], trust: list[str]) -> Itera
     yield from trust
     if sys.stdout.isatty():
         with suppress(ImportError):
-            yield f"\n{qr.draw(links[0])}"
+            yield f"\n{qr_code(links[0])}"
 
 
 def _picture(camera: dict[str, Any]) -> str:
@@ -168,3 +109,65 @@ def _watchers(answer: dict[str, Any]) -> Iterator[str]:
     for viewer in viewers:
         since = time.strftime("%H:%M", time.localtime(viewer["since"]))
         yield f"    {viewer['address']} since {since}, {viewer['fps']:g} frames a second"
+
+
+def _doorbell(answer: dict[str, Any], ring: dict[str, Any] | None) -> Iterator[str]:
+    """Yield a line on the bell, one on visits and one on the shutter, if there is any to say."""
+    bell, visits, shutter = (answer.get(name, {}) for name in ("bell", "visits", "shutter"))
+    if bell.get("devices"):
+        names = (f"{each['name']} ({each['path']})" for each in bell["devices"])
+        yield f"The bell's button: {', '.join(names)}."
+    elif bell.get("state") == "failed":
+        yield f"The bell's button: {bell['detail']}."
+    if visits.get("count") or visits.get("state") == "failed":
+        yield f"{_about(visits)}{_last(ring) if ring else ''}."
+    if shutter.get("closed"):
+        yield f"The camera is paused since {_moment(shutter['since'])}; the page opens it again."
+
+
+def _about(visits: dict[str, Any]) -> str:
+    problem = f" ({visits['detail']})" if visits["detail"] else ""
+    count = f"{visits['count'] or 'No'} visit{'s' * (visits['count'] != 1)}"
+    return f"{count}, {visits['bytes'] / _MB:.0f} of {visits['space'] / _MB:.0f} MB{problem}"
+
+
+def _last(ring: dict[str, Any]) -> str:
+    answered = ", answered" if ring["answered"] is not None else ""
+    return f"; last rang {_moment(ring['pressed_at'])}{answered}"
+
+
+def _moment(seconds: float) -> str:
+    """Return a time of today, or a day and a time."""
+    moment = time.localtime(seconds)
+    is_today = time.strftime("%j %Y", moment) == time.strftime("%j %Y")
+    return time.strftime("%H:%M" if is_today else "%Y-%m-%d %H:%M", moment)
+
+
+def qr_code(text: str) -> str:
+    """Return a QR code as lines of block characters, which a phone reads off the terminal.
+
+    Raises ImportError without OpenCV.
+    """
+    cv2 = codec.load_opencv()
+    # OpenCV puts a margin around it, of a width that changed with its versions.
+    code = cv2.QRCodeEncoder.create().encode(text)
+    dark = [[module < 128 for module in row] for row in code.tolist()]  # 0 is dark, 255 light
+    return "\n".join(f"{_BLACK_ON_WHITE}{line}{_PLAIN}" for line in _lines(_framed(dark)))
+
+
+def _framed(dark: list[list[bool]]) -> list[list[bool]]:
+    """Return the modules with just the margin that is needed."""
+    rows = [number for number, row in enumerate(dark) if any(row)]
+    first, last = rows[0], rows[-1]
+    left = min(row.index(True) for row in dark if any(row))
+    code = [row[left : left + last - first + 1] for row in dark[first : last + 1]]
+    side = [False] * _MARGIN
+    light = [[False] * (len(code) + 2 * _MARGIN) for _ in side]
+    return [*light, *([*side, *row, *side] for row in code), *light]
+
+
+def _lines(dark: list[list[bool]]) -> Iterator[str]:
+    if len(dark) % 2:
+        dark = [*dark, [False] * len(dark[0])]
+    for upper, lower in zip(dark[::2], dark[1::2]):
+        yield "".join(_BLOCKS[pair] for pair in zip(upper, lower))

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from doorbelld.config import values
-from doorbelld.config.values import Kind, Listen, Resolution, Zoom, number
+from doorbelld.config.values import Kind, Listen, Resolution, Zone, Zoom, number
 
 PASSWORD_FILE = Path("/etc/doorbelld/password")
 """May be missing; any other file that is configured must exist."""
 
 _EMBED_KEY_FILE = Path("/etc/doorbelld/embed_key")
+
+RING_TOKEN_FILE = Path("/var/lib/doorbelld/ring_token")
+"""Where the service's StateDirectory= is; without it, it is in the folder that takes its place."""
 
 
 def _key(default: Any, kind: Kind, meaning: str) -> Any:
@@ -170,16 +173,72 @@ class AccessSection:
 
 
 @dataclass(frozen=True)
+class BellSection:
+    """``[bell]``: what rings."""
+
+    button: str | None = _key(
+        "auto",
+        values.BUTTON,
+        "The button: auto takes every bell button, also one that is plugged in later.",
+    )
+    key: int = _key(256, number(int, 1, 767), "The key code that is the bell.")
+    token_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
+        RING_TOKEN_FILE,
+        values.PATH,
+        "The file with the token for ringing over HTTP; it is made if it does not exist.",
+    )
+    again: float = _key(
+        10.0,
+        number(float, 0, 3600, " of seconds"),
+        "Seconds after a ring in which further presses do not ring again.",
+    )
+
+
+@dataclass(frozen=True)
+class VisitsSection:
+    """``[visits]``: what is kept of each visit."""
+
+    before: float = _key(
+        5.0, number(float, 0, 60, " of seconds"), "Seconds that a film shows before the press."
+    )
+    after: float = _key(
+        15.0, number(float, 1, 3600, " of seconds"), "Seconds that it goes on after the last press."
+    )
+    longest: float = _key(
+        60.0, number(float, 1, 3600, " of seconds"), "Seconds after the first press that end it."
+    )
+    framerate: float = _key(
+        10.0, number(float, 1, 60, " of frames a second"), "Frames per second of a film."
+    )
+    space: int = _key(
+        1000, number(int, 1, 10_000_000, " of megabytes"), "Megabytes for all visits together."
+    )
+    days: float = _key(
+        30.0, number(float, 0.01, 36500, " of days"), "Days after which a visit is deleted."
+    )
+    motion: bool = _key(False, values.YES_NO, "Records a visit when something moves, too.")
+    ignore: tuple[Zone, ...] = _key(
+        (),
+        values.ZONES,
+        "Where motion does not count: LEFT TOP WIDTH HEIGHT, several separated by commas.",
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The effective configuration."""
 
     camera: CameraSection = field(default_factory=CameraSection)
     server: ServerSection = field(default_factory=ServerSection)
     access: AccessSection = field(default_factory=AccessSection)
+    bell: BellSection = field(default_factory=BellSection)
+    visits: VisitsSection = field(default_factory=VisitsSection)
 
 
 SECTIONS: dict[str, Any] = {
     "camera": CameraSection,
     "server": ServerSection,
     "access": AccessSection,
+    "bell": BellSection,
+    "visits": VisitsSection,
 }

@@ -28,6 +28,7 @@ DEFAULT = "default"
 """The value of a camera's control that is left as the camera has it."""
 
 _SMALLEST_ZOOM = 0.05
+_MOST_ZONES = 32
 
 
 class Resolution(NamedTuple):
@@ -63,6 +64,19 @@ class Zoom(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is written in a file."""
         return ", ".join(f"{each:g}" for each in self)
+
+
+class Zone(NamedTuple):
+    """A part of the picture, in fractions of its width and height."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file."""
+        return " ".join(f"{each:g}" for each in self)
 
 
 class Kind(NamedTuple):
@@ -121,11 +135,38 @@ def _control(text: str) -> str:
 
 
 def _zoom(text: str) -> Zoom:
-    left, top, width, height = (float(item) for item in text.split(","))
-    inside = 0 <= left < 1 and 0 <= top < 1 and left + width <= 1 and top + height <= 1
-    if not (inside and width >= _SMALLEST_ZOOM and height >= _SMALLEST_ZOOM):
+    zoom = Zoom(*_fractions(text.split(",")))
+    if not (zoom.width >= _SMALLEST_ZOOM and zoom.height >= _SMALLEST_ZOOM):
         raise ValueError
-    return Zoom(left, top, width, height)
+    return zoom
+
+
+def _zones(text: str) -> tuple[Zone, ...]:
+    found = []
+    for item in () if text == _NONE else text.split(","):
+        zone = Zone(*_fractions(item.split()))
+        if not (zone.width > 0 and zone.height > 0):
+            raise ValueError
+        found.append(zone)
+    if len(found) > _MOST_ZONES:
+        raise ValueError
+    return tuple(found)
+
+
+def _fractions(texts: list[str]) -> tuple[float, float, float, float]:
+    """Parse left, top, width and height of a part of the picture. Raises ValueError."""
+    left, top, width, height = (float(each) for each in texts)
+    if not (0 <= left < 1 and 0 <= top < 1 and left + width <= 1 and top + height <= 1):
+        raise ValueError
+    return left, top, width, height
+
+
+def _button(text: str) -> str | None:
+    if text == _NONE:
+        return None
+    if text != "auto" and not (text.startswith("/dev/") and text.isprintable()):
+        raise ValueError
+    return text
 
 
 def _tuning(text: str) -> str | None:
@@ -231,6 +272,11 @@ RESOLUTION = Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels")
 ROTATION = Kind(_rotation, "0, 90, 180 or 270")
 CONTROL = Kind(_control, "default, auto, a number, or a word that `doorbelld cameras` lists")
 ZOOM = Kind(_zoom, "LEFT, TOP, WIDTH, HEIGHT, each a fraction of the picture from 0 to 1")
+ZONES = Kind(
+    _zones,
+    "none, or LEFT TOP WIDTH HEIGHT, fractions of the picture from 0 to 1, with commas between",
+)
+BUTTON = Kind(_button, "auto, none, or an input device such as /dev/input/event0")
 TUNING = Kind(_tuning, "none, or a .json file: its path, or its name in libcamera's folder")
 NAME = Kind(_name, "1 to 64 printable characters")
 SOURCE = Kind(

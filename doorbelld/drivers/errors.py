@@ -26,6 +26,7 @@ class Reason(str, Enum):
     DAMAGED = "damaged"
     HANGS = "hangs"
     SOFTWARE = "software"
+    PAUSED = "paused"
     SETTINGS = "settings"
     OTHER = "other"
 

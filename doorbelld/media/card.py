@@ -39,20 +39,25 @@ _BARS = (
 _PANEL = (28, 22, 20)
 _DIGIT = (240, 240, 240)
 _SWEEP = (80, 180, 250)
+_TRYING = "doorbelld keeps trying"
 _COLUMNS = 11  # "12:34:56.7" and a margin of half a digit on both sides
 _SWEEP_SECONDS = 2.0
 
 
-def placeholder(name: str, what: str, since_text: str, width: int, height: int) -> bytes:
+def placeholder(
+    name: str, what: str, since_text: str, width: int, height: int, *, is_trying: bool = True
+) -> bytes:
     """Return the card that is shown while there is no picture, as a JPEG.
 
     ``name`` is the camera's, ``what`` says in plain words what is wrong, ``since_text`` since
-    when; text that is not ASCII is transliterated. If it cannot be drawn, because OpenCV or
+    when; text that is not ASCII is transliterated. ``is_trying`` adds that this
+    daemon keeps trying. If it cannot be drawn, because OpenCV or
     memory is missing, returns a ready-made card, 640x480, which says only that there is no
     picture.
     """
     try:
-        return _draw_placeholder(name, what, since_text, width, height)
+        more = _TRYING if is_trying else ""
+        return _draw_placeholder((name, what, since_text, more), width, height)
     except Exception:  # noqa: BLE001  # There must always be a card.
         _log.debug("the card cannot be drawn", exc_info=True)
         return READY_MADE
@@ -66,12 +71,12 @@ class _Line(NamedTuple):
     colour: tuple[int, int, int]
 
 
-def _draw_placeholder(name: str, what: str, since_text: str, width: int, height: int) -> bytes:
+def _draw_placeholder(texts: tuple[str, str, str, str], width: int, height: int) -> bytes:
     """Draw the lines one below the other, as large as they all fit."""
     image = codec.blank(width, height, _BACKGROUND)
     scale = min(width / 640, height / 360)
     while True:
-        lines = _lines(name, what, since_text, scale, width * 0.9)
+        lines = _lines(texts, scale, width * 0.9)
         used = sum(line.scale for line in lines) * 46
         if used <= height * 0.94 or scale < 0.2:
             break
@@ -80,13 +85,14 @@ def _draw_placeholder(name: str, what: str, since_text: str, width: int, height:
     return codec.encode(image, 85)
 
 
-def _lines(name: str, what: str, since_text: str, scale: float, widest: float) -> list[_Line]:
+def _lines(texts: tuple[str, str, str, str], scale: float, widest: float) -> list[_Line]:
     """Return the lines of the placeholder; none is wider than ``widest`` pixels."""
+    name, what, since_text, more = texts
     blocks = (
         _Line(name, 1.3 * scale, _BRIGHT),
         _Line(what, 1.05 * scale, _WARM),
         _Line(since_text, 0.85 * scale, _CALM),
-        _Line("doorbelld keeps trying", 0.85 * scale, _CALM),
+        _Line(more, 0.85 * scale, _CALM),
     )
     lines: list[_Line] = []
     for block in blocks:

@@ -224,3 +224,136 @@ def shrink(data: bytes, sizes: Sequence[Size]) -> Iterator[bytes]:
                 image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         made = encode(image, quality)
         yield made if orientation == exif.AS_IT_IS else exif.with_orientation(made, orientation)
+
+
+_LOOK_WIDTH = 80
+"""Pixels of the picture in which changes are looked for: more would show noise, and not people."""
+
+_LEAST_CHANGE = 5.0
+_NOISES = 7.4
+"""A pixel has changed if it differs by so many levels of 255, and by so many times the median of
+all pixels: five standard deviations of noise."""
+
+_INEXACT = 0.4
+"""A camera does not make all pixels brighter alike: it may be wrong by so much of the change."""
+
+_AROUND = 21
+"""Pixels of the square whose mean change is that of the light: a lamp does not light all alike."""
+
+_LIVELY = 2.5
+_LIVELY_STEP = 0.04
+"""A pixel that changes all the time, such as a blinking lamp, has to change by so many times more
+than it usually does. What is usual is learned by so many levels in each look."""
+
+_LEARNED = 4.0
+"""Levels by which the background follows in each look: enough for the sun, too few for a flash."""
+
+
+class ChangeFinder:
+    """Finds what moves in front of a fixed camera, however its light and its noise change.
+
+    A picture is compared with the one before, made as bright as it is, and with the background.
+    What moves differs from both. A lamp that is switched on differs from the picture before only
+    once, and the place that someone has left does not differ from the background.
+
+    What is inside of the areas of ``ignore`` does not count. They are left, top, width and height,
+    in fractions of the picture as it is shown.
+    """
+
+    def __init__(self, ignore: Sequence[tuple[float, float, float, float]] = ()) -> None:
+        self._ignore = ignore
+        self._before: Any = None
+        self._background: Any = None
+        self._usual: Any = None
+        self._counts: Any = None
+
+    def forget(self) -> None:
+        """Begin again with the next picture: the camera may look elsewhere."""
+        self._before = None
+
+    def look(self, data: bytes) -> float:
+        """Return how large the largest thing is that moves, as a part of the whole picture.
+
+        Raises ImportError, TooLargeError, or ValueError if ``data`` cannot be decoded.
+        """
+        cv2 = load_opencv()
+        import numpy as np
+
+        seen = _small_grey(data)
+        if self._before is None or self._before.shape != seen.shape:
+            self._begin(seen)
+            return 0.0
+        with faults_as_value_errors(cv2):
+            moved = np.where(self._compare(seen) & self._counts, np.uint8(1), np.uint8(0))
+            if not moved.any():
+                return 0.0
+            _, _, things, _ = cv2.connectedComponentsWithStats(moved)
+        return float(things[1:, cv2.CC_STAT_AREA].max() / seen.size)
+
+    def _begin(self, seen: Any) -> None:
+        import numpy as np
+
+        self._before = self._background = seen
+        self._usual = np.zeros_like(seen)
+        self._counts = np.ones(seen.shape, np.bool_)
+        height, width = seen.shape
+        for left, top, wide, high in self._ignore:
+            rows = slice(round(top * height), round((top + high) * height))
+            self._counts[rows, round(left * width) : round((left + wide) * width)] = False
+
+    def _compare(self, seen: Any) -> Any:
+        """Return which pixels show something that moves, and learn from all of them."""
+        cv2 = load_opencv()
+        import numpy as np
+
+        gain, more = _light(self._before, seen)
+        before = self._before * gain + more
+        change = seen - np.clip(before, 0, 255)
+        background = np.clip(self._background * gain + more, 0, 255)
+        lasting = seen - background
+        recent = np.abs(change)
+        local = np.abs(change - cv2.blur(change, (_AROUND, _AROUND)))
+        least = max(_LEAST_CHANGE, _NOISES * float(np.median(recent)))
+        most_usual = np.maximum(least, _LIVELY * self._usual)
+        differs = np.minimum(np.minimum(recent, local), np.abs(lasting))
+        moved = differs > most_usual + _INEXACT * np.abs(before - self._before)
+        self._usual += np.clip(recent - self._usual, -_LIVELY_STEP, _LIVELY_STEP)
+        self._background = background + np.clip(lasting / 8, -_LEARNED, _LEARNED)
+        self._before = seen
+        return moved
+
+
+def _small_grey(data: bytes) -> Any:
+    """Return the picture as it is shown, small and in grey, without its finest detail."""
+    cv2 = load_opencv()
+    import numpy as np
+
+    markers.check_before_decoding(data)
+    with faults_as_value_errors(cv2):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        if image is None:
+            raise ValueError("the JPEG cannot be decoded")
+        height, width = image.shape
+        if width > _LOOK_WIDTH:
+            size = (_LOOK_WIDTH, max(round(height * _LOOK_WIDTH / width), 1))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.blur(image.astype(np.float32), (3, 3))
+
+
+def _light(before: Any, seen: Any) -> tuple[float, float]:
+    """Return by what to multiply ``before``, and what to add, to make it as bright as ``seen``.
+
+    Only what most of the picture does counts, so what comes into it makes no difference.
+    """
+    import numpy as np
+
+    difference = seen - before
+    far = np.abs(difference - np.median(difference))
+    same = far <= max(3 * float(np.median(far)), 2.0)
+    x, y = before[same], seen[same]
+    x_mean, y_mean = float(x.mean()), float(y.mean())
+    x = x - x_mean
+    spread = float((x * x).sum())
+    gain = float((x * y).sum()) / spread if spread > x.size else 1.0
+    gain = min(max(gain, 0.5), 2.0)
+    return gain, y_mean - gain * x_mean

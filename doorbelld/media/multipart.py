@@ -6,7 +6,7 @@ programs look for that and not at the length. *Advance* is for browsers, which d
 when the headers of part N + 1 have arrived: so these follow as well, and the picture on the phone
 is never one frame late. That part's length is not known yet.
 
-Neither form has a closing boundary, because a client that reads one does not connect again:
+No live stream has a closing boundary, because a client that reads one does not connect again:
 ``ffmpeg -reconnect`` would end as if all were well. The advance form just ends.
 """
 
@@ -18,6 +18,9 @@ CONTENT_TYPE = "multipart/x-mixed-replace; boundary=frame"
 
 BOUNDARY = b"--frame\r\n"
 """The beginning of the exact form, before the first part."""
+
+CLOSING = b"--frame--\r\n"
+"""The end of a film, which is complete: no client needs to come back for more."""
 
 ADVANCE_HEAD = BOUNDARY + b"Content-Type: image/jpeg\r\n\r\n"
 """The beginning of the advance form, before the first JPEG."""
@@ -39,14 +42,19 @@ def exact_part(data: bytes, timestamp: float, made_width: int = 0) -> bytes:
     capture in Unix seconds; it is written with microseconds. ``made_width`` is written as X-Quality
     if the picture is not the camera's own.
     """
+    return b"%b%b\r\n%b" % (exact_head(len(data), timestamp, made_width), data, BOUNDARY)
+
+
+def exact_head(length: int, timestamp: float, made_width: int = 0) -> bytes:
+    """Return the headers of such a part, for a JPEG of this length."""
     quality = f"X-Quality: {made_width}\r\n" if made_width else ""
     head = (
         "Content-Type: image/jpeg\r\n"
-        f"Content-Length: {len(data)}\r\n"
+        f"Content-Length: {length}\r\n"
         f"X-Timestamp: {timestamp:.6f}\r\n"
         f"{quality}\r\n"
     )
-    return b"%b%b\r\n%b" % (head.encode("ascii"), data, BOUNDARY)
+    return head.encode("ascii")
 
 
 def json_part(body: bytes) -> bytes:

@@ -3,8 +3,8 @@
 A new connection, and a kept-alive one that idles, stays here until its complete request has
 arrived in the socket: the head, and the small body of a form. Only then is it handed to a handler
 thread, which finds everything it will read. An answer that the client does not take at once comes
-back here to be written bit by bit. So a thousand clients that drip, stall or say nothing cost
-no thread and delay no other client.
+back here to be written bit by bit; of a long file, no more than that bit is in memory. So a
+thousand clients that drip, stall or say nothing cost no thread and delay no other client.
 
 If too many connections wait, the one that has waited longest is closed, unless its request has
 arrived by then. So a client that sends its request in one go, as every browser does, is always
@@ -26,8 +26,8 @@ from doorbelld.net.names import to_address
 from doorbelld.server.connection import Connection, Phase
 from doorbelld.server.connections import ConnectionTable
 from doorbelld.server.framing import MAX_BODY, MAX_HEAD, Head, head_size, read_head
-from doorbelld.server.handshakes import Handshakes
 from doorbelld.server.limits import Limits
+from doorbelld.server.turns import Turns
 from doorbelld.system.limited_log import OncePerMinute
 from doorbelld.system.worker import Worker
 
@@ -62,12 +62,14 @@ class AcceptLoop(Worker):
     """Accepts, waits for complete requests, and writes the rest of long answers.
 
     ``serve(connection, head, body)`` is called with every complete request, and must not block. Nor
-    must what is asked of the ``app``.
+    must what is asked of the ``app``. ``write_on(connection)`` is called with a connection whose
+    file has to be read from the disk, and must not block either: another thread waits for the disk,
+    writes, and gives the connection back.
 
     With TLS every new connection may begin a session. Its handshake is done here, of all threads:
     so a flood of handshakes keeps at most one processor busy, and it is not the one that serves
     viewers. Clients that need no handshake are served first, and handshakes take at most half of
-    the thread's time.
+    the thread's time. The same is true of long files.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class AcceptLoop(Worker):
         listeners: Sequence[socket.socket],
         app: App,
         serve: Callable[[Connection, Head, bytes], None],
+        write_on: Callable[[Connection], None],
         limits: Limits,
     ) -> None:
         super().__init__("accept")
@@ -83,9 +86,11 @@ class AcceptLoop(Worker):
         self.limits = limits
         self._app = app
         self._serve = serve
+        self._write_on = write_on
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._table = ConnectionTable()
-        self._handshakes = Handshakes()
+        self._handshakes = Turns()
+        self._files = Turns()
         self._paused: list[Connection] = []
         self._returned: deque[Connection] = deque()
         self._accepting_again_at = 0.0
@@ -146,7 +151,8 @@ class AcceptLoop(Worker):
             self._run_once(0.05)
 
     def _run_once(self, timeout: float) -> None:
-        events = self._epoll.poll(self._handshakes.timeout(timeout), _BATCH)
+        timeout = self._files.timeout(self._handshakes.timeout(timeout))
+        events = self._epoll.poll(timeout, _BATCH)
         self.beat = now = time.monotonic()
         with self._lock:
             self._handle_all(events, now)
@@ -159,7 +165,9 @@ class AcceptLoop(Worker):
         while self._returned:
             self._take_back(self._returned.popleft(), now)
         for connection in self._handshakes.due():
-            self._advance(connection, 0, time.monotonic(), may_handshake=True)
+            self._advance(connection, 0, time.monotonic(), has_turn=True)
+        for connection in self._files.due():
+            self._advance(connection, 0, time.monotonic(), has_turn=True)
         if now - self._swept >= _SWEEP:
             self._swept = now
             self._sweep(now)
@@ -187,16 +195,19 @@ class AcceptLoop(Worker):
             self._advance(connection, mask, now)
 
     def _advance(
-        self, connection: Connection, mask: int, now: float, *, may_handshake: bool = False
+        self, connection: Connection, mask: int, now: float, *, has_turn: bool = False
     ) -> None:
         try:
             if connection.phase is Phase.REQUEST:
-                if connection.wants_handshake(self._app.tls) and not may_handshake:
+                if connection.wants_handshake(self._app.tls) and not has_turn:
                     self._handshakes.add(connection)
                 else:
                     self._read_request(connection, mask)
             elif connection.phase is Phase.WRITE:
-                self._write(connection, now)
+                if connection.file is not None and not has_turn:
+                    self._files.add(connection)
+                else:
+                    self._write(connection, now)
             elif connection.discard_input():
                 self._drop(connection)
         except (OSError, MemoryError):  # The client is gone, or cannot be helped.
@@ -243,7 +254,7 @@ class AcceptLoop(Worker):
             # Registering reports what has already arrived in the socket.
             self._epoll.register(connection.sock, events | _EDGE)
         except OSError as error:
-            connection.sock.close()
+            connection.close()
             self._pause_accepting(error, time.monotonic())
             return
         self._table.add(connection)
@@ -265,6 +276,7 @@ class AcceptLoop(Worker):
     def _remove(self, connection: Connection) -> None:
         self._table.remove(connection)
         self._handshakes.discard(connection)
+        self._files.discard(connection)
         self._epoll.unregister(connection.sock)
 
     def _drop(self, connection: Connection) -> None:
@@ -319,7 +331,7 @@ class AcceptLoop(Worker):
         self._take_back(connection, time.monotonic())
 
     def _take_back(self, connection: Connection, now: float) -> None:
-        if connection.rest:
+        if not connection.is_answered:
             self._wait(connection, Phase.WRITE, select.EPOLLOUT, now + self.limits.stall_timeout)
         elif connection.keep:
             self._wait_for_request(connection, now)
@@ -330,12 +342,19 @@ class AcceptLoop(Worker):
             self._linger(connection, now)
 
     def _write(self, connection: Connection, now: float) -> None:
-        if not connection.write():
+        try:
+            has_written = connection.write()
+        except BlockingIOError:  # It is not the client's fault, so it has all of its time again.
+            self._remove(connection)
+            self._write_on(connection)
             return
-        connection.deadline = now + self.limits.stall_timeout
-        if not connection.rest:
+        if has_written:
+            connection.deadline = now + self.limits.stall_timeout
+        if connection.is_answered:
             self._remove(connection)
             self._take_back(connection, now)
+        elif not connection.rest:  # Its turn is over: this reports whether the client takes more.
+            self._epoll.modify(connection.sock, select.EPOLLOUT | _EDGE)
 
     def _linger(self, connection: Connection, now: float) -> None:
         """Close in a way that the answer arrives.

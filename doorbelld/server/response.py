@@ -9,6 +9,7 @@ from socket import socket
 from typing import Optional
 
 from doorbelld.net.tls import Session
+from doorbelld.server.filebody import FileBody
 
 TakeOver = Callable[[socket, bytes, Optional[Session]], bool]
 """Takes a connection over: its socket, the head that is to be sent first, and its TLS.
@@ -21,9 +22,10 @@ It returns False, and leaves the socket alone, if that is not possible.
 class Response:
     """An answer. The server adds nothing but the status line and ``Connection: close``.
 
-    ``cookies`` are values of Set-Cookie. With ``close`` the connection ends. If ``take_over`` is
-    given, the head is not written but handed over together with the socket; ``otherwise`` is sent
-    where that fails.
+    ``cookies`` are values of Set-Cookie. ``file`` is the rest of a body that is too long for
+    memory; it is sent after ``body``, and closed. With ``close`` the connection ends. If
+    ``take_over`` is given, the head is not written but handed over together with the socket;
+    ``otherwise`` is sent where that fails.
     """
 
     status: int
@@ -31,6 +33,7 @@ class Response:
     body: bytes = b""
     cookies: Sequence[str] = ()
     close: bool = False
+    file: FileBody | None = None
     take_over: TakeOver | None = None
     otherwise: Response | None = None
 

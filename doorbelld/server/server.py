@@ -1,21 +1,24 @@
 """Server: the accept loop in front, and a small pool of handler threads behind it.
 
 The accept loop hands over every complete request. A thread of the pool lets the app answer it,
-sends what the client takes at once, and gives the connection back.
+sends what the client takes at once, and gives the connection back. The accept loop also hands over
+a connection whose next bytes must be read from a slow disk, as it may not wait for that itself.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from socket import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from doorbelld.server import request
 from doorbelld.server.accept import AcceptLoop
 from doorbelld.server.connection import Connection
+from doorbelld.server.filebody import FileBody
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
 from doorbelld.server.request import RequestError
@@ -25,6 +28,14 @@ if TYPE_CHECKING:
     from doorbelld.server.app import App
 
 _log = logging.getLogger(__name__)
+
+
+class _Answer(NamedTuple):
+    """What to send: bytes, then a file if there is one; ``keep`` to keep the connection."""
+
+    data: bytes
+    keep: bool = False
+    file: FileBody | None = None
 
 
 class Server:
@@ -37,7 +48,7 @@ class Server:
         self._pool_lock = threading.Lock()
         self._few_threads = OncePerMinute()
         self._no_memory = OncePerMinute()
-        self._loop = AcceptLoop(listeners, app, self._serve, limits)
+        self._loop = AcceptLoop(listeners, app, self._serve, self._write_on, limits)
 
     @property
     def limits(self) -> Limits:
@@ -92,9 +103,15 @@ class Server:
         return limits
 
     def _serve(self, connection: Connection, head: Head, body: bytes) -> None:
+        self._submit(partial(self._answer, connection, head, body))
+
+    def _write_on(self, connection: Connection) -> None:
+        self._submit(partial(self._write, connection))
+
+    def _submit(self, work: Callable[[], None]) -> None:
         with self._pool_lock:  # A pool that was shut down accepts nothing more.
             try:
-                self._pool.submit(self._answer, connection, head, body)
+                self._pool.submit(work)
             except RuntimeError as error:
                 # It is in the pool's queue all the same, and the first thread is always there.
                 if self._few_threads.is_due():
@@ -113,25 +130,30 @@ class Server:
             answer = self._rejection(500)
         if answer is None:
             return
-        data, keep = answer
         try:
-            connection.answer(data, keep=keep)
-            connection.write()
+            connection.answer(answer.data, keep=answer.keep, file=answer.file)
         except (OSError, MemoryError):
             connection.close()  # The client is gone, or cannot be helped.
             return
+        self._write(connection)
+
+    def _write(self, connection: Connection) -> None:
+        """Send what the client takes at once, and give the connection back."""
+        try:
+            connection.write(may_wait=True)
+        except (OSError, MemoryError):
+            connection.close()
+            return
         self._loop.give_back(connection)
 
-    def _respond(
-        self, connection: Connection, head: Head, body: bytes
-    ) -> tuple[bytes, bool] | None:
-        """Return the answer to send, and whether to keep the connection; None if it is taken."""
+    def _respond(self, connection: Connection, head: Head, body: bytes) -> _Answer | None:
+        """Return the answer to send; None if the connection is taken over."""
         peer, secure = connection.address, connection.secure
         try:
             asked = request.read(head, body, peer, secure=secure)
         except RequestError as error:
             response = self._app.refuse(error, peer, secure=secure)
-            return response.encode(close=True, without_body=error.method == "HEAD"), False
+            return _Answer(response.encode(close=True, without_body=error.method == "HEAD"))
         response = self._app(asked)
         if response.take_over is not None and response.otherwise is not None:
             first = response.encode(close=True)
@@ -139,10 +161,14 @@ class Server:
                 return None
             response = response.otherwise
         keep = asked.keep_alive and not response.close
-        return response.encode(close=not keep, without_body=asked.method == "HEAD"), keep
+        is_head, file = asked.method == "HEAD", response.file
+        if file is not None and is_head:
+            file.close()
+            file = None
+        return _Answer(response.encode(close=not keep, without_body=is_head), keep, file)
 
-    def _rejection(self, status: int) -> tuple[bytes, bool]:
-        return self._app.reject(status).encode(close=True), False
+    def _rejection(self, status: int) -> _Answer:
+        return _Answer(self._app.reject(status).encode(close=True))
 
 
 def _pool(limits: Limits) -> ThreadPoolExecutor:

@@ -15,7 +15,8 @@ from functools import partial
 from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
-from doorbelld.drivers.errors import CameraError, CameraStuckError, describe, reason_of
+from doorbelld.drivers.errors import CameraError, CameraStuckError, Reason, describe, reason_of
+from doorbelld.media import card
 from doorbelld.stream import fault, placeholder
 from doorbelld.stream.counters import Counters
 from doorbelld.stream.hangwatch import HangWatch
@@ -38,6 +39,9 @@ _LOOK = 1.0
 _FIRST_DELAY = 1.0
 _LONGEST_DELAY = 15.0
 """Seconds until a camera is opened again: they double."""
+
+_PAUSED = "The camera is paused: the shutter was closed on purpose"
+_LONG = 3600.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,9 @@ class CaptureThread(Worker):
         self._settings = settings
         self._hub = hub
         self._reopen = False
+        self._paused_at: float | None = None
         self._looked_at = 0.0
+        self._on_change = on_change
         self._state_log = StateLog(_log)
         self._tracker = StateTracker(self._state_log, on_change)
         self._placeholder = Placeholder(hub)
@@ -102,6 +108,19 @@ class CaptureThread(Worker):
         self._settings = settings
         self._reopen = True
         self._wakeup.set()
+
+    def pause(self, paused: bool) -> None:
+        """Close the camera, and keep it closed until ``pause(False)``. Waits for nothing.
+
+        No picture is shown any more from this moment on, even if the driver needs a while.
+        """
+        now = time.monotonic()
+        self._paused_at = now if paused else None
+        if self._hub.take_live(not paused) and paused:
+            self._hub.publish(card.READY_MADE, now, live=False)  # The thread draws a better one.
+        self._reopen = True
+        self._wakeup.set()
+        self._on_change()
 
     def status(self) -> CameraStatus:
         """Return the camera's part of ``/status``."""
@@ -124,6 +143,13 @@ class CaptureThread(Worker):
             age_ms=found.age_ms,
         )
 
+    def reason(self) -> str:
+        """Return the code for why there is no live picture, one of docs/live.md; "" if there is."""
+        condition = self._condition()
+        if condition.state is CameraState.STREAMING:
+            return ""
+        return condition.reason or Reason.SILENT.value
+
     def check_for_hang(self) -> None:
         """Show the placeholder if the thread cannot, because it hangs in a driver.
 
@@ -133,9 +159,13 @@ class CaptureThread(Worker):
         self._hang_watch.update(self._condition(), settings.name, settings.width, settings.height)
 
     def _condition(self) -> Condition:
-        return self._hang_watch.condition(
+        found = self._hang_watch.condition(
             self.beat, self._counters.captured_at, self._settings.stall_timeout
         )
+        paused_at = self._paused_at
+        if paused_at is not None and found.reason not in (Reason.PAUSED, Reason.HANGS):
+            return Condition(CameraState.OFFLINE, _PAUSED, paused_at, Reason.PAUSED)
+        return found
 
     # The thread.
 
@@ -144,12 +174,15 @@ class CaptureThread(Worker):
         while not self._stopping:
             self._wakeup.clear()
             self._reopen = False
+            if self._paused_at is not None:
+                self._rest()
+                delay = _FIRST_DELAY
+                continue
             frames = self._counters.frames
             failure = self._capture()
             if self._is_interrupted():
                 delay = _FIRST_DELAY
-                if not self._stopping:
-                    self._tracker.change(CameraState.STARTING, "starting the camera")
+                self._begin_again()
                 continue
             if self._counters.frames > frames:
                 delay = _FIRST_DELAY
@@ -159,6 +192,19 @@ class CaptureThread(Worker):
             self._lose(failure, f"; trying again in {delay:g} s")
             self._show_placeholder(delay)
             delay = _FIRST_DELAY if self._reopen else min(delay * 2, _LONGEST_DELAY)
+
+    def _begin_again(self) -> None:
+        if not self._stopping and self._paused_at is None:
+            self._tracker.change(CameraState.STARTING, "starting the camera")
+
+    def _rest(self) -> None:
+        """Leave the camera closed for as long as it is paused."""
+        self._tracker.change(CameraState.OFFLINE, _PAUSED, reason=Reason.PAUSED)
+        while self._paused_at is not None and not self._stopping:
+            self._wakeup.clear()
+            self._reopen = False
+            self._show_placeholder(_LONG)
+        self._begin_again()
 
     def _lose(self, failure: _Failure, more: str = "") -> None:
         detail, reason, clue, _ = failure
@@ -216,7 +262,7 @@ class CaptureThread(Worker):
 
     def _take(self, shot: Shot, reader: PictureReader, now: float) -> bool:
         """Publish a picture, or offer it if no frame is wanted; return whether it can be shown."""
-        if self._is_at_rest(reader, now):
+        if self._is_at_rest(shot, reader, now):
             self._offer(shot, reader)
         else:
             self._looked_at = now
@@ -228,13 +274,13 @@ class CaptureThread(Worker):
             self._wakeup.wait(pause)
         return True
 
-    def _is_at_rest(self, reader: PictureReader, now: float) -> bool:
+    def _is_at_rest(self, shot: Shot, reader: PictureReader, now: float) -> bool:
         """Return whether this picture need not be loaded.
 
         Now and then one is loaded all the same, to see whether the pictures can be shown.
         """
         return (
-            not self._hub.is_wanted
+            not self._hub.wants(shot.captured_at)
             and now - self._looked_at < _LOOK
             and reader.fault is fault.SILENT
             and self._tracker.current.state is CameraState.STREAMING

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -16,12 +17,37 @@ _PAUSE = 0.002
 """Seconds between tries to load a picture. A picture can only be missing for the moment between
 the camera's next one and its offer."""
 
+_SLACK = 1 / 4
+_MOST_SLACK = 0.02
+"""How early a sample may come: a part of the time between two, and seconds. No camera is exact."""
+
 
 class _Offer(NamedTuple):
     """A picture that is made into a frame only if something asks for it."""
 
     load: Callable[[], bytes | None]
     captured_at: float
+
+
+class Sampling:
+    """Live frames at an even pace: what a subscriber gets that does not need all of them.
+
+    ``take`` gets each of them in the thread that publishes it, and must not block. ``due`` is the
+    moment from which a picture is the next one.
+    """
+
+    def __init__(self, take: Callable[[Frame], None], framerate: float) -> None:
+        self.take = take
+        self.due = 0.0
+        self._interval = 1 / framerate
+        self._next_at = 0.0
+
+    def advance(self, captured_at: float) -> None:
+        """Count a frame. The moments are on a grid, so that small delays do not add up."""
+        self._next_at += self._interval
+        if self._next_at <= captured_at:  # It is the first one, or some were missed.
+            self._next_at = captured_at + self._interval
+        self.due = self._next_at - min(self._interval * _SLACK, _MOST_SLACK)
 
 
 class FrameHub:
@@ -41,14 +67,22 @@ class FrameHub:
         # Turning a large picture takes 120 MB, and any number of clients may ask at once.
         self._loading = threading.Lock()
         self._newest: Frame | None = None
+        self._count = 0
         self._offer: _Offer | None = None
         self._slots: list[Latest[Frame]] = []
         self._wanting: set[Latest[Frame]] = set()
+        self._samplings: list[Sampling] = []
+        self._due = math.inf
+        self._takes_live = True
 
     @property
     def is_wanted(self) -> bool:
-        """Whether a subscriber wants frames at the moment."""
+        """Whether a subscriber wants every frame at the moment."""
         return bool(self._wanting)
+
+    def wants(self, captured_at: float) -> bool:
+        """Return whether a frame has to be made of the picture of this moment."""
+        return bool(self._wanting) or captured_at >= self._due
 
     @property
     def latest(self) -> Frame | None:
@@ -70,9 +104,21 @@ class FrameHub:
                 time.sleep(_PAUSE)
 
     def publish(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
-        """Make this JPEG the newest frame; return the frame, with its number."""
+        """Make this JPEG the newest frame; return the frame, with its number.
+
+        While no live ones are taken (:meth:`take_live`), a live one reaches no subscriber.
+        """
         with self._lock:
             return self._publish(data, captured_at, live=live)
+
+    def take_live(self, takes: bool) -> bool:
+        """Set whether live pictures are taken. If not, forget the newest; return if it was live."""
+        with self._lock:
+            self._takes_live = takes
+            was_live = self._newest is not None and self._newest.live
+            if not takes:
+                self._newest = self._offer = None
+            return was_live
 
     def offer(self, load: Callable[[], bytes | None], captured_at: float) -> None:
         """Have a live picture ready, instead of publishing it, while no frame is wanted.
@@ -80,7 +126,8 @@ class FrameHub:
         ``load`` returns its JPEG, or None if it cannot be shown; any thread may call it.
         """
         with self._lock:
-            self._offer = _Offer(load, captured_at)
+            if self._takes_live:
+                self._offer = _Offer(load, captured_at)
 
     def subscribe(
         self, on_put: Callable[[], None] | None = None, *, wants: bool = True
@@ -112,6 +159,23 @@ class FrameHub:
         with self._lock:
             self._slots = [each for each in self._slots if each is not slot]
 
+    def sample(self, take: Callable[[Frame], None], framerate: float) -> Sampling:
+        """Pass ``take`` so many live frames a second; each is made, whether others want it or not.
+
+        Until :meth:`end_sampling`. ``take`` must not call the hub.
+        """
+        sampling = Sampling(take, framerate)
+        with self._lock:
+            self._samplings = [*self._samplings, sampling]
+            self._due = 0.0
+        return sampling
+
+    def end_sampling(self, sampling: Sampling) -> None:
+        """Pass it no more frames."""
+        with self._lock:
+            self._samplings = [each for each in self._samplings if each is not sampling]
+            self._due = min((each.due for each in self._samplings), default=math.inf)
+
     def _accept(self, offer: _Offer, data: bytes) -> bool:
         """Publish what was on offer; return False if there is something newer by now."""
         with self._lock:
@@ -122,9 +186,21 @@ class FrameHub:
 
     def _publish(self, data: bytes, captured_at: float, *, live: bool) -> Frame:
         timestamp = captured_at + clock.ahead()
-        number = self._newest.sequence + 1 if self._newest else 1
-        frame = self._newest = Frame(data, number, captured_at, timestamp, live)
+        frame = Frame(data, self._count + 1, captured_at, timestamp, live)
+        if live and not self._takes_live:
+            return frame
+        self._count += 1
+        self._newest = frame
         self._offer = None
         for slot in self._slots:
             slot.put(frame)
+        if live and captured_at >= self._due:
+            self._sample(frame)
         return frame
+
+    def _sample(self, frame: Frame) -> None:
+        for sampling in self._samplings:
+            if frame.captured_at >= sampling.due:
+                sampling.advance(frame.captured_at)
+                sampling.take(frame)
+        self._due = min((each.due for each in self._samplings), default=math.inf)

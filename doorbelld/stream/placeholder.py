@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from doorbelld.drivers.errors import Reason
 from doorbelld.media import card
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import Condition
@@ -29,7 +30,10 @@ class Placeholder:
     def draw(self, name: str, condition: Condition, width: int, height: int) -> None:
         """Draw the card; ``name`` is the camera's, ``width`` and ``height`` are in pixels."""
         since = time.strftime("since %H:%M", time.localtime(clock.unix(condition.since)))
-        self._card = card.placeholder(name, condition.detail, since, width, height)
+        is_trying = condition.reason != Reason.PAUSED
+        self._card = card.placeholder(
+            name, condition.detail, since, width, height, is_trying=is_trying
+        )
 
     def clear(self) -> None:
         """Forget the card: there is a picture."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+from doorbelld.drivers.errors import Reason
 from doorbelld.system.limited_log import StateLog
 
 
@@ -99,13 +100,15 @@ class StateTracker:
         old = (before.state, before.detail, before.reason, self._clue)
         if (state, detail, reason, clue) == old:
             return
-        since = before.since if state is before.state else time.monotonic()
+        is_same = state is before.state and Reason.PAUSED not in {reason, before.reason}
+        since = before.since if is_same else time.monotonic()
         self.current = Condition(state, detail, since, reason)
         self._clue = clue
         self.announce(self.current, (f" ({clue})" if clue else "") + more)
 
     def announce(self, condition: Condition, more: str = "") -> None:
         """Log that the camera's condition is this one now; ``current`` may be another one."""
-        level = logging.WARNING if condition.state is CameraState.OFFLINE else logging.INFO
+        is_fault = condition.state is CameraState.OFFLINE and condition.reason != Reason.PAUSED
+        level = logging.WARNING if is_fault else logging.INFO
         self._state_log.log(level, f"camera {condition.state.value}: {condition.detail}{more}")
         self._on_change()

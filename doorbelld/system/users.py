@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _USER = "doorbelld"
@@ -41,6 +42,28 @@ def become_the_service() -> bool:
         return False
     os.environ["HOME"] = user.pw_dir
     return True
+
+
+@contextmanager
+def acting_as_owner(path: Path) -> Iterator[None]:
+    """Act as the owner of a folder in the meantime, if root does this. Raises OSError.
+
+    So the service can use what is written there, and a link there leads no further than the
+    service itself may go.
+    """
+    owner = path.stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    group = os.getegid()
+    with suppress(PermissionError):  # In a container even root may not be allowed to.
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
 
 
 def hidden_folder(path: str) -> str | None:

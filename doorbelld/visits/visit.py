@@ -1,4 +1,7 @@
-"""Visit: what is known of one visit. Moments are Unix seconds by the clock as it is now."""
+"""Visit: what is known of one visit, and the error of where visits are kept.
+
+Moments are Unix seconds by the clock as it is now.
+"""
 
 from __future__ import annotations
 
@@ -46,3 +49,22 @@ class Visit:
     seconds: float = 0.0
     before: float = 0.0
     bytes: int = 0
+
+
+SPACE = "space"
+DAMAGED = "damaged"
+"""Reasons of a StoreError."""
+
+
+class StoreError(Exception):
+    """Visits cannot be kept, for a reason that the sentence says, with what helps.
+
+    ``reason`` is ``space`` if there was no room, ``damaged`` if the index can no longer be read,
+    and ``other`` for all else. ``last_id`` is the highest id that is known to have been used: one
+    that keeps visits elsewhere has to count on from it.
+    """
+
+    def __init__(self, sentence: str, reason: str = "other", last_id: int = 0) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.last_id = last_id

@@ -24,13 +24,16 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
+from doorbelld.visits.doorbell import Doorbell
 from doorbelld.web import assets, guard, headers
+from doorbelld.web.bell import Bell
 from doorbelld.web.guard import RefusedError
 from doorbelld.web.live import Live
-from doorbelld.web.login import OPEN_PATHS, Login
+from doorbelld.web.login import OPEN_PATHS, RING, Login
 from doorbelld.web.pictures import Pictures
 from doorbelld.web.site import Context, Site
 from doorbelld.web.status import Status
+from doorbelld.web.visits import Visits
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +60,17 @@ class App:
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
+        doorbell: Doorbell,
     ) -> None:
         self._site = site
         self._broadcaster = broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
-        self._live = live = Live(pictures, broadcaster, camera_status, lambda: self._site)
-        status = Status(broadcaster, camera_status, limits)
+        live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
+        status = Status(broadcaster, camera_status, limits, doorbell.status)
+        self._visits = visits = Visits(doorbell, lambda: camera_status().name)
+        bell = Bell(doorbell, login, self._refusals)
         self._shared: Mapping[str, Route] = {
             **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
             **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
@@ -75,11 +81,16 @@ class App:
             "/status": status.status,
             "/healthz": status.healthz,
             "/login": login.page,
+            "/visits.json": visits.newest,
+            RING: bell.ring,
         }
         self._forms: Mapping[str, Route] = {
             "/login": login.log_in,
             "/logout": login.log_out,
             "/live/report": live.report,
+            "/visits/delete": visits.delete_all,
+            "/shutter": bell.shutter,
+            RING: bell.ring,
         }
 
     @property
@@ -168,7 +179,7 @@ class App:
         if site.tls is not None and not context.request.secure and not is_certificate:
             return _send_to_tls(context.request)
         path = _path(context.request)
-        if is_certificate or path in OPEN_PATHS:
+        if is_certificate or path in OPEN_PATHS or path == RING:
             return self._route(context, path)
         challenge = self._login.challenge(context)
         if challenge is not None:
@@ -182,8 +193,12 @@ class App:
     def _route(self, context: Context, path: str) -> Response:
         request = context.request
         asset = context.site.assets.get(path)
-        route = (self._forms if request.method == "POST" else self._routes).get(path)
-        allowed = self._methods(path, context.site)
+        shown = self._routes.get(path) or self._visits.route(path)
+        form = self._forms.get(path) or self._visits.form(path)
+        allowed = ["GET", "HEAD"] * (shown is not None or asset is not None)
+        allowed += ["POST"] * (form is not None)
+        if path == RING:
+            allowed.remove("HEAD")  # It is only for what does nothing.
         if not allowed and request.method != "CONNECT":
             return refusal(HTTPStatus.NOT_FOUND, "not found")
         if request.method not in allowed:
@@ -193,15 +208,11 @@ class App:
             return refusal(HTTPStatus.METHOD_NOT_ALLOWED, why, fields)
         if request.has_body and (request.method != "POST" or not request.body):
             raise RequestError("a body makes no sense here")
+        route = form if request.method == "POST" else shown
         if route is not None:
             return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
-
-    def _methods(self, path: str, site: Site) -> list[str]:
-        """Return the methods that a path knows, in the order of an Allow header."""
-        can_be_seen = path in self._routes or path in site.assets
-        return ["GET", "HEAD"] * can_be_seen + ["POST"] * (path in self._forms)
 
 
 def _addresses(paths: Sequence[str], action: str) -> list[str]:

@@ -39,13 +39,15 @@ class Asset(NamedTuple):
 def load(name: str) -> Mapping[str, Asset]:
     """Read every file of the page, keyed by its path in URLs; the page itself is "/".
 
-    The login form is "/login"; ``{{message}}`` in it is still to be replaced.
+    The login form is "/login"; ``{{message}}`` in it is still to be replaced. The page of visits is
+    "/visits", where the comments are still to be replaced.
 
     ``name`` is the name of the camera; it is written into the page and the manifest.
     """
     found = {f"/{path.name}": _asset(path, name) for path in _STATIC.iterdir()}
     found["/"] = found["/index.html"]
     found["/login"] = found.pop("/login.html")
+    found["/visits"] = found.pop("/visits.html")
     return found
 
 

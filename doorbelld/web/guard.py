@@ -87,6 +87,28 @@ def insist_on_our_own_page(embedder: str) -> None:
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
 
 
+def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> None:
+    """Raise RefusedError if a page of another site leads here in any way, even by a link.
+
+    It is for what happens at once when a browser opens the URL. Devices and programs name no page.
+    """
+    headers = request.headers
+    page = headers.get("Origin") or headers.get("Referer")
+    site = headers.get("Sec-Fetch-Site").strip().lower()
+    is_ours = not page or _is_ours(
+        access,
+        headers,
+        origin(page),
+        _host(headers, request.target) or "",
+        is_proxied=access.trusts(request.peer),
+    )
+    if not is_ours or site in ("same-site", "cross-site"):
+        raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
+    insist_on_our_own_page(embedder)
+    if headers.get("Sec-Purpose"):  # A browser that loads it before a person asks for it.
+        raise RefusedError(HTTPStatus.FORBIDDEN, "nobody has asked for this yet")
+
+
 def _unknown_name(access: Access, host: str) -> RefusedError:
     name = bare_name(host)
     why = f"{quoted(host)} is not a name that doorbelld answers to"

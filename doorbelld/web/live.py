@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 
 from doorbelld.server.replies import NO_STORE, refusal
 from doorbelld.server.request import RequestError
@@ -37,7 +38,10 @@ _OLDEST = 10**9
 
 
 class Live:
-    """Answers with the page's stream. ``site`` returns the site as it is now."""
+    """Answers with the page's stream. ``site`` returns the site as it is now.
+
+    ``bell_state`` returns what the state says of the bell and the shutter.
+    """
 
     def __init__(
         self,
@@ -45,7 +49,9 @@ class Live:
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         site: Callable[[], Site],
+        bell_state: Callable[[], dict[str, Any]],
     ) -> None:
+        self._bell_state = bell_state
         self._pictures = pictures
         self._broadcaster = broadcaster
         self._camera_status = camera_status
@@ -88,6 +94,7 @@ class Live:
             "max_viewers": self._broadcaster.max_viewers,
             "password": self._site().authenticator.is_needed,
             "quality": self._broadcaster.quality,
+            **self._bell_state(),
         }
         return json.dumps(state).encode()
 

@@ -19,6 +19,9 @@ from doorbelld.web.site import Context
 OPEN_PATHS = ("/login", "/login.css", "/login.js", "/logout", "/healthz")
 """What needs no login."""
 
+RING = "/ring"
+"""What needs a token of its own, or the login: see bell.py."""
+
 _BASIC = 'Basic realm="doorbelld", charset="UTF-8"'
 _FORM = 'Cookie realm="doorbelld", form-action="{}", cookie-name="doorbelld"'
 """A challenge that browsers do not know, so that they show our form and no dialog of theirs."""
@@ -53,6 +56,10 @@ class Login:
         if basic:
             self._refusals.note(context.client, "wrong password")
         return _ask_for_password(request, was_wrong=bool(basic))
+
+    def has_cookie(self, context: Context) -> bool:
+        """Return whether the client has logged in, in its browser."""
+        return context.site.authenticator.knows_cookie(_cookies(context.request))
 
     def renew(self, context: Context, response: Response) -> Response:
         """Return an answer to a client that has logged in, with a new cookie if it is time."""

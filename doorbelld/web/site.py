@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.policy import Access
+from doorbelld.access.ring_token import RingToken
 from doorbelld.access.watching import WatchRules
 from doorbelld.server.request import Request
 from doorbelld.web.assets import Asset
@@ -29,6 +31,7 @@ class Site:
     assets: Mapping[str, Asset]
     tls: ssl.SSLContext | None = None
     hsts: bool = False
+    ring_token: RingToken = field(default_factory=partial(RingToken, None))
 
     @property
     def watch_rules(self) -> WatchRules:

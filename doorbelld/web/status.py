@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from doorbelld import __version__
 from doorbelld.server.limits import Limits
@@ -17,14 +18,19 @@ from doorbelld.web.site import Context
 
 
 class Status:
-    """Answers how everything is. ``limits`` returns those of the server."""
+    """Answers how everything is. ``limits`` returns those of the server.
+
+    ``bell_status`` returns what belongs to the bell, the visits and the shutter.
+    """
 
     def __init__(
         self,
         broadcaster: Broadcaster,
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
+        bell_status: Callable[[], dict[str, Any]],
     ) -> None:
+        self._bell_status = bell_status
         self._broadcaster = broadcaster
         self._camera_status = camera_status
         self._limits = limits
@@ -42,6 +48,7 @@ class Status:
             "viewers": [vars(row) for row in self._broadcaster.viewers(key)],
             "limits": {"max_viewers": self._broadcaster.max_viewers, **self._limits()._asdict()},
             "password": context.site.authenticator.is_needed,
+            **self._bell_status(),
         }
         return as_json(HTTPStatus.OK, status)
 

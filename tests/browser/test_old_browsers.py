@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import Locator, Route
+from playwright.sync_api import Locator
 
 from doorbelld.access.password import hashed
 from tests.support.crowding import check
 from tests.support.daemon import Daemon, eventually
+from tests.support.old_browsers import UNREACHABLE, WITHOUT_NEWER, read_styles_as
 from tests.support.phone import LANDSCAPE, PORTRAIT, SMALL, TEST_CARD, Phone
 from tests.support.posed_page import MANY, STATES, PosedPage
-from tests.support.styles import BROWSERS, Browser, as_read_by, styles
-
-WITHOUT_NEWER = """
-  for (const name of ["createImageBitmap", "ResizeObserver", "PointerEvent", "OffscreenCanvas",
-    "queueMicrotask", "structuredClone", "visualViewport", "requestIdleCallback"]) {
-    delete window[name];
-  }
-  for (const name of ["at", "flat", "flatMap", "findLast", "toSorted"]) {
-    delete Array.prototype[name];
-  }
-  for (const name of ["at", "matchAll", "replaceAll"]) delete String.prototype[name];
-  delete Object.fromEntries;
-  delete Object.hasOwn;
-  delete Promise.any;
-  delete Promise.allSettled;
-  delete Element.prototype.replaceChildren;
-"""
-"""Makes a browser one of 2018, as far as scripts can see."""
+from tests.support.styles import BROWSERS, Browser
 
 TABLET = (768, 1024)
 SIZES = (SMALL, PORTRAIT, LANDSCAPE, SMALL[::-1], TABLET, TABLET[::-1])
@@ -50,26 +34,6 @@ CROWDED = """() => {
     || !boxes.every((other) => isApart(box, other))).length;
 }"""
 """How many buttons are too close to another, or to the edge."""
-
-UNREACHABLE = """() => Array.from(document.querySelectorAll("input:not(.unseen), button, a"))
-  .filter((each) => each.getBoundingClientRect().width > 0)
-  .filter((each) => {
-    each.scrollIntoView({ block: "center" });
-    const box = each.getBoundingClientRect();
-    const hit = document.elementFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2);
-    return box.left < 16 || box.right > innerWidth - 16 || box.height < 44 || hit !== each;
-  })
-  .map((each) => each.outerHTML)"""
-
-
-def read_styles_as(browser: Browser, phone: Phone) -> None:
-    """Give a phone the styles as that browser reads them."""
-
-    def answer(route: Route) -> None:
-        name = route.request.url.rpartition("/")[2]
-        route.fulfill(content_type="text/css", body=as_read_by(browser, styles()[name]))
-
-    phone.page.route("**/*.css", answer)
 
 
 def named(browser: Browser) -> str:

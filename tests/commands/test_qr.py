@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from doorbelld.commands import qr
+from doorbelld.commands.status import qr_code
 
 BLOCKS = {" ": (255, 255), "▀": (0, 255), "▄": (255, 0), "█": (0, 0)}
 
@@ -23,13 +23,13 @@ def picture_of(drawn: str) -> tuple[Any, list[str]]:
     "text", ["http://10.0.0.7:5000/", "http://door.local/", f"http://{'long' * 15}.local:5000/"]
 )
 def test_a_phone_can_read_it(text: str) -> None:
-    picture, lines = picture_of(qr.draw(text))
+    picture, lines = picture_of(qr_code(text))
     assert cv2.QRCodeDetector().detectAndDecode(picture)[0] == text
     assert len({len(line) for line in lines}) == 1
 
 
 def test_it_has_the_margin_that_readers_need() -> None:
-    picture, _ = picture_of(qr.draw("http://10.0.0.7:5000/"))
+    picture, _ = picture_of(qr_code("http://10.0.0.7:5000/"))
     dark = np.argwhere(picture == 0)
     top, left = dark.min(axis=0)
     right = picture.shape[1] - 1 - dark.max(axis=0)[1]
@@ -37,6 +37,6 @@ def test_it_has_the_margin_that_readers_need() -> None:
 
 
 def test_colours_are_fixed_and_end_with_the_line() -> None:
-    for line in qr.draw("http://10.0.0.7/").splitlines():
+    for line in qr_code("http://10.0.0.7/").splitlines():
         assert line.startswith("\x1b[38;5;16;48;5;231m")
         assert line.endswith("\x1b[0m")

@@ -106,17 +106,18 @@ hflip = yes
 """,
     )
     other = write(tmp_path / "conf.d" / "x.conf", "\n[server]\nlisten = 5000\nmax_viewers\n")
+    known = "camera, server, access, bell, visits"
     assert sorted(problems(main, "camera.framerate=fast", "server", "a.b=c")) == sorted(
         [
             f"{main}:3: [camera] rotation = 45: must be 0, 90, 180 or 270",
             f"{main}:4: [camera] qualty: unknown key 'qualty'; did you mean quality?",
-            f"{main}:5: unknown section 'doors'; known are camera, server, access",
+            f"{main}:5: unknown section 'doors'; known are {known}",
             f"{main}:9: [camera] hflip: is set twice",
             f"{other}:3: [server] listen = 5000: must be {HOSTS}",
             f"{other}:4: is not KEY = VALUE",
             "--set camera.framerate = fast: must be a number of frames a second from 0.1 to 240",
             "--set server: must be SECTION.KEY=VALUE",
-            "--set a.b=c: unknown section 'a'; known are camera, server, access",
+            f"--set a.b=c: unknown section 'a'; known are {known}",
         ]
     )
 
@@ -284,6 +285,18 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("access.tls_certificate", "none /etc/tls/door.pem /x", "tls.crt ./tls.crt None ~/a"),
         ("access.tls_key", "none /etc/tls/door.key", "key 1 file:/x"),
         ("access.hsts", "yes no", "31536000 maybe"),
+        ("bell.button", "auto none /dev/input/event0", "Auto event0 /etc/passwd"),
+        ("bell.key", "1 256 767", "0 768 1.5 KEY_POWER"),
+        ("bell.token_file", "none /etc/doorbelld/ring_token", "ring_token ~/x"),
+        ("bell.again", "0 10 3600", "-1 nan 3601"),
+        ("visits.before", "0 5 60", "-1 nan 61"),
+        ("visits.after", "1 15 3600", "0 inf 3601"),
+        ("visits.longest", "1 60 3600", "0.9 nan 3601"),
+        ("visits.framerate", "1 10 60", "0.9 nan 61"),
+        ("visits.space", "1 1000 10000000", "0 0.5 1GB 10000001"),
+        ("visits.days", "0.01 30 36500", "0 nan 36501"),
+        ("visits.motion", "yes no", "2 maybe"),
+        ("visits.ignore", "none", "0,0,1,1 x , 1"),
     ],
 )
 def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad: str) -> None:
@@ -293,6 +306,28 @@ def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad
         (found,) = problems(None, f"{key}={text}")
         assert found.startswith(f"--set {key} = ")
         assert "must be " in found
+
+
+def test_zones_to_ignore_are_parts_of_the_picture() -> None:
+    found = config.load(settings=["visits.ignore=0 0 1 0.2,0.5 .5 .5 .5 , 0 0 1 1"]).visits.ignore
+    assert [tuple(zone) for zone in found] == [
+        (0, 0, 1, 0.2),
+        (0.5, 0.5, 0.5, 0.5),
+        (0, 0, 1, 1),
+    ]
+    for bad in (
+        "0 0 1",
+        "0 0 1 1 1",
+        "0.5 0 0.6 1",
+        "0 0 0 1",
+        "-1 0 1 1",
+        "0 nan 1 1",
+        "0 0 1 1,",
+    ):
+        (problem,) = problems(None, f"visits.ignore={bad}")
+        assert "must be none, or LEFT TOP WIDTH HEIGHT, " in problem
+    (problem,) = problems(None, f"visits.ignore={','.join(['0 0 1 1'] * 33)}")
+    assert "must be " in problem
 
 
 def test_the_word_none_is_not_in_the_configuration_that_was_read() -> None:

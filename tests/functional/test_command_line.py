@@ -95,15 +95,15 @@ def test_unknown_words_are_refused(command: Sequence[str], arguments: list[str],
         (["--check", "make-certificate"], "--check goes with no command"),
         (["status", "--check"], "--check goes with no command"),
         (["cameras", "--che"], "--check goes with no command"),
-        (["--json"], "--json goes with status or cameras"),
-        (["--json", "passwd"], "--json goes with status or cameras"),
-        (["--check", "--json"], "--json goes with status or cameras"),
+        (["--json"], "--json goes with status or visits or cameras"),
+        (["--json", "passwd"], "--json goes with status or visits or cameras"),
+        (["--check", "--json"], "--json goes with status or visits or cameras"),
         (["--force"], "--force goes with make-certificate"),
         (["status", "--force"], "--force goes with make-certificate"),
         (["passwd", "--force"], "--force goes with make-certificate"),
         (["--remove"], "--remove goes with passwd"),
         (["make-certificate", "--remove"], "--remove goes with passwd"),
-        (["check", "--json"], "--json goes with status or cameras"),
+        (["check", "--json"], "--json goes with status or visits or cameras"),
         (["run", "--renew"], "--renew goes with embed-url"),
     ],
 )
@@ -171,6 +171,7 @@ def test_check_prints_the_effective_configuration_and_the_camera() -> None:
         r"\[server\]\nlisten = :0, \[::1\]:80\nmax_viewers = 100\nmax_requests = 32\n"
         r"header_timeout = 10\nstall_timeout = 10\n"
         r"\[access\]\nnetworks = lan\n(\w+ = .+\n)+"
+        r"\[bell\]\nbutton = auto\n(\w+ = .+\n)+\[visits\]\nbefore = 5\n(\w+ = .+\n)+"
         r"\nFound Test pattern: 320x240, \d+ bytes a picture\.\ndoorbelld would stream it\.\n",
         done.stdout,
     )
@@ -311,7 +312,7 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         f"ERROR: {main}:2: [camera] rotation = 45: must be 0, 90, 180 or 270",
         f"ERROR: {main}:3: [camera] qualty: unknown key 'qualty'; did you mean quality?",
-        f"ERROR: {main}:4: unknown section 'doors'; known are camera, server, access",
+        f"ERROR: {main}:4: unknown section 'doors'; known are camera, server, access, bell, visits",
         f"ERROR: {other}:3: [server] listen = 5000: must be {hosts}",
         "ERROR: --set camera.hflip = maybe: must be yes or no",
     ]

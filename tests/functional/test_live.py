@@ -67,6 +67,7 @@ def test_state_comes_first_and_then_the_newest_picture(door: Daemon) -> None:
         state = page.state()
         assert list(state) == [
             *("v", "now", "camera", "watching", "max_viewers", "password", "quality"),
+            *("visit", "shutter"),
         ]
         camera = state["camera"]
         assert list(camera) == [

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.daemon import GUARD, ROOT, Daemon
+from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.stream import Stream
+from tests.support.visits import make_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,6 +86,20 @@ def test_reports_why_there_is_no_picture(daemon: Daemon) -> None:
     first = done.stdout.splitlines()[0]
     why = "There is no file /nowhere/camera.mjpeg"
     assert re.fullmatch(rf"Front door: offline since \d\d:\d\d: {why}", first)
+
+
+def test_reports_visits_and_the_shutter(daemon: Daemon, tmp_path: Path) -> None:
+    state = make_state(tmp_path / "state")
+    (state / "shutter").write_text("closed 1700000000.0\n")
+    daemon.start(environ={"STATE_DIRECTORY": str(state)})
+    eventually(lambda: daemon.status()["visits"]["count"] == 4, "the visits are read")
+    done = status(f"127.0.0.1:{daemon.port}")
+    assert done.returncode == 1
+    _, _, visits, shutter, where, *_ = done.stdout.splitlines()
+    assert re.fullmatch(r"4 visits, \d of 1000 MB; last rang [-\d: ]*\d\d:\d\d\.", visits)
+    since = r"2023-11-1\d \d\d:\d\d"
+    assert re.fullmatch(rf"The camera is paused since {since}; the page opens it again\.", shutter)
+    assert where == "Open on a phone in the same network:"
 
 
 def test_prints_json(daemon: Daemon) -> None:

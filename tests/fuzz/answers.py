@@ -23,6 +23,7 @@ ALLOWED = frozenset(
     {
         HTTPStatus.OK,
         HTTPStatus.NO_CONTENT,
+        HTTPStatus.PARTIAL_CONTENT,
         HTTPStatus.SEE_OTHER,
         HTTPStatus.NOT_MODIFIED,
         HTTPStatus.BAD_REQUEST,
@@ -33,6 +34,7 @@ ALLOWED = frozenset(
         HTTPStatus.REQUEST_TIMEOUT,
         HTTPStatus.REQUEST_URI_TOO_LONG,
         HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -65,7 +67,8 @@ class Answer(NamedTuple):
     @property
     def is_stream(self) -> bool:
         """Whether an endless stream follows."""
-        return self.headers.get("content-type", "").startswith(_STREAMS)
+        is_film = "content-length" in self.headers
+        return self.headers.get("content-type", "").startswith(_STREAMS) and not is_film
 
 
 def ask(daemon: Daemon, chunks: Iterable[bytes], *, hang_up: bool = True) -> list[Answer]:
@@ -106,10 +109,11 @@ def _read(sock: socket.socket) -> tuple[bytes, bytes]:
         except ConnectionError:
             some = b""
         data += some
-        found = _STREAM.search(data)
-        end = data.find(b"\r\n\r\n", found.start()) + 4 if found else 0
-        if end >= 4 and (not some or len(data) > end):
-            return bytes(data[:end]), bytes(data[end:])
+        for found in _STREAM.finditer(data):
+            end = data.find(b"\r\n\r\n", found.start()) + 4
+            is_film = b"\r\nContent-Length: " in data[found.start() : end]
+            if end >= 4 and not is_film and (not some or len(data) > end):
+                return bytes(data[:end]), bytes(data[end:])
         if not some:
             return bytes(data), b""
 

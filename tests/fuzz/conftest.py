@@ -11,6 +11,7 @@ from doorbelld.access import password
 from tests.fuzz.answers import HASTE, ask
 from tests.support.condition import Condition
 from tests.support.daemon import Daemon, eventually
+from tests.support.kept_visits import KeptVisits, film
 
 _SETTINGS = {"camera.resolution": "160x120", "camera.framerate": 10, "server.max_requests": 1}
 """One thread answers everything, so that the number of threads is always the same."""
@@ -39,11 +40,14 @@ def locked_doorbell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon
 
 def _doorbell(folder: Path, settings: Mapping[str, object]) -> Iterator[Daemon]:
     """Yield a daemon that logs every request, and must hold no more at the end than before."""
+    kept = KeptVisits(folder / "state")
+    kept.add(film(3), still=film(1)[0])
     with Daemon(folder) as found:
-        found.start({**_SETTINGS, **settings}, arguments=["-v"])
+        settings = {**_SETTINGS, **kept.settings(), **settings}
+        found.start(settings, arguments=["-v"], environ=kept.environ)
         eventually(lambda: found.request("/healthz")[0].status == 200, "a picture")
-        # Memory for the first viewer and the first guess is kept.
-        for path in ("/video_feed", "/status"):
+        # Memory for the first viewer, the first guess and the first film is kept.
+        for path in ("/video_feed", "/status", "/visits/1.json", "/visits/1/video"):
             ask(found, [f"GET {path} HTTP/1.1\r\nAuthorization: Basic OngK\r\n\r\n".encode()])
         before = Condition.of(found.pid)
         yield found

@@ -95,12 +95,29 @@ def test_the_launcher_imports_nothing_from_the_current_folder(tmp_path: Path) ->
     assert done.stdout == f"doorbelld {doorbelld.__version__}\n"
 
 
+def test_documents_that_link_to_each_other_are_installed_together() -> None:
+    installed = (DEBIAN / "doorbelld.install").read_text(encoding="utf-8")
+    found = re.findall(r"^docs/(\S+\.md) ", installed, re.MULTILINE)
+    for name in found:
+        page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+        assert {*re.findall(r"\]\((\w+\.md)", page)} <= {*found}, name
+
+
+def test_purge_deletes_everything_and_remove_nothing() -> None:
+    script = (DEBIAN / "doorbelld.postrm").read_text(encoding="utf-8")
+    [deleted] = re.findall(
+        r'^if \[ "\$1" = purge \]; then\n(.*?)^fi$', script, re.MULTILINE | re.DOTALL
+    )
+    assert "rm -rf /etc/doorbelld /var/lib/doorbelld\n" in deleted
+    assert script.count("rm -") == 1
+
+
 def test_build_of_the_package_copies_what_is_installed() -> None:
     installed = (DEBIAN / "doorbelld.install").read_text(encoding="utf-8").splitlines()
     sources = [line.split()[0] for line in installed if line and not line.startswith("#")]
     build = (ROOT / "tools" / "deb").read_text(encoding="utf-8")
     [parts] = re.findall(r"^parts=\((.*)\)$", build, re.MULTILINE)
     copied = parts.split()
-    assert "docs/live.md" in sources
+    assert {"docs/live.md", "docs/visits.md"} <= {*sources}
     for source in sources:
         assert any(f"{source}/".startswith(f"{part}/") for part in copied), source

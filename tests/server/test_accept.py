@@ -57,7 +57,7 @@ class Door:
         self._held = threading.Event()
         self._answered = threading.Event()
         limits = Limits(1, TIMEOUT, TIMEOUT)
-        self.loop = AcceptLoop([listener], FakeApp(), self._serve, limits)
+        self.loop = AcceptLoop([listener], FakeApp(), self._serve, self._write_on, limits)
 
     def connect(self, request: bytes) -> socket.socket:
         client = socket.create_connection(self.address, GUARD)
@@ -87,6 +87,9 @@ class Door:
             connection.write()
             self.loop.give_back(connection)
             self._answered.set()
+
+    def _write_on(self, connection: Connection) -> None:
+        raise NotImplementedError("there are no files")
 
 
 @pytest.fixture

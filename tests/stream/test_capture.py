@@ -515,3 +515,98 @@ def test_numbers_never_go_back_though_the_main_thread_publishes_during_a_hang(
     assert [frame.sequence for frame in found] == [3, 4]
     studio.thread._stopping = True
     steps.put(jpeg(1))
+
+
+def test_paused_camera_is_closed_and_not_opened_again(studio: Studio) -> None:
+    studio.thread.start()
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_picture()
+    studio.thread.pause(True)
+    status = studio.thread.status()
+    assert (status.state, status.reason) == (CameraState.OFFLINE, "paused"), "at once"
+    assert studio.thread.reason() == "paused"
+    newest = studio.hub.latest
+    assert newest
+    assert not newest.live, "what it has shown is forgotten at once"
+    assert studio.camera.closed.wait(GUARD)
+    studio.opening.append(CameraError("It must not be opened"))
+    studio.thread.reconfigure(replace(studio.settings, name="Back door"))
+    studio.wait_for_card()
+    studio.wait_for_card()
+    assert studio.opening
+    assert studio.thread.status().name == "Back door"
+    assert studio.thread.status().detail.startswith("The camera is paused: ")
+    studio.opening.clear()
+    studio.thread.pause(False)
+    studio.camera.script.put(jpeg(2))
+    assert studio.wait_for_picture().data == jpeg(2)
+    assert studio.thread.status().state is CameraState.STREAMING
+    assert studio.thread.reason() == ""
+
+
+def test_camera_that_is_paused_before_the_start_is_never_opened(studio: Studio) -> None:
+    studio.opening.append(CameraError("It must not be opened"))
+    studio.thread.pause(True)
+    studio.thread.start()
+    studio.wait_for_card()
+    studio.wait_for_card()
+    assert studio.opening
+    assert studio.thread.status().reason == "paused"
+
+
+def test_no_picture_is_shown_while_the_driver_takes_its_time_to_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    camera, may_close = ScriptedCamera(), threading.Event()
+    monkeypatch.setattr(camera, "close", lambda: may_close.wait(GUARD))
+    monkeypatch.setattr(camera, "read", lambda _timeout: Shot(jpeg(1), time.monotonic()))
+    hub, _, frames = recording_hub()
+    thread = CaptureThread(CaptureSettings(lambda: camera, "", "", 64, 48, 60), hub)
+    thread.start()
+    eventually(lambda: (found := hub.latest) and found.live, "a picture")
+    begin = time.monotonic()
+    thread.pause(True)
+    assert time.monotonic() - begin < GUARD / 2, "it waits for nothing"
+    assert hub.latest
+    assert not hub.latest.live
+    sequence = hub.latest.sequence
+    thread.pause(False)
+    thread.pause(True)
+    assert thread.status().reason == "paused"
+    may_close.set()
+    eventually(lambda: (found := hub.latest) and found.sequence > sequence + 1, "the card")
+    thread.stop(GUARD)
+    published = [frames.get() for _ in range(frames.qsize())]
+    assert not any(frame.live for frame in published if frame.sequence > sequence)
+    assert [frame.sequence for frame in published] == list(range(1, len(published) + 1))
+
+
+def test_paused_camera_is_no_fault_in_the_log(
+    studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    studio.thread.start()
+    studio.camera.script.put(jpeg(1))
+    studio.wait_for_picture()
+    studio.thread.pause(True)
+    studio.thread.pause(True)
+    eventually(lambda: "camera offline: The camera is paused" in caplog.text, "a line")
+    (line,) = [each for each in caplog.records if "paused" in each.getMessage()]
+    assert line.levelno == logging.INFO
+
+
+def test_picture_at_rest_is_made_only_for_a_sampling_that_is_due(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "_LOOK", GUARD)
+    studio.hub.want(studio.slot, wants=False)
+    samples: list[float] = []
+    studio.hub.sample(lambda frame: samples.append(frame.captured_at), 10.0)
+    shots, begin = LazyShots(), time.monotonic()
+    studio.thread.start()
+    for number in range(90):
+        moment = begin + number / 30
+        studio.camera.script.put(shots.make(jpeg(number % 50))._replace(captured_at=moment))
+    eventually(lambda: studio.thread.status().frames == 90, "all pictures")
+    assert shots.loads == len(samples) == pytest.approx(30, abs=1)
+    assert studio.frames.qsize() == shots.loads

@@ -199,3 +199,68 @@ def test_frames_are_wanted_as_long_as_any_subscriber_wants_them() -> None:
     assert hub.is_wanted
     hub.want(one, False)
     assert not hub.is_wanted
+
+
+def test_samples_are_evenly_spaced_live_and_made_for_them_alone() -> None:
+    hub = FrameHub()
+    fast, slow = list[float](), list[float]()
+    hub.sample(lambda frame: fast.append(frame.captured_at), 10.0)
+    slow_one = hub.sample(lambda frame: slow.append(frame.captured_at), 2.0)
+    for number in range(60):
+        hub.publish(b"picture", number / 20, live=True)
+        hub.publish(b"card", number / 20, live=False)
+    assert [round(each * 20) for each in fast] == list(range(0, 60, 2))
+    assert [round(each * 20) for each in slow] == list(range(0, 60, 10))
+    hub.end_sampling(slow_one)
+    hub.publish(b"picture", 10.0, live=True)
+    assert len(slow) == 6
+    assert fast[-1] == 10.0
+
+
+def test_only_a_picture_that_is_due_is_wanted_for_a_sample() -> None:
+    hub = FrameHub()
+    assert not hub.wants(0.0)
+    sampling = hub.sample(lambda _frame: None, 1.0)
+    assert hub.wants(100.0)
+    hub.publish(b"picture", 100.0, live=True)
+    assert not hub.wants(100.5)
+    assert hub.wants(101.0)
+    assert not hub.is_wanted
+    hub.end_sampling(sampling)
+    assert not hub.wants(200.0)
+
+
+def newest(hub: FrameHub) -> Frame | None:
+    return hub.latest
+
+
+def test_no_live_picture_gets_through_while_none_is_taken() -> None:
+    hub = FrameHub()
+    slot = hub.subscribe()
+    samples = list[Frame]()
+    hub.sample(samples.append, 10.0)
+    hub.offer(Loads(b"on offer"), 1.0)
+    assert not hub.take_live(takes=False)
+    assert newest(hub) is None
+    hub.offer(Loads(b"on offer"), 2.0)
+    hub.publish(b"picture", 3.0, live=True)
+    assert newest(hub) is None
+    card = hub.publish(b"card", 4.0, live=False)
+    assert newest(hub) is slot.take() is card
+    assert card.sequence == 1
+    hub.take_live(takes=True)
+    shown = hub.publish(b"picture", 5.0, live=True)
+    assert (newest(hub), shown.sequence) == (shown, 2)
+    assert samples == [shown]
+    assert hub.take_live(takes=False), "there was a live one"
+
+
+def test_picture_that_is_loaded_while_none_is_taken_any_more_gets_nowhere() -> None:
+    hub = FrameHub()
+
+    def late() -> bytes:
+        hub.take_live(takes=False)
+        return b"picture"
+
+    hub.offer(late, 1.0)
+    assert newest(hub) is None

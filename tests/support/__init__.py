@@ -6,6 +6,7 @@ The daemon and its clients
 daemon                 Daemon: doorbelld as a child process; ``eventually`` waits for anything
 secure                 SecureDaemon: the same over TLS; certificates, and a client in pieces
 paths                  the paths that a daemon serves
+kept_visits            KeptVisits: visits in a folder before a daemon starts with it
 other_site             OtherSite: a web server that is not ours
 passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
@@ -16,6 +17,7 @@ live_stream            LiveStream: one that reads the page's stream
 viewer_group           ViewerGroup: many viewers at once, none of which may lose a picture
 socketpairs            both ends of a viewer's connection in this process
 phone                  Phone: the page as a user sees and touches it
+visits_server          VisitsServer: visits that a test has made up, as docs/visits.md says
 posed_page             PosedPage: the page in any state, with any picture on it
 chromium               Debian's browser as a child process
 engines                Engine and Tab: the page in any browser, as far as all can show it
@@ -23,6 +25,7 @@ firefox                Debian's Firefox, driven over WebDriver BiDi
 webkit                 Debian's WebKitGTK, the engine of iPhones, in a window that hides it
 webkit_view            the program that it runs
 scripts                what a browser of a given year makes of the page's JavaScript
+old_browsers           today's browser without what is newer than 2018
 styles                 what a browser of 2018 makes of the page's CSS
 node                   the page's modules without a browser
 crowding               what lies on top of another, or cannot be reached
@@ -41,12 +44,17 @@ gstreamer_server       the program that it runs
 v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi
+input_devices          InputKernel: buttons and keyboards that a test plugs in and presses
 picamera2_library      a picamera2 in plain Python, for what needs a Raspberry Pi
 picamera2_settings     the same with settings and tuning files
 libcamera_offers       what real cameras offer to set, as picamera2 shows it
 pictures               pictures that tests can distinguish; large and broken ones
 films                  short videos, and how a phone says which way up they belong
 numbered_pictures      pictures with a number that survives any decoder
+movements              a door on which people walk, trees wave and lamps are switched on
+visits                 visits, recorded in no time
+full_disk              a process that records visits until its disk is full
+visit_writer           a process that records visits until it is killed
 cards                  distinguishes placeholder cards from pictures
 reasons                the reason that belongs to each sentence about a camera
 ====================== ===================================================================

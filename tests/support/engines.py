@@ -15,7 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from tests.support.daemon import Daemon, eventually, while_doing
+from tests.support.daemon import eventually, while_doing
+from tests.support.phone import Site
 from tests.support.processes import proportional
 
 PORTRAIT = (390, 844)
@@ -65,9 +66,9 @@ class Tab(ABC):
     def processes(self) -> list[int]:
         """Return the browser's processes."""
 
-    def open(self, daemon: Daemon, port: int = 0) -> Tab:
-        """Open the page; a ``port`` is that of a program in between."""
-        self.visit(f"{daemon.scheme}://127.0.0.1:{port or daemon.port}/")
+    def open(self, daemon: Site, port: int = 0, path: str = "") -> Tab:
+        """Open the page, or that at a ``path``; a ``port`` is that of a program in between."""
+        self.visit(f"{daemon.scheme}://127.0.0.1:{port or daemon.port}/{path}")
         return self
 
     def bare(self) -> None:

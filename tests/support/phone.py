@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
-from tests.support.daemon import Daemon, eventually, while_doing
+from tests.support.daemon import eventually, while_doing
 from tests.support.pictures import number_of
 
 PORTRAIT = (390, 844)
@@ -27,6 +27,18 @@ _BARE = """() => {
   style.transition = style.filter = "none";
   style.opacity = 1;
 }"""
+
+
+class Site(Protocol):
+    """A daemon, or what answers like one."""
+
+    @property
+    def scheme(self) -> str:
+        """Return "http" or "https"."""
+
+    @property
+    def port(self) -> int:
+        """Return its port on this machine."""
 
 
 class Phone:
@@ -47,11 +59,11 @@ class Phone:
         page.on("requestfailed", self._on_failure)
         page.on("response", self._on_response)
 
-    def open(self, daemon: Daemon, port: int = 0) -> Phone:
-        """Open the page; a ``port`` is that of a program in between."""
+    def open(self, daemon: Site, port: int = 0, path: str = "") -> Phone:
+        """Open the page, or that at a ``path``; a ``port`` is that of a program in between."""
         self._origin = f"{daemon.scheme}://127.0.0.1:{port or daemon.port}/"
         # "load" would wait for the first picture.
-        self.page.goto(self._origin, wait_until="domcontentloaded")
+        self.page.goto(f"{self._origin}{path}", wait_until="domcontentloaded")
         return self
 
     def turn(self, width: int, height: int) -> None:
@@ -116,8 +128,9 @@ class Phone:
             self.strangers.append(request.url)
 
     def _on_failure(self, request: Request) -> None:
-        # The page ends its stream itself, when it is hidden or left.
-        if "/live?" in request.url and request.failure == "net::ERR_ABORTED":
+        # The page ends its stream itself, when it is hidden or left, and drops pictures of films.
+        own = any(each in request.url for each in ("/live?", "/visits"))
+        if own and request.failure == "net::ERR_ABORTED":
             return
         self.problems.append(f"{request.url}: {request.failure}")
 

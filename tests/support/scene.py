@@ -23,16 +23,22 @@ Colour = tuple[float, float, float]
 
 def front_door() -> bytes:
     """Return the scene as a JPEG of WIDTH x HEIGHT."""
+    pixels = (drawn() + np.float32(0.5)).astype(np.uint8)
+    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+
+
+def drawn(*, visitor: bool = True) -> Image:
+    """Return its pixels, WIDTH x HEIGHT in blue, green and red (0..255)."""
     image = _sky()
     _street(image)
     _garden(image)
     _porch(image)
-    _visitor(image)
+    if visitor:
+        _visitor(image)
     _lantern(image)
     image *= _vignette()[..., None]
     image = np.clip(image, 0, 1) ** np.float32(0.88)
-    pixels = (image[..., ::-1] * 255 + 0.5).astype(np.uint8)
-    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1])
+    return np.ascontiguousarray(image[..., ::-1]) * np.float32(255)
 
 
 # Tools.

@@ -23,6 +23,9 @@ from gi.repository import GLib, Gtk, WebKit2  # noqa: E402
 
 Done = Callable[[Any], None]
 
+_PATIENCE = 60
+"""Seconds until a command fails: WebKit may drop what it was asked when the page changes."""
+
 
 class View:
     """A window with a web view, and another page of the window that hides it."""
@@ -66,6 +69,18 @@ class View:
 
     def visit(self, done: Done, url: str) -> None:
         """Load a page; the answer comes when it begins to be shown, or when that has failed."""
+        self._answer_when_shown(done)
+        self._view.load_uri(url)
+
+    def back(self, done: Done) -> None:
+        """Go back to the page before; the answer comes as for :meth:`visit`.
+
+        What is evaluated between two pages may never be answered.
+        """
+        self._answer_when_shown(done)
+        self._view.go_back()
+
+    def _answer_when_shown(self, done: Done) -> None:
         handlers: list[int] = []
 
         def end(result: Any) -> None:
@@ -83,12 +98,6 @@ class View:
 
         handlers.append(self._view.connect("load-changed", on_change))
         handlers.append(self._view.connect("load-failed", on_failure))
-        self._view.load_uri(url)
-
-    def back(self, done: Done) -> None:
-        """Go back to the page before."""
-        self._view.go_back()
-        done(None)
 
     def evaluate(self, done: Done, expression: str) -> None:
         """Evaluate JavaScript; a promise is awaited."""
@@ -149,14 +158,25 @@ def main() -> None:
     os.dup2(2, 1)
     view = View(Path(sys.argv[1]))
 
-    def done(result: Any) -> None:
-        print(json.dumps([not isinstance(result, Failed), result]), file=answers, flush=True)
-
     def obey(*_: object) -> bool:
         line = sys.stdin.readline()
         if not line:
             Gtk.main_quit()
             return False
+        answered: list[bool] = []
+
+        def done(result: Any) -> None:
+            if not answered:
+                answered.append(True)
+                print(
+                    json.dumps([not isinstance(result, Failed), result]), file=answers, flush=True
+                )
+
+        def give_up() -> bool:
+            done(Failed(f"no answer for {_PATIENCE} seconds"))
+            return False
+
+        GLib.timeout_add_seconds(_PATIENCE, give_up)
         name, *arguments = json.loads(line)
         getattr(view, name)(done, *arguments)
         return True

@@ -24,6 +24,7 @@ from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState, CameraStatus
 from doorbelld.system import secretfile
+from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.web import assets
 from doorbelld.web.app import App
 from doorbelld.web.site import Site
@@ -50,8 +51,18 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def app(site: Site, broadcaster: Broadcaster) -> App:
-    return App(site, FrameHub(), broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0))
+def app(site: Site, broadcaster: Broadcaster) -> Iterator[App]:
+    hub = FrameHub()
+    doorbell = Doorbell(
+        BellSettings(),
+        hub,
+        None,
+        pause=lambda _closed: None,
+        reason=lambda: "silent",
+        on_change=broadcaster.renew,
+    )
+    yield App(site, hub, broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0), doorbell)
+    assert doorbell.stop(GUARD)
 
 
 def camera_status() -> CameraStatus:

@@ -39,6 +39,7 @@ LONGEST = {
     "technical": 24,
     "slow": 60,
     "install.trust": 200,
+    "zones.zone": 70,
 }
 """Characters that there is room for: under this key, and under those that begin with it."""
 LONGEST_HEADLINE = 48
@@ -109,11 +110,11 @@ def test_help_ends_with_a_full_stop_and_a_headline_does_not() -> None:
 
 
 def page() -> str:
-    """Return all scripts and documents that may ask for sentences."""
+    """Return all scripts, documents and programs that may ask for sentences."""
     return "".join(
         path.read_text(encoding="utf-8")
-        for path in sorted(STATIC.iterdir())
-        if path.suffix in (".js", ".html") and path.name != "words.js"
+        for path in sorted((*STATIC.iterdir(), STATIC.parent / "visits_page.py"))
+        if path.suffix in (".js", ".html", ".py") and path.name != "words.js"
     )
 
 

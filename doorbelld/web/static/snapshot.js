@@ -14,7 +14,7 @@ export async function snapshot(button, { name, newest, notice }) {
   try {
     if (!newest) notice(say("snapshot.busy"));
     const picture = newest || (await fetchPicture());
-    notice(say(await keep(asFile(picture, name))));
+    notice(say(await keep(fileOf(picture, name))));
   } catch (error) {
     // AbortError: the user does not want to share it after all.
     if (error.name !== "AbortError") notice(error.message);
@@ -49,7 +49,7 @@ class Refusal extends Error {
 }
 
 // Named by the time of the picture, where it is seen, and in an order that sorts.
-function asFile({ blob, timestamp }, name) {
+export function fileOf({ blob, timestamp }, name) {
   const then = new Date(timestamp * 1000);
   const two = (number) => String(number).padStart(2, "0");
   const day = [then.getFullYear(), two(then.getMonth() + 1), two(then.getDate())].join("-");
@@ -59,7 +59,7 @@ function asFile({ blob, timestamp }, name) {
 }
 
 // Browsers only offer sharing if the page came over HTTPS or from the same machine.
-async function keep(file) {
+export async function keep(file) {
   const data = { files: [file] };
   if (navigator.canShare && navigator.canShare(data)) {
     try {

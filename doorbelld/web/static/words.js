@@ -159,6 +159,79 @@ const en = {
   "install.trust.android": "Settings › Security › Encryption & credentials › Install a certificate › CA certificate.",
   "install.fingerprint": "Compare its fingerprint with the one that “doorbelld status” shows.",
   "install.back": "Back to the picture",
+
+  // The page of visits.
+  "visits.title": "Visits",
+  "visits.live": "Live picture",
+  "visits.filter": "Show",
+  "visits.all": "All",
+  "visits.rings": "Rings",
+  "visits.motions": "Motion",
+  "visits.today": "Today",
+  "visits.yesterday": "Yesterday",
+  "visits.ring": "Ring",
+  "visits.motion": "Motion",
+  "visits.presses.one": "{count} press",
+  "visits.presses.other": "{count} presses",
+  "visits.answered": "Answered at {time}",
+  "visits.missed": "Not answered",
+  "visits.open": "Going on now",
+  "visits.interrupted": "Cut short by a restart",
+  "visits.seconds": "{seconds} s",
+  "visits.name": "{kind}, {time}",
+  "visits.new": "New: {kind}, {time}",
+  "visits.still": "Picture: {kind}, {time}",
+  "visits.nothing": "No picture",
+  "visits.reason.space": "There was no room for pictures.",
+  "visits.reason.paused": "The camera was closed.",
+  "visits.none": "No visits yet",
+  "visits.none.ring": "No rings yet",
+  "visits.none.motion": "No motion yet",
+  "visits.older": "Earlier visits",
+  "visits.again": "Try again",
+  "visits.kept.one": "{used} of {space} used. Visits are kept for {count} day.",
+  "visits.kept.other": "{used} of {space} used. Visits are kept for {count} days.",
+  "visits.back": "Back to the visits",
+
+  // One visit.
+  "visits.play": "Play",
+  "visits.pause": "Pause",
+  "visits.earlier": "One picture back",
+  "visits.later": "One picture on",
+  "visits.film": "Moment in the film",
+  "visits.save.still": "Save picture",
+  "visits.save.film": "Save film",
+  "visits.delete": "Delete",
+  "visits.delete.ask": "Delete this visit for good?",
+  "visits.delete.done": "Visit deleted",
+  "visits.empty": "Delete all",
+  "visits.empty.ask.one": "Delete {count} visit for good?",
+  "visits.empty.ask.other": "Delete all {count} visits for good?",
+  "visits.empty.yes": "Delete all {count}",
+  "visits.empty.done": "All visits deleted",
+  "visits.keep": "Keep",
+  "visits.error.0": "The doorbell does not answer. Check the connection and try again.",
+  "visits.error.403": "This device may not do that.",
+  "visits.error.404": "This visit is not there any more.",
+  "visits.error.503": "The doorbell is busy or its storage is not there. Try again.",
+  "visits.error.other": "The doorbell answers with error {status}.",
+
+  // Parts of the picture in which motion does not count.
+  "zones.title": "Parts to ignore",
+  "zones.about": "Motion in these parts of the picture is no visit: a street, a tree.",
+  "zones.draw": "Drag over the picture to add a part. Drag a part to move it.",
+  "zones.keys": "Keys: arrows move a part, with Shift they resize it, Delete removes it.",
+  "zones.add": "Add a part",
+  "zones.remove": "Remove",
+  "zones.zone": "Part {number}: left {left} %, top {top} %, {width} × {height} %",
+  "zones.many.one": "No more than {count} part.",
+  "zones.many.other": "No more than {count} parts.",
+  "zones.line": "Line for the configuration",
+  "zones.copy": "Copy",
+  "zones.copied": "Copied",
+  "zones.where": "Put it below [visits] in /etc/doorbelld/doorbelld.conf, then run this.",
+  "zones.picture": "Picture of the camera",
+  "zones.blind": "There is no picture now. The parts are drawn all the same.",
 };
 
 const de = {
@@ -306,6 +379,76 @@ const de = {
   "install.trust.android": "Einstellungen › Sicherheit › Verschlüsselung & Anmeldedaten › Zertifikat installieren › CA-Zertifikat.",
   "install.fingerprint": "Den Fingerabdruck mit dem vergleichen, den „doorbelld status“ zeigt.",
   "install.back": "Zurück zum Bild",
+
+  "visits.title": "Besuche",
+  "visits.live": "Live-Bild",
+  "visits.filter": "Anzeigen",
+  "visits.all": "Alle",
+  "visits.rings": "Klingeln",
+  "visits.motions": "Bewegung",
+  "visits.today": "Heute",
+  "visits.yesterday": "Gestern",
+  "visits.ring": "Klingeln",
+  "visits.motion": "Bewegung",
+  "visits.presses.one": "{count}-mal gedrückt",
+  "visits.presses.other": "{count}-mal gedrückt",
+  "visits.answered": "Beantwortet um {time}",
+  "visits.missed": "Nicht beantwortet",
+  "visits.open": "Gerade jetzt",
+  "visits.interrupted": "Durch einen Neustart abgebrochen",
+  "visits.seconds": "{seconds} s",
+  "visits.name": "{kind}, {time}",
+  "visits.new": "Neu: {kind}, {time}",
+  "visits.still": "Bild: {kind}, {time}",
+  "visits.nothing": "Kein Bild",
+  "visits.reason.space": "Für Bilder war kein Platz.",
+  "visits.reason.paused": "Die Kamera war geschlossen.",
+  "visits.none": "Noch keine Besuche",
+  "visits.none.ring": "Es hat noch nicht geklingelt",
+  "visits.none.motion": "Noch keine Bewegung",
+  "visits.older": "Frühere Besuche",
+  "visits.again": "Noch einmal versuchen",
+  "visits.kept.one": "{used} von {space} belegt. Besuche bleiben {count} Tag.",
+  "visits.kept.other": "{used} von {space} belegt. Besuche bleiben {count} Tage.",
+  "visits.back": "Zurück zu den Besuchen",
+
+  "visits.play": "Abspielen",
+  "visits.pause": "Anhalten",
+  "visits.earlier": "Ein Bild zurück",
+  "visits.later": "Ein Bild weiter",
+  "visits.film": "Stelle im Film",
+  "visits.save.still": "Bild sichern",
+  "visits.save.film": "Film sichern",
+  "visits.delete": "Löschen",
+  "visits.delete.ask": "Diesen Besuch endgültig löschen?",
+  "visits.delete.done": "Besuch gelöscht",
+  "visits.empty": "Alle löschen",
+  "visits.empty.ask.one": "{count} Besuch endgültig löschen?",
+  "visits.empty.ask.other": "Alle {count} Besuche endgültig löschen?",
+  "visits.empty.yes": "Alle {count} löschen",
+  "visits.empty.done": "Alle Besuche gelöscht",
+  "visits.keep": "Behalten",
+  "visits.error.0": "Die Türklingel antwortet nicht. Verbindung prüfen, noch einmal versuchen.",
+  "visits.error.403": "Dieses Gerät darf das nicht.",
+  "visits.error.404": "Diesen Besuch gibt es nicht mehr.",
+  "visits.error.503": "Die Türklingel ist beschäftigt, oder ihr Speicher fehlt. Noch einmal versuchen.",
+  "visits.error.other": "Die Türklingel antwortet mit Fehler {status}.",
+
+  "zones.title": "Bereiche ignorieren",
+  "zones.about": "Bewegung in diesen Teilen des Bildes zählt nicht: eine Straße, ein Baum.",
+  "zones.draw": "Über das Bild ziehen: neuer Bereich. Einen Bereich ziehen: verschieben.",
+  "zones.keys": "Tasten: Pfeile verschieben, mit Umschalt ändern die Größe, Entf entfernt.",
+  "zones.add": "Bereich hinzufügen",
+  "zones.remove": "Entfernen",
+  "zones.zone": "Bereich {number}: links {left} %, oben {top} %, {width} × {height} %",
+  "zones.many.one": "Nicht mehr als {count} Bereich.",
+  "zones.many.other": "Nicht mehr als {count} Bereiche.",
+  "zones.line": "Zeile für die Konfiguration",
+  "zones.copy": "Kopieren",
+  "zones.copied": "Kopiert",
+  "zones.where": "Unter [visits] in /etc/doorbelld/doorbelld.conf eintragen, dann ausführen.",
+  "zones.picture": "Bild der Kamera",
+  "zones.blind": "Gerade gibt es kein Bild. Bereiche lassen sich trotzdem zeichnen.",
 };
 
 const tables = { en, de };
@@ -366,7 +509,7 @@ function understood(tag) {
 const TIME = { hour: "numeric", minute: "2-digit" };
 const DAY = Object.assign({ weekday: "short", day: "numeric", month: "short" }, TIME);
 const YEAR = Object.assign({ day: "numeric", month: "short", year: "numeric" }, TIME);
-const [time, day, year] = [TIME, DAY, YEAR]
+const [time, weekday, year] = [TIME, DAY, YEAR]
   .map((form) => new Intl.DateTimeFormat(understood(first), form));
 
 // The time of day, with the date if that is not today, and with the year if it is another one.
@@ -374,5 +517,29 @@ export function clock(unixSeconds) {
   const then = new Date(unixSeconds * 1000);
   const now = new Date();
   if (then.toDateString() === now.toDateString()) return time.format(then);
-  return (then.getFullYear() === now.getFullYear() ? day : year).format(then);
+  return (then.getFullYear() === now.getFullYear() ? weekday : year).format(then);
+}
+
+const DATE = { weekday: "long", day: "numeric", month: "long" };
+const EXACT = Object.assign({ second: "2-digit" }, TIME);
+const [date, dateOfYear, exact] = [DATE, Object.assign({ year: "numeric" }, DATE), EXACT]
+  .map((form) => new Intl.DateTimeFormat(understood(first), form));
+
+// The date, with the year if that is another one; of the last two days it is the given word.
+export function dateOf(unixSeconds, today, yesterday) {
+  const then = new Date(unixSeconds * 1000);
+  const now = new Date();
+  if (then.toDateString() === now.toDateString()) return today;
+  now.setDate(now.getDate() - 1);
+  if (then.toDateString() === now.toDateString()) return yesterday;
+  return (then.getFullYear() === new Date().getFullYear() ? date : dateOfYear).format(then);
+}
+
+export const timeOfDay = (unixSeconds) => time.format(new Date(unixSeconds * 1000));
+export const exactTime = (unixSeconds) => exact.format(new Date(unixSeconds * 1000));
+
+// A number with so many decimal places, as the language writes it.
+export function decimal(value, places) {
+  const form = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return new Intl.NumberFormat(understood(first), form).format(value);
 }

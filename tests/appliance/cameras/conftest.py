@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.appliance import machine, roots
+from tests.appliance import bell, machine, roots
 from tests.appliance.cameras import webcam
 from tests.appliance.cameras.webcam import Loopback, UsbWebcam
 from tests.appliance.container import Container
@@ -22,6 +22,7 @@ def vm(disks: Path, package: Package) -> Iterator[VirtualMachine]:
     started = time.monotonic()
     root = roots.make(disks / "vm", "trixie", machine.PACKAGES + webcam.PACKAGES)
     webcam.put(root)
+    bell.put(root)
     container = Container(root, 250)
     container.put(package.path)
     container.prepare("apt-get", "update")

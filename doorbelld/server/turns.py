@@ -1,4 +1,4 @@
-"""Handshakes: a queue of the connections whose TLS handshake can continue."""
+"""Turns: a queue of connections that need more of the accept loop's time than others."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from doorbelld.server.connection import Connection
 
 _SLICE = 0.01
-"""Seconds of handshakes in a row. A single one may take longer."""
+"""Seconds of such work in a row. A single turn may take longer."""
 
 
-class Handshakes:
+class Turns:
     """A queue that is fair to addresses, and that takes at most half of a thread's time.
 
-    A handshake costs us more than the client that asks for it. So an address that asks for
-    thousands only delays itself, and a browser at another address is next.
+    A TLS handshake costs us more than the client that asks for it, and a long file is more work
+    than any other answer. So an address that asks for thousands only delays itself, and a browser
+    at another address is next.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Whose handshake is next, and how much of the time handshakes get."""
+"""Whose handshake or file is next, and how much of the time they get."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from doorbelld.server import handshakes
+from doorbelld.server import turns
 from doorbelld.server.connection import Connection
-from doorbelld.server.handshakes import Handshakes
+from doorbelld.server.turns import Turns
 
 SLICE = 0.01
 
@@ -27,7 +27,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     found = Clock()
-    monkeypatch.setattr(handshakes, "time", found)
+    monkeypatch.setattr(turns, "time", found)
     return found
 
 
@@ -38,7 +38,7 @@ def sock() -> Iterator[socket.socket]:
 
 
 def test_addresses_take_turns_however_many_each_has(sock: socket.socket) -> None:
-    queue = Handshakes()
+    queue = Turns()
     flood = [Connection(sock, "10.0.0.1") for _ in range(100)]
     for connection in flood:
         queue.add(connection)
@@ -54,7 +54,7 @@ def test_addresses_take_turns_however_many_each_has(sock: socket.socket) -> None
 
 
 def test_handshakes_take_half_of_the_time_at_most(clock: Clock, sock: socket.socket) -> None:
-    queue = Handshakes()
+    queue = Turns()
     for number in range(100):
         queue.add(Connection(sock, f"10.0.0.{number}"))
     begin, worked = clock.now, 0.0
@@ -71,7 +71,7 @@ def test_handshakes_take_half_of_the_time_at_most(clock: Clock, sock: socket.soc
 def test_one_turn_ends_in_time_but_never_before_one_handshake(
     clock: Clock, sock: socket.socket
 ) -> None:
-    queue = Handshakes()
+    queue = Turns()
     for number in range(100):
         queue.add(Connection(sock, f"10.0.0.{number}"))
     begin = clock.now
@@ -85,7 +85,7 @@ def test_one_turn_ends_in_time_but_never_before_one_handshake(
 
 
 def test_nothing_waits_for_an_empty_queue(sock: socket.socket) -> None:
-    queue = Handshakes()
+    queue = Turns()
     assert queue.timeout(60) == 60
     connection = Connection(sock, "10.0.0.1")
     queue.add(connection)

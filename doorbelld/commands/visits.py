@@ -1,0 +1,222 @@
+"""``doorbelld visits``: lists who was at the door, and deletes visits.
+
+The daemon that runs on this machine is asked, so that its pages know at once what was deleted;
+without one, the folder is read and changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from http import HTTPStatus
+from http.client import HTTPException
+from typing import Any
+
+from doorbelld.commands import local
+from doorbelld.commands.base import CommandError, Load, UsageError
+from doorbelld.config.schema import Config
+from doorbelld.system.users import acting_as_owner
+from doorbelld.visits.store import VisitStore
+from doorbelld.visits.visit import StoreError, Visit
+from doorbelld.web.visits import described
+from doorbelld.wiring import bell_settings
+
+OPTIONS = {
+    "--json": "print JSON, for programs",
+    "--delete ID": "delete the visit ID, or all visits: --delete all",
+}
+_ALL = "all"
+_PAGE = 200
+"""Visits that are asked for at once; the daemon answers with no more."""
+
+_MB = 1_000_000
+
+
+def run(options: Namespace, load: Load) -> int:
+    """List the visits, or delete some; return the exit code."""
+    chosen = [name for name in ("json", "delete") if getattr(options, name)]
+    if len(chosen) > 1:
+        raise UsageError(" and ".join(f"--{name}" for name in chosen) + " do not go together")
+    settings = load()
+    if options.delete is not None:
+        return _delete(settings, options.delete)
+    found = _list(settings)
+    if options.json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+    else:
+        sys.stdout.write("\n".join(_table(found)) + "\n")
+    return 0
+
+
+# Reading
+
+
+def _list(settings: Config) -> dict[str, Any]:
+    """Return what GET visits.json of docs/visits.md answers, with all visits."""
+    try:
+        daemon, _ = local.find(settings, "visits")
+    except local.NotRunningError:
+        with _explained():
+            store = _store(settings)
+            with acting_as_owner(store.folder):
+                _open_to_read(store)
+                with closing(store):
+                    return _from_folder(store)
+    return _from_daemon(daemon)
+
+
+def _from_daemon(daemon: local.LocalDaemon) -> dict[str, Any]:
+    rows: list[dict[str, Any]] = []
+    query = f"/visits.json?limit={_PAGE}"
+    while True:
+        page = json.loads(_asked(daemon, "GET", query) or b"")
+        rows += page["visits"]
+        if page["next"] is None:
+            return {**page, "visits": rows}
+        query = f"/visits.json?limit={_PAGE}&before={page['next']}"
+
+
+def _from_folder(store: VisitStore) -> dict[str, Any]:
+    found: list[Visit] = []
+    while page := store.visits(found[-1].id if found else None, _PAGE):
+        found += page
+    return {
+        "visits": [described(each) for each in found],
+        "next": None,
+        **asdict(store.totals()),
+        "space": store.space,
+        "days": store.days,
+    }
+
+
+# Deleting
+
+
+def _delete(settings: Config, which: str) -> int:
+    """Delete a visit, or all."""
+    if which != _ALL and not (which.isascii() and which.isdigit()):
+        raise UsageError(f"--delete {which}: must be the number of a visit, or {_ALL}")
+    number = 0 if which == _ALL else int(which)
+    try:
+        daemon, _ = local.find(settings, "visits")
+    except local.NotRunningError as error:
+        is_done = _delete_in_folder(settings, number, error)
+    else:
+        path = f"/visits/{number}/delete" if number else "/visits/delete"
+        is_done = _asked(daemon, "POST", path) is not None
+    if not is_done:
+        raise CommandError(f"there is no visit {which}; doorbelld visits lists them")
+    sys.stdout.write(f"{f'Visit {number} was' if number else 'All visits were'} deleted.\n")
+    return 0
+
+
+def _delete_in_folder(settings: Config, number: int, error: local.NotRunningError) -> bool:
+    """Delete a visit, or all if the number is 0; return whether there was one."""
+    with _explained():
+        store = _store(settings)
+        with acting_as_owner(store.folder):
+            if local.is_in_use(store.folder):
+                raise CommandError(
+                    f"{store.folder}: a doorbelld uses it that does not answer here; stop it first"
+                    f" ({error})"
+                )
+            store.open()
+            with closing(store):
+                if number:
+                    return store.visit(number) is not None and store.delete(number)
+                store.delete_all()
+    return True
+
+
+def _asked(daemon: local.LocalDaemon, method: str, path: str) -> bytes | None:
+    """Return what the daemon answers, or None if there is no such visit."""
+    try:
+        answer = daemon.get(path) if method == "GET" else daemon.post(path)
+    except (OSError, HTTPException) as error:
+        raise CommandError(f"doorbelld did not answer: {error}") from error
+    if answer.status == HTTPStatus.NOT_FOUND:
+        return None
+    if answer.status not in (HTTPStatus.OK, HTTPStatus.NO_CONTENT):
+        why = answer.body.decode(errors="replace").strip()
+        raise CommandError(f"doorbelld answered with the status {answer.status}: {why}")
+    return answer.body
+
+
+# The folder
+
+
+def _store(settings: Config) -> VisitStore:
+    bell = bell_settings(settings.bell, settings.visits)
+    return VisitStore(local.state_folder() / "visits", space=bell.space, days=bell.days)
+
+
+def _open_to_read(store: VisitStore) -> None:
+    (store.folder / "index.sqlite").stat()  # Its errors say more than those of SQLite.
+    store.open_to_read()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Make sentences of the errors of the folder of visits."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise CommandError(
+            f"there are no visits: {error.filename} does not exist; if they are elsewhere, set"
+            " STATE_DIRECTORY"
+        ) from error
+    except PermissionError as error:
+        raise CommandError(f"{error.filename}: only root may do that; try it with sudo") from error
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}") from error
+    except StoreError as error:
+        raise CommandError(str(error)) from error
+
+
+# Showing
+
+
+def _table(found: dict[str, Any]) -> Iterator[str]:
+    rows = found["visits"]
+    if rows:
+        yield f"{'ID':>6}  {'Day':10}  {'Time':5}  {'What':6}  {'Presses':>7}  {'Answered':8}  Film"
+        yield from map(_line, rows)
+    kept = f"they are kept for {found['days']:g} days, in at most {_size(found['space'])}"
+    yield f"{_visits(found['count'])}, {_size(found['bytes'])}; {kept}."
+
+
+def _line(row: dict[str, Any]) -> str:
+    began = time.localtime(row["at"])
+    day, moment = time.strftime("%Y-%m-%d", began), time.strftime("%H:%M", began)
+    presses = str(row["presses"]) if row["kind"] == "ring" else "-"
+    answered = "-"
+    if row["answered"] is not None:
+        answered = time.strftime("%H:%M", time.localtime(row["answered"]))
+    film = f"{row['seconds']:.0f} s" if row["frames"] else "-"
+    if row["state"] != "done":
+        film += f" ({row['state']})"
+    if row["still"] is None and row["reason"]:
+        film += f" (no picture: {row['reason']})"
+    words = (
+        f"{row['id']:6}",
+        day,
+        moment,
+        f"{row['kind']:6}",
+        f"{presses:>7}",
+        f"{answered:8}",
+        film,
+    )
+    return "  ".join(words)
+
+
+def _visits(count: int) -> str:
+    return f"{count or 'No'} visit{'s' * (count != 1)}"
+
+
+def _size(size: int) -> str:
+    return f"{size / _MB:.0f} MB"

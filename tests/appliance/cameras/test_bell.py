@@ -1,0 +1,35 @@
+"""A button on the kernel of the newest Debian; tests/appliance/test_bell.py has the older ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.appliance import bell
+from tests.appliance.machine import VirtualMachine
+
+RULES = "/etc/udev/rules.d/99-doorbelld.rules"
+OTHER_DRIVER = f"sed 's/gpio-keys|/atkbd|/' /lib/udev/rules.d/99-doorbelld.rules > {RULES}"
+"""No machine here has the driver gpio-keys, but this one has a keyboard with another."""
+
+APPLY = "udevadm control --reload; udevadm trigger --subsystem-match=input --settle"
+OWNERS = "stat --format='%G %a' $(grep -l 'AT.*keyboard' /sys/class/input/event*/device/name"
+OWNERS += " | sed 's|/sys/class|/dev|; s|/device/name||')"
+
+
+@pytest.fixture
+def service(vm: VirtualMachine) -> Iterator[VirtualMachine]:
+    """Return the machine with the service started."""
+    vm.run("systemctl start doorbelld")
+    yield vm
+    vm.run("systemctl stop doorbelld")
+
+
+def test_button_rings_and_a_keyboard_cannot_be_read(service: VirtualMachine) -> None:
+    bell.check_that_a_button_rings_and_a_keyboard_cannot_be_read(service)
+
+
+def test_devices_belong_to_the_service_by_their_driver(vm: VirtualMachine) -> None:
+    owners = vm.run(f"{OTHER_DRIVER}; {APPLY}; {OWNERS}; rm {RULES}; {APPLY}; {OWNERS}")
+    assert owners == "doorbelld 640\ninput 660\n"

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from doorbelld.visits.store import VisitStore
+from doorbelld.visits.visit import DAMAGED, Kind, StoreError, VisitState
+from tests.support import visits
+from tests.support.pictures import jpeg
+
+
+def reopen(store: VisitStore) -> None:
+    """Open it again as if the process had been killed."""
+    for writer in store._writers.values():
+        writer.abandon()
+    store._writers.clear()
+    store.close()
+    store.open()
+
+
+def films(store: VisitStore) -> dict[int, list[bytes]]:
+    """Return the pictures of all films."""
+    found = {}
+    for visit in store.visits():
+        film = store.film(visit.id)
+        if film:
+            with film:
+                found[visit.id] = [film.read(number) for number in range(len(film.frames))]
+                assert visit.frames == len(film.frames)
+    return found
+
+
+def test_visit_is_kept_with_still_and_film(store: VisitStore) -> None:
+    number = visits.record(store)
+    (visit,) = store.visits()
+    assert visit == store.visit(number) == store.newest_ring()
+    assert (visit.state, visit.frames, visit.still) == (VisitState.DONE, 30, 1)
+    assert (visit.kind, visit.source, visit.presses) == (Kind.RING, "button", 1)
+    assert visit.before == pytest.approx(2)
+    assert visit.seconds == pytest.approx(2.9)
+    assert visit.at == visit.pressed_at == pytest.approx(time.time(), abs=10)
+    assert visit.until == pytest.approx(visit.at + 1)
+    assert store.still(number) == jpeg(3)
+    film = store.film(number)
+    assert film
+    with film:
+        assert [film.read(each) for each in range(30)] == [jpeg(each) for each in range(30)]
+        assert film.frames[0].moment == pytest.approx(-2)
+        assert film.frames[20].moment == pytest.approx(0)
+    assert store.totals().count == 1
+    assert store.totals().bytes == visit.bytes == film.bytes + len(jpeg(3))
+
+
+def test_files_can_be_read_by_the_service_alone(store: VisitStore) -> None:
+    visits.record(store)
+    assert store.folder.stat().st_mode & 0o777 == 0o700
+    for path in store.folder.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_page_of_visits(store: VisitStore) -> None:
+    kinds = [Kind.RING, Kind.MOTION, Kind.RING, Kind.MOTION]
+    numbers = [visits.record(store, 1, kind) for kind in kinds]
+
+    def ids(before: int | None = None, limit: int = 50, kind: Kind | None = None) -> list[int]:
+        return [visit.id for visit in store.visits(before, limit, kind)]
+
+    assert numbers == [1, 2, 3, 4]
+    assert ids() == [4, 3, 2, 1]
+    assert ids(before=3) == [2, 1]
+    assert ids(before=10**30) == [4, 3, 2, 1]
+    assert ids(before=-(10**30)) == []
+    assert ids(limit=2) == [4, 3]
+    assert ids(limit=-1) == []
+    assert ids(kind=Kind.MOTION, before=4) == [2]
+    newest = store.newest_ring()
+    assert newest
+    assert newest.id == 3
+    assert store.visit(10**30) is store.visit(-1) is store.visit(5) is None
+
+
+def test_presses_kind_and_reason_change(store: VisitStore) -> None:
+    number, at = store.reserve(), time.monotonic()
+    visit = store.begin(number, Kind.MOTION, "motion", at)
+    store.set_kind(number, Kind.RING, "http")
+    store.set_reason(number, "silent")
+    changed = store.press(number, at + 2, 3)
+    assert changed
+    assert (changed.kind, changed.source, changed.presses) == (Kind.RING, "http", 3)
+    assert (changed.reason, changed.still) == ("silent", 0)
+    assert changed.pressed_at == pytest.approx(visit.at + 2)
+    with_still = store.save_still(number, jpeg(1))
+    assert with_still
+    assert (with_still.reason, with_still.still) == ("", 1)
+    again = store.save_still(number, jpeg(2))
+    assert again
+    assert again.still == 2
+    assert store.still(number) == jpeg(2)
+    assert store.press(number + 1, at, 2) is None
+
+
+def test_first_answer_of_several_at_the_same_moment_counts(store: VisitStore) -> None:
+    number = visits.record(store)
+    barrier = threading.Barrier(8)
+    answers = []
+
+    def answer() -> None:
+        barrier.wait()
+        answers.append(store.answer(number))
+
+    threads = [threading.Thread(target=answer) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({visit.answered for visit in answers if visit}) == 1
+    assert answers[0] == store.visit(number)
+    assert store.answer(number + 1) is None
+
+
+def test_id_is_never_used_again(store: VisitStore) -> None:
+    first, second = visits.record(store), visits.record(store)
+    assert store.delete(second)
+    assert not store.delete(second)
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [first]
+    assert visits.record(store) == second + 1
+    assert store.delete_all() == 2
+    assert visits.files(store.folder) == []
+    reopen(store)
+    assert visits.record(store) == second + 2
+
+
+def test_ids_count_on_where_the_folder_cannot_be_opened(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    store = VisitStore(file, space=1, days=1, after=7)
+    with pytest.raises(StoreError, match=f"^{file}: ") as caught:
+        store.open()
+    assert caught.value.last_id == 7
+    assert store.reserve() == 8
+    with pytest.raises(StoreError, match="closed"):
+        store.visits()
+
+
+def test_second_store_in_the_same_folder_is_refused(store: VisitStore, folder: Path) -> None:
+    number = visits.begin(store)
+    second = VisitStore(folder, space=10**9, days=30)
+    with pytest.raises(StoreError, match="another doorbelld") as caught:
+        second.open()
+    assert caught.value.last_id == number
+    second.open_to_read()  # as commands do
+    assert [visit.id for visit in second.visits()] == [number]
+    assert second.still(number) == jpeg(3)
+    with pytest.raises(StoreError):
+        second.delete(number)
+    second.close()
+    assert store.visit(number)
+
+
+def test_nothing_is_written_while_nothing_happens(store: VisitStore) -> None:
+    number = visits.record(store)
+    index = {path: path.stat().st_mtime_ns for path in store.folder.iterdir()}
+    for _ in range(3):
+        store.follow_clock()
+        store.enforce()
+        store.visits()
+        store.totals()
+        store.answer(number + 1)
+    assert {path: path.stat().st_mtime_ns for path in store.folder.iterdir()} == index
+
+
+# After a crash
+
+
+def test_visit_that_was_open_is_cut_to_its_last_whole_picture(store: VisitStore) -> None:
+    number = visits.begin(store, 25)
+    with (store.folder / f"{number}.mjpeg").open("ab") as file:
+        file.write(jpeg(1) + jpeg(2) + jpeg(3)[:-1])  # of which the index knows nothing
+    reopen(store)
+    visit = store.visit(number)
+    assert visit
+    assert (visit.state, visit.frames) == (VisitState.INTERRUPTED, 27)
+    assert visit.until == pytest.approx(visit.at + 0.6)
+    assert visit.seconds == pytest.approx(2.6)
+    assert films(store)[number][-3:] == [jpeg(24), jpeg(1), jpeg(2)]
+    assert (store.folder / f"{number}.mjpeg").stat().st_size == visit.bytes - len(jpeg(3))
+    reopen(store)
+    assert store.visit(number) == visit
+
+
+def test_visit_that_was_open_without_a_film_is_kept(store: VisitStore) -> None:
+    number = store.reserve()
+    store.begin(number, Kind.RING, "button", time.monotonic())
+    store.set_reason(number, "unreachable")
+    reopen(store)
+    visit = store.visit(number)
+    assert visit
+    assert (visit.state, visit.still, visit.reason) == (VisitState.INTERRUPTED, 0, "unreachable")
+    assert visit.until == visit.at
+
+
+def test_still_of_which_the_index_knows_nothing_is_kept(store: VisitStore) -> None:
+    number = store.reserve()
+    store.begin(number, Kind.RING, "button", time.monotonic())
+    (store.folder / f"{number}.jpg").write_bytes(jpeg(7))
+    (store.folder / f"{number}.jpg.new").write_bytes(jpeg(8)[:100])
+    reopen(store)
+    visit = store.visit(number)
+    assert visit
+    assert (visit.still, visit.bytes) == (1, len(jpeg(7)))
+    assert visits.files(store.folder) == [f"{number}.jpg"]
+
+
+@pytest.mark.parametrize("left", [b"", jpeg(1)[:-2]])
+def test_lost_still_is_taken_from_the_film(store: VisitStore, left: bytes) -> None:
+    number = visits.begin(store)
+    (store.folder / f"{number}.jpg").write_bytes(left)
+    done = visits.record(store)
+    (store.folder / f"{done}.jpg").unlink()
+    reopen(store)
+    for each in (number, done):
+        visit = store.visit(each)
+        assert visit
+        assert visit.still == 1
+        # Of the second before the press, all are of one size.
+        assert store.still(each) in [jpeg(picture) for picture in range(10, 21)]
+
+
+def test_visit_whose_film_is_gone_keeps_its_still(store: VisitStore) -> None:
+    number = visits.record(store)
+    (store.folder / f"{number}.mjpeg").unlink()
+    reopen(store)
+    visit = store.visit(number)
+    assert visit
+    assert (visit.frames, visit.bytes, visit.still) == (0, len(jpeg(3)), 1)
+    assert store.film(number) is None
+
+
+def test_visit_whose_files_are_gone_is_gone(store: VisitStore) -> None:
+    first, second = visits.record(store), visits.record(store)
+    for path in store.folder.glob(f"{first}.*"):
+        path.unlink()
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [second]
+
+
+def test_files_of_a_deleted_visit_are_deleted_and_foreign_ones_stay(store: VisitStore) -> None:
+    visits.record(store)
+    number = visits.record(store)
+    store.delete(number)
+    foreign = ["01.jpg", "1.jpeg", "1.mjpeg.bak", "notes.txt", "x2.jpg", "\u0662.jpg", "-2.mjpeg"]
+    for name in (*foreign, f"{number}.mjpeg", f"{number}.jpg"):
+        (store.folder / name).write_bytes(jpeg())
+    (store.folder / "77.mjpeg").mkdir()
+    (store.folder / "78.jpg").symlink_to("notes.txt")
+    reopen(store)
+    assert visits.files(store.folder) == sorted(
+        ["1.jpg", "1.mjpeg", *foreign, "77.mjpeg", "78.jpg"]
+    )
+    assert [visit.id for visit in store.visits()] == [1]
+
+
+def test_visit_of_which_only_the_files_could_not_be_deleted_stays_deleted(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = visits.record(store)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_remove_files", lambda _: None)  # killed in this moment
+        store.delete(number)
+    assert visits.files(store.folder) == [f"{number}.jpg", f"{number}.mjpeg"]
+    reopen(store)
+    assert store.visits() == []
+    assert visits.files(store.folder) == []
+
+
+def test_film_of_which_the_power_failure_lost_the_row_is_found(store: VisitStore) -> None:
+    visits.record(store)
+    pictures = [jpeg(each) for each in range(12)]
+    (store.folder / "5.mjpeg").write_bytes(b"".join(pictures) + jpeg(1)[:50])
+    (store.folder / "6.mjpeg").write_bytes(jpeg(1)[:50])  # nothing whole
+    reopen(store)
+    assert films(store)[5] == pictures
+    visit = store.visit(5)
+    assert visit
+    assert (visit.state, visit.source, visit.still) == (VisitState.INTERRUPTED, "", 1)
+    assert visit.until == pytest.approx(time.time(), abs=10)
+    assert visits.files(store.folder) == ["1.jpg", "1.mjpeg", "5.jpg", "5.mjpeg"]
+    assert store.reserve() == 7
+
+
+@pytest.mark.parametrize("damage", ["rubbish", "hole", "missing"])
+def test_lost_index_is_made_again_from_the_files(
+    store: VisitStore, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in (Kind.RING, Kind.MOTION, Kind.RING):
+        visits.record(store, 20, kind)
+    (store.folder / "notes.txt").touch()
+    before = films(store)
+    store.close()
+    index = store.folder / "index.sqlite"
+    if damage == "rubbish":
+        index.write_bytes(b"rubbish" * 1000)
+    elif damage == "hole":
+        size = index.stat().st_size
+        os.truncate(index, 4096)
+        os.truncate(index, size)
+    else:
+        index.unlink()
+    with caplog.at_level(logging.WARNING):
+        store.open()
+    assert films(store) == before
+    assert {visit.state for visit in store.visits()} == {VisitState.DONE}
+    assert store.reserve() > 1000  # Some ids may have been used that are not known any more.
+    assert (store.folder / "index.damaged-1.sqlite").exists() == (damage != "missing")
+    assert len(caplog.records) == (damage != "missing")
+    known = store.visits()
+    reopen(store)
+    assert store.visits() == known
+    assert len(caplog.records) == (damage != "missing")
+
+
+def test_index_that_is_found_damaged_later_is_made_again_when_it_is_opened(
+    store: VisitStore,
+) -> None:
+    for _ in range(40):
+        visits.record(store, 20)
+    before = films(store)
+    frames = store._index.frames(1)
+    store.close()
+    index = store.folder / "index.sqlite"
+    with index.open("r+b") as file:  # every page of frames, which open() does not read
+        data = file.read()
+        for at in range(4096, len(data), 4096):
+            if frames in data[at : at + 4096]:
+                file.seek(at)
+                file.write(bytes(4096))
+    store.open()
+    assert films(store) == before  # from the files themselves
+    with pytest.raises(StoreError) as caught:
+        visits.record(store)
+    assert caught.value.reason == DAMAGED
+    reopen(store)
+    found = films(store)
+    assert {each: found[each] for each in before} == before
+    visits.record(store)
