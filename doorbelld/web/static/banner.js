@@ -1,4 +1,4 @@
-// The banner: who rings, with the picture of the press, beside the live picture and never over the
+// The banner for a ring, with the picture of the press, beside the live picture and never over the
 // middle of it.
 
 import { showCard } from "./cards.js";

@@ -1,4 +1,4 @@
-// The bell: what the page does when somebody rings, and what it shows of the last time.
+// The bell: what the page does when someone rings, and what it shows of the last time.
 
 import { Banner } from "./banner.js";
 import { monotonic } from "./live.js";
@@ -18,7 +18,7 @@ function storage() {
 }
 
 export class Bell {
-  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` is told whether somebody
+  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` is called with whether someone
   // rings, for the title of the page.
   constructor(stage, { clock, notice, entitle }) {
     this._stage = stage;

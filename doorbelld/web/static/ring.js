@@ -2,8 +2,7 @@
 // that nothing rings a second time when the page is loaded again. The rule is that of docs/live.md.
 
 const FRESH = 60; // seconds after a press in which it is shown
-const AGAIN = 10; // seconds after a press in which further ones are only counted
-const LATER = 5; // seconds, from which another time of a press is another press
+const LATER = 60; // seconds by which the same press can never be later than it was
 const KEY = "ring";
 
 const isOpen = (visit, age) => age < FRESH && visit.answered === null;
@@ -18,10 +17,11 @@ export class Rings {
   // Take what the daemon says of the newest visit: `age` is how many seconds ago its bell was
   // pressed last, `at` the time of this device in Unix seconds. Returns whether the ring is news.
   hear(visit, age, at) {
+    const { id, presses } = visit;
     const rangAt = at - age;
-    const isNews = this._isNewer(visit, rangAt) && this._note(visit, rangAt) && isOpen(visit, age);
-    if (isNews) this._keep({ toldAt: rangAt, isClosed: false });
-    return isNews;
+    if (!this._isNewer(visit, rangAt)) return false;
+    this._keep({ id, presses, rangAt, isClosed: false });
+    return isOpen(visit, age);
   }
 
   // Whether the ring of a visit that was heard is to be shown.
@@ -31,29 +31,20 @@ export class Rings {
 
   // The user has seen enough of the ring, on this page.
   close() {
-    this._keep({ isClosed: true });
+    this._keep(Object.assign({}, this._seen, { isClosed: true }));
   }
 
-  // A doorbell that was set up anew counts from 1 again, so a press may also be newer by its time.
-  // That is told by this device's clock: the daemon may still have to set its own.
+  // A doorbell that was set up again counts from 1 again: then a press is newer by its time. That is
+  // seen by this device's clock, because the daemon may still have to set its own; and not to the
+  // second, because after a restart the daemon may know of a later press of the same visitor.
   _isNewer({ id, presses }, rangAt) {
     const seen = this._seen;
     if (!seen || id > seen.id || rangAt > seen.rangAt + LATER) return true;
     return id === seen.id && presses > seen.presses;
   }
 
-  // Returns whether this is more than the same visitor, who presses the button again at once.
-  _note({ id, presses }, rangAt) {
-    const { _seen: seen } = this;
-    const isAnother = !seen || id !== seen.id || presses <= seen.presses;
-    const before = isAnother ? { toldAt: -Infinity, isClosed: false } : seen;
-    this._seen = Object.assign({}, before, { id, presses, rangAt });
-    this._keep({});
-    return rangAt - before.toldAt >= AGAIN;
-  }
-
-  _keep(more) {
-    this._seen = Object.assign({}, this._seen, more);
+  _keep(seen) {
+    this._seen = seen;
     try {
       this._storage.setItem(KEY, JSON.stringify(this._seen));
     } catch (error) {
