@@ -19,9 +19,11 @@ from bench import (
     age,
     attack,
     browser,
+    doorbell,
     load,
     material,
     memory,
+    motion,
     network,
     pages,
     quality,
@@ -94,6 +96,7 @@ def main() -> int:
         *resident(bench, options.soak),
         *usb(bench),
         *in_a_browser(bench),
+        *at_the_door(bench),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
     return 0 if verdict(targets) else 1
@@ -449,6 +452,54 @@ def in_a_browser(bench: Bench) -> list[Target]:
         Target("the page in Chromium, CPU / a bare <img>", ratio, 1.15, "x"),
         Target("capture to the screen in Chromium, p50", p50, 40, " ms"),
         Target("capture to the screen in Chromium, p95", p95, 80, " ms"),
+    ]
+
+
+_PRE_ROLL_MB = 8.4
+"""Most memory of the pictures from before a press."""
+
+
+def at_the_door(bench: Bench) -> list[Target]:
+    """How soon a ring is seen, what it shows, and what bell, visits and motion cost."""
+    heading("The bell, visits and motion")
+    rings = doorbell.rings(bench.frames)
+    costs = doorbell.costs(bench.group, bench.frames)
+    looks = motion.measure(bench.frames)
+    watching = doorbell.watching(bench.group, bench.frames)
+    disk = doorbell.disk(bench.group, bench.frames)
+    many = doorbell.many(bench.frames)
+    table(
+        (f"{doorbell.VIEWERS} viewers", "lowest fps", "age p50", "p95", "p99", "fps"),
+        [
+            (name, f"{fps:.1f}", *_age_cells(ages))
+            for name, fps, ages in (
+                ("nothing happens", watching.alone_fps, watching.alone),
+                ("a visit, 50 films", watching.busy_fps, watching.busy),
+            )
+        ],
+    )
+    banner = rings.banner_ms and age.Ages(sorted(rings.banner_ms), 0, 0).percentile(95)
+    in_time = 100 * sum(rings.in_time) / len(rings.in_time)
+    p99 = watching.busy.percentile(99) / watching.alone.percentile(99)
+    return [
+        Target("press to the banner with its picture, p95", banner or None, 150, " ms"),
+        Target("picture from the second before the press", in_time, 100, " %", at_least=True),
+        Target("seconds before the press, least", min(rings.before), 4.9, " s", at_least=True),
+        Target("seconds before the press, most", max(rings.before), 5.1, " s"),
+        Target("capture, more per frame", costs.idle_us, 20, " us"),
+        Target("capture, more per frame during a visit", costs.open_us, 20, " us"),
+        Target("memory of bell and visits", costs.memory_mb, 6 + _PRE_ROLL_MB, " MB"),
+        Target("motion, CPU of a look", looks.milliseconds, 1.3, " ms"),
+        Target("motion, looks", doorbell.looks_a_second(bench.frames), 5.2, " a second"),
+        Target("motion, memory beyond OpenCV", looks.megabytes, 4, " MB"),
+        Target(
+            "slowest viewer, a visit and 50 films", watching.busy_fps, 29.5, " fps", at_least=True
+        ),
+        Target("age p99 with a visit and 50 films", p99, 1.2, "x"),
+        Target("times that a visit waits for the disk", disk.syncs, 4),
+        Target("bytes written while nothing happens", disk.idle_bytes, 0),
+        Target("newest 50 of 10,000 visits", many.list_ms, 5, " ms"),
+        Target("start with 10,000 visits, later by", many.later_ms, 50, " ms"),
     ]
 
 

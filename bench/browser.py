@@ -101,7 +101,7 @@ def _costs(browser: Browser, frames: Material) -> Costs:
     with servers.doorbelld(f"file:{frames.mjpeg}").run() as running:
         wait_frame(running)
         for _ in range(_ROUNDS):
-            with _open_page(browser, running) as (tab, place):
+            with open_page(browser, running) as (tab, place):
                 page.append(_percent(browser, tab))
             with _open_image(browser, running, place) as tab:
                 image.append(_percent(browser, tab))
@@ -136,7 +136,7 @@ def _open(browser: Browser) -> Iterator[Page]:
 
 
 @contextmanager
-def _open_page(browser: Browser, running: Running) -> Iterator[tuple[Page, Place]]:
+def open_page(browser: Browser, running: Running) -> Iterator[tuple[Page, Place]]:
     """Open the page; with where its picture is."""
     with _open(browser) as tab:
         tab.goto(_url(running), wait_until="domcontentloaded")
@@ -172,7 +172,7 @@ def _shown(browser: Browser, folder: Path, frames: Material) -> Shown:
         running.wait_listening()
         with _showing(camera, pictures) as taken:
             wait_frame(running)
-            with _open_page(browser, running) as (tab, place):
+            with open_page(browser, running) as (tab, place):
                 page = _ages(tab, place, taken)
             with _open_image(browser, running, place) as tab:
                 image = _ages(tab, place, taken)

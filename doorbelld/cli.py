@@ -23,16 +23,18 @@ _log = logging.getLogger(__name__)
 _COMMANDS = {
     "run": "serve the page; this is the default",
     "status": "show what the running daemon does, and its URLs",
-    "visits": "list who was at the door, or delete visits",
+    "visits": "list who was at the door, export visits, or delete them",
     "cameras": "list the cameras of this machine",
     "check": "show the effective configuration, and try the camera",
     "bell": "list the buttons that can ring, and print what is pressed",
     "ring": "ring the bell",
     "passwd": "set the password",
     "embed-url": "print URLs of the picture for pages of other sites",
+    "backup": "write configuration and visits into a file",
+    "restore": "put back what backup has written",
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
-_CLASSES: dict[str, tuple[str, str]] = {"ring": ("bell", "Ring")}
+_CLASSES = {"ring": ("bell", "Ring"), "restore": ("backup", "Restore")}
 """The commands that are a class in the module of another one: the names of both."""
 
 _DEFAULT = "run"

@@ -276,9 +276,9 @@ class Daemon:
     def _stop(self) -> None:
         self._notifier.stopping()
         self._announcement.stop()
+        ended = {"accept": self._server.stop()}
         self._doorbell.stop(0)  # It begins to write what is left of a visit.
-        ended = {
-            "accept": self._server.stop(),
+        ended |= {
             "capture": self._capture.stop(),
             "broadcast": self._broadcaster.stop(),
             "encode": self._tiers.stop(),

@@ -55,6 +55,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
         "set",
         "check",
         "delete",
+        "export",
         "json",
         "force",
         "remove",

@@ -3,25 +3,44 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
 
-from doorbelld.access import reach
+from doorbelld.access import reach, ring_token
 from doorbelld.camera.base import Camera
 from doorbelld.camera.factory import open_camera, time_to_start
+from doorbelld.commands import local
 from doorbelld.commands.base import Load
 from doorbelld.config.load import ConfigError, describe
-from doorbelld.config.schema import Config
+from doorbelld.config.schema import BellSection, Config, VisitsSection
 from doorbelld.drivers.errors import CameraError
+from doorbelld.media import codec
 from doorbelld.stream.reader import Picture, PictureReader
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.users import become_the_service, hidden_folder
-from doorbelld.wiring import access_rules, camera_settings, open_authenticator, tls_context
+from doorbelld.visits.inputs import Inputs
+from doorbelld.visits.store import Totals, VisitStore, room
+from doorbelld.visits.visit import StoreError
+from doorbelld.wiring import (
+    access_rules,
+    bell_settings,
+    camera_settings,
+    open_authenticator,
+    ring_token_path,
+    tls_context,
+)
 
 _log = logging.getLogger(__name__)
 
 OPTIONS: dict[str, str] = {}
+
+_MB = 1_000_000
+_PICTURE = 50_000
+"""Bytes of a picture of 640x480, as most cameras make it."""
 
 
 def _say(text: str) -> None:
@@ -45,9 +64,87 @@ def run(_options: Namespace, load: Load) -> int:
     _say(describe(settings))
     _say("")
     hosts = [each.host for each in settings.server.listen]
-    for warning in reach.doubts(access_rules(settings.access), hosts):
-        _say(warning)
+    notes = [
+        *reach.doubts(access_rules(settings.access), hosts),
+        *_about_buttons(settings.bell),
+        *_about_the_folder(settings, as_service=as_service),
+        *_about_motion(settings.visits),
+    ]
+    for note in notes:
+        _say(note)
     return _try(settings)
+
+
+def _about_buttons(section: BellSection) -> Iterator[str]:
+    """Yield sentences on the buttons that would ring, and on those that cannot."""
+    if section.button is None:
+        return
+    found = Inputs(section.button, section.key)
+    try:
+        found.scan()
+        yield from (f"Bell: {device} rings." for device in found.devices)
+        yield from (f"Bell: {problem}." for problem in found.problems.values())
+    finally:
+        found.close()
+
+
+def _about_the_folder(settings: Config, *, as_service: bool) -> Iterator[str]:
+    """Yield sentences on the folder of what is kept: visits and the token for ringing."""
+    folder = local.state_folder()
+    if not folder.exists():
+        return  # The service makes it; without the service, there is none.
+    if os.access(folder, os.W_OK | os.X_OK):
+        yield from _about_the_token(settings.bell, folder)
+        yield from _about_visits(settings, folder)
+    elif as_service:
+        yield f"Visits: the service may not write to {folder}, and will lose them when it stops."
+    else:
+        yield f"Visits: only root may check {folder}: sudo doorbelld --check"
+
+
+def _about_the_token(section: BellSection, folder: Path) -> Iterator[str]:
+    path = ring_token_path(section, folder)
+    if path is None:
+        return
+    why = ""
+    try:
+        is_missing = ring_token.read_token(path) is None
+        if is_missing and not os.access(path.parent, os.W_OK):
+            why = "it does not exist and cannot be made"
+    except (OSError, ValueError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else f"it {error}"
+    if why:
+        yield f"Bell: {path}: {why}. Without a token, only a browser that has logged in can ring."
+
+
+def _about_visits(settings: Config, folder: Path) -> Iterator[str]:
+    bell = bell_settings(settings.bell, settings.visits)
+    store = VisitStore(folder / "visits", space=bell.space, days=bell.days)
+    totals = Totals(0, 0)
+    try:
+        if store.folder.exists():
+            store.open_to_read()
+            totals = store.totals()
+        left = room(folder, bell.space - totals.bytes)
+    except (OSError, StoreError) as error:
+        yield f"Visits: {error}."
+        return
+    finally:
+        store.close()
+    each = totals.bytes / totals.count if totals.bytes else _usual_size(settings.visits)
+    fit = int(left / each)
+    more = f"about {fit} more fit" if fit > 0 else "each new one takes the place of old ones"
+    yield f"Visits: {totals.count} in {store.folder} ({totals.bytes / _MB:.0f} MB); {more}."
+
+
+def _about_motion(section: VisitsSection) -> Iterator[str]:
+    if section.motion and not codec.is_installed():
+        yield "Visits: motion = yes needs OpenCV, which is missing: apt install python3-opencv"
+
+
+def _usual_size(section: VisitsSection) -> float:
+    """Return how many bytes a visit has if the bell is pressed once."""
+    return (section.before + section.after) * section.framerate * _PICTURE
 
 
 def _try(settings: Config) -> int:

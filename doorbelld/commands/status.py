@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from http.client import HTTPException
 from typing import Any
@@ -16,6 +16,7 @@ from doorbelld.commands.base import Load
 from doorbelld.config.schema import Config
 from doorbelld.media import codec
 from doorbelld.net import authority
+from doorbelld.visits.inputs import AUTO
 
 OPTIONS = {"--json": "print JSON, for programs"}
 
@@ -44,13 +45,14 @@ def run(options: Namespace, load: Load) -> int:
     except (local.NotRunningError, local.NotAllowedError) as error:
         sys.stdout.write("null\n" if options.json else f"{error}\n")
         return error.exit_code
-    ring = _newest_ring(daemon) if answer.get("visits", {}).get("count") else None
     links = list(local.page_urls(settings, *daemon.place))
     if options.json:
         sys.stdout.write(json.dumps({**answer, "urls": links}, indent=2) + "\n")
     else:
+        ring = _newest_ring(daemon) if answer.get("visits", {}).get("count") else None
+        doorbell = _doorbell(answer, ring, settings.bell.button)
         trust = list(_how_to_trust(settings, *daemon.place))
-        sys.stdout.write("\n".join(_report(answer, ring, links, trust)) + "\n")
+        sys.stdout.write("\n".join(_report(answer, doorbell, links, trust)) + "\n")
     return 0 if answer["camera"]["state"] == "streaming" else 1
 
 
@@ -75,12 +77,12 @@ def _newest_ring(daemon: local.LocalDaemon) -> dict[str, Any] | None:
 
 
 def _report(
-    answer: dict[str, Any], ring: dict[str, Any] | None, links: list[str], trust: list[str]
+    answer: dict[str, Any], doorbell: Iterable[str], links: list[str], trust: list[str]
 ) -> Iterator[str]:
     camera = answer["camera"]
     yield _picture(camera)
     yield from _watchers(answer)
-    yield from _doorbell(answer, ring)
+    yield from doorbell
     if not links:
         yield "There is no network that a phone could use; doorbelld --check may say why."
         return
@@ -111,13 +113,15 @@ def _watchers(answer: dict[str, Any]) -> Iterator[str]:
         yield f"    {viewer['address']} since {since}, {viewer['fps']:g} frames a second"
 
 
-def _doorbell(answer: dict[str, Any], ring: dict[str, Any] | None) -> Iterator[str]:
+def _doorbell(
+    answer: dict[str, Any], ring: dict[str, Any] | None, button: str | None
+) -> Iterator[str]:
     """Yield a line on the bell, one on visits and one on the shutter, if there is any to say."""
     bell, visits, shutter = (answer.get(name, {}) for name in ("bell", "visits", "shutter"))
     if bell.get("devices"):
         names = (f"{each['name']} ({each['path']})" for each in bell["devices"])
         yield f"The bell's button: {', '.join(names)}."
-    elif bell.get("state") == "failed":
+    elif button not in (None, AUTO) and bell.get("detail"):  # Else there may be no button at all.
         yield f"The bell's button: {bell['detail']}."
     if visits.get("count") or visits.get("state") == "failed":
         yield f"{_about(visits)}{_last(ring) if ring else ''}."

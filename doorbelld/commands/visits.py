@@ -1,4 +1,4 @@
-"""``doorbelld visits``: lists who was at the door, and deletes visits.
+"""``doorbelld visits``: lists who was at the door, exports visits, and deletes them.
 
 The daemon that runs on this machine is asked, so that its pages know at once what was deleted;
 without one, the folder is read and changed.
@@ -15,19 +15,23 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from http.client import HTTPException
+from pathlib import Path
 from typing import Any
 
 from doorbelld.commands import local
 from doorbelld.commands.base import CommandError, Load, UsageError
 from doorbelld.config.schema import Config
 from doorbelld.system.users import acting_as_owner
+from doorbelld.visits import archive
+from doorbelld.visits.film import Film
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import StoreError, Visit
+from doorbelld.visits.visit import Kind, StoreError, Visit
 from doorbelld.web.visits import described
 from doorbelld.wiring import bell_settings
 
 OPTIONS = {
     "--json": "print JSON, for programs",
+    "--export DIR": "write the visits with their pictures into DIR",
     "--delete ID": "delete the visit ID, or all visits: --delete all",
 }
 _ALL = "all"
@@ -38,11 +42,14 @@ _MB = 1_000_000
 
 
 def run(options: Namespace, load: Load) -> int:
-    """List the visits, or delete some; return the exit code."""
-    chosen = [name for name in ("json", "delete") if getattr(options, name)]
+    """List the visits, or export or delete some; return the exit code."""
+    options_of_which_one = ("json", "export", "delete")
+    chosen = [name for name in options_of_which_one if getattr(options, name) not in (None, False)]
     if len(chosen) > 1:
         raise UsageError(" and ".join(f"--{name}" for name in chosen) + " do not go together")
     settings = load()
+    if options.export is not None:
+        return _export(settings, options.export)
     if options.delete is not None:
         return _delete(settings, options.delete)
     found = _list(settings)
@@ -94,7 +101,38 @@ def _from_folder(store: VisitStore) -> dict[str, Any]:
     }
 
 
-# Deleting
+# Exporting and deleting
+
+
+class _OwnersStore(VisitStore):
+    """A store whose files root reads as their owner, but not what is done with them."""
+
+    def visits(
+        self, before: int | None = None, limit: int = 50, kind: Kind | None = None
+    ) -> list[Visit]:
+        with acting_as_owner(self.folder):
+            return super().visits(before, limit, kind)
+
+    def still(self, number: int) -> bytes | None:
+        with acting_as_owner(self.folder):
+            return super().still(number)
+
+    def film(self, number: int) -> Film | None:
+        with acting_as_owner(self.folder):
+            return super().film(number)
+
+
+def _export(settings: Config, folder: str) -> int:
+    if not folder:
+        raise UsageError("--export: name a folder")
+    with _explained():
+        store = _store(settings, _OwnersStore)
+        with acting_as_owner(store.folder):
+            _open_to_read(store)
+        with closing(store):
+            count = archive.export(store, Path(folder))
+    sys.stdout.write(f"{_visits(count)} written to {folder}.\n")
+    return 0
 
 
 def _delete(settings: Config, which: str) -> int:
@@ -150,9 +188,9 @@ def _asked(daemon: local.LocalDaemon, method: str, path: str) -> bytes | None:
 # The folder
 
 
-def _store(settings: Config) -> VisitStore:
+def _store(settings: Config, kind: type[VisitStore] = VisitStore) -> VisitStore:
     bell = bell_settings(settings.bell, settings.visits)
-    return VisitStore(local.state_folder() / "visits", space=bell.space, days=bell.days)
+    return kind(local.state_folder() / "visits", space=bell.space, days=bell.days)
 
 
 def _open_to_read(store: VisitStore) -> None:

@@ -6,9 +6,6 @@ gamepads usually send them.
 
 from __future__ import annotations
 
-CODES = range(1, 0x300)
-"""What a key may send."""
-
 _KEYS = """
 ESC 1 2 3 4 5 6 7 8 9 0 MINUS EQUAL BACKSPACE TAB Q W E R T Y U I O P LEFTBRACE RIGHTBRACE
 ENTER LEFTCTRL A S D F G H J K L SEMICOLON APOSTROPHE GRAVE LEFTSHIFT BACKSLASH Z X C V B N
@@ -50,11 +47,10 @@ _CODES = {name: code for code, name in _NAMES.items()}
 
 
 def code(text: str) -> int:
-    """Return the code that a number or a name stands for. Raises ValueError."""
-    found = _CODES.get(text.upper()) or int(text)
-    if found not in CODES:
+    """Return the code of the key with this name. Raises ValueError."""
+    if text.upper() not in _CODES:
         raise ValueError
-    return found
+    return _CODES[text.upper()]
 
 
 def describe(key: int) -> str:

@@ -181,7 +181,9 @@ class BellSection:
         values.BUTTON,
         "The button: auto takes every bell button, also one that is plugged in later.",
     )
-    key: int = _key(256, number(int, 1, 767), "The key code that is the bell.")
+    key: int = _key(
+        256, values.KEY, "The key that is the bell, by its code or name, such as KEY_ENTER."
+    )
     token_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         RING_TOKEN_FILE,
         values.PATH,

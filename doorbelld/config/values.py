@@ -27,6 +27,8 @@ _LONGEST_URL = 4096
 DEFAULT = "default"
 """The value of a camera's control that is left as the camera has it."""
 
+_KEY_CODES = range(1, 0x300)
+
 _SMALLEST_ZOOM = 0.05
 _MOST_ZONES = 32
 
@@ -259,6 +261,17 @@ def _origin(text: str) -> str:
     return addresses.origin(match[1], match[2].strip("[]"), int(match[3]) if match[3] else None)
 
 
+def _bell_key(text: str) -> int:
+    """Parse the code of a key, or its name."""
+    if not text.isdecimal():
+        from doorbelld.config import keys  # The names need memory, and the daemon needs none.
+
+        return keys.code(text)
+    if int(text) not in _KEY_CODES:
+        raise ValueError
+    return int(text)
+
+
 def _path(text: str) -> Path | None:
     if text == _NONE:
         return None
@@ -293,4 +306,5 @@ HOSTS = Kind(
     "none, or names such as door.example.org or *.example.org with commas between",
 )
 ORIGINS = Kind(partial(_each, _origin), "none, or origins such as https://home.example.org:8123")
+KEY = Kind(_bell_key, "a number from 1 to 767, or the name of a key such as BTN_0 or KEY_ENTER")
 PATH = Kind(_path, "none, or the path of a file, beginning with /")

@@ -243,6 +243,8 @@ class Doorbell:
 
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
+        if self.recorder.has_ended:
+            problem = Problem("the thread that writes visits has ended", self.recorder.beat)
         totals = self._ask(lambda: self.store.totals(), Totals(0, 0))  # noqa: PLW0108  # store may raise
         is_open = any(each.state is VisitState.OPEN for each in self.recorder.in_memory())
         return {
@@ -254,6 +256,7 @@ class Doorbell:
             "space": self._space,
             "days": self._settings.days,
             "open": is_open,
+            "ignore": [list(zone) for zone in self._settings.ignore],
             "motion": self._motion_status(),
         }
 

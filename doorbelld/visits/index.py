@@ -3,7 +3,7 @@
 It has two connections. Reads have one of their own, so that the page never waits while a visit is
 written; in WAL mode neither blocks the other. Each has a lock, because handler threads come and
 go: a connection for every thread would cost memory and three open files each, and a query takes
-less than a millisecond. A commit does not wait for the disk: only checkpoint() does, and it has no
+less than a millisecond. A commit does not wait for the disk: only sync() does, mostly without a
 lock.
 
 Moments are kept on time.monotonic()'s clock together with the boot that they belong to, and for
@@ -150,7 +150,6 @@ class VisitIndex:
         self._read_only = read_only
         self._writer = _Connection()
         self._reader = _Connection()
-        self._syncer = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
         self._last_id = after
@@ -169,7 +168,7 @@ class VisitIndex:
 
     def close(self) -> None:
         """Close it; may be called twice. The last connection makes one file of all."""
-        for each in (self._reader, self._syncer, self._writer):
+        for each in (self._reader, self._writer):
             with each.lock:
                 if each.connection:
                     each.connection.close()
@@ -180,8 +179,6 @@ class VisitIndex:
             self._prepare()
             self._writer.connection = self._connect()
             self._writer.connection.execute("PRAGMA journal_mode=WAL")
-            self._syncer.connection = self._connect()
-            self._syncer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         self._reader.connection = self._connect()
         self._boots = dict(self._read("SELECT number, ahead FROM boots"))
         if self._read_only:
@@ -201,6 +198,7 @@ class VisitIndex:
         )
         connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA trusted_schema=OFF")  # A backup may be anyone's.
         connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
         return connection
 
@@ -268,9 +266,10 @@ class VisitIndex:
         """Return the number of a boot, whose clock is so far ahead."""
         self._write(
             ("INSERT OR IGNORE INTO boots (boot, ahead) VALUES (?, ?)", (boot, ahead)),
+            ("UPDATE boots SET ahead = ? WHERE boot = ?", (ahead, boot)),
         )
-        ((number, known),) = self._read("SELECT number, ahead FROM boots WHERE boot = ?", boot)
-        self._boots[number] = known
+        ((number,),) = self._read("SELECT number FROM boots WHERE boot = ?", boot)
+        self._boots[number] = ahead
         return int(number)
 
     def _read(self, query: str, *values: object) -> list[Any]:
@@ -304,24 +303,24 @@ class VisitIndex:
     def follow_clock(self) -> bool:
         """Keep what the clock says now, if it has been set; return whether that was the case."""
         ahead = clock.offset()
-        if self._boots[self._boot] == ahead:
+        if self._boots.get(self._boot, ahead) == ahead:  # or it is not open
             return False
         self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
         self._boots[self._boot] = ahead
         return True
 
     def sync(self) -> None:
-        """Put everything on the disk for good. This waits for the disk, but no lock is held.
+        """Put everything on the disk for good: this waits for it.
 
-        That is one fsync, or two of them, but never twice in a row.
+        That takes one fsync, and no lock. Once in a while it takes two, and other writers wait.
         """
         if self._commits < _MOST_COMMITS:
             self._commits = max(self._commits, 0)
             self._sync_log()
             return
-        self._commits = -_MOST_COMMITS
-        with self._syncer.lock, self._translated():
-            self._opened(self._syncer).execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with self._writer.lock, self._translated():
+            self._opened(self._writer).execute("PRAGMA wal_checkpoint(PASSIVE)")
+            self._commits = -_MOST_COMMITS  # not soon again: the next commit needs one fsync more
 
     def _sync_log(self) -> None:
         # Closing a file ends all locks that the process has on it, but SQLite has none on its log.
@@ -343,6 +342,17 @@ class VisitIndex:
         with self._reader.lock, self._translated(), closing(sqlite3.connect(target)) as copied:
             self._opened(self._reader).backup(copied)
             copied.execute("PRAGMA journal_mode=DELETE")  # one file
+
+    def check(self) -> None:
+        """Check a file from elsewhere before it is opened: its pages, and that it has no programs.
+
+        Its tables may be those of an older version.
+        """
+        with self._translated(), closing(self._connect("ro")) as connection:
+            others = "SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+            ((result,), *_) = connection.execute("PRAGMA integrity_check(1)").fetchall()
+            if result != "ok" or connection.execute(others).fetchone() != (0,):
+                raise StoreError(f"{self.path}: it is no index of visits ({result})", DAMAGED)
 
     def set_aside(self) -> Path:
         """Rename the file, which is damaged, and return its new name. It must be closed."""
@@ -434,6 +444,10 @@ class VisitIndex:
     def files(self) -> list[tuple[int, int, int, bool]]:
         """Return of all visits: id, frames, still, and whether it has not ended."""
         return self._read(f"SELECT id, frames, still, state = '{_OPEN}' FROM visits")  # noqa: S608
+
+    def sizes(self) -> list[tuple[int, int, int]]:
+        """Return of all visits: id, bytes of the film, and whether there is a still."""
+        return self._read("SELECT id, film_bytes, still FROM visits ORDER BY id")
 
     def last_id(self) -> int:
         """Return the highest id that was ever used."""

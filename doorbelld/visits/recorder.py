@@ -116,6 +116,17 @@ class Recording:
         """Return whether it is open, and what happens at this moment belongs to it."""
         return self.is_open and moment <= self.ends_at
 
+    def continues_with(self, pressed_at: float) -> bool:
+        """Return whether a press of this moment belongs to it.
+
+        After an answer, a new ring begins another visit: pages show no ring of this one any more.
+        """
+        is_over = self.answered_at is not None and self._rings_at(pressed_at)
+        return self.kind is Kind.RING and self.lasts_until(pressed_at) and not is_over
+
+    def _rings_at(self, pressed_at: float) -> bool:
+        return pressed_at - self.announced_at >= self._lengths.again
+
     def visit(self) -> Visit:
         """Return it as it is now. It has not ended for others before all of it can be read."""
         ended_at = self.ended_at if self.is_finished else None
@@ -138,7 +149,7 @@ class Recording:
         """Count one more press; return whether it is announced, and not part of the last ring."""
         self.presses += 1
         self.last_at = max(at, self.last_at)
-        if at - self.announced_at < self._lengths.again:
+        if not self._rings_at(at):
             return False
         self.announced, self.announced_at = self.presses, at
         return True
@@ -303,6 +314,7 @@ class VisitRecorder(Worker):
         self._newest: Recording | None = None
         self._older: Visit | None = None
         self._pressed_at = -_HOUR
+        self._started_at = 0.0
         self._jobs: deque[Callable[[], None]] = deque()
         self._copies: dict[int, Copy] = {}
         self._deleted: set[int] = set()
@@ -316,13 +328,23 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        self.wait_until_opened(_OPENING)
+        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
         return self._store
+
+    def start(self) -> None:
+        """Start the thread. Raises RuntimeError if the system is out of threads."""
+        self._started_at = time.monotonic()
+        super().start()
 
     def wait_until_opened(self, seconds: float) -> None:
         """Wait until the store is open, if the thread has started, or so many seconds."""
-        if self._thread.ident is not None:
+        if self._thread.ident is not None and seconds > 0:
             self._is_opened.wait(seconds)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread has failed, or was stopped."""
+        return self._thread.ident is not None and not self.alive
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -348,17 +370,18 @@ class VisitRecorder(Worker):
         with self._lock:
             if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
                 return None
-            recording, is_news = self._open, True
-            if recording and recording.lasts_until(pressed_at) and recording.kind is Kind.RING:
+            recording = self._open
+            if recording and recording.continues_with(pressed_at):
                 is_news = recording.press(pressed_at)
             else:
-                recording = self._begin(store, Kind.RING, source, pressed_at)
-                _log.info("the bell has rung: visit %d", recording.id)
+                recording, is_news = self._begin(store, Kind.RING, source, pressed_at), True
             self._pressed_at = pressed_at
             if is_news:
                 recording.show(*still)
                 self._newest = recording
             visit = recording.visit()
+        if visit.presses == 1:
+            _log.info("the bell has rung: visit %d", visit.id)
         if is_news:
             self._on_change()
         self._wakeup.set()
@@ -484,14 +507,21 @@ class VisitRecorder(Worker):
     # The thread.
 
     def _loop(self) -> None:
-        self._store = self._open_store()
-        self.look_for_older()
+        self._safely(self._begin_with_store)
         self._is_opened.set()
         while not self._stopping:
             self._wakeup.wait(_ROUND if self._has_work else _MINUTE)
             self._wakeup.clear()
             self.beat = time.monotonic()
             self._safely(self._round)
+
+    def _begin_with_store(self) -> None:
+        store = self._open_store()
+        with self._lock:
+            self._store = store
+            for each in self._recordings:  # The disk was too slow for them to know the last id.
+                each.id = store.reserve()
+        self.look_for_older()
 
     @property
     def _has_work(self) -> bool:
@@ -549,6 +579,11 @@ class VisitRecorder(Worker):
         with self._lock:
             kept = [each for each in self._recordings if not (each.is_finished and each.is_kept)]
             self._recordings = kept[-_MOST_IN_MEMORY:]
+            left = self._copies.keys() - {each.id for each in self._recordings}
+        for number in left:  # The disk was so slow that there were too many of them.
+            end = self._copies.pop(number).recording.first_at
+            if self._store:
+                self._safely(partial(self._store.finish, number, end, VisitState.INTERRUPTED))
 
     def _enforce(self) -> None:
         if self._store and self._store.enforce():

@@ -54,6 +54,8 @@ _SOME = 200
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
 
+_DAMAGED = "{}: the index of visits is damaged"
+
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
@@ -118,9 +120,15 @@ class VisitStore:
         except StoreError as error:
             if error.reason != DAMAGED:
                 raise
-            self._set_aside(str(error))
-            self._index.open()
-            self._repair(is_new=True)
+            self._rebuild(str(error))
+        self._index.keep_ids_above(last_id)
+
+    def _rebuild(self, why: str) -> None:
+        """Make a new index from the files, in place of one that is damaged."""
+        last_id = self._index.last_id()
+        self._set_aside(why)
+        self._index.open()
+        self._repair(is_new=True)
         self._index.keep_ids_above(last_id)
 
     def _set_aside(self, why: str) -> None:
@@ -138,10 +146,12 @@ class VisitStore:
         with suppress(StoreError):
             for writer in list(self._writers.values()):
                 writer.close()
+            if self._lock_fd >= 0:
+                self.follow_clock()
         self._writers.clear()
         self._index.close()
         if self._index.is_damaged and self._lock_fd >= 0:
-            self._set_aside(f"{self._index.path}: the index of visits is damaged")
+            self._set_aside(_DAMAGED.format(self._index.path))
         fd, self._lock_fd = self._lock_fd, -1
         if fd >= 0:
             os.close(fd)
@@ -266,7 +276,12 @@ class VisitStore:
         return self._index.reserve()
 
     def begin(self, number: int, kind: Kind, source: str, at: float) -> Visit:
-        """Add a visit that began at a moment, with an id that was reserved; return it."""
+        """Add a visit that began at a moment, with an id that was reserved; return it.
+
+        If the index was found to be damaged, a new one is made first, which takes a while.
+        """
+        if self._index.is_damaged and not self._writers:
+            self._rebuild(_DAMAGED.format(self._index.path))
         self._with_room(lambda: self._index.add(number, kind, source, at))
         found = self._index.visit(number)
         if found is None:

@@ -81,6 +81,7 @@ class App:
             "/status": status.status,
             "/healthz": status.healthz,
             "/login": login.page,
+            "/visits": visits.page,
             "/visits.json": visits.newest,
             RING: bell.ring,
         }

@@ -1,9 +1,15 @@
-"""Guard: whether a request is allowed, by what its head says about where it comes from."""
+"""Guard: whether a request is allowed, by what its head says about where it comes from.
+
+If it is not, it says why, and what the owner of the doorbell can set to change that.
+"""
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from doorbelld.access import forwarded
@@ -12,9 +18,46 @@ from doorbelld.access.policy import Access
 from doorbelld.net.addresses import bracketed
 from doorbelld.net.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 from doorbelld.server.request import Headers, Request, RequestError
-from doorbelld.web.advice import MORE, Advice, quoted
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
+
+_MOST = 80
+_PAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>doorbelld</title>
+<h1>Not shown here</h1>
+<p>{why}.</p>
+<p>{how}</p>
+<pre>{lines}</pre>
+</html>
+"""
+_HOW = "If this is your doorbell, put this into /etc/doorbelld/conf.d/access.conf and reload:"
+_HOW_TO_ADD = "If this is your doorbell, add this to what is set there (the dots) and reload:"
+_MORE = "..., "
+"""Stands for what a list in the configuration already has: clients we refuse must not see it."""
+
+
+class Advice(NamedTuple):
+    """``why`` is a sentence without its full stop; ``settings`` are keys of [access]."""
+
+    why: str
+    settings: Mapping[str, str]
+
+    def __str__(self) -> str:
+        """Return it in one line, for the log and for programs."""
+        lines = " and ".join(f"[access] {key} = {value}" for key, value in self.settings.items())
+        return f"{self.why}; to allow it, set {lines}" if lines else self.why
+
+    def as_page(self) -> str:
+        """Return it for a browser."""
+        pairs = (f"{key} = {value}" for key, value in self.settings.items())
+        lines = html.escape("\n".join(["[access]", *pairs]))
+        adds = any(value.startswith(_MORE) for value in self.settings.values())
+        how = _HOW_TO_ADD if adds else _HOW
+        return _PAGE.format(why=html.escape(self.why), how=how, lines=lines)
 
 
 class RefusedError(Exception):
@@ -111,7 +154,7 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
 
 def _unknown_name(access: Access, host: str) -> RefusedError:
     name = bare_name(host)
-    why = f"{quoted(host)} is not a name that doorbelld answers to"
+    why = f"{_quoted(host)} is not a name that doorbelld answers to"
     settings = {"hosts": _added(name, there=access.has_hosts)} if is_name(name) else {}
     return RefusedError(HTTPStatus.MISDIRECTED_REQUEST, why, **settings)
 
@@ -128,7 +171,7 @@ def _untrusted_proxy(access: Access, sign: str, peer: str, host: str) -> Refused
 def _hidden_client(access: Access, host: str, peer: str) -> RefusedError:
     """Return the refusal where only the Host shows that something hides the client."""
     if access.is_own(peer):
-        return _untrusted_proxy(access, f"the name {quoted(host)}", peer, host)
+        return _untrusted_proxy(access, f"the name {_quoted(host)}", peer, host)
     name = bare_name(host)
     why = f"{name} is no address of this machine or its network: a router hides the client"
     settings = {"hosts": _added(name, there=access.has_hosts)}
@@ -137,7 +180,7 @@ def _hidden_client(access: Access, host: str, peer: str) -> RefusedError:
 
 def _added(text: str, *, there: bool) -> str:
     """Return the value of a list in the configuration with this text added."""
-    return f"{MORE}{text}" if there else text
+    return f"{_MORE}{text}" if there else text
 
 
 def _host(headers: Headers, target: str) -> str | None:
@@ -195,3 +238,9 @@ def _is_ours(access: Access, headers: Headers, page: str, host: str, *, is_proxi
     if any(is_same_place(page, each) or each.lower() in (name, bracketed(name)) for each in asked):
         return True
     return access.is_named(name)
+
+
+def _quoted(text: str) -> str:
+    """Return a text that a client has sent, short and harmless in a log or a page."""
+    shown = text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return ascii(shown)

@@ -21,7 +21,7 @@ from doorbelld.server.response import Response
 from doorbelld.visits.doorbell import Doorbell
 from doorbelld.visits.film import Film
 from doorbelld.visits.visit import Kind, StoreError, Visit
-from doorbelld.web import guard
+from doorbelld.web import guard, visits_page
 from doorbelld.web.site import Context
 
 _PATH = re.compile(r"/visits/([1-9][0-9]{0,17})([./][a-z]+|/(?:0|[1-9][0-9]{0,8})\.jpg)")
@@ -70,23 +70,36 @@ class Visits:
         number, what = _parts_of(path)
         return _answered_by(self._done.get(what), number)
 
+    def page(self, context: Context) -> Response:
+        """Return the page with the newest visits, or those before one."""
+        found, next_id = self._newest(context.request.query)
+        status = self._doorbell.status()["visits"]
+        kept = visits_page.Kept(status["bytes"], status["space"], status["days"])
+        assets = context.site.assets
+        page = visits_page.page(assets, found, next_id, kept, time.time())
+        return reply(HTTPStatus.OK, assets["/visits"].content_type, page)
+
     def newest(self, context: Context) -> Response:
         """Return the newest visits, or those before one."""
-        query = context.request.query
-        limit = _whole(query, "limit", 1, _MOST_AT_ONCE) if "limit" in query else 50
-        before = _whole(query, "before", 1, _HIGHEST) if "before" in query else None
-        kind = _kind(query)
-        found = self._doorbell.visits(before, limit, kind)
-        more = self._doorbell.visits(found[-1].id, 1, kind) if len(found) == limit else []
+        found, next_id = self._newest(context.request.query)
         status = self._doorbell.status()["visits"]
         return as_json(
             HTTPStatus.OK,
             {
                 "visits": [described(visit) for visit in found],
-                "next": found[-1].id if more else None,
+                "next": next_id,
                 **{key: status[key] for key in ("count", "bytes", "space", "days")},
             },
         )
+
+    def _newest(self, query: Query) -> tuple[list[Visit], int | None]:
+        """Return the visits that are asked for, and what ``before`` is for those after them."""
+        limit = _whole(query, "limit", 1, _MOST_AT_ONCE) if "limit" in query else 50
+        before = _whole(query, "before", 1, _HIGHEST) if "before" in query else None
+        kind = _kind(query)
+        found = self._doorbell.visits(before, limit, kind)
+        more = self._doorbell.visits(found[-1].id, 1, kind) if len(found) == limit else []
+        return found, found[-1].id if more else None
 
     def delete_all(self, context: Context) -> Response:
         """Delete all visits."""

@@ -87,9 +87,7 @@ def check_that_a_button_rings_and_a_keyboard_cannot_be_read(vm: VirtualMachine) 
     with Keys(vm) as keys:
         keyboard = keys.do("add", "Keyboard", 28, 30, BELL)
         button = keys.do("add", "Button", BELL)
-        wait_for_buttons(vm, button)
-        # Another start, now that there is something to read.
-        vm.run("journalctl --rotate; systemctl restart doorbelld")
+        vm.run("systemctl restart doorbelld")
         wait_for_buttons(vm, button)
         said = vm.run(
             f"stat --format='%G %a' {button} {keyboard};"

@@ -38,6 +38,8 @@ def vm(suite: str, installed: Path, disks: Path) -> Iterator[VirtualMachine]:
     bell.put(root)
     # Not the test card: to draw it takes all that an emulated processor has.
     (root / "etc/doorbelld/conf.d/test.conf").unlink()
+    # The test starts the service itself, once there is a button.
+    (root / "etc/systemd/system/multi-user.target.wants/doorbelld.service").unlink()
     shutil.rmtree(root / "usr/share/doc")
     with VirtualMachine(root) as found:
         found.prepare()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import ssl
 import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.appliance.package import AVAHI_FILE
 from tests.appliance.service import UNIT, announced, fetch, install, main_pid, wait_for_picture
@@ -62,6 +63,8 @@ class Reader:
     def _run(self, command: str) -> str:
         # The exit code of these says that there is no camera, which is right on this machine.
         check = command not in ("doorbelld status", "doorbelld cameras")
+        if command.endswith(" bell"):
+            command = f"timeout --preserve-status --signal=INT 5 {command}"  # Ctrl-C
         if command.endswith(" passwd"):
             command = f"echo 'correct horse' | {command}"
         shell = f"cd /root && PATH=/usr/local/bin:$PATH && {command}"
@@ -87,6 +90,21 @@ def secure_page(machine: Container) -> bytes:
         return b""
 
 
+def ring(machine: Container) -> int:
+    """Ring the bell; return the visit when it is on the disk."""
+    before = json.loads(fetch(machine, "/status")[1])["visits"]["count"]
+    visit = int(machine.run("doorbelld", "ring").rpartition("visit ")[2].rstrip(".\n"))
+    eventually(
+        lambda: json.loads(fetch(machine, "/status")[1])["visits"]["count"] > before, "it is kept"
+    )
+    return visit
+
+
+def visits(machine: Container) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(fetch(machine, "/visits.json")[1])["visits"]
+    return found
+
+
 def test_readme_can_be_followed_word_for_word(clean_machine: Container, package: Package) -> None:
     clean_machine.boot()
     reader = Reader(clean_machine)
@@ -104,6 +122,12 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     status = reader.follow("Open it on the phone")[0]
     assert re.match(r"Front door: offline since \d\d:\d\d: No camera found", status)
     assert f"http://{clean_machine.address}:5000/\n" in status
+    bell, ring = reader.follow("Wire a bell")
+    assert bell.startswith("There is no input device that doorbelld may read.\n")
+    assert f"http://{clean_machine.address}:5000/ring?token=" in bell
+    assert ring == "It has rung: visit 1.\n"
+    assert "1 visit, 0 MB; " in reader.follow("Visits")[0]
+    eventually(lambda: fetch(clean_machine, "/")[0] == 200, "the page, after the restore")
     cameras, *_ = reader.follow("Configure")
     assert cameras == "No camera found; check that one is plugged in\n"
     with urllib.request.urlopen(clean_machine.url("/", 80)) as answer:
@@ -142,10 +166,14 @@ def test_an_upgrade_keeps_the_configuration_and_restarts_it(
     new_machine.write(CONFIGURATION, edited)
     new_machine.run("systemctl", "restart", "doorbelld")
     wait_for_picture(new_machine)
+    visit = ring(new_machine)
     before = main_pid(new_machine)
     assert (new_machine.root / AVAHI_FILE[1:]).exists()
     install(new_machine, package)
     wait_for_picture(new_machine)
+    # It was cut off by the upgrade, and is there with its picture.
+    assert [(each["id"], each["state"]) for each in visits(new_machine)] == [(visit, "interrupted")]
+    assert fetch(new_machine, f"/visits/{visit}.jpg")[1].startswith(b"\xff\xd8")
     assert not list((new_machine.root / AVAHI_FILE[1:]).parent.glob("doorbelld*"))
     assert main_pid(new_machine) not in ("0", before)
     assert new_machine.read(CONFIGURATION) == edited
@@ -172,12 +200,18 @@ def test_remove_stops_it_and_purge_leaves_nothing(new_machine: Container, packag
     eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page")
     assert tree(new_machine.root) > before, "this test notices the files of a package"
     eventually(lambda: announced(new_machine) == {("_http._tcp", 5000)}, "it is announced")
+    visit = ring(new_machine)
+    new_machine.write("/etc/doorbelld/conf.d/mine.conf", "[camera]\nname = Mine\n")
+    backup = "/var/tmp/doorbelld.backup"  # noqa: S108  # a folder that purge does not look at
+    new_machine.run("doorbelld", "backup", backup)
     new_machine.run("apt-get", "remove", "--yes", "doorbelld")
     assert fetch(new_machine, "/")[0] == 0
     eventually(lambda: not announced(new_machine), "it is no longer announced")
     running = new_machine.run("sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
     assert "doorbelld" not in running
     assert (new_machine.root / CONFIGURATION[1:]).exists()
+    kept = {path.name for path in (new_machine.root / "var/lib/doorbelld").iterdir()}
+    assert {"visits", "ring_token"} <= kept
     new_machine.run("apt-get", "purge", "--yes", "doorbelld")
     assert tree(new_machine.root) - before == {f"root/{package.path.name}"} - before
     units = new_machine.run("systemctl", "list-unit-files", "--no-legend", "--no-pager")
@@ -185,3 +219,12 @@ def test_remove_stops_it_and_purge_leaves_nothing(new_machine: Container, packag
     assert "doorbelld" not in new_machine.run("systemctl", "list-units", "--all", "--no-pager")
     install(new_machine, package)
     eventually(lambda: fetch(new_machine, "/")[0] == 200, "the page, installed again")
+    assert visits(new_machine) == []
+    refused = new_machine.run("doorbelld", "restore", backup, check=False)
+    assert "sudo systemctl stop doorbelld" in refused
+    new_machine.run("systemctl", "stop", "doorbelld")
+    new_machine.run("doorbelld", "restore", backup)
+    new_machine.run("systemctl", "start", "doorbelld")
+    eventually(lambda: b"Mine" in fetch(new_machine, "/")[1], "the configuration is back")
+    assert [each["id"] for each in visits(new_machine)] == [visit]
+    assert ring(new_machine) == visit + 1

@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from doorbelld.cli import main
 from doorbelld.commands import bell
-from tests.support.daemon import eventually
+from tests.support.daemon import GUARD, ROOT, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,3 +177,23 @@ def test_user_that_is_not_root_is_told_what_root_would_see(
     lines = run(terminal)
     assert lines[0] == "Input devices that you may read:"
     assert "As root, this command shows what the service may read: sudo doorbelld bell" in lines
+
+
+@pytest.mark.process
+def test_it_prints_at_once_into_a_pipe_and_ctrl_c_ends_it(tmp_path: Path) -> None:
+    """On this very machine, whatever it has."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "doorbelld", "bell"],
+        cwd=ROOT,
+        env={**os.environ, "STATE_DIRECTORY": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        lines = iter(process.stdout.readline, "Press the button, or plug it in; Ctrl-C ends.\n")
+        assert any("may read" in line for line in lines)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(GUARD) == 0
+        assert process.stderr.read() == ""

@@ -20,20 +20,24 @@ CLOCK = time.strftime("%H:%M", time.localtime(NOW))
 FULL = "/var/lib/doorbelld/visits: there is no room left on the disk"
 
 
-def lines(ring: dict[str, Any] | None = None, **changes: dict[str, Any]) -> list[str]:
+def lines(
+    ring: dict[str, Any] | None = None, button: str = "auto", **changes: dict[str, Any]
+) -> list[str]:
     answer = {name: {**part, **changes.get(name, {})} for name, part in NOTHING.items()}
-    return list(status._doorbell(answer, ring))
+    return list(status._doorbell(answer, ring, button))
 
 
 @pytest.mark.parametrize("answer", [NOTHING, {}])
 def test_nothing_is_said_where_there_is_nothing(answer: dict[str, Any]) -> None:
-    assert list(status._doorbell(answer, None)) == []
+    assert list(status._doorbell(answer, None, "auto")) == []
 
 
 def test_button_is_named_or_its_problem() -> None:
     found = lines(bell={"devices": DEVICES})
     assert found == ["The bell's button: button@11 (/dev/input/event3)."]
-    found = lines(bell={"state": "failed", "detail": "There is no device at /dev/input/x"})
+    missing = {"state": "missing", "detail": "There is no device at /dev/input/x"}
+    assert lines(bell=missing) == [], "there need not be one"
+    found = lines(bell=missing, button="/dev/input/x")
     assert found == ["The bell's button: There is no device at /dev/input/x."]
 
 

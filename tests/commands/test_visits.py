@@ -14,6 +14,7 @@ from doorbelld import cli
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Kind
 from tests.support.daemon import ROOT
+from tests.support.pictures import jpeg
 from tests.support.visits import make_state
 
 
@@ -161,7 +162,9 @@ def test_word_that_is_no_visit_is_a_usage_error(terminal: Terminal, state: Path,
     assert len(terminal.listed(state)["visits"]) == 4
 
 
-@pytest.mark.parametrize("options", [["--json", "--delete=1"]])
+@pytest.mark.parametrize(
+    "options", [["--json", "--export=x"], ["--json", "--delete=1"], ["--export=x", "--delete=all"]]
+)
 def test_options_that_exclude_each_other_are_refused(
     terminal: Terminal, state: Path, options: list[str]
 ) -> None:
@@ -170,7 +173,7 @@ def test_options_that_exclude_each_other_are_refused(
     assert len(terminal.listed(state)["visits"]) == 4
 
 
-@pytest.mark.parametrize("options", [[], ["--json"], ["--delete=1"]])
+@pytest.mark.parametrize("options", [[], ["--json"], ["--export=x"], ["--delete=1"]])
 def test_says_that_there_is_no_folder(
     terminal: Terminal, tmp_path: Path, options: list[str]
 ) -> None:
@@ -180,3 +183,33 @@ def test_says_that_there_is_no_folder(
         " STATE_DIRECTORY"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_exports_films_and_stills_with_readable_names(
+    terminal: Terminal, state: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    done = 0, f"4 visits written to {out}.\n", ""
+    assert terminal.visits(state, f"--export={out}") == done
+    exported = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert len(exported) == 8
+    for number, kind in ((1, "ring"), (2, "ring"), (3, "motion"), (4, "ring")):
+        [film] = [
+            data for name, data in exported.items() if name.endswith(f"{kind} {number}.mjpeg")
+        ]
+        assert film == (state / "visits" / f"{number}.mjpeg").read_bytes()
+        [still] = [data for name, data in exported.items() if name.endswith(f"{kind} {number}.jpg")]
+        assert still == jpeg(3)
+    assert terminal.visits(state, f"--export={out}") == done, "a second time"
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == exported
+
+
+def test_export_says_where_it_cannot_write(terminal: Terminal, state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert terminal.said(state, f"--export={file}", code=1) == f"{file}: File exists"
+    nowhere = tmp_path / "a" / "b"
+    why = terminal.said(state, f"--export={nowhere}", code=1)
+    assert why == f"{nowhere}: No such file or directory"
+    assert terminal.said(state, "--export=", code=2) == "--export: name a folder"
+    assert terminal.visits(state, "--export=/dev/full")[0] == 1

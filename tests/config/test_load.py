@@ -286,7 +286,7 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("access.tls_key", "none /etc/tls/door.key", "key 1 file:/x"),
         ("access.hsts", "yes no", "31536000 maybe"),
         ("bell.button", "auto none /dev/input/event0", "Auto event0 /etc/passwd"),
-        ("bell.key", "1 256 767", "0 768 1.5 KEY_POWER"),
+        ("bell.key", "1 256 767 BTN_0 KEY_ENTER", "0 768 1.5 KEY_NONSENSE"),
         ("bell.token_file", "none /etc/doorbelld/ring_token", "ring_token ~/x"),
         ("bell.again", "0 10 3600", "-1 nan 3601"),
         ("visits.before", "0 5 60", "-1 nan 61"),

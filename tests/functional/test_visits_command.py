@@ -97,7 +97,7 @@ def test_running_daemon_deletes_so_that_its_pages_know(
     assert listed(state)["count"] == 0
 
 
-@pytest.mark.parametrize("options", [[], ["--delete=1"]])
+@pytest.mark.parametrize("options", [[], ["--export=x"], ["--delete=1"]])
 def test_says_that_only_root_may_read_the_folder(reachable: Path, options: list[str]) -> None:
     state, folder = reachable, reachable / "visits"
     folder.chmod(0)
@@ -116,9 +116,51 @@ def test_files_stay_those_of_the_service(reachable: Path) -> None:
     owner = USER if os.geteuid() == 0 else os.geteuid()
     for path in [state, folder, *folder.iterdir()]:
         os.chown(path, owner, -1)
-    for options in (["--json"], [], ["--delete=3"]):
+    for options in (["--json"], [], ["--export", str(state / "out")], ["--delete=3"]):
         for path in (folder / "index.sqlite-wal", folder / "index.sqlite-shm"):
             path.unlink(missing_ok=True)
         done = visits(state, *options)
         assert (done.returncode, done.stderr) == (0, "")
         assert {path.stat().st_uid for path in [folder, *folder.iterdir()]} == {owner}
+    assert {path.stat().st_uid for path in (state / "out").iterdir()} == {os.geteuid()}
+
+
+def test_export_follows_links_no_further_than_the_service(reachable: Path, tmp_path: Path) -> None:
+    """Who has taken over the service cannot make root copy what only root may read."""
+    secret, out = tmp_path / "secret", tmp_path / "out"
+    secret.write_bytes(b"for root alone")
+    secret.chmod(0)
+    still = reachable / "visits" / "2.jpg"
+    still.unlink()
+    still.symlink_to(secret)
+    if os.geteuid() == 0:
+        os.chown(reachable / "visits", USER, -1)
+        for path in (reachable / "visits").iterdir():
+            os.chown(path, USER, -1, follow_symlinks=False)
+    done = visits(reachable, "--export", str(out))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Permission denied" in done.stderr
+    assert b"for root alone" not in [path.read_bytes() for path in out.iterdir()]
+
+
+def test_export_to_a_full_disk_leaves_only_whole_files(state: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    as_root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    script = f'mount -t tmpfs -o size=64k tmpfs {disk} && "$@"; code=$?; ls -AR {disk}; exit $code'
+    prefix = ["unshare", *as_root, "--mount", "sh", "-c", script, "sh"]
+    done = visits(state, "--export", f"{disk}/out", prefix=prefix)
+    assert done.returncode == 1
+    assert done.stderr == f"ERROR: {disk}/out: No space left on device\n"
+    names = done.stdout.splitlines()
+    assert [name for name in names if name.endswith(".jpg")]
+    assert not [name for name in names if name.endswith(".new")]
+
+
+def test_export_beside_a_running_daemon(daemon: Daemon, state: Path, tmp_path: Path) -> None:
+    daemon.start(environ={"STATE_DIRECTORY": str(state)})
+    eventually(lambda: daemon.status()["visits"]["count"] == 4, "the visits are read")
+    listen = f"--set=server.listen=127.0.0.1:{daemon.port}"
+    done = visits(state, "--export", str(tmp_path / "out"), listen=listen)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len([*(tmp_path / "out").iterdir()]) == 8

@@ -339,7 +339,7 @@ def test_film_over_tls(tmp_path: Path) -> None:
         answer, body = house.get(f"/visits/{house.long}.mjpeg", Range="bytes=9000000-")
         assert (answer.status, body) == (206, b"".join(LARGE)[9_000_000:])
         with ExitStack() as stack:  # One that reads slowly, while others read.
-            slow = stack.enter_context(daemon.connect(buffer=4096))
+            slow = stack.enter_context(daemon.connect(buffer=65_536))
             slow.sendall(b"GET /visits/3.mjpeg HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert house.get(f"/visits/{house.ring}/video")[0].status == 200
             digest = hashlib.sha256(read_answer(slow).body)

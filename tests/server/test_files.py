@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from doorbelld.net.tls import server_context
+from doorbelld.server.connection import Connection
 from doorbelld.server.filebody import FileBody, Part, Span
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
@@ -25,6 +26,7 @@ from doorbelld.server.response import Response
 from doorbelld.server.server import Server
 from tests.support import secure
 from tests.support.daemon import GUARD, eventually
+from tests.support.socketpairs import connection
 
 SIZE = 12_000_000
 """More than the kernel takes of a file for a client that does not read."""
@@ -231,6 +233,23 @@ def test_accept_loop_never_waits_for_the_disk(
         slow = shop.ask(second)
         assert shop.ask(first).read() == shop.shelf.content
         assert slow.read() == shop.shelf.content
+
+
+def test_fast_client_gets_a_bit_before_others_have_their_turn(shelf: Shelf) -> None:
+    server, client = connection()
+    with server, client, shelf.path.open("rb", buffering=0) as file:
+        body = FileBody(file, [Span(0, SIZE)], lambda: None)
+        reader = Connection(server, "127.0.0.1")
+        reader.answer(b"head", keep=True, file=body)
+        seen = b""
+        for _ in range(3):
+            assert reader.write()
+            assert not reader.rest, "the client takes more"
+            client.setblocking(False)
+            some = client.recv(1 << 20)
+            assert 64 * 1024 <= len(some) < 100 * 1024
+            seen += some
+        assert seen == b"head" + shelf.content[: len(seen) - 4]
 
 
 def test_a_small_answer_does_not_wait_for_fifty_slow_files(shop: Shop) -> None:

@@ -1,12 +1,14 @@
 """`make soak`: everything that can happen to a daemon, at once and for long. Does it leak?
 
 Fast and slow viewers join and leave at random; pages and pictures are requested; the camera is
-lost and found; the configuration is reloaded, changed and broken. A few viewers stay all the
-time, one of them a page in a browser. From time to time all others leave, and the resources of the
+lost and found; the configuration is reloaded, changed and broken; the bell rings, motion is looked
+for, and visits are read back, answered and deleted. A few viewers stay all the time, one of them a
+page in a browser. From time to time all others leave, and the resources of the
 daemon and of the browser are sampled.
 
 At the end neither memory, descriptors nor threads may have grown, every viewer that read
-everything must have got all pictures of the camera, and the page must be live. Exits 1 if not.
+everything must have got all pictures of the camera, every visit must be whole, and the page must be
+live. Exits 1 if not.
 --seed decides what happens, but not when. Interrupt it whenever you like for a verdict on the time
 so far.
 """
@@ -24,6 +26,8 @@ from pathlib import Path
 
 from bench.report import Target, heading, verdict
 from tests.fuzz.answers import ask
+from tests.soak import bell
+from tests.soak.bell import Bell
 from tests.soak.camera import Camera
 from tests.soak.page import open_page
 from tests.soak.samples import Sample, growth, slope
@@ -31,6 +35,7 @@ from tests.soak.viewers import Viewer, Viewers
 from tests.support.condition import Condition
 from tests.support.daemon import GUARD, Daemon
 from tests.support.engines import Tab
+from tests.support.kept_visits import KeptVisits
 from tests.support.pictures import big_jpeg
 
 _FRAMERATE = 20
@@ -58,7 +63,15 @@ leak."""
 class Soak:
     """One daemon, the page that shows it, and everything that is done to it."""
 
-    def __init__(self, daemon: Daemon, camera: Camera, page: Tab, config: Path, seed: int) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        camera: Camera,
+        page: Tab,
+        config: Path,
+        kept: KeptVisits,
+        seed: int,
+    ) -> None:
         self._daemon = daemon
         self._camera = camera
         self._page = page
@@ -67,6 +80,7 @@ class Soak:
         self._begin = time.monotonic()
         self._camera_back_at = 0.0
         self.viewers = Viewers(daemon, self._chance)
+        self.bell = Bell(daemon, kept, self._chance)
         self.samples: list[Sample] = []
 
     def warm_up(self, seconds: float) -> None:
@@ -82,6 +96,7 @@ class Soak:
             self._find_camera()
             self._reload_changed()
             self._reload_broken()
+            self.bell.ring()
         self.bear(seconds)
         self.ebb()
         self.samples.clear()
@@ -92,6 +107,7 @@ class Soak:
         actions = [*[self._join] * 12, *[self.viewers.one_leaves] * 6, *[self._ask] * 12]
         actions += [self._ask_much, self._say_half, self._reload_changed, self._reload_broken]
         actions += [self._lose_camera]
+        actions += [self.bell.ring, self.bell.read_back, self.bell.answer, self.bell.delete]
         while time.monotonic() < end:
             self._chance.choice(actions)()
             self.viewers.read(self._chance.expovariate(20))
@@ -158,6 +174,8 @@ class Soak:
         ]
         if self._chance.random() < 0.5:  # This opens the camera again.
             lines += ["[camera]", f"name = Door {self._chance.randint(1, 9)}"]
+        if self._chance.random() < 0.5:  # This begins to look for motion again.
+            lines += ["[visits]", f"ignore = 0 0 1 0.{self._chance.randint(1, 9)}"]
         self._reload("\n".join(lines))
 
     def _reload_broken(self) -> None:
@@ -187,6 +205,7 @@ def main() -> int:
         config = folder / "doorbelld.conf"
         config.touch()
         picture = big_jpeg(16)
+        kept = KeptVisits(folder / "state")
         with Camera(folder / "c", picture, _FRAMERATE) as camera, Daemon(folder) as daemon:
             daemon.start(
                 {
@@ -194,17 +213,19 @@ def main() -> int:
                     "camera.stall_timeout": 2,
                     "server.stall_timeout": 3,
                     "server.max_requests": 2,
+                    **bell.settings(kept),
                 },
+                environ=kept.environ,
                 arguments=["--config", str(config)],
             )
             daemon.wait_for_state("streaming")
             with open_page(daemon, folder / "browser") as page:
-                soak = Soak(daemon, camera, page, config, options.seed)
+                soak = Soak(daemon, camera, page, config, kept, options.seed)
                 try:
                     _run(soak, seconds)
                 finally:
                     soak.viewers.close()
-    return 0 if _judge(soak.samples, soak.viewers.fast) else 1
+    return 0 if _judge(soak.samples, soak.viewers.fast, soak.bell) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -233,7 +254,7 @@ def _run(soak: Soak, seconds: float) -> None:
         print(" interrupted")
 
 
-def _judge(samples: Sequence[Sample], fast: Sequence[Viewer]) -> bool:
+def _judge(samples: Sequence[Sample], fast: Sequence[Viewer], bell_: Bell) -> bool:
     """Print slopes and verdict; return whether all is well."""
     if not samples:
         print("Too short for a verdict.")
@@ -262,6 +283,8 @@ def _judge(samples: Sequence[Sample], fast: Sequence[Viewer]) -> bool:
                 "the browser's memory grew by", growth(samples, "browser"), _FLAT_BROWSER_MB, " MB"
             ),
             Target("pictures that the worst of them got", min(shares), 95, " %", at_least=True),
+            Target("visits that were read", bell_.read, 1, at_least=True),
+            Target("visits that were not whole", bell_.damaged, 0),
         ]
     )
 

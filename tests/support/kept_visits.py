@@ -54,19 +54,23 @@ class KeptVisits:
             store.close()
         return number
 
-    def add_many(self, count: int) -> None:
-        """Add rings without pictures."""
+    def add_many(self, count: int, interval: float = 250.0) -> None:
+        """Add rings without pictures, one every ``interval`` seconds: no more than are kept."""
         store = VisitStore(self.folder / "visits", space=10**9, days=30)
         store.open()
         try:
-            begun = store.begin(store.reserve(), Kind.RING, "button", time.monotonic())
-            store.finish(begun.id, time.monotonic())
+            at = time.monotonic() - count * interval
+            first = store.begin(store.reserve(), Kind.RING, "button", at).id
+            store.finish(first, at)
             # Through the store it would be thousands of transactions.
             query = (
                 "INSERT INTO visits (boot, kind, source, state, at, pressed_at, until)"
-                " SELECT boot, kind, source, state, at, pressed_at, until FROM visits WHERE id = ?"
+                " SELECT boot, kind, source, state, at + ?1, at + ?1, at + ?1 FROM visits"
+                " WHERE id = ?2"
             )
-            store._index._write(*[(query, (begun.id,))] * (count - 1))
+            store._index._write(
+                *[(query, (number * interval, first)) for number in range(1, count)]
+            )
         finally:
             store.close()
 

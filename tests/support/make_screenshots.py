@@ -22,6 +22,7 @@ from tests.support import chromium, scene, v4l2
 from tests.support.daemon import ROOT, Daemon
 from tests.support.phone import LANDSCAPE, PORTRAIT, Phone
 from tests.support.posed_page import CARDS, MANY, STATES, PosedPage
+from tests.support.visits_server import MOTION, VisitsServer, visit
 
 DOCS = ROOT / "docs"
 _SHEET = DOCS / "page-states.jpg"
@@ -35,6 +36,8 @@ _DUSK = 18
 """The hour."""
 
 _FADED = "() => Promise.all(document.getAnimations().map(({ finished }) => finished))"
+_LOADED = """() => Array.from(document.images)
+  .every((each) => !each.getAttribute("src") || (each.complete && each.naturalWidth > 0))"""
 
 
 def main() -> None:
@@ -56,6 +59,7 @@ def main() -> None:
             _take(phone, PORTRAIT, "page-portrait")
             _take(phone, LANDSCAPE, "page-landscape")
             _take_sheet(browser, daemon)
+            _take_visits(browser)
             device.become("unplugged")
             phone.wait_for("offline")
             _take(phone, LANDSCAPE, "page-offline")
@@ -107,6 +111,37 @@ def _take_sheet(browser: Browser, daemon: Daemon) -> None:
     cv2.imwrite(str(_SHEET), np.vstack(rows), [cv2.IMWRITE_JPEG_QUALITY, 82])
     print(f"docs/{_SHEET.name}: {_SHEET.stat().st_size // 1024} KB")  # noqa: T201
     context.close()
+
+
+def _take_visits(browser: Browser) -> None:
+    """Take the list of visits, and one of them, side by side."""
+    evening = time.time() - time.time() % 86400 + _DUSK * 3600
+    visits = [
+        visit(9, evening, presses=2, pressed_at=evening + 6, frames=200),
+        visit(8, evening - 2500, MOTION),
+        visit(7, evening - 9000, answered=evening - 8960.0),
+        visit(6, evening - 20000, MOTION),
+        visit(5, evening - 30000, still=0, frames=0, seconds=0.0, reason="paused"),
+        visit(4, evening - 86400),
+    ]
+    with VisitsServer(visits, lambda *_: scene.front_door()) as server:
+        phone = _phone(browser)
+        page = phone.page
+        page.clock.set_fixed_time(evening + 600)
+        phone.open(server, path="visits").turn(*PORTRAIT)
+        page.locator(".chunk").wait_for()
+        page.wait_for_function(_LOADED)
+        images = [page.screenshot()]
+        page.locator(".open").first.click()
+        page.locator("#player").wait_for()
+        page.wait_for_function(_LOADED)
+        images.append(page.screenshot())
+        page.context.close()
+    decoded = [cv2.imdecode(np.frombuffer(each, np.uint8), cv2.IMREAD_COLOR) for each in images]
+    sheet = np.hstack([_framed(each, 0)[34 - _GAP // 2 :] for each in decoded])
+    path = DOCS / "visits-page.jpg"
+    cv2.imwrite(str(path), sheet, [cv2.IMWRITE_JPEG_QUALITY, 80])
+    print(f"docs/{path.name}: {path.stat().st_size // 1024} KB")  # noqa: T201
 
 
 def _row(posed: PosedPage, title: str) -> NDArray[Any]:

@@ -1,7 +1,8 @@
 """A process that records visits in a folder until it is killed, and says what it has done.
 
-Arguments: the folder, and a film whose pictures every visit repeats. Each line of its output is
-one of ``begun ID``, ``done ID`` and ``deleted ID``, written when that is done.
+Arguments: the folder, a film whose pictures every visit repeats, and perhaps after how many visits
+it ends by itself. Each line of its output is
+one of ``opened``, ``begun ID``, ``done ID`` and ``deleted ID``, written when that is done.
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ KEPT = 5
 """Visits; each older one is deleted."""
 
 
-def main(folder: Path, film: Path) -> None:
-    """Record visits for ever."""
+def main(folder: Path, film: Path, most: int | None = None) -> None:
+    """Record visits, for ever or so many."""
     with films.Film(film, films.find_frames(film)) as source:
         pictures = [source.read(number) for number in range(len(source.frames))]
     store = VisitStore(folder, space=SPACE, days=30)
     store.open()
-    for turn in itertools.count():
+    _say("opened")
+    for turn in itertools.islice(itertools.count(), most):
         _record(store, pictures, turn)
         store.enforce()
         while (totals := store.totals()).count > KEPT:
             oldest = store.visits(limit=totals.count)[-1]
             store.delete(oldest.id)
             _say("deleted", oldest.id)
+    store.close()
 
 
 def _record(store: VisitStore, pictures: list[bytes], turn: int) -> None:
@@ -62,4 +65,4 @@ def _say(*words: object) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:]))

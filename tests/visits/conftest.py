@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,3 +22,9 @@ def store(folder: Path) -> Iterator[VisitStore]:
     found.open()
     yield found
     found.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_test_waits_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fsync() do nothing in this process: what calls it is tested in one of its own."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from doorbelld.visits import film as films
 from doorbelld.visits.film import Film, FilmFrame
 from doorbelld.visits.index import Counts
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind
+from doorbelld.visits.visit import SPACE, Kind, StoreError
 from tests.support import visits
 from tests.support.pictures import jpeg, phone_picture
 
@@ -134,3 +135,74 @@ def test_index_is_changed_once_a_second_and_at_the_press(
     assert len(kept) == 6
     store.finish(number, now[0])
     assert kept[-1] == 80
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the disk take so many bytes of each picture and no more, while there is a number."""
+    found: list[int] = []
+    write = os.write
+
+    def write_some(fd: int, data: bytes) -> int:
+        if not found:
+            return write(fd, data)
+        if found[-1]:
+            return write(fd, data[: found.pop()])
+        found.pop()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", write_some)
+    return found
+
+
+def test_picture_that_does_not_fit_ends_the_film_before_it(
+    store: VisitStore, full_disk: list[int]
+) -> None:
+    number = visits.begin(store, 5)
+    writer = store._writers[number]
+    full_disk += [0, 100]
+    with pytest.raises(StoreError) as caught:
+        writer.append(visits.frames(6, 0)[5])
+    assert caught.value.reason == SPACE
+    writer.append(visits.frames(6, 0)[5])
+    store.finish(number, time.monotonic())
+    film = store.film(number)
+    assert film
+    with film:
+        assert len(film.frames) == 5
+        assert film.path.stat().st_size == film.bytes
+
+
+def test_oldest_visit_makes_room_for_a_picture_that_the_disk_has_refused(
+    store: VisitStore, full_disk: list[int]
+) -> None:
+    older, newer = visits.record(store), visits.record(store)
+    number = visits.begin(store, 5)
+    full_disk += [0, 100]
+    store._writers[number].append(visits.frames(6, 0)[5])
+    store.finish(number, time.monotonic())
+    assert [visit.id for visit in store.visits()] == [number, newer]
+    assert older < newer
+    film = store.film(number)
+    assert film
+    with film:
+        assert film.read(5) == jpeg(5)
+        assert film.path.stat().st_size == film.bytes
+
+
+def test_film_makes_room_for_the_still(store: VisitStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    number = visits.begin(store, 5)
+    replace = Path.replace
+
+    def refuse(path: Path, target: Path) -> Path:
+        if (store.folder / f"{number}.mjpeg").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    store.save_still(number, jpeg(9))
+    visit = store.finish(number, time.monotonic())
+    assert visit
+    assert (visit.frames, visit.still, visit.bytes) == (0, 2, len(jpeg(9)))
+    assert store.still(number) == jpeg(9)
+    assert store.film(number) is None

@@ -53,15 +53,21 @@ def test_times_follow_the_clock_when_it_is_set(store: VisitStore, system_clock: 
         assert moved == pytest.approx(56 * YEAR), name
 
 
-def test_times_of_this_boot_are_right_after_it(store: VisitStore, system_clock: Clock) -> None:
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_times_of_this_boot_are_right_after_it(
+    store: VisitStore, system_clock: Clock, is_killed: bool
+) -> None:
     system_clock.boot("first")
+    system_clock.set(-56 * YEAR)
     store.close()
     store.open()
-    system_clock.set(-56 * YEAR)
     number = visits.record(store)
     system_clock.set(0)
     known = store.visit(number)
-    store.follow_clock()
+    if is_killed:
+        store.follow_clock()
+        system_clock.set(-56 * YEAR)  # What happens now is no longer noted.
+        store._index.close()
     store.close()
     system_clock.boot("second")
     system_clock.set(7 * YEAR)  # This is no business of the first boot.

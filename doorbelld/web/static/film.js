@@ -69,6 +69,12 @@ export class Film {
     this._tell();
   }
 
+  // Fetch nothing more until the user wants to see something.
+  rest() {
+    this.pause();
+    if (this._frames) this._frames.close();
+  }
+
   step(pictures) {
     if (!this._player) return;
     this._player.pause();

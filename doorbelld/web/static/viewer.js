@@ -191,11 +191,16 @@ export class Viewer {
 
   async _delete() {
     const { id } = this.visit;
+    this._film.rest(); // or it would find its pictures gone
+    clearTimeout(this._timer);
     try {
       await ask(`visits/${id}/delete`, nothing, { method: "POST" });
     } catch (error) {
       this._askAgain(false);
-      if (error.status !== 404) throw error;
+      if (error.status !== 404) {
+        this._timer = setTimeout(() => this._look(), LOOK_MS);
+        throw error;
+      }
     }
     this._handlers.notice(say("visits.delete.done"));
     this._handlers.gone(id);

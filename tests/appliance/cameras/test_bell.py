@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.appliance import bell
 from tests.appliance.machine import VirtualMachine
 
@@ -18,16 +14,9 @@ OWNERS = "stat --format='%G %a' $(grep -l 'AT.*keyboard' /sys/class/input/event*
 OWNERS += " | sed 's|/sys/class|/dev|; s|/device/name||')"
 
 
-@pytest.fixture
-def service(vm: VirtualMachine) -> Iterator[VirtualMachine]:
-    """Return the machine with the service started."""
-    vm.run("systemctl start doorbelld")
-    yield vm
+def test_button_rings_and_a_keyboard_cannot_be_read(vm: VirtualMachine) -> None:
+    bell.check_that_a_button_rings_and_a_keyboard_cannot_be_read(vm)
     vm.run("systemctl stop doorbelld")
-
-
-def test_button_rings_and_a_keyboard_cannot_be_read(service: VirtualMachine) -> None:
-    bell.check_that_a_button_rings_and_a_keyboard_cannot_be_read(service)
 
 
 def test_devices_belong_to_the_service_by_their_driver(vm: VirtualMachine) -> None:
