@@ -458,7 +458,7 @@ class VisitRecorder(Worker):
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
                 if newest and newest.is_finished and newest.is_kept and not store.visit(newest.id):
-                    self._newest = None
+                    self._forget(newest)
         self._older = replace(found, presses=1) if found else None
         self._on_change()
 
@@ -467,6 +467,12 @@ class VisitRecorder(Worker):
         if self.problem is None or self.problem.detail != why:
             self.problem = Problem(why, time.monotonic())
         self._once.log(logging.ERROR, why)
+
+    def _forget(self, newest: Recording) -> None:
+        """Show this ring no more, unless the bell has rung again since."""
+        with self._lock:
+            if self._newest is newest:
+                self._newest = None
 
     def _find(self, number: int) -> Recording | None:
         known = [*self._recordings, *([self._newest] if self._newest else [])]

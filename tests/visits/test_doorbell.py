@@ -383,6 +383,24 @@ def test_deleting_all_also_deletes_what_pages_show(door: Door) -> None:
     assert door.bell.status()["visits"]["count"] == 0
 
 
+def test_ring_while_the_one_before_is_deleted_is_shown(door: Door) -> None:
+    door.start(SHORT)
+    door.ring()
+    door.wait_until_done()
+    eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+    visit = VisitStore.visit
+
+    def look_while_it_rings(store: VisitStore, number: int) -> Visit | None:
+        found = visit(store, number)
+        door.ring()
+        return found
+
+    door.bell.store.delete(1)
+    with mock.patch.object(VisitStore, "visit", look_while_it_rings):
+        door.bell.recorder.look_for_older()
+    assert door.shown()["id"] == 2
+
+
 def test_list_has_open_and_stored_visits_once_each(door: Door) -> None:
     door.start(SHORT)
     for number in (1, 2):
@@ -457,6 +475,22 @@ def test_disk_that_waits_costs_pictures_and_no_ring(
     goes_on.set()
     assert door.bell.stop(GUARD)
     assert "pictures of its film were left out" in caplog.text
+
+
+def test_index_that_waits_for_the_disk_delays_neither_a_ring_nor_a_picture(door: Door) -> None:
+    door.start()
+    now = time.monotonic()
+    done = threading.Event()
+
+    def ring() -> None:
+        door.ring(now)
+        door.picture(now + 0.1)
+        done.set()
+
+    with door.bell.store._index._writer.lock:  # as while SQLite writes
+        threading.Thread(target=ring, daemon=True).start()
+        assert done.wait(GUARD)
+    eventually(lambda: door.bell.store.visit(1), "it is written")
 
 
 def test_index_that_cannot_be_written_leaves_the_ring_in_memory(
