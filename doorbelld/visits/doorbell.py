@@ -29,6 +29,9 @@ _MB = 1_000_000
 _OPENING = 0.5
 """Seconds that the start may be later because of the disk."""
 
+_SAVING = 1.0
+"""Seconds that a change of the shutter may wait for the disk, which may not answer at all."""
+
 _TEMPORARY_SPACE = 50 * _MB
 """Bytes for visits in a temporary folder, which may be in memory."""
 
@@ -155,12 +158,15 @@ class Doorbell:
         self.recorder.move(moved_at)
 
     def close_shutter(self, closed: bool) -> ShutterState:
-        """Close the camera, or open it again, at once; the disk learns of it a moment later."""
+        """Close the camera, or open it again, at once.
+
+        It waits a moment for the disk, so that who was told that it is closed can rely on that.
+        """
         state = self.shutter.close(closed)
         if closed:
             self.recorder.forget_pictures()
-        self.recorder.do(self.shutter.save)
         self._on_change()
+        self.recorder.do_now(self.shutter.save, _SAVING)
         return state
 
     # Visits

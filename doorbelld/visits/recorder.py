@@ -356,6 +356,20 @@ class VisitRecorder(Worker):
         self._jobs.append(job)
         self._wakeup.set()
 
+    def do_now(self, job: Callable[[], None], seconds: float) -> None:
+        """The same, and wait until that is done, but no longer than so many seconds."""
+        is_done = threading.Event()
+
+        def work() -> None:
+            try:
+                job()
+            finally:
+                is_done.set()
+
+        self.do(work)
+        if self.alive:
+            is_done.wait(seconds)
+
     def forget_pictures(self) -> None:
         """Forget the pictures of the last seconds: the shutter is closed, or the camera another."""
         self._preroll.clear()

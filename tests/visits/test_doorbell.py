@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 
 from doorbelld.stream.hub import FrameHub
-from doorbelld.visits import recorder
+from doorbelld.visits import doorbell, recorder
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.film import FilmWriter
 from doorbelld.visits.recorder import Lengths
@@ -314,13 +314,32 @@ def test_closed_shutter_leaves_no_picture_of_before_for_a_ring(door: Door) -> No
     visit = door.ring(now)
     assert (visit.still, visit.reason) == (0, "paused")
     assert door.folder
-    eventually((door.folder / "shutter").exists, "it is kept")
+    assert (door.folder / "shutter").exists(), "it is kept, whatever happens now"
     door.restart()
     assert door.closed == [True, True], "a daemon that starts never opens it"
     found = eventually(lambda: door.bell.visit(1), "the visit")
     assert (found.frames, found.still) == (0, 0)
     assert door.bell.close_shutter(False).closed is False
     assert door.closed == [True, True, False]
+
+
+def test_disk_that_waits_does_not_hold_up_the_shutter(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "_SAVING", 0.05)
+    door.start()
+    goes_on = threading.Event()
+
+    def hold() -> None:
+        goes_on.wait(GUARD)
+
+    door.bell.recorder.do(hold)
+    assert door.bell.close_shutter(True).closed
+    assert door.closed == [True]
+    assert door.folder
+    assert not (door.folder / "shutter").exists()
+    goes_on.set()
+    eventually((door.folder / "shutter").exists, "it is kept")
 
 
 def test_camera_with_few_pictures_has_a_still_all_the_same(door: Door) -> None:
