@@ -250,7 +250,7 @@ class Doorbell:
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
         if self.recorder.has_ended:
-            problem = Problem("the thread that writes visits has ended", self.recorder.beat)
+            problem = Problem("the thread that writes visits does not run", self.recorder.beat)
         totals = self._ask(lambda: self.store.totals(), Totals(0, 0))  # noqa: PLW0108  # store may raise
         is_open = any(each.state is VisitState.OPEN for each in self.recorder.in_memory())
         return {

@@ -328,7 +328,7 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
+        self._wait_for_ids()
         return self._store
 
     def start(self) -> None:
@@ -343,8 +343,8 @@ class VisitRecorder(Worker):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread has failed, or was stopped."""
-        return self._thread.ident is not None and not self.alive
+        """Whether the thread has failed, also to start, or was stopped."""
+        return bool(self._started_at) and not self.alive
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -379,7 +379,8 @@ class VisitRecorder(Worker):
 
         ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact.
         """
-        store, pressed_at = self.store, min(pressed_at, time.monotonic())
+        self._wait_for_ids()
+        pressed_at = min(pressed_at, time.monotonic())
         still = self._still_of(pressed_at)
         with self._lock:
             if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
@@ -388,7 +389,7 @@ class VisitRecorder(Worker):
             if recording and recording.continues_with(pressed_at):
                 is_news = recording.press(pressed_at)
             else:
-                recording, is_news = self._begin(store, Kind.RING, source, pressed_at), True
+                recording, is_news = self._begin(Kind.RING, source, pressed_at), True
             self._pressed_at = pressed_at
             if is_news:
                 recording.show(*still)
@@ -403,14 +404,15 @@ class VisitRecorder(Worker):
 
     def move(self, moved_at: float) -> None:
         """Begin a visit because something has moved, or let the one that did so go on."""
-        store, still = self.store, self._still_of(moved_at)
+        self._wait_for_ids()
+        still = self._still_of(moved_at)
         with self._lock:
             recording = self._open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
                     recording.last_at = max(moved_at, recording.last_at)
                 return
-            self._begin(store, Kind.MOTION, "motion", moved_at).show(*still)
+            self._begin(Kind.MOTION, "motion", moved_at).show(*still)
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -488,16 +490,19 @@ class VisitRecorder(Worker):
             if self._newest is newest:
                 self._newest = None
 
+    def _wait_for_ids(self) -> None:
+        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
+
     def _find(self, number: int) -> Recording | None:
         known = [*self._recordings, *([self._newest] if self._newest else [])]
         return next((each for each in known if each.id == number), None)
 
-    def _begin(self, store: VisitStore | None, kind: Kind, source: str, at: float) -> Recording:
-        """Begin a visit; another one that is open ends."""
+    def _begin(self, kind: Kind, source: str, at: float) -> Recording:
+        """Begin a visit; another one that is open ends. With the lock."""
         if self._open and self._open.is_open:
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
-        number = store.reserve() if store else last + 1
+        number = self._store.reserve() if self._store else last + 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
         if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.

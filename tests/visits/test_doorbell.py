@@ -574,6 +574,28 @@ def test_folder_that_cannot_be_opened_in_any_way_leaves_the_ring_in_memory(
     assert door.problem()
 
 
+def test_store_that_fails_in_an_unexpected_way_leaves_the_ring_in_memory(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mock.patch.object(VisitStore, "_open_index", side_effect=ZeroDivisionError("odd")):
+        door.start(SHORT)
+        visit = door.ring()
+    eventually(lambda: door.bell.visits()[0].state is VisitState.DONE, "it ends")
+    assert door.shown()["id"] == visit.id
+    assert door.bell.status()["visits"]["state"] == "memory"
+    assert "until the daemon stops: " in caplog.text
+    assert "ZeroDivisionError: odd" in caplog.text
+
+
+def test_system_without_threads_still_rings_and_says_what_does_not_work(door: Door) -> None:
+    with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("no threads")):
+        door.start()
+    assert door.ring().presses == 1
+    assert door.shown()["id"] == 1
+    assert door.bell.status()["visits"]["state"] == "failed"
+    assert door.problem() == "the thread that writes visits does not run"
+
+
 def test_disk_that_takes_long_to_open_delays_only_the_first_ring(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
