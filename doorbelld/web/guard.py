@@ -117,7 +117,7 @@ def let_in(access: Access, request: Request, client: str, *, is_shared: bool = F
     if host and not is_proxied and not access.is_direct(host, peer):
         raise _hidden_client(access, host, peer)
     try:
-        return _embedder(access, headers, host or "", is_proxied=is_proxied)
+        return _embedder(access, request, host or "", is_proxied=is_proxied)
     except RefusedError:
         if is_shared:
             return ""
@@ -196,11 +196,12 @@ def _host(headers: Headers, target: str) -> str | None:
     return hosts[0].strip() if hosts else None
 
 
-def _embedder(access: Access, headers: Headers, host: str, *, is_proxied: bool) -> str:
+def _embedder(access: Access, request: Request, host: str, *, is_proxied: bool) -> str:
     """Return the origin of the page that makes the browser ask, as far as the browser says it.
 
     Some pages do not let it. Then the headers of the answer keep them from showing us.
     """
+    headers = request.headers
     named = headers.get("Origin")
     page = named or headers.get("Referer")
     if not page:
@@ -208,8 +209,10 @@ def _embedder(access: Access, headers: Headers, host: str, *, is_proxied: bool) 
     page = origin(page)
     if access.embeds(page):
         return page
-    # A person may follow a link to us; a browser asks for text/html only to open a page.
-    is_link = not named and "text/html" in headers.get("Accept")
+    # A person may follow a link to us; a browser asks for text/html only to open a page. A form
+    # is no link, and Firefox before 70 sends no Origin with it.
+    is_get = request.method in ("GET", "HEAD")
+    is_link = is_get and not named and "text/html" in headers.get("Accept")
     if is_link or _is_ours(access, headers, page, host, is_proxied=is_proxied):
         return ""
     why = "another web site asks for this"
