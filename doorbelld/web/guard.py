@@ -21,6 +21,10 @@ from doorbelld.server.request import Headers, Request, RequestError
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
+_BEFOREHAND = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""What a browser sends if it loads a page before a person asks for it; of Safari and older ones,
+the first name is not enough."""
+
 _MOST = 80
 _PAGE = """\
 <!DOCTYPE html>
@@ -148,7 +152,7 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
     if not is_ours or site in ("same-site", "cross-site"):
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
     insist_on_our_own_page(embedder)
-    if headers.get("Sec-Purpose"):  # A browser that loads it before a person asks for it.
+    if any(map(headers.get, _BEFOREHAND)):
         raise RefusedError(HTTPStatus.FORBIDDEN, "nobody has asked for this yet")
 
 
