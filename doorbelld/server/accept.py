@@ -56,7 +56,7 @@ at each sweep: otherwise a client that sends byte by byte makes us work for ever
 
 _FILES = 1 / 4
 """The part of the thread's time for long files: on a small machine still more than a network takes.
-Nobody waits for a film as one does for a picture of now."""
+A film may take longer; a picture of now may not."""
 
 _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR

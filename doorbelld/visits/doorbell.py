@@ -160,7 +160,7 @@ class Doorbell:
     def close_shutter(self, closed: bool) -> ShutterState:
         """Close the camera, or open it again, at once.
 
-        It waits a moment for the disk, so that who was told that it is closed can rely on that.
+        It waits a moment for the disk: what the answer says has to be true after a crash, too.
         """
         state = self.shutter.close(closed)
         if closed:
@@ -204,7 +204,8 @@ class Doorbell:
     def answer(self, number: int) -> Visit | None:
         """Mark a visit as answered, if it is not yet; return it, or None if there is none."""
         found = self.recorder.answer(number)
-        stored = self._ask(lambda: self.store.answer(number), None)
+        at = self.recorder.answered_at(number)  # The disk must not say anything else.
+        stored = self._ask(lambda: self.store.answer(number, at), None)
         if found is None:
             self.recorder.look_for_older()
         self._on_change()

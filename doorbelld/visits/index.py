@@ -152,7 +152,7 @@ class VisitIndex:
         self._reader = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
-        self._ids = threading.Lock()  # of its own: who rings must not wait for a write
+        self._ids = threading.Lock()  # of its own, because a ring must not wait for a write
         self._last_id = after
         self._commits = 0  # since the last checkpoint; negative for a while after it
         self._changes = 0

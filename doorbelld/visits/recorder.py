@@ -196,7 +196,15 @@ class Recording:
         frames = list(self.waiting)
         self.waiting.clear()
         self.waiting_bytes = 0
-        return Batch(self.visit(), self.last_at, self.ended_at, self.state, self.still, frames)
+        return Batch(
+            self.visit(),
+            self.last_at,
+            self.ended_at,
+            self.answered_at,
+            self.state,
+            self.still,
+            frames,
+        )
 
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
         """End it at a moment."""
@@ -216,6 +224,7 @@ class Batch(NamedTuple):
     visit: Visit
     last_at: float
     ended_at: float | None
+    answered_at: float | None
     state: VisitState
     still: Frame | None
     frames: list[Frame]
@@ -259,9 +268,9 @@ class Copy:
         if visit.presses != self.presses:
             self.presses = visit.presses
             self.store.press(visit.id, batch.last_at, visit.presses)
-        if visit.answered is not None and not self.is_answered:
+        if batch.answered_at is not None and not self.is_answered:
             self.is_answered = True
-            self.store.answer(visit.id)
+            self.store.answer(visit.id, batch.answered_at)
 
     def save_frames(self, batch: Batch) -> None:
         """Add pictures to the film."""
@@ -450,6 +459,12 @@ class VisitRecorder(Worker):
             visit = found.visit()
         self._wakeup.set()
         return visit
+
+    def answered_at(self, number: int) -> float | None:
+        """Return the moment at which a visit in memory was answered, if it was."""
+        with self._lock:
+            found = self._find(number)
+            return found.answered_at if found else None
 
     def delete(self, number: int) -> bool:
         """Forget a visit if it is in memory; return whether it was. The thread deletes its rest."""

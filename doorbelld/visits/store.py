@@ -233,10 +233,13 @@ class VisitStore:
 
     # Changing
 
-    def answer(self, number: int) -> Visit | None:
-        """Mark a visit as answered now, if it is not yet; return it, or None if there is none."""
+    def answer(self, number: int, at: float | None = None) -> Visit | None:
+        """Mark a visit as answered at a moment, or now, if it is not yet; return it.
+
+        None: there is none.
+        """
         if self._index.visit(number):
-            self._index.answer(number, time.monotonic())
+            self._index.answer(number, time.monotonic() if at is None else at)
         return self._index.visit(number)
 
     def delete(self, number: int) -> bool:

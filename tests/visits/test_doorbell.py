@@ -372,6 +372,24 @@ def test_answer_counts_once_and_reaches_pages_and_disk(door: Door) -> None:
     assert again.answered == pytest.approx(first.answered, abs=0.1)
 
 
+def test_answer_has_one_moment_though_the_disk_learns_of_it_later(door: Door) -> None:
+    door.start()
+    goes_on = threading.Event()
+
+    def hold() -> None:
+        goes_on.wait(GUARD)
+
+    door.bell.recorder.do(hold)
+    door.ring()
+    visit = door.bell.answer(1)
+    goes_on.set()
+    assert visit
+    stored = eventually(
+        lambda: (row := door.bell.store.visit(1)) and row.answered, "the disk has it"
+    )
+    assert stored == pytest.approx(visit.answered, abs=1e-5)
+
+
 def test_visit_that_is_open_can_be_deleted(door: Door) -> None:
     door.start()
     now = time.monotonic()
