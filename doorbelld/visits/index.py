@@ -152,6 +152,7 @@ class VisitIndex:
         self._reader = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
+        self._ids = threading.Lock()  # of its own, because a ring must not wait for a write
         self._last_id = after
         self._commits = 0  # since the last checkpoint; negative for a while after it
         self._changes = 0
@@ -472,7 +473,7 @@ class VisitIndex:
 
     def reserve(self) -> int:
         """Return the id for a new visit. It is never returned again."""
-        with self._writer.lock:
+        with self._ids:
             self._last_id += 1
             return self._last_id
 
@@ -482,7 +483,7 @@ class VisitIndex:
             return
         if not self._write(("UPDATE sqlite_sequence SET seq = ?", (number,))):
             self._write(("INSERT INTO sqlite_sequence VALUES ('visits', ?)", (number,)))
-        with self._writer.lock:
+        with self._ids:
             self._last_id = max(self._last_id, number)
 
     def add(self, number: int, kind: Kind, source: str, at: float) -> None:
@@ -500,7 +501,7 @@ class VisitIndex:
         columns = "id, boot, kind, source, state, at, pressed_at, until"
         query = f"INSERT INTO visits ({columns}) VALUES (?, ?, ?, '', ?, ?, ?, ?)"  # noqa: S608
         self._write((query, (number, boot, _RING, state.value, at, at, until)))
-        with self._writer.lock:
+        with self._ids:
             self._last_id = max(self._last_id, number)
 
     def change(self, number: int, **values: object) -> bool:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from doorbelld.drivers.errors import describe
 from doorbelld.system import clock
 from doorbelld.visits import film as films
 from doorbelld.visits.film import Film, FilmFrame, FilmWriter
@@ -105,9 +106,9 @@ class VisitStore:
         try:
             self._lock_folder()
             self._open_index()
-        except (OSError, StoreError) as error:
+        except Exception as error:  # an index may hold anything
             self.close()
-            known = error if isinstance(error, StoreError) else self._explain(error)
+            known = self._explain(error)
             known.last_id = max({self._after} | self._ids_of_files())
             raise known from error
 
@@ -167,7 +168,11 @@ class VisitStore:
                 "another STATE_DIRECTORY"
             ) from error
 
-    def _explain(self, error: OSError) -> StoreError:
+    def _explain(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        if not isinstance(error, OSError):
+            return StoreError(f"{self.folder}: {describe(error)}")
         reason = SPACE if error.errno in _FULL else "other"
         return StoreError(f"{error.filename or self.folder}: {error.strerror}", reason)
 
@@ -228,10 +233,13 @@ class VisitStore:
 
     # Changing
 
-    def answer(self, number: int) -> Visit | None:
-        """Mark a visit as answered now, if it is not yet; return it, or None if there is none."""
+    def answer(self, number: int, at: float | None = None) -> Visit | None:
+        """Mark a visit as answered at a moment, or now, if it is not yet; return it.
+
+        None: there is none.
+        """
         if self._index.visit(number):
-            self._index.answer(number, time.monotonic())
+            self._index.answer(number, time.monotonic() if at is None else at)
         return self._index.visit(number)
 
     def delete(self, number: int) -> bool:
