@@ -152,6 +152,7 @@ class VisitIndex:
         self._reader = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
+        self._noted = 0.0  # how far ahead the clock is, as the disk has it
         self._last_id = after
         self._commits = 0  # since the last checkpoint; negative for a while after it
         self._changes = 0
@@ -185,7 +186,8 @@ class VisitIndex:
             found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
             self._boot = found[0][0] if found else 0
         else:
-            self._boot = self._number_of(boot_id(), clock.offset())
+            self._noted = clock.offset()
+            self._boot = self._number_of(boot_id(), self._noted)
         ((self._last_id,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
@@ -300,14 +302,13 @@ class VisitIndex:
     def _offset(self, boot: int) -> float:
         return clock.offset() if boot == self._boot else self._boots.get(boot, 0.0)
 
-    def follow_clock(self) -> bool:
-        """Keep what the clock says now, if it has been set; return whether that was the case."""
-        ahead = clock.offset()
-        if self._boots.get(self._boot, ahead) == ahead:  # or it is not open
-            return False
+    def follow_clock(self, ahead: float) -> None:
+        """Keep how far ahead the clock is now, if it has been set."""
+        if not self._boot or ahead == self._noted:
+            return
+        self._boots[self._boot] = ahead  # even if the disk does not take it
         self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
-        self._boots[self._boot] = ahead
-        return True
+        self._noted = ahead
 
     def sync(self) -> None:
         """Put everything on the disk for good: this waits for it.
@@ -414,7 +415,10 @@ class VisitIndex:
         )
 
     def rows(self, after: int = 0, limit: int = -1) -> list[Row]:
-        """Return some of the visits with an id above ``after``, in the order of their ids."""
+        """Return some of the visits with an id above ``after``, in the order of their ids.
+
+        Their times are by the clock as it was at the last follow_clock().
+        """
         return self._rows("WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 
     def oldest_rows_with_files(self, limit: int) -> list[Row]:
@@ -428,14 +432,13 @@ class VisitIndex:
     def _rows(self, where: str, *values: object) -> list[Row]:
         columns = "id, kind, state, film_bytes + still_bytes, coalesce(until, pressed_at), boot"
         query = f"SELECT {columns} FROM visits {where}"  # noqa: S608  # constants
-        offsets = {boot: self._offset(boot) for boot in self._boots}
         return [
             Row(
                 number,
                 kind == _RING,
                 state == _OPEN,
                 size,
-                until + offsets[boot],
+                until + self._boots.get(boot, 0.0),
                 boot == self._boot,
             )
             for number, kind, state, size, until, boot in self._read(query, *values)

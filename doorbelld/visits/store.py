@@ -344,13 +344,13 @@ class VisitStore:
 
         Returns None if it was deleted. It has ended even if this raises StoreError.
         """
-        self.follow_clock()
         writer = self._writers.pop(number, None)
         try:
             if writer:
                 writer.close()
         finally:
             found = self._change(number, until=until, state=state.value)
+        self.follow_clock()
         self._sync_still(number)
         self._index.sync()
         return found
@@ -395,7 +395,7 @@ class VisitStore:
         ahead = clock.offset()
         if ahead != self._clock[0]:
             self._clock = ahead, time.monotonic()
-        self._index.follow_clock()
+        self._with_room(lambda: self._index.follow_clock(ahead))
 
     def _is_known(self, row: Row) -> bool:
         """Return whether the clock, now and then, may say how old a visit is.
