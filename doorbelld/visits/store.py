@@ -31,7 +31,7 @@ from doorbelld.visits.index import Row, VisitIndex
 from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _INDEX = "index.sqlite"
-_OURS = re.compile(r"([1-9][0-9]{0,17})\.(mjpeg|jpg|jpg\.new)")
+_OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
 """The names of films and stills; the last kind is one that is being written."""
 
 _FREE = 0.15
@@ -53,6 +53,9 @@ _SOME = 200
 
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
+
+_LAST_FOUND = 10**12
+"""Files with a higher number are foreign unless the index knows them: new ids would be above it."""
 
 _DAMAGED = "{}: the index of visits is damaged"
 
@@ -112,11 +115,9 @@ class VisitStore:
             raise known from error
 
     def _open_index(self) -> None:
-        is_new = not self._index.path.exists()
         last_id = self._index.last_id()  # of ids that were reserved while it was closed
         try:
-            self._index.open()
-            self._repair(is_new)
+            self._repair(is_new=self._index.open())
         except StoreError as error:
             if error.reason != DAMAGED:
                 raise
@@ -129,7 +130,7 @@ class VisitStore:
         self._set_aside(why)
         self._index.open()
         self._repair(is_new=True)
-        self._index.keep_ids_above(last_id)
+        self._index.keep_ids_above(max(last_id, _LOST_IDS))
 
     def _set_aside(self, why: str) -> None:
         self._index.close()
@@ -483,7 +484,7 @@ class VisitStore:
 
     # Repair
 
-    def _repair(self, is_new: bool) -> None:
+    def _repair(self, *, is_new: bool) -> None:
         """Let index and files agree; ``is_new`` says that the index was made now.
 
         Only the names of the files are compared: to ask for the size of each would take longer
@@ -502,6 +503,8 @@ class VisitStore:
             else:
                 self._correct(number)
         for number in sorted(doubtful - known):
+            if number > _LAST_FOUND:
+                continue
             if number > last_id:
                 self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
             else:  # It was deleted.
@@ -525,7 +528,8 @@ class VisitStore:
             names = os.listdir(self.folder)  # noqa: PTH208  # as above
         except OSError:
             return set()
-        return {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
+        ids = {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
+        return {number for number in ids if number <= _LAST_FOUND}
 
     def _interrupt(self, number: int) -> None:
         """End a visit in whose middle the daemon was stopped, at its last whole picture."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind, StoreError, VisitState
+from doorbelld.visits.visit import DAMAGED, Kind, StoreError, VisitState
 from tests.support import visits
 from tests.support.pictures import jpeg
 
@@ -368,3 +369,109 @@ def test_index_that_is_found_damaged_later_is_made_again(
     found = films(store)
     assert len(found.pop(number)) == 30
     assert found == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE visits SET kind = 'parcel' WHERE id = 2",
+        "UPDATE visits SET state = NULLIF('x', '') WHERE id = 2",
+        "UPDATE visits SET at = 'yesterday' WHERE id = 2",
+        "UPDATE visits SET pressed_at = 9e999 WHERE id = 2",
+        "UPDATE visits SET until = x'00' WHERE id = 2",
+    ],
+)
+def test_row_that_makes_no_sense_counts_as_damage(store: VisitStore, damage: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store._index._write((damage, ()))
+    with pytest.raises(StoreError, match="damaged") as caught:
+        store.visits()
+    assert caught.value.reason == DAMAGED
+    reopen(store)
+    assert films(store) == before
+    visits.record(store)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+        "UPDATE sqlite_sequence SET seq = 'many'",
+        "UPDATE visits SET id = 9223372036854775807 WHERE id = 2",
+        "UPDATE visits SET id = -2 WHERE id = 3",
+        "DROP TABLE frames",
+        "ALTER TABLE visits RENAME TO visitors",
+        "ALTER TABLE visits RENAME COLUMN until TO ended",
+    ],
+)
+def test_index_without_sense_is_made_again(store: VisitStore, damage: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store.close()
+    connection = sqlite3.connect(store.folder / "index.sqlite")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    store.open()
+    assert films(store) == before
+    assert 3 < visits.record(store) < 10_000
+    assert store.enforce() == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM boots",
+        "UPDATE boots SET number = 7, boot = 'earlier'",
+        "DELETE FROM sqlite_sequence",
+        "DELETE FROM frames",
+    ],
+)
+def test_rows_that_were_changed_by_hand_cost_no_visit(store: VisitStore, change: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    store.close()
+    connection = sqlite3.connect(store.folder / "index.sqlite")
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    store.open()
+    assert store.enforce() == 0
+    assert visits.record(store) == 4
+    assert [visit.id for visit in store.visits()] == [4, 3, 2, 1]
+
+
+def test_index_that_a_power_failure_has_emptied_is_made_again(store: VisitStore) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    store.delete(3)
+    before = films(store)
+    store.close()
+    os.truncate(store.folder / "index.sqlite", 0)
+    store.open()
+    assert films(store) == before
+    assert {visit.state for visit in store.visits()} == {VisitState.DONE}
+    assert store.reserve() > 1000, "an id may have been used before"
+
+
+def test_ids_are_not_used_again_after_the_index_was_damaged(store: VisitStore) -> None:
+    for _ in range(3):
+        visits.record(store)
+    store.delete_all()
+    store.close()
+    (store.folder / "index.sqlite").write_bytes(b"rubbish" * 1000)
+    store.open()
+    assert store.reserve() > 1000
+
+
+@pytest.mark.parametrize("digits", [13, 15, 16, 18])
+def test_file_with_a_huge_number_is_foreign(store: VisitStore, digits: int) -> None:
+    name = f"{digits * '9'}.jpg"
+    visits.record(store)
+    (store.folder / name).write_bytes(jpeg())
+    reopen(store)
+    assert visits.record(store) == 2
+    assert name in visits.files(store.folder)
