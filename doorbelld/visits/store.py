@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -73,6 +74,10 @@ class Totals:
 
     count: int
     bytes: int
+
+
+class _FileError(StoreError):
+    """A file cannot be used; the index can."""
 
 
 def room(folder: Path, space: int) -> int:
@@ -170,7 +175,7 @@ class VisitStore:
 
     def _explain(self, error: OSError) -> StoreError:
         reason = SPACE if error.errno in _FULL else "other"
-        return StoreError(f"{error.filename or self.folder}: {error.strerror}", reason)
+        return _FileError(f"{error.filename or self.folder}: {error.strerror}", reason)
 
     def _film_path(self, number: int) -> Path:
         return self.folder / f"{number}.mjpeg"
@@ -202,7 +207,8 @@ class VisitStore:
     def still(self, number: int) -> bytes | None:
         """Return the newest still of a visit; None if it has none."""
         try:
-            return self._still_path(number).read_bytes()
+            with os.fdopen(films.open_regular(self._still_path(number)), "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -213,11 +219,15 @@ class VisitStore:
         path = self._film_path(number)
         try:
             frames = self._frames_of(number)
-            return Film(path, frames) if frames else None
+            film = Film(path, frames) if frames else None
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._explain(error) from error
+        if film and not film.frames:
+            film.close()
+            return None
+        return film
 
     def _frames_of(self, number: int) -> list[FilmFrame]:
         try:
@@ -260,9 +270,16 @@ class VisitStore:
         return count
 
     def _remove_files(self, numbers: Iterable[int]) -> None:
+        """Remove all files of visits. Raises the first error after the last file."""
+        errors = []
         for number in numbers:
-            self._remove(self._film_path(number))
-            self._remove(self._still_path(number))
+            for path in (self._film_path(number), self._still_path(number)):
+                try:
+                    self._remove(path)
+                except StoreError as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _remove(self, path: Path) -> None:
         try:
@@ -498,28 +515,36 @@ class VisitStore:
         not_ended = {row[0] for row in rows if row[3]}
         doubtful = self._ids(there ^ named, there)
         for number in sorted(not_ended | doubtful & known):
-            if number in not_ended:
-                self._interrupt(number)
-            else:
-                self._correct(number)
+            self._mend(number, self._interrupt if number in not_ended else self._correct)
         for number in sorted(doubtful - known):
             if number > _LAST_FOUND:
                 continue
             if number > last_id:
-                self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
+                state = VisitState.DONE if is_new else VisitState.INTERRUPTED
+                self._mend(number, partial(self._add_found, state=state))
             else:  # It was deleted.
-                self._remove_files([number])
+                self._mend(number, lambda each: self._remove_files([each]))
         if is_new and doubtful:
             self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
+
+    def _mend(self, number: int, step: Callable[[int], object]) -> None:
+        """Repair one visit: one whose files cannot be read must not cost all others."""
+        try:
+            step(number)
+        except (OSError, _FileError) as error:
+            known = self._explain(error) if isinstance(error, OSError) else error
+            _log.warning("visit %d cannot be repaired: %s", number, known)
 
     def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
         """Return the ids of films and stills; delete stills that are half written."""
         found = set()
         for name in filter(None, map(_OURS.fullmatch, names)):
             path = self.folder / name[0]
+            if name[0] in there and (path.is_symlink() or not path.is_file()):
+                continue  # It is foreign.
             if name[2] == "jpg.new":
                 self._remove(path)
-            elif name[0] not in there or (path.is_file() and not path.is_symlink()):
+            else:
                 found.add(int(name[1]))
         return found
 
@@ -533,8 +558,10 @@ class VisitStore:
 
     def _interrupt(self, number: int) -> None:
         """End a visit in whose middle the daemon was stopped, at its last whole picture."""
+        self._index.interrupt(number, 0.0)  # even if its files cannot be read
         frames = self._recover(number)
-        self._index.interrupt(number, frames[-1].moment if frames else 0.0)
+        if frames:
+            self._index.interrupt(number, frames[-1].moment)
         self._check_still(number, frames)
 
     def _correct(self, number: int) -> None:

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from doorbelld.visits import film as film_module
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import DAMAGED, Kind, StoreError, VisitState
 from tests.support import visits
@@ -475,3 +478,103 @@ def test_file_with_a_huge_number_is_foreign(store: VisitStore, digits: int) -> N
     reopen(store)
     assert visits.record(store) == 2
     assert name in visits.files(store.folder)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def endless_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [directory, os.mkfifo, endless_link])
+@pytest.mark.parametrize("name", ["2.mjpeg", "2.jpg", "2.jpg.new", "9.jpg.new", "9.mjpeg"])
+def test_foreign_file_with_the_name_of_a_visit_costs_no_other(
+    store: VisitStore, make: Callable[[Path], None], name: str
+) -> None:
+    visits.record(store)
+    visits.begin(store)
+    path = store.folder / name
+    path.unlink(missing_ok=True)
+    make(path)
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [2, 1]
+    assert store.visits()[0].state is VisitState.INTERRUPTED
+    assert visits.record(store) == 3
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [3, 2, 1]
+
+
+def test_film_that_cannot_be_read_costs_no_other(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    visits.record(store)
+    number = visits.begin(store)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(film_module, "find_frames", fail)
+        reopen(store)
+    assert [visit.state for visit in store.visits()] == [VisitState.INTERRUPTED, VisitState.DONE]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"visit {number} cannot be repaired: ")
+    assert len(films(store)[number]) == 30
+
+
+def test_file_that_cannot_be_deleted_keeps_no_other(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        visits.record(store)
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "1.mjpeg":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(StoreError, match=r"1\.mjpeg: Operation not permitted"):
+            store.delete_all()
+    assert visits.files(store.folder) == ["1.mjpeg"]
+    assert store.totals().count == 0
+    reopen(store)
+    assert visits.files(store.folder) == []
+
+
+def test_film_that_has_lost_its_end_is_read_as_far_as_it_goes(store: VisitStore) -> None:
+    number = visits.record(store)
+    path = store.folder / f"{number}.mjpeg"
+    os.truncate(path, path.stat().st_size - 1)
+    film = store.film(number)
+    assert film
+    with film:
+        assert len(film.frames) == 29
+        assert film.read(28) == jpeg(28)
+        assert film.bytes < path.stat().st_size
+    os.truncate(path, 10)
+    assert store.film(number) is None
+
+
+def test_film_that_the_disk_has_not_confirmed_keeps_its_pictures(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, at = store.reserve(), time.monotonic()
+    store.begin(number, Kind.RING, "button", at)
+    writer = store.film_writer(number, at)
+    for frame in visits.frames(30, at + 2):
+        writer.append(frame)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.finish(number, at + 3)
+    assert len(films(store)[number]) == 30
+    assert store.visits()[0].state is VisitState.DONE
