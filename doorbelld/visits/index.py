@@ -224,10 +224,14 @@ class VisitIndex:
             isolation_level=None,  # transactions begin and end where this module says so
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA trusted_schema=OFF")  # A backup may be anyone's.
-        connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
+        try:
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA trusted_schema=OFF")  # A backup may be anyone's.
+            connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager

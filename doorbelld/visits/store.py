@@ -52,6 +52,9 @@ _PLAUSIBLE = 1_700_000_000.0
 _SOME = 200
 """Visits that are read at once."""
 
+_INDEX_NEEDS = 1 << 20
+"""Bytes that have to be free for the index to open."""
+
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
 
@@ -112,12 +115,31 @@ class VisitStore:
         """
         try:
             self._lock_folder()
-            self._open_index()
+            self._open_with_room()
         except (OSError, StoreError) as error:
             self.close()
             known = error if isinstance(error, StoreError) else self._explain(error)
             known.last_id = max({self._after} | self._ids_of_files())
             raise known from error
+
+    def _open_with_room(self) -> None:
+        """Open the index. If the disk is full, the oldest films make room for what it needs."""
+        while True:
+            try:
+                self._open_index()
+                return
+            except StoreError:
+                if not self._remove_oldest_film():
+                    raise
+
+    def _remove_oldest_film(self) -> bool:
+        """Remove the film with the lowest id if the disk is full; return whether it was."""
+        disk = os.statvfs(self.folder)
+        numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
+        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
+            return False
+        self._remove(self._film_path(min(numbers)))
+        return True
 
     def _open_index(self) -> None:
         last_id = self._index.last_id()  # of ids that were reserved while it was closed
@@ -540,8 +562,8 @@ class VisitStore:
         found = set()
         for name in filter(None, map(_OURS.fullmatch, names)):
             path = self.folder / name[0]
-            if name[0] in there and (path.is_symlink() or not path.is_file()):
-                continue  # It is foreign.
+            if name[0] in there and not _is_ours(path):
+                continue
             if name[2] == "jpg.new":
                 self._remove(path)
             else:
@@ -612,6 +634,10 @@ class VisitStore:
                 self._remove(self._still_path(number))
         self._index.set_still(number, len(data))
         return bool(data)
+
+
+def _is_ours(path: Path) -> bool:
+    return bool(_OURS.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def _of_one_day(row: Row) -> tuple[bool, int]:
