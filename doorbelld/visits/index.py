@@ -194,6 +194,8 @@ class VisitIndex:
             self._writer.connection = self._connect()
             self._writer.connection.execute("PRAGMA journal_mode=WAL")
         self._reader.connection = self._connect()
+        if self._read_only and _version(self._reader.connection) > _VERSION:
+            raise StoreError(f"{self.path}: it was written by a newer version of doorbelld")
         self._boots = dict(self._read("SELECT number, ahead FROM boots"))
         if self._read_only:
             found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
