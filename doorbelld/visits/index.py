@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -189,7 +190,10 @@ class VisitIndex:
 
     def _open(self) -> bool:
         is_new = False
-        if not self._read_only:
+        if self._read_only:
+            if self.path.exists() and not self.path.is_file():
+                raise StoreError(f"{self.path}: it is not a regular file")
+        else:
             is_new = self._prepare()
             self._writer.connection = self._connect()
             self._writer.connection.execute("PRAGMA journal_mode=WAL")
@@ -265,6 +269,7 @@ class VisitIndex:
             with self.path.open("xb"):
                 self.path.chmod(0o600)  # SQLite gives its other files the same mode.
         except FileExistsError:
+            self._insist_on_a_file()
             # Without the permission to write, so that a file of a newer version stays as it is.
             with closing(self._connect("ro")) as connection:
                 version = _version(connection)
@@ -281,6 +286,17 @@ class VisitIndex:
             version = _version(connection)
             self._migrate(connection, version)
             return version == 0
+
+    def _insist_on_a_file(self) -> None:
+        """Raise StoreError if the file cannot be written; SQLite would not say why, or wait."""
+        try:
+            # Nothing of this process has it open, or the locks on it would end with this.
+            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        if not is_file:
+            raise StoreError(f"{self.path}: it is not a regular file; move it away")
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Change an index of an older version in one transaction, or leave it as it is."""

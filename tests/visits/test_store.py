@@ -578,3 +578,39 @@ def test_film_that_the_disk_has_not_confirmed_keeps_its_pictures(
             store.finish(number, at + 3)
     assert len(films(store)[number]) == 30
     assert store.visits()[0].state is VisitState.DONE
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
+)
+def test_index_that_is_no_file_is_left_as_it_is(
+    store: VisitStore, make: Callable[[Path], None], why: str
+) -> None:
+    number = visits.record(store)
+    store.close()
+    path = store.folder / "index.sqlite"
+    path.unlink()
+    make(path)
+    with pytest.raises(StoreError, match=why) as caught:
+        store.open()
+    assert caught.value.last_id == number
+    assert os.path.lexists(path)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.open_to_read()
+
+
+def test_index_that_may_not_be_written_is_named_with_the_reason(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    path, opened = store.folder / "index.sqlite", os.open
+
+    def refuse(name: Path, flags: int, *mode: int) -> int:
+        if name == path and flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match=f"^{path}: Read-only file system$"):
+        store.open()
