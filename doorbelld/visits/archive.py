@@ -118,35 +118,33 @@ def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
             source.copy_to(copied)
         finally:
             source.close()
-        index = VisitIndex(copied)
+        index = VisitIndex(copied, read_only=True)
         index.open()
         try:
-            for number, film_bytes, still in index.sizes():
-                if film_bytes and not _add(tar, folder / f"{number}.mjpeg", _VISITS, film_bytes):
-                    index.delete([number])  # It was deleted in the meantime.
-                elif still:
-                    _add(tar, folder / f"{number}.jpg", _VISITS)
+            sizes = index.sizes()
         finally:
             index.close()
+        for number, film_bytes, still in sizes:  # Those without any file are deleted by a restore.
+            if film_bytes:
+                _add(tar, folder / f"{number}.mjpeg", _VISITS, film_bytes)
+            if still:
+                _add(tar, folder / f"{number}.jpg", _VISITS)
         _add(tar, copied, _VISITS)
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> bool:
-    """Add a file, or its first bytes; return whether it is there.
-
-    ``name`` may be that of the folder for it.
-    """
+def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> None:
+    """Add a file, or its first bytes, if it is there. ``name`` may be that of the folder for it."""
     try:
         # The service may have put a link or a pipe there, and this is perhaps root.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
-            return False
+            return
         raise
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            return False
+            return
         if not name.endswith(path.name):
             name = f"{name}/{path.name}"
         if not _is_file(name):
@@ -156,7 +154,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -
             tar.addfile(_member(name, size, found.st_mode & 0o777, found.st_mtime), file)
         except ValueError as error:
             raise StoreError(f"{path}: it does not fit into a backup: {error}") from error
-    return True
 
 
 def _member(name: str, size: int, mode: int, mtime: float) -> tarfile.TarInfo:

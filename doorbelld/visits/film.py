@@ -210,12 +210,6 @@ class FilmWriter:
                 self._has_ended = True
                 raise
 
-    def sync(self) -> None:
-        """Note in the index all that was added. Raises StoreError."""
-        with self._lock:
-            if self._fd >= 0:
-                self._keep()
-
     def close(self) -> None:
         """Put the film on the disk for good, and close it. Raises StoreError; may be called twice.
 

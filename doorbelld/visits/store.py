@@ -171,10 +171,11 @@ class VisitStore:
 
     def close(self) -> None:
         """Close the folder; may be called twice."""
-        with suppress(StoreError):
-            for writer in list(self._writers.values()):
+        for writer in list(self._writers.values()):
+            with suppress(StoreError):
                 writer.close()
-            if self._lock_fd >= 0:
+        if self._lock_fd >= 0:
+            with suppress(StoreError):
                 self.follow_clock()
         self._writers.clear()
         self._index.close()
@@ -331,10 +332,6 @@ class VisitStore:
     def press(self, number: int, pressed_at: float, presses: int) -> Visit | None:
         """Note the last press of a visit and how many it has; return it."""
         return self._change(number, pressed_at=pressed_at, presses=presses)
-
-    def set_kind(self, number: int, kind: Kind, source: str) -> Visit | None:
-        """Change what a visit is: a ring, if the bell was pressed after motion."""
-        return self._change(number, kind=kind.value, source=source)
 
     def set_reason(self, number: int, reason: str) -> Visit | None:
         """Note why a visit has no still, a code of docs/live.md."""

@@ -212,6 +212,19 @@ def test_film_that_has_lost_its_end_is_backed_up(
         assert [film.read(each) for each in range(4)] == [jpeg(each) for each in range(4)]
 
 
+def test_visit_whose_film_is_gone_is_backed_up_with_its_still(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    number = visits.record(house.store, 5)
+    (house.store.folder / f"{number}.mjpeg").unlink()
+    other.restore(house.backup(tmp_path / "backup.tar"))
+    other.store.open()
+    assert other.store.still(number) == jpeg(3)
+    visit = other.store.visit(number)
+    assert visit
+    assert (visit.frames, visit.still) == (0, 1)
+
+
 @pytest.mark.parametrize("name", [b"a\nb", b"caf\xe9", b"/".join(9 * [b"deep"])])
 def test_file_that_could_not_be_restored_is_named(
     house: House, tmp_path: Path, name: bytes

@@ -106,7 +106,6 @@ def test_deleted_film_is_not_written_again(store: VisitStore) -> None:
     assert store.delete(number)
     for frame in some[5:]:
         writer.append(frame)
-    writer.sync()
     assert store.save_still(number, jpeg()) is None
     assert store.finish(number, at + 1) is None
     writer.close()

@@ -105,10 +105,9 @@ def test_page_of_visits(store: VisitStore) -> None:
     assert store.visit(10**30) is store.visit(-1) is store.visit(5) is None
 
 
-def test_presses_kind_and_reason_change(store: VisitStore) -> None:
+def test_presses_and_reason_change(store: VisitStore) -> None:
     number, at = store.reserve(), time.monotonic()
-    visit = store.begin(number, Kind.MOTION, "motion", at)
-    store.set_kind(number, Kind.RING, "http")
+    visit = store.begin(number, Kind.RING, "http", at)
     store.set_reason(number, "silent")
     changed = store.press(number, at + 2, 3)
     assert changed
