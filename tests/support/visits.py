@@ -54,7 +54,7 @@ def begin(
     writer = store.film_writer(number, at)
     for frame in frames(pictures, at, size=size):
         writer.append(frame)
-    writer.sync()
+    writer._keep()
     return number
 
 
