@@ -1,4 +1,4 @@
-// The bell: what the page does when somebody rings, and what it shows of the last time.
+// The bell: what the page does when someone rings, and what it shows of the last time.
 
 import { Banner } from "./banner.js";
 import { monotonic } from "./live.js";
@@ -18,8 +18,8 @@ function storage() {
 }
 
 export class Bell {
-  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` is told whether somebody
-  // rings, for the title of the page.
+  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` puts into the title of the
+  // page whether someone rings.
   constructor(stage, { clock, notice, entitle }) {
     this._stage = stage;
     this._clock = clock;

@@ -97,7 +97,7 @@ export class Panel {
     write("taken", timestamp === null ? "" : say("picture.time", { time: clock(timestamp) }));
   }
 
-  // Say in the title whether somebody rings.
+  // Say in the title whether someone rings.
   ring(isRinging) {
     if (this._isRinging === isRinging) return;
     this._isRinging = isRinging;

@@ -20,7 +20,7 @@ export class Rings {
   hear(visit, age, at) {
     const rangAt = at - age;
     const isNews = this._isNewer(visit, rangAt) && this._note(visit, rangAt) && isOpen(visit, age);
-    if (isNews) this._keep({ toldAt: rangAt, isClosed: false });
+    if (isNews) this._keep({ shownAt: rangAt, isClosed: false });
     return isNews;
   }
 
@@ -34,22 +34,22 @@ export class Rings {
     this._keep({ isClosed: true });
   }
 
-  // A doorbell that was set up anew counts from 1 again, so a press may also be newer by its time.
-  // That is told by this device's clock: the daemon may still have to set its own.
+  // A doorbell that was set up again counts from 1 again, so a press may also be newer by its time.
+  // That goes by this device's clock: the daemon may still have to set its own.
   _isNewer({ id, presses }, rangAt) {
     const seen = this._seen;
     if (!seen || id > seen.id || rangAt > seen.rangAt + LATER) return true;
     return id === seen.id && presses > seen.presses;
   }
 
-  // Returns whether this is more than the same visitor, who presses the button again at once.
+  // Returns whether this is more than the same visitor pressing the button again at once.
   _note({ id, presses }, rangAt) {
     const { _seen: seen } = this;
     const isAnother = !seen || id !== seen.id || presses <= seen.presses;
-    const before = isAnother ? { toldAt: -Infinity, isClosed: false } : seen;
+    const before = isAnother ? { shownAt: -Infinity, isClosed: false } : seen;
     this._seen = Object.assign({}, before, { id, presses, rangAt });
     this._keep({});
-    return rangAt - before.toldAt >= AGAIN;
+    return rangAt - before.shownAt >= AGAIN;
   }
 
   _keep(more) {

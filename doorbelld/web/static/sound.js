@@ -1,4 +1,4 @@
-// Sound: whether the page chimes. Browsers let a page make a sound only after somebody has touched
+// Sound: whether the page chimes. Browsers let a page make a sound only after someone has touched
 // it, and forget that when it is loaded again: then the button says that it wants a tap.
 
 import { chime } from "./chime.js";
@@ -32,7 +32,7 @@ export class Sound {
     this._show();
   }
 
-  // Somebody has rung.
+  // Someone has rung.
   async ring() {
     // Browsers complain about pages that vibrate and were never touched.
     if (this._isTouched && navigator.vibrate) navigator.vibrate(PATTERN);
@@ -90,7 +90,7 @@ export class Sound {
     try {
       await Promise.race([context.resume(), pause(WAKE_MS)]);
     } catch (error) {
-      // It was closed meanwhile, or there is no loudspeaker.
+      // It has been closed by now, or there is no loudspeaker.
     }
     return this._context === context && context.state === "running";
   }

@@ -59,7 +59,7 @@ const en = {
   "sound.refused": "This browser lets no page make a sound here.",
   "shutter.pause": "Pause camera",
   "shutter.ask": "Pause the camera?",
-  "shutter.ask.detail": "Nobody sees anything until it is resumed. The bell still rings.",
+  "shutter.ask.detail": "No one sees anything until it is resumed. The bell still rings.",
   "shutter.cancel": "Cancel",
   "shutter.since": "Camera paused since {time}",
   "shutter.bell": "The bell still rings, without a picture.",
