@@ -2,7 +2,6 @@
 // that nothing rings a second time when the page is loaded again. The rule is that of docs/live.md.
 
 const FRESH = 60; // seconds after a press in which it is shown
-const AGAIN = 10; // seconds after a press in which further ones are only counted
 const LATER = 5; // seconds, from which another time of a press is another press
 const KEY = "ring";
 
@@ -19,9 +18,10 @@ export class Rings {
   // pressed last, `at` the time of this device in Unix seconds. Returns whether the ring is news.
   hear(visit, age, at) {
     const rangAt = at - age;
-    const isNews = this._isNewer(visit, rangAt) && this._note(visit, rangAt) && isOpen(visit, age);
-    if (isNews) this._keep({ shownAt: rangAt, isClosed: false });
-    return isNews;
+    if (!this._isNewer(visit, rangAt)) return false;
+    const { id, presses } = visit;
+    this._keep({ id, presses, rangAt, isClosed: false });
+    return isOpen(visit, age);
   }
 
   // Whether the ring of a visit that was heard is to be shown.
@@ -40,16 +40,6 @@ export class Rings {
     const seen = this._seen;
     if (!seen || id > seen.id || rangAt > seen.rangAt + LATER) return true;
     return id === seen.id && presses > seen.presses;
-  }
-
-  // Returns whether this is more than the same visitor pressing the button again at once.
-  _note({ id, presses }, rangAt) {
-    const { _seen: seen } = this;
-    const isAnother = !seen || id !== seen.id || presses <= seen.presses;
-    const before = isAnother ? { shownAt: -Infinity, isClosed: false } : seen;
-    this._seen = Object.assign({}, before, { id, presses, rangAt });
-    this._keep({});
-    return rangAt - before.shownAt >= AGAIN;
   }
 
   _keep(more) {
