@@ -75,11 +75,6 @@ class FrameHub:
         self._due = math.inf
         self._takes_live = True
 
-    @property
-    def is_wanted(self) -> bool:
-        """Whether a subscriber wants every frame at the moment."""
-        return bool(self._wanting)
-
     def wants(self, captured_at: float) -> bool:
         """Return whether a frame has to be made of the picture of this moment."""
         return bool(self._wanting) or captured_at >= self._due
