@@ -110,6 +110,9 @@ def _regular_files(folder: Path, without: set[Path]) -> Iterator[Path]:
 
 
 def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
+    def add(path: Path, size: int | None = None) -> bool:
+        return _add(tar, path, f"{_VISITS}/{path.name}", size)
+
     with tempfile.TemporaryDirectory() as temporary:
         copied = Path(temporary, "index.sqlite")
         source = VisitIndex(folder / "index.sqlite", read_only=True)
@@ -122,20 +125,17 @@ def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
         index.open()
         try:
             for number, film_bytes, still in index.sizes():
-                if film_bytes and not _add(tar, folder / f"{number}.mjpeg", _VISITS, film_bytes):
+                if film_bytes and not add(folder / f"{number}.mjpeg", film_bytes):
                     index.delete([number])  # It was deleted in the meantime.
                 elif still:
-                    _add(tar, folder / f"{number}.jpg", _VISITS)
+                    add(folder / f"{number}.jpg")
         finally:
             index.close()
-        _add(tar, copied, _VISITS)
+        add(copied)
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> bool:
-    """Add a file, or its first bytes; return whether it is there.
-
-    ``name`` may be that of the folder for it.
-    """
+    """Add a file, or its first bytes; return whether it is there."""
     try:
         # The service may have put a link or a pipe there, and this is perhaps root.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -147,8 +147,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             return False
-        if not name.endswith(path.name):
-            name = f"{name}/{path.name}"
         size = found.st_size if size is None else size
         try:
             tar.addfile(_member(name, size, found.st_mode & 0o777, found.st_mtime), file)
