@@ -105,10 +105,14 @@ def test_rules_of_accessibility_are_kept_in_every_state(
     phones: Phones, doorbell: Daemon, size: tuple[int, int]
 ) -> None:
     posed = PosedPage(phones(size), doorbell)
+    posed.page.emulate_media(reduced_motion="reduce")
     posed.draw(flat(255))
     for state in STATES:
         posed.show(state, **MANY)
         assert axe.violations(posed.page.evaluate) == [], state
+    for name, (state, more) in CARDS.items():
+        posed.show(state, **more)
+        assert axe.violations(posed.page.evaluate) == [], name
 
 
 def test_bars_are_as_dark_as_can_be_if_more_contrast_is_wanted(

@@ -39,6 +39,7 @@ Cameras and pictures
 pipe_camera            PipeCamera: a named pipe; the test decides every frame
 web_camera             WebCamera: an MJPEG camera in the network
 raw_camera             RawCamera: a network camera that sends any bytes at all
+ringing                Door: a daemon whose bell a test presses, and the chimes of a page
 rtsp_server            RtspServer: GStreamer's, with cameras that need a password, or UDP
 gstreamer_server       the program that it runs
 v4l2                   V4l2Device: a webcam, as a preloaded library

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser
 from tests.support import chromium, scene, v4l2
 from tests.support.daemon import ROOT, Daemon
 from tests.support.phone import LANDSCAPE, PORTRAIT, Phone
-from tests.support.posed_page import MANY, STATES, PosedPage
+from tests.support.posed_page import CARDS, MANY, STATES, PosedPage
 from tests.support.visits_server import MOTION, VisitsServer, visit
 
 DOCS = ROOT / "docs"
@@ -99,6 +99,9 @@ def _take_sheet(browser: Browser, daemon: Daemon) -> None:
     for state in STATES:
         posed.show(state)
         rows.append(_row(posed, state))
+    for title, (state, more) in CARDS.items():
+        posed.show(state, **more)
+        rows.append(_row(posed, title))
     posed.show("offline", **MANY)
     posed.enlarge_text(200)
     rows.append(_row(posed, "offline, text of 200 %, a password, others watching"))

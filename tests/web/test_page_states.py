@@ -32,6 +32,7 @@ GOOD: dict[str, Any] = {
     "canShrink": True,
     "isLimited": False,
     "limit": 0,
+    "shutter": None,
 }
 
 
@@ -149,6 +150,31 @@ def test_page_that_never_had_an_answer_says_so_soon(tmp_path: Path) -> None:
         {**never, "silence": 4},
     ]
     assert states(tmp_path, *found) == ["connecting", "offline", "offline"]
+
+
+def test_camera_that_is_closed_on_purpose_is_no_fault(tmp_path: Path) -> None:
+    camera = {**CAMERA, "state": "offline", "reason": "paused"}
+    closed = {"camera": camera, "shutter": {"closed": True, "since": 2000}}
+    paused, full, lost, hidden = judge(
+        tmp_path,
+        closed,
+        {**closed, "status": 503},
+        {**closed, "silence": 9},
+        {**closed, "hidden": 1},
+    )
+    assert paused == full
+    assert (paused["state"], paused["technical"]) == ("shut", None)
+    assert paused["headline"] == ["shutter.since", {"time": 2000}]
+    assert said(lost)[0] == "connection.none"
+    assert hidden["state"] == "paused"
+
+
+def test_camera_that_was_just_resumed_is_starting(tmp_path: Path) -> None:
+    camera = {**CAMERA, "state": "offline", "reason": "paused"}
+    shutter = {"closed": False, "since": 2000}
+    resumed, older = judge(tmp_path, {"camera": camera, "shutter": shutter}, {"camera": camera})
+    assert said(resumed) == ["camera.starting"]
+    assert said(older)[1] == "reason.paused"
 
 
 def test_lost_camera_has_its_reason_in_words_and_the_details_apart(tmp_path: Path) -> None:

@@ -133,6 +133,17 @@ def test_name_is_text() -> None:
     assert shown.count('<li class="visit"') == 1
 
 
+def test_sentences_are_text() -> None:
+    files = assets.load(NAME)
+    words = files["/words.js"]
+    changed = words.body.replace(b'"Not answered"', b'"<i>Not & answered"')
+    kept = visits_page.Kept(0, 1, 1)
+    files = {**files, "/words.js": words._replace(body=changed)}
+    shown = visits_page.page(files, [visit(12, NOW)], None, kept, NOW).decode()
+    assert "&lt;i&gt;Not &amp; answered" in shown
+    assert "<i>" not in shown
+
+
 def test_page_has_no_script_or_style_of_its_own() -> None:
     shown = page([visit(12, NOW)])
     assert re.findall(r"<script[^>]*>", shown) == ['<script type="module" src="visits.js">']

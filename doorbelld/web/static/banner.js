@@ -1,5 +1,5 @@
-// The banner: says that someone rings, with the picture of the press, beside the live picture and
-// never over the middle of it.
+// The banner for a ring, with the picture of the press, beside the live picture and never over the
+// middle of it.
 
 import { showCard } from "./cards.js";
 import { failure, post } from "./post.js";

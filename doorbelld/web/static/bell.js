@@ -18,8 +18,8 @@ function storage() {
 }
 
 export class Bell {
-  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` puts into the title of the
-  // page whether someone rings.
+  // `clock` is the daemon's, `notice` says what went wrong, and `entitle` is called with whether someone
+  // rings, for the title of the page.
   constructor(stage, { clock, notice, entitle }) {
     this._stage = stage;
     this._clock = clock;

@@ -2,7 +2,7 @@
 // that nothing rings a second time when the page is loaded again. The rule is that of docs/live.md.
 
 const FRESH = 60; // seconds after a press in which it is shown
-const LATER = 5; // seconds, from which another time of a press is another press
+const LATER = 60; // seconds by which the same press can never be later than it was
 const KEY = "ring";
 
 const isOpen = (visit, age) => age < FRESH && visit.answered === null;
@@ -17,9 +17,9 @@ export class Rings {
   // Take what the daemon says of the newest visit: `age` is how many seconds ago its bell was
   // pressed last, `at` the time of this device in Unix seconds. Returns whether the ring is news.
   hear(visit, age, at) {
+    const { id, presses } = visit;
     const rangAt = at - age;
     if (!this._isNewer(visit, rangAt)) return false;
-    const { id, presses } = visit;
     this._keep({ id, presses, rangAt, isClosed: false });
     return isOpen(visit, age);
   }
@@ -31,19 +31,20 @@ export class Rings {
 
   // The user has seen enough of the ring, on this page.
   close() {
-    this._keep({ isClosed: true });
+    this._keep(Object.assign({}, this._seen, { isClosed: true }));
   }
 
-  // A doorbell that was set up again counts from 1 again, so a press may also be newer by its time.
-  // That goes by this device's clock: the daemon may still have to set its own.
+  // A doorbell that was set up again counts from 1 again: then a press is newer by its time. That is
+  // seen by this device's clock, because the daemon may still have to set its own; and not to the
+  // second, because after a restart the daemon may know of a later press of the same visitor.
   _isNewer({ id, presses }, rangAt) {
     const seen = this._seen;
     if (!seen || id > seen.id || rangAt > seen.rangAt + LATER) return true;
     return id === seen.id && presses > seen.presses;
   }
 
-  _keep(more) {
-    this._seen = Object.assign({}, this._seen, more);
+  _keep(seen) {
+    this._seen = seen;
     try {
       this._storage.setItem(KEY, JSON.stringify(this._seen));
     } catch (error) {

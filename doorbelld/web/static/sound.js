@@ -90,7 +90,7 @@ export class Sound {
     try {
       await Promise.race([context.resume(), pause(WAKE_MS)]);
     } catch (error) {
-      // It has been closed by now, or there is no loudspeaker.
+      // It has been closed, or there is no loudspeaker.
     }
     return this._context === context && context.state === "running";
   }
@@ -98,8 +98,7 @@ export class Sound {
   // A touch anywhere will do. That of the button itself is its own matter.
   _touch({ target }) {
     this._isTouched = true;
-    if (!this.isOn || this._button.contains(target)) return;
-    if (this._context.state !== "running") this._wake();
+    if (this.isOn && !this._button.contains(target)) this._wake().then(() => this._show());
   }
 
   _show() {

@@ -9,7 +9,7 @@ RULES = "/etc/udev/rules.d/99-doorbelld.rules"
 OTHER_DRIVER = f"sed 's/gpio-keys|/atkbd|/' /lib/udev/rules.d/99-doorbelld.rules > {RULES}"
 """No machine here has the driver gpio-keys, but this one has a keyboard with another."""
 
-APPLY = "udevadm control --reload; udevadm trigger --subsystem-match=input --settle"
+APPLY = "udevadm control --reload; udevadm trigger --subsystem-match=input --action={} --settle"
 OWNERS = "stat --format='%G %a' $(grep -l 'AT.*keyboard' /sys/class/input/event*/device/name"
 OWNERS += " | sed 's|/sys/class|/dev|; s|/device/name||')"
 
@@ -20,5 +20,7 @@ def test_button_rings_and_a_keyboard_cannot_be_read(vm: VirtualMachine) -> None:
 
 
 def test_devices_belong_to_the_service_by_their_driver(vm: VirtualMachine) -> None:
-    owners = vm.run(f"{OTHER_DRIVER}; {APPLY}; {OWNERS}; rm {RULES}; {APPLY}; {OWNERS}")
+    # As the package does when it is installed, and when it is removed.
+    given, taken = APPLY.format("change"), APPLY.format("add")
+    owners = vm.run(f"{OTHER_DRIVER}; {given}; {OWNERS}; rm {RULES}; {taken}; {OWNERS}")
     assert owners == "doorbelld 640\ninput 660\n"
