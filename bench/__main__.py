@@ -468,16 +468,7 @@ def at_the_door(bench: Bench) -> list[Target]:
     watching = doorbell.watching(bench.group, bench.frames)
     disk = doorbell.disk(bench.group, bench.frames)
     many = doorbell.many(bench.frames)
-    table(
-        (f"{doorbell.VIEWERS} viewers", "lowest fps", "age p50", "p95", "p99", "fps"),
-        [
-            (name, f"{fps:.1f}", *_age_cells(ages))
-            for name, fps, ages in (
-                ("nothing happens", watching.alone_fps, watching.alone),
-                ("a visit, 50 films", watching.busy_fps, watching.busy),
-            )
-        ],
-    )
+    _show_watching(watching)
     banner = rings.banner_ms and age.Ages(sorted(rings.banner_ms), 0, 0).percentile(95)
     in_time = 100 * sum(rings.in_time) / len(rings.in_time)
     p99 = watching.busy.percentile(99) / watching.alone.percentile(99)
@@ -501,6 +492,17 @@ def at_the_door(bench: Bench) -> list[Target]:
         Target("newest 50 of 10,000 visits", many.list_ms, 5, " ms"),
         Target("start with 10,000 visits, later by", many.later_ms, 50, " ms"),
     ]
+
+
+def _show_watching(watching: doorbell.Watching) -> None:
+    rows = (
+        ("nothing happens", watching.alone_fps, watching.alone),
+        ("a visit, 50 films", watching.busy_fps, watching.busy),
+    )
+    table(
+        (f"{doorbell.VIEWERS} viewers", "lowest fps", "age p50", "p95", "p99", "fps"),
+        [(name, f"{fps:.1f}", *_age_cells(ages)) for name, fps, ages in rows],
+    )
 
 
 if __name__ == "__main__":

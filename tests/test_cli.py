@@ -125,10 +125,10 @@ def test_every_command_reports_an_error_in_the_same_way(
 
 
 def test_every_command_has_its_module_and_every_module_its_command() -> None:
-    helpers = {"base", "local"}
+    no_commands = {"base", "local"}
     files = {path.stem for path in (ROOT / "doorbelld" / "commands").glob("[!_]*.py")}
     own_module = {name.replace("-", "_") for name in cli._COMMANDS if name not in cli._CLASSES}
-    assert files - helpers == own_module
+    assert files - no_commands == own_module
     assert {module for module, _ in cli._CLASSES.values()} <= own_module
     for name in cli._COMMANDS:
         for written in cli._load(name).OPTIONS:

@@ -181,7 +181,7 @@ class Ring:
         Raises NotRunningError (exit code 3) and NotAllowedError (exit code 4).
         """
         settings = load()
-        daemon, _ = local.find(settings)
+        daemon, _ = local.find(settings, "ring")
         token = _token(settings)
         query = f"?{ring_token.PARAMETER}={token}" if token else ""
         try:

@@ -94,7 +94,7 @@ class LocalDaemon:
             connection.close()
 
 
-def find(settings: Config, command: str = "status") -> tuple[LocalDaemon, dict[str, Any]]:
+def find(settings: Config, command: str) -> tuple[LocalDaemon, dict[str, Any]]:
     """Return the daemon on this machine, and its /status; ``command`` is the one that asks.
 
     Raises NotRunningError and NotAllowedError.

@@ -76,11 +76,6 @@ class FrameHub:
         self._takes_live = True
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether a subscriber wants every frame at the moment."""
-        return bool(self._wanting)
-
-    @property
     def takes_live(self) -> bool:
         """Whether live pictures are taken at the moment."""
         return self._takes_live

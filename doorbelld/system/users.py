@@ -55,8 +55,11 @@ def acting_as_owner(path: Path) -> Iterator[None]:
     if os.geteuid() != 0 or owner.st_uid == 0:
         yield
         return
-    group = os.getegid()
-    with suppress(PermissionError):  # In a container even root may not be allowed to.
+    group, groups = os.getegid(), os.getgroups()
+    # In a container even root may not be allowed to.
+    with suppress(PermissionError):
+        os.setgroups([])  # The group root may read files that the service may not.
+    with suppress(PermissionError):
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)
     try:
@@ -64,6 +67,8 @@ def acting_as_owner(path: Path) -> Iterator[None]:
     finally:
         os.seteuid(0)
         os.setegid(group)
+        with suppress(PermissionError):
+            os.setgroups(groups)
 
 
 def hidden_folder(path: str) -> str | None:

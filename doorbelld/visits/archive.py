@@ -110,6 +110,9 @@ def _regular_files(folder: Path, without: set[Path]) -> Iterator[Path]:
 
 
 def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
+    def add(path: Path, size: int | None = None) -> None:
+        _add(tar, path, f"{_VISITS}/{path.name}", size)
+
     with tempfile.TemporaryDirectory() as temporary:
         copied = Path(temporary, "index.sqlite")
         source = VisitIndex(folder / "index.sqlite", read_only=True)
@@ -126,14 +129,14 @@ def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
             index.close()
         for number, film_bytes, still in sizes:  # Those without any file are deleted by a restore.
             if film_bytes:
-                _add(tar, folder / f"{number}.mjpeg", _VISITS, film_bytes)
+                add(folder / f"{number}.mjpeg", film_bytes)
             if still:
-                _add(tar, folder / f"{number}.jpg", _VISITS)
-        _add(tar, copied, _VISITS)
+                add(folder / f"{number}.jpg")
+        add(copied)
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> None:
-    """Add a file, or its first bytes, if it is there. ``name`` may be that of the folder for it."""
+    """Add a file, or its first bytes, if it is there."""
     try:
         # The service may have put a link or a pipe there, and this is perhaps root.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -145,8 +148,6 @@ def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             return
-        if not name.endswith(path.name):
-            name = f"{name}/{path.name}"
         if not _is_file(name):
             raise StoreError(f"{str(path)!r} could not be restored: rename it, or move it away")
         size = found.st_size if size is None else min(size, found.st_size)

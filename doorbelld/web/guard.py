@@ -153,7 +153,7 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
     insist_on_our_own_page(embedder)
     if any(map(headers.get, _BEFOREHAND)):
-        raise RefusedError(HTTPStatus.FORBIDDEN, "nobody has asked for this yet")
+        raise RefusedError(HTTPStatus.FORBIDDEN, "no one has asked for this yet")
 
 
 def _unknown_name(access: Access, host: str) -> RefusedError:

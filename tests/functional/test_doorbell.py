@@ -85,7 +85,7 @@ def house(daemon: Daemon, tmp_path: Path) -> House:
 
 
 def test_ring_is_at_once_on_an_open_page_and_its_film_has_the_time_before(house: House) -> None:
-    house.start(QUICK)
+    house.start({**QUICK, "visits.after": 3})
     daemon = house.daemon
     daemon.wait_for_state("streaming")
     eventually(lambda: daemon.status()["camera"]["frames"] > 45, "more than a second")
@@ -99,9 +99,10 @@ def test_ring_is_at_once_on_an_open_page_and_its_film_has_the_time_before(house:
         assert still.startswith(b"\xff\xd8")
         page.wait_for(lambda state: state["visit"]["state"] == "done")
     visit = house.wait_for_visit(state="done")
-    assert visit["before"] == pytest.approx(1.0, abs=0.1)
-    assert visit["seconds"] == pytest.approx(2.0, abs=0.3)
-    assert visit["until"] - visit["at"] == pytest.approx(1.0, abs=0.01)
+    # A busy machine has fewer pictures, but never any from outside of these seconds.
+    assert 0.5 < visit["before"] < 1.1
+    assert visit["before"] < visit["seconds"] < 4.1
+    assert visit["until"] - visit["at"] == pytest.approx(3.0, abs=0.01)
     assert daemon.stop() == 0
     assert daemon.log().count("the bell has rung: visit 1") == 1
 
@@ -240,7 +241,7 @@ def test_each_key_applies_at_a_reload(house: House, tmp_path: Path) -> None:
     found = house.wait_for_visit(2, state="done")
     assert found["until"] - found["at"] == pytest.approx(1.0, abs=0.01), "longest"
     assert found["before"] == 0
-    assert len(found["frames"]) == pytest.approx(5, abs=2), "framerate"
+    assert 1 <= len(found["frames"]) <= 7, "framerate"
     with LiveStream(daemon) as page:
         house.ring()
         house.ring()

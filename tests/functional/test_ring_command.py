@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
+from tests.support.passwords import set_password
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,6 +57,17 @@ def test_without_a_daemon_one_sentence_says_so(daemon: Daemon, tmp_path: Path) -
     assert (done.returncode, done.stdout) == (3, "")
     assert "doorbelld is not running: nothing answers at port" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_user_that_may_not_read_the_password_is_shown_this_command(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    set_password(password, "a word")
+    daemon.start({"access.password_file": password}, environ={"STATE_DIRECTORY": str(tmp_path)})
+    done = ring(daemon, tmp_path)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert done.stderr.endswith("whose file only root may read: sudo doorbelld ring\n")
 
 
 def test_wrong_token_does_not_ring(daemon: Daemon, tmp_path: Path) -> None:

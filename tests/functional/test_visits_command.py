@@ -20,6 +20,9 @@ from tests.support.visits import make_state
 
 USER = 65534
 AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups")
+AS_SUDO = ("setpriv", "--groups=0")
+"""As sudo does, with the group root among those of the process."""
+
 NOBODY_LISTENS = "--set=server.listen=127.0.0.1:1"
 
 
@@ -125,19 +128,22 @@ def test_files_stay_those_of_the_service(reachable: Path) -> None:
     assert {path.stat().st_uid for path in (state / "out").iterdir()} == {os.geteuid()}
 
 
-def test_export_follows_links_no_further_than_the_service(reachable: Path, tmp_path: Path) -> None:
-    """Who has taken over the service cannot make root copy what only root may read."""
-    secret, out = tmp_path / "secret", tmp_path / "out"
+@pytest.mark.parametrize("mode", [0, 0o600, 0o440])
+def test_export_follows_links_no_further_than_the_service(
+    reachable: Path, tmp_path: Path, mode: int
+) -> None:
+    """An attacker in the service cannot make root copy what only root or its group may read."""
+    secret, out = reachable / "secret", tmp_path / "out"
     secret.write_bytes(b"for root alone")
-    secret.chmod(0)
+    secret.chmod(mode if os.geteuid() == 0 else 0)
     still = reachable / "visits" / "2.jpg"
     still.unlink()
     still.symlink_to(secret)
     if os.geteuid() == 0:
-        os.chown(reachable / "visits", USER, -1)
+        os.chown(reachable / "visits", USER, USER)
         for path in (reachable / "visits").iterdir():
-            os.chown(path, USER, -1, follow_symlinks=False)
-    done = visits(reachable, "--export", str(out))
+            os.chown(path, USER, USER, follow_symlinks=False)
+    done = visits(reachable, "--export", str(out), prefix=AS_SUDO if os.geteuid() == 0 else ())
     assert (done.returncode, done.stdout) == (1, "")
     assert "Permission denied" in done.stderr
     assert b"for root alone" not in [path.read_bytes() for path in out.iterdir()]

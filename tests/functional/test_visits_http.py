@@ -96,7 +96,7 @@ def test_newest_visits_come_first(house: House) -> None:
     assert (ring["frames"], ring["seconds"], ring["before"]) == (30, 2.9, 2.0)
     assert ring["still"] == f"visits/{house.ring}.jpg?v=1"
     assert ring["bytes"] == SIZE + len(STILL)
-    assert time.time() - GUARD < ring["at"] == ring["pressed_at"] < time.time()
+    assert time.time() - GUARD < ring["at"] == ring["pressed_at"] < time.time() + 1
     assert ring["until"] == pytest.approx(ring["at"] + 3, abs=0.01)
     motion = found["visits"][1]
     assert (motion["kind"], motion["still"], motion["frames"]) == ("motion", None, 0)
@@ -394,7 +394,7 @@ def test_first_answer_counts(own: House) -> None:
     answer, body = own.get(f"/visits/{own.ring}/answered", "POST")
     assert answer.status == 200
     answered = json.loads(body)["answered"]
-    assert time.time() - GUARD < answered < time.time()
+    assert time.time() - GUARD < answered < time.time() + 1
     again = json.loads(own.get(f"/visits/{own.ring}/answered", "POST")[1])
     assert again == {"answered": pytest.approx(answered, abs=0.002)}
     assert own.json(f"/visits/{own.ring}.json")["answered"] == pytest.approx(answered, abs=0.002)

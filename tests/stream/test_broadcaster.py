@@ -91,7 +91,7 @@ def test_first_viewer_gets_the_picture_that_was_only_on_offer(
     with client, other:
         publish(hub)
         hub.offer(lambda: b"newest", 2.0)
-        eventually(lambda: not hub.is_wanted, "nothing wants frames")
+        eventually(lambda: not hub.wants(9.0), "nothing wants frames")
         join(broadcaster, server)
         found = b""
         while b"newest" not in found:
@@ -101,9 +101,9 @@ def test_first_viewer_gets_the_picture_that_was_only_on_offer(
         wait_for_count(broadcaster, 2)
         client.close()
         wait_for_count(broadcaster, 1)
-        assert hub.is_wanted
+        assert hub.wants(9.0)
         other.close()
-        eventually(lambda: not hub.is_wanted, "nothing wants frames")
+        eventually(lambda: not hub.wants(9.0), "nothing wants frames")
 
 
 def test_browser_gets_the_next_headers_in_advance(hub: FrameHub, broadcaster: Broadcaster) -> None:
@@ -335,7 +335,7 @@ def test_page_without_pictures_is_not_watching(
         join(broadcaster, server, key="hidden", news=News(pictures=False))
         read(client, OPENING + state(b"first"))
         assert not loaded, "no one has asked for a picture"
-        assert (broadcaster.watching, broadcaster.viewers(), hub.is_wanted) == (0, [], False)
+        assert (broadcaster.watching, broadcaster.viewers(), hub.wants(9.0)) == (0, [], False)
         assert not broadcaster.report("hidden", "10.0.0.9", 1.0, 1.0)
         publish(hub)
         states += [b"second"]

@@ -123,7 +123,7 @@ def test_makes_nothing_while_nothing_is_wanted(
     monkeypatch.setattr(codec, "shrink", fail)
     publish(making.hub, picture())
     making.tiers._wakeup.set()
-    assert not making.hub.is_wanted
+    assert not making.hub.wants(9.0)
     assert making.tiers.available
 
 

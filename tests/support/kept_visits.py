@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from doorbelld.access.ring_token import new_token
-from doorbelld.media.frame import Frame
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Kind
+from tests.support import visits
 from tests.support.numbered_pictures import numbered
 
 
@@ -42,13 +42,9 @@ class KeptVisits:
         store = VisitStore(self.folder / "visits", space=10**9, days=30)
         store.open()
         try:
-            number, at = store.reserve(), time.monotonic()
-            store.begin(number, kind, "button" if kind is Kind.RING else "motion", at)
-            writer = store.film_writer(number, at)
-            for each, data in enumerate(pictures):
-                writer.append(Frame(data, each + 1, at - before + each / 10, 0))
-            if still:
-                store.save_still(number, still)
+            at = time.monotonic()
+            frames = visits.frames_of(pictures, at, before)
+            number = visits.begin_with(store, frames, still, kind, at)
             store.finish(number, at + len(pictures) / 10)
         finally:
             store.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from doorbelld.media.frame import Frame
@@ -19,9 +20,14 @@ def frames(count: int, at: float, before: float = 2.0, size: int = 0) -> list[Fr
 
     ``size`` is how many bytes each has at least.
     """
+    return frames_of([_picture(number, size) for number in range(count)], at, before)
+
+
+def frames_of(pictures: Sequence[bytes], at: float, before: float = 2.0) -> list[Frame]:
+    """Return these pictures as such frames."""
     return [
-        Frame(_picture(number, size), next(_sequence), at - before + number / 10, 0)
-        for number in range(count)
+        Frame(data, next(_sequence), at - before + number / 10, 0)
+        for number, data in enumerate(pictures)
     ]
 
 
@@ -47,12 +53,20 @@ def begin(
     size: int = 0,
 ) -> int:
     """Begin a visit with a still and so many pictures, all of them in the index; return its id."""
-    number = store.reserve()
     at = time.monotonic() if at is None else at
-    store.begin(number, kind, "button", at)
-    store.save_still(number, jpeg(3))
+    return begin_with(store, frames(pictures, at, size=size), jpeg(3), kind, at)
+
+
+def begin_with(
+    store: VisitStore, film: Iterable[Frame], still: bytes, kind: Kind, at: float
+) -> int:
+    """Begin a visit with these pictures, and a still if there is one; return its id."""
+    number = store.reserve()
+    store.begin(number, kind, "button" if kind is Kind.RING else "motion", at)
+    if still:
+        store.save_still(number, still)
     writer = store.film_writer(number, at)
-    for frame in frames(pictures, at, size=size):
+    for frame in film:
         writer.append(frame)
     writer._keep()
     return number

@@ -137,7 +137,7 @@ def test_no_frame_is_made_that_is_not_looked_at(door: Door) -> None:
             loaded.append(number)
             return picture
 
-        assert not door.hub.is_wanted
+        assert not door.hub.wants(door.now + number / 30)
         door.hub.offer(load, door.now + number / 30)
         if number % 6 == 5:
             door.motion._look(door.now + number / 30)

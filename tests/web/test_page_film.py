@@ -210,6 +210,19 @@ def test_nothing_comes_after_the_end(tmp_path: Path) -> None:
     assert evaluate(tmp_path, FRAMES + script) == [[], 4, False]
 
 
+def test_film_that_was_closed_can_be_fetched_again(tmp_path: Path) -> None:
+    """If a visit could not be deleted, the user may go on watching its film."""
+    script = """
+      frames.want(0, 1, 100);
+      for (let round = 0; round < 20; round += 1) await answer(2 * 1024 * 1024);
+      frames.close();
+      asked.length = 0;
+      frames.want(0, 1, 100);
+      return asked;
+    """
+    assert evaluate(tmp_path, FRAMES + script) == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("one", "other", "line"),
     [

@@ -48,6 +48,7 @@ export class Frames {
   close() {
     this._wanted = [];
     this._kept.clear();
+    this._bytes = 0;
     for (const abort of this._asked.values()) abort.abort();
     this._asked.clear();
   }

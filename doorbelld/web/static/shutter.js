@@ -1,4 +1,4 @@
-// The shutter: pausing the camera for everybody, and resuming it.
+// The shutter: pausing the camera for everyone, and resuming it.
 
 import { showCard } from "./cards.js";
 import { failure, post } from "./post.js";
