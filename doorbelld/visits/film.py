@@ -70,12 +70,12 @@ def count(frames: Sequence[FilmFrame]) -> Counts:
     return Counts(len(frames), seconds, max(-first.moment, 0.0), last.offset + last.length)
 
 
-def open_regular(path: Path) -> int:
+def open_regular(path: Path, flags: int = 0) -> int:
     """Open a regular file for reading; return its descriptor. Raises OSError.
 
-    Never waits, as opening a named pipe would, and follows no link.
+    Never waits, as opening a named pipe would. It follows links unless ``flags`` forbid it.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))
@@ -87,7 +87,7 @@ def find_frames(path: Path, known: Sequence[FilmFrame] = ()) -> list[FilmFrame]:
 
     The moments of the others are estimated. A frame of which a part is missing ends the film.
     """
-    with os.fdopen(open_regular(path), "rb") as file:
+    with os.fdopen(open_regular(path, os.O_NOFOLLOW), "rb") as file:
         return _find_frames(file, known)
 
 
