@@ -256,8 +256,8 @@ class Daemon:
         self._app.change(site)
         self._doorbell.reconfigure(wiring.bell_settings(settings.bell, settings.visits))
         if settings.camera != before.camera:
-            self._doorbell.recorder.forget_pictures()
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
+            self._doorbell.recorder.forget_pictures()
         self._announce()
         if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")

@@ -54,6 +54,10 @@ _EAGER_READS = 32
 """How often an unfinished request is read as soon as more of it arrives. After that it is read only
 at each sweep: otherwise a client that sends byte by byte makes us work for every byte."""
 
+_FILES = 1 / 4
+"""The part of the thread's time for long files: on a small machine still more than a network takes.
+A film may take longer; a picture of now may not."""
+
 _EDGE = select.EPOLLET | select.EPOLLRDHUP
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
@@ -69,7 +73,7 @@ class AcceptLoop(Worker):
     With TLS every new connection may begin a session. Its handshake is done here, of all threads:
     so a flood of handshakes keeps at most one processor busy, and it is not the one that serves
     viewers. Clients that need no handshake are served first, and handshakes take at most half of
-    the thread's time. The same is true of long files.
+    the thread's time. Long files get less: they take the interpreter from those who send pictures.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class AcceptLoop(Worker):
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._table = ConnectionTable()
         self._handshakes = Turns()
-        self._files = Turns()
+        self._files = Turns(_FILES)
         self._paused: list[Connection] = []
         self._returned: deque[Connection] = deque()
         self._accepting_again_at = 0.0

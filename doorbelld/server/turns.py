@@ -12,14 +12,15 @@ _SLICE = 0.01
 
 
 class Turns:
-    """A queue that is fair to addresses, and that takes at most half of a thread's time.
+    """A queue that is fair to addresses, and that takes at most a part of a thread's time.
 
     A TLS handshake costs us more than the client that asks for it, and a long file is more work
     than any other answer. So an address that asks for thousands only delays itself, and a browser
     at another address is next.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 0.5) -> None:
+        self._rest = 1 / share - 1
         self._by_address: dict[str, dict[Connection, None]] = {}  # both keep their order
         self._pause_ends = 0.0
 
@@ -43,7 +44,7 @@ class Turns:
     def due(self) -> Iterator[Connection]:
         """Yield the next ones, one address after the other, for a short while.
 
-        After that there are none for as long as these took: that time is for all other work.
+        After that there are none for a time that these pay for: it is for all other work.
         """
         begin = now = time.monotonic()
         if begin < self._pause_ends:
@@ -51,7 +52,7 @@ class Turns:
         while self._by_address and now < begin + _SLICE:
             yield self._next()
             now = time.monotonic()
-        self._pause_ends = now + (now - begin)
+        self._pause_ends = now + (now - begin) * self._rest
 
     def _next(self) -> Connection:
         address, same = next(iter(self._by_address.items()))

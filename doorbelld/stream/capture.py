@@ -8,6 +8,7 @@ too large, or too much for the memory that is left, is left out.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,7 @@ class CaptureThread(Worker):
         self._settings = settings
         self._hub = hub
         self._reopen = False
+        self._pausing = threading.Lock()
         self._paused_at: float | None = None
         self._looked_at = 0.0
         self._on_change = on_change
@@ -115,8 +117,10 @@ class CaptureThread(Worker):
         No picture is shown any more from this moment on, even if the driver needs a while.
         """
         now = time.monotonic()
-        self._paused_at = now if paused else None
-        if self._hub.take_live(not paused) and paused:
+        with self._pausing:
+            self._paused_at = now if paused else None
+            was_live = paused and self._hub.take_live(False)
+        if was_live:
             self._hub.publish(card.READY_MADE, now, live=False)  # The thread draws a better one.
         self._reopen = True
         self._wakeup.set()
@@ -174,7 +178,7 @@ class CaptureThread(Worker):
         while not self._stopping:
             self._wakeup.clear()
             self._reopen = False
-            if self._paused_at is not None:
+            if not self._may_open():
                 self._rest()
                 delay = _FIRST_DELAY
                 continue
@@ -192,6 +196,17 @@ class CaptureThread(Worker):
             self._lose(failure, f"; trying again in {delay:g} s")
             self._show_placeholder(delay)
             delay = _FIRST_DELAY if self._reopen else min(delay * 2, _LONGEST_DELAY)
+
+    def _may_open(self) -> bool:
+        """Return whether the camera may be opened. If so, its pictures are taken from now on.
+
+        Not sooner: the driver may hold back one from before, or from while it was paused.
+        """
+        with self._pausing:
+            may_open = self._paused_at is None
+            if may_open:
+                self._hub.take_live(True)
+            return may_open
 
     def _begin_again(self) -> None:
         if not self._stopping and self._paused_at is None:

@@ -75,6 +75,11 @@ class FrameHub:
         self._due = math.inf
         self._takes_live = True
 
+    @property
+    def takes_live(self) -> bool:
+        """Whether live pictures are taken at the moment."""
+        return self._takes_live
+
     def wants(self, captured_at: float) -> bool:
         """Return whether a frame has to be made of the picture of this moment."""
         return bool(self._wanting) or captured_at >= self._due
@@ -107,12 +112,14 @@ class FrameHub:
             return self._publish(data, captured_at, live=live)
 
     def take_live(self, takes: bool) -> bool:
-        """Set whether live pictures are taken. If not, forget the newest; return if it was live."""
+        """Set whether live pictures are taken. If not, forget them; return if one was newest."""
         with self._lock:
             self._takes_live = takes
             was_live = self._newest is not None and self._newest.live
             if not takes:
-                self._newest = self._offer = None
+                self._offer = None
+                if was_live:
+                    self._newest = None
             return was_live
 
     def offer(self, load: Callable[[], bytes | None], captured_at: float) -> None:

@@ -201,7 +201,12 @@ class Tiers(Worker):
         """Deliver the camera's own picture in place of these steps."""
         assert self._source is not None
         for step in steps:
-            self._made[step].put(self._source)
+            self._put(step, self._source)
+
+    def _put(self, step: int, frame: Frame) -> None:
+        """Deliver a frame, unless the camera was closed on purpose while it was made."""
+        if not frame.live or self._hub.takes_live:
+            self._made[step].put(frame)
 
     def _make(self, frame: Frame, sizes: tuple[Size, ...], wanted: set[int]) -> None:
         """Make these steps of a frame, and put each into its slot as soon as it is made."""
@@ -217,7 +222,7 @@ class Tiers(Worker):
             before = self._bytes.get(size, len(data))
             self._bytes[size] = before + _GAIN * (len(data) - before)
             if step in wanted:
-                self._made[step].put(frame._replace(data=data, made_width=size.width))
+                self._put(step, frame._replace(data=data, made_width=size.width))
 
     def _explain(self, why: str) -> None:
         """Log once why there are no smaller pictures."""

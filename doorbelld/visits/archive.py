@@ -33,7 +33,7 @@ _CONFIGURATION = "configuration"
 _STATE = "state"
 _VISITS = "state/visits"
 _VISIT = re.compile(r"state/visits/(index\.sqlite|[1-9][0-9]{0,17}\.(mjpeg|jpg))")
-_NAME = re.compile(rf"({_CONFIGURATION}|{_STATE})(/[^/\x00-\x1f\x7f]+){{1,8}}")
+_NAME = re.compile(rf"({_CONFIGURATION}|{_STATE})(/[^/\x00-\x1f\x7f\ud800-\udfff]+){{1,8}}")
 
 _MOST_FILES = 200_000
 _BLOCK = 512
@@ -110,8 +110,8 @@ def _regular_files(folder: Path, without: set[Path]) -> Iterator[Path]:
 
 
 def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
-    def add(path: Path, size: int | None = None) -> bool:
-        return _add(tar, path, f"{_VISITS}/{path.name}", size)
+    def add(path: Path, size: int | None = None) -> None:
+        _add(tar, path, f"{_VISITS}/{path.name}", size)
 
     with tempfile.TemporaryDirectory() as temporary:
         copied = Path(temporary, "index.sqlite")
@@ -121,38 +121,40 @@ def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
             source.copy_to(copied)
         finally:
             source.close()
-        index = VisitIndex(copied)
+        index = VisitIndex(copied, read_only=True)
         index.open()
         try:
-            for number, film_bytes, still in index.sizes():
-                if film_bytes and not add(folder / f"{number}.mjpeg", film_bytes):
-                    index.delete([number])  # It was deleted in the meantime.
-                elif still:
-                    add(folder / f"{number}.jpg")
+            sizes = index.sizes()
         finally:
             index.close()
+        for number, film_bytes, still in sizes:  # Those without any file are deleted by a restore.
+            if film_bytes:
+                add(folder / f"{number}.mjpeg", film_bytes)
+            if still:
+                add(folder / f"{number}.jpg")
         add(copied)
 
 
-def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> bool:
-    """Add a file, or its first bytes; return whether it is there."""
+def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> None:
+    """Add a file, or its first bytes, if it is there."""
     try:
         # The service may have put a link or a pipe there, and this is perhaps root.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP):
-            return False
+            return
         raise
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            return False
-        size = found.st_size if size is None else size
+            return
+        if not _is_file(name):
+            raise StoreError(f"{str(path)!r} could not be restored: rename it, or move it away")
+        size = found.st_size if size is None else min(size, found.st_size)
         try:
             tar.addfile(_member(name, size, found.st_mode & 0o777, found.st_mtime), file)
         except ValueError as error:
             raise StoreError(f"{path}: it does not fit into a backup: {error}") from error
-    return True
 
 
 def _member(name: str, size: int, mode: int, mtime: float) -> tarfile.TarInfo:
@@ -222,20 +224,29 @@ def _without_daemon(visits: Path) -> Iterator[None]:
 
 @contextmanager
 def _stage(folder: Path) -> Iterator[Path]:
-    """Make a new folder in this one, and delete what a restore has left that was killed.
+    """Make a new folder in this one. It stays only if it holds files that could not be put back.
 
-    The new one stays only if it holds files that could not be put back.
+    What is left of a restore that was killed is deleted, but what that has replaced only if this
+    one does not fail: it may be all that there is.
     """
-    for left in folder.glob(f"{_STAGE}*"):
-        shutil.rmtree(left)
+    left = list(folder.glob(f"{_STAGE}*"))
+    for each in left:
+        if (each / _NEW).exists():
+            shutil.rmtree(each / _NEW)
     stage = Path(tempfile.mkdtemp(dir=folder, prefix=_STAGE))
     try:
         yield stage
     except BaseException:
-        if not any(path.is_file() for path in (stage / _BEFORE).rglob("*")):
-            shutil.rmtree(stage, ignore_errors=True)
+        for each in (stage, *left):
+            if not _has_files(each / _BEFORE):
+                shutil.rmtree(each, ignore_errors=True)
         raise
-    shutil.rmtree(stage, ignore_errors=True)
+    for each in (stage, *left):
+        shutil.rmtree(each, ignore_errors=True)
+
+
+def _has_files(folder: Path) -> bool:
+    return any(path.is_file() for path in folder.rglob("*"))
 
 
 def _unpack(file: BinaryIO, source: Path, stages: dict[str, Path]) -> None:
@@ -339,7 +350,19 @@ def _check_visits(new: Path, old: Path) -> None:
         VisitIndex(index).check()
     store = VisitStore(new, space=0, days=0, after=used)
     store.open()
-    store.close()
+    try:
+        _read_all(store)
+        if any(new.glob("index.damaged-*")):
+            raise StoreError(f"{index}: the index of visits is damaged")
+    finally:
+        store.close()
+
+
+def _read_all(store: VisitStore) -> None:
+    """Raise StoreError if a visit makes no sense."""
+    before = None
+    while visits := store.visits(before, 200):
+        before = visits[-1].id
 
 
 def _give_to_owners(new: Path, folder: Path, state: Path) -> None:
@@ -364,16 +387,26 @@ def _replace_all(folders: list[tuple[Path, Path]]) -> None:
     try:
         for stage, folder in folders:
             (stage / _NEW).mkdir(exist_ok=True)
-            _move_in(stage / _NEW, folder, stage / _BEFORE, undo)
+            _move_in(stage / _NEW, folder, stage / _BEFORE, undo, is_top=True)
     except BaseException:
         for moved, place in reversed(undo):
             moved.rename(place)
         raise
 
 
-def _move_in(new: Path, place: Path, before: Path, undo: list[tuple[Path, Path]]) -> None:
+def _move_in(
+    new: Path,
+    place: Path,
+    before: Path,
+    undo: list[tuple[Path, Path]],
+    *,
+    is_top: bool = False,
+) -> None:
     """Move the files of a folder to another one, and those that they replace to a third one."""
     before.mkdir()
+    if not is_top and os.path.lexists(place) and (place.is_symlink() or not place.is_dir()):
+        # A link could lead anywhere, and this is perhaps root.
+        raise StoreError(f"{place}: it is not a folder; move it away")
     if not place.exists():
         place.mkdir()
         found = new.stat()

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from doorbelld.system.limited_log import StateLog
+from doorbelld.drivers.errors import describe
+from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
 from doorbelld.visits.inputs import AUTO, InputDevice, Inputs
 
@@ -30,6 +31,7 @@ class ButtonThread(Worker):
         self._on_press = on_press
         self._wanted = button, key
         self._states = StateLog(_log)
+        self._once = OnceLog(_log)
         self._status: tuple[tuple[InputDevice, ...], str] = ((), "")
 
     def reconfigure(self, button: str | None, key: int) -> None:
@@ -55,7 +57,17 @@ class ButtonThread(Worker):
                 self._wakeup.wait(_INTERVAL)
                 self._wakeup.clear()
             else:
-                self._wait_for(button, key)
+                self._try_to_wait(button, key)
+
+    def _try_to_wait(self, button: str, key: int) -> None:
+        """Report presses; if that fails, say why, and begin again: the bell has to ring."""
+        try:
+            self._wait_for(button, key)
+        except Exception as error:  # noqa: BLE001  # nothing may end this thread
+            problem = f"no button can be read: {describe(error)}"
+            self._status = (), problem
+            self._once.log(logging.ERROR, problem)
+            self._wakeup.wait(_INTERVAL)
 
     def _wait_for(self, button: str, key: int) -> None:
         """Report the presses of one configuration, until there is another."""

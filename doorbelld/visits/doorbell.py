@@ -29,6 +29,9 @@ _MB = 1_000_000
 _OPENING = 0.5
 """Seconds that the start may be later because of the disk."""
 
+_SAVING = 1.0
+"""Seconds that a change of the shutter may wait for the disk, which may not answer at all."""
+
 _TEMPORARY_SPACE = 50 * _MB
 """Bytes for visits in a temporary folder, which may be in memory."""
 
@@ -155,12 +158,15 @@ class Doorbell:
         self.recorder.move(moved_at)
 
     def close_shutter(self, closed: bool) -> ShutterState:
-        """Close the camera, or open it again, at once; the disk learns of it a moment later."""
+        """Close the camera, or open it again, at once.
+
+        It waits a moment for the disk: what the answer says has to be true after a crash, too.
+        """
         state = self.shutter.close(closed)
         if closed:
             self.recorder.forget_pictures()
-        self.recorder.do(self.shutter.save)
         self._on_change()
+        self.recorder.do_now(self.shutter.save, _SAVING)
         return state
 
     # Visits
@@ -198,7 +204,8 @@ class Doorbell:
     def answer(self, number: int) -> Visit | None:
         """Mark a visit as answered, if it is not yet; return it, or None if there is none."""
         found = self.recorder.answer(number)
-        stored = self._ask(lambda: self.store.answer(number), None)
+        at = self.recorder.answered_at(number)  # The disk must not say anything else.
+        stored = self._ask(lambda: self.store.answer(number, at), None)
         if found is None:
             self.recorder.look_for_older()
         self._on_change()
@@ -244,7 +251,7 @@ class Doorbell:
     def _visits_status(self) -> dict[str, Any]:
         problem = self.recorder.problem or self._elsewhere
         if self.recorder.has_ended:
-            problem = Problem("the thread that writes visits has ended", self.recorder.beat)
+            problem = Problem("the thread that writes visits does not run", self.recorder.beat)
         totals = self._ask(lambda: self.store.totals(), Totals(0, 0))  # noqa: PLW0108  # store may raise
         is_open = any(each.state is VisitState.OPEN for each in self.recorder.in_memory())
         return {

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from doorbelld.media.frame import Frame
 from doorbelld.media.splitter import Splitter
@@ -69,44 +70,65 @@ def count(frames: Sequence[FilmFrame]) -> Counts:
     return Counts(len(frames), seconds, max(-first.moment, 0.0), last.offset + last.length)
 
 
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading; return its descriptor. Raises OSError.
+
+    Never waits, as opening a named pipe would, and follows no link.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return fd
+
+
 def find_frames(path: Path, known: Sequence[FilmFrame] = ()) -> list[FilmFrame]:
     """Return all frames of a film of which only some are known. Raises OSError.
 
     The moments of the others are estimated. A frame of which a part is missing ends the film.
     """
-    size = path.stat().st_size
-    frames = [frame for frame in known if frame.offset + frame.length <= size]
+    with os.fdopen(open_regular(path), "rb") as file:
+        return _find_frames(file, known)
+
+
+def _find_frames(file: BinaryIO, known: Sequence[FilmFrame]) -> list[FilmFrame]:
+    frames = _whole_frames(file.fileno(), known)
     end = frames[-1].offset + frames[-1].length if frames else 0
     interval = _USUAL_INTERVAL
     if len(frames) > 1:
         interval = (frames[-1].moment - frames[0].moment) / (len(frames) - 1)
     moment = frames[-1].moment if frames else -interval
     splitter, start = Splitter(), end
-    with path.open("rb") as file:
-        file.seek(start)
-        while chunk := file.read(_CHUNK):
-            for piece in splitter.cut(chunk):
-                length = piece.end - piece.start
-                if start + piece.start != end or length != len(piece.picture):
-                    return frames
-                moment += interval
-                frames.append(FilmFrame(end, length, moment))
-                end += length
+    file.seek(start)
+    while chunk := file.read(_CHUNK):
+        for piece in splitter.cut(chunk):
+            length = piece.end - piece.start
+            if start + piece.start != end or length != len(piece.picture):
+                return frames
+            moment += interval
+            frames.append(FilmFrame(end, length, moment))
+            end += length
     return frames
+
+
+def _whole_frames(fd: int, frames: Sequence[FilmFrame]) -> list[FilmFrame]:
+    """Return those of the frames that are in a file completely, whatever its index says."""
+    size = os.fstat(fd).st_size
+    return [frame for frame in frames if frame.offset + frame.length <= size]
 
 
 class Film:
     """A film that can be read, also while it is written or deleted. Close it after use.
 
-    ``frames`` are the pictures that it had when it was opened.
+    ``frames`` are the pictures that it had when it was opened, without those that it has lost.
     """
 
     def __init__(self, path: Path, frames: Sequence[FilmFrame]) -> None:
         """Open the file. Raises OSError."""
         self.path = path
-        self.frames = frames
-        self.bytes = frames[-1].offset + frames[-1].length if frames else 0
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = open_regular(path)
+        self.frames: Sequence[FilmFrame] = _whole_frames(self._fd, frames)
+        self.bytes = self.frames[-1].offset + self.frames[-1].length if self.frames else 0
 
     def open(self) -> int:
         """Return a descriptor of the file, which the caller closes. Read it by offset."""
@@ -188,12 +210,6 @@ class FilmWriter:
                 self._has_ended = True
                 raise
 
-    def sync(self) -> None:
-        """Note in the index all that was added. Raises StoreError."""
-        with self._lock:
-            if self._fd >= 0:
-                self._keep()
-
     def close(self) -> None:
         """Put the film on the disk for good, and close it. Raises StoreError; may be called twice.
 
@@ -210,7 +226,7 @@ class FilmWriter:
                 raise self._explain(error) from error
             finally:
                 os.close(fd)
-            self._retry(self._keep_all)
+                self._retry(self._keep_all)
 
     def abandon(self) -> None:
         """End the film, because it is deleted."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -93,6 +94,15 @@ _BUSY = 5.0
 _MOST = 200
 """Visits that are read at once."""
 
+_SIGNS = ("malformed", "not a database", "no such table", "no such column")
+"""What SQLite says of an index that is damaged."""
+
+_LAST_ID = 10**14
+"""An id above this was never used: some programs keep no number above 2**53."""
+
+_LATEST = 1e12
+"""No moment is later, in Unix seconds."""
+
 _REBUILT = "rebuilt"
 """Stands for the boot of visits of which only the files are left: their moments are Unix time."""
 
@@ -152,16 +162,21 @@ class VisitIndex:
         self._reader = _Connection()
         self._boots: dict[int, float] = {}
         self._boot = 0
+        self._ids = threading.Lock()  # of its own, because a ring must not wait for a write
+        self._noted = 0.0  # how far ahead the clock is, as the disk has it
         self._last_id = after
         self._commits = 0  # since the last checkpoint; negative for a while after it
         self._changes = 0
         self._totals = -1, (0, 0)  # and after how many changes they were counted
 
-    def open(self) -> None:
-        """Open the file, or make it; bring an older one to this version."""
+    def open(self) -> bool:
+        """Open the file, or make it; bring an older one to this version.
+
+        Returns whether its tables were made now.
+        """
         try:
             with self._translated():
-                self._open()
+                return self._open()
         except BaseException:
             self.close()
             raise
@@ -174,19 +189,39 @@ class VisitIndex:
                     each.connection.close()
                 each.connection = None
 
-    def _open(self) -> None:
-        if not self._read_only:
-            self._prepare()
+    def _open(self) -> bool:
+        is_new = False
+        if self._read_only:
+            if self.path.exists() and not self.path.is_file():
+                raise StoreError(f"{self.path}: it is not a regular file")
+        else:
+            is_new = self._prepare()
             self._writer.connection = self._connect()
             self._writer.connection.execute("PRAGMA journal_mode=WAL")
         self._reader.connection = self._connect()
+        if self._read_only and _version(self._reader.connection) > _VERSION:
+            raise StoreError(f"{self.path}: it was written by a newer version of doorbelld")
         self._boots = dict(self._read("SELECT number, ahead FROM boots"))
         if self._read_only:
             found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
             self._boot = found[0][0] if found else 0
         else:
-            self._boot = self._number_of(boot_id(), clock.offset())
-        ((self._last_id,),) = self._read("SELECT coalesce(max(seq), 0) FROM sqlite_sequence")
+            self._noted = clock.offset()
+            self._boot = self._number_of(boot_id(), self._noted)
+        for columns, table in ((_COLUMNS, "visits"), ("data", "frames")):
+            self._read(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608  # constants
+        self._last_id = self._read_last_id()
+        return is_new
+
+    def _read_last_id(self) -> int:
+        """Return the highest id that was ever used."""
+        ids = "SELECT 0 UNION SELECT seq FROM sqlite_sequence"
+        ends = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM visits"
+        found = [int(number) for (number,) in self._read(ids)]
+        found += map(int, self._read(ends)[0])
+        if min(found) < 0 or max(found) > _LAST_ID:
+            raise ValueError(found)
+        return max(found)
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -196,36 +231,46 @@ class VisitIndex:
             isolation_level=None,  # transactions begin and end where this module says so
             check_same_thread=False,
         )
-        connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA trusted_schema=OFF")  # A backup may be anyone's.
-        connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
+        try:
+            connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA trusted_schema=OFF")  # A backup may be anyone's.
+            connection.execute(f"PRAGMA wal_autocheckpoint={_MOST_PAGES}")
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Make a StoreError of SQLite's errors."""
+        """Make a StoreError of SQLite's errors, and of a row that this module has not written."""
         try:
             yield
+        except (KeyError, TypeError, ValueError) as error:
+            self.is_damaged = True
+            raise StoreError(
+                f"{self.path}: the index of visits is damaged (a row makes no sense)", DAMAGED
+            ) from error
         except sqlite3.Error as error:
             text = str(error)
             if "is full" in text:
                 raise StoreError(
                     f"{self.path}: there is no room left on the disk", SPACE
                 ) from error
-            if "malformed" in text or "not a database" in text:
+            if any(each in text for each in _SIGNS):
                 self.is_damaged = True
                 raise StoreError(
                     f"{self.path}: the index of visits is damaged ({text})", DAMAGED
                 ) from error
             raise StoreError(f"{self.path}: {text}") from error
 
-    def _prepare(self) -> None:
-        """Make the tables, or change those of an older version."""
+    def _prepare(self) -> bool:
+        """Make the tables, or change those of an older version; return whether they are new."""
         try:
             with self.path.open("xb"):
                 self.path.chmod(0o600)  # SQLite gives its other files the same mode.
         except FileExistsError:
+            self._insist_on_a_file()
             # Without the permission to write, so that a file of a newer version stays as it is.
             with closing(self._connect("ro")) as connection:
                 version = _version(connection)
@@ -235,11 +280,24 @@ class VisitIndex:
                         "as it is: install that version again, or move the folder away"
                     ) from None
                 if version == _VERSION:
-                    return
+                    return False
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         with closing(self._connect()) as connection:
-            self._migrate(connection, _version(connection))
+            version = _version(connection)
+            self._migrate(connection, version)
+            return version == 0
+
+    def _insist_on_a_file(self) -> None:
+        """Raise StoreError if the file cannot be written; SQLite would not say why, or wait."""
+        try:
+            # Nothing of this process has it open, or the locks on it would end with this.
+            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        except OSError as error:
+            raise StoreError(f"{self.path}: {error.strerror}") from error
+        if not is_file:
+            raise StoreError(f"{self.path}: it is not a regular file; move it away")
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Change an index of an older version in one transaction, or leave it as it is."""
@@ -300,14 +358,13 @@ class VisitIndex:
     def _offset(self, boot: int) -> float:
         return clock.offset() if boot == self._boot else self._boots.get(boot, 0.0)
 
-    def follow_clock(self) -> bool:
-        """Keep what the clock says now, if it has been set; return whether that was the case."""
-        ahead = clock.offset()
-        if self._boots.get(self._boot, ahead) == ahead:  # or it is not open
-            return False
+    def follow_clock(self, ahead: float) -> None:
+        """Keep how far ahead the clock is now, if it has been set."""
+        if not self._boot or ahead == self._noted:
+            return
+        self._boots[self._boot] = ahead  # even if the disk does not take it
         self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
-        self._boots[self._boot] = ahead
-        return True
+        self._noted = ahead
 
     def sync(self) -> None:
         """Put everything on the disk for good: this waits for it.
@@ -383,18 +440,23 @@ class VisitIndex:
             values.append(kind.value)
         where = " AND ".join(terms)
         query = f"SELECT {_COLUMNS} FROM visits WHERE {where} ORDER BY id DESC LIMIT ?"  # noqa: S608
-        return [self._visit(row) for row in self._read(query, *values, max(0, min(limit, _MOST)))]
+        rows = self._read(query, *values, max(0, min(limit, _MOST)))
+        with self._translated():
+            return [self._visit(row) for row in rows]
 
     def visit(self, number: int) -> Visit | None:
         """Return one visit."""
         query = f"SELECT {_COLUMNS} FROM visits WHERE id = ?"  # noqa: S608  # constants
         rows = self._read(query, number) if 0 < number < 2**63 else []
-        return self._visit(rows[0]) if rows else None
+        with self._translated():
+            return self._visit(rows[0]) if rows else None
 
     def _visit(self, row: Sequence[Any]) -> Visit:
         (number, boot, kind, source, state, at, pressed_at, until, *more) = row
         (presses, still, reason, answered, answered_boot, frames, seconds, before, size) = more
         ahead = self._offset(boot)
+        if not all(abs(moment + ahead) < _LATEST for moment in (at, pressed_at, until or 0.0)):
+            raise ValueError(number)
         return Visit(
             id=number,
             kind=_KINDS[kind],
@@ -414,7 +476,10 @@ class VisitIndex:
         )
 
     def rows(self, after: int = 0, limit: int = -1) -> list[Row]:
-        """Return some of the visits with an id above ``after``, in the order of their ids."""
+        """Return some of the visits with an id above ``after``, in the order of their ids.
+
+        Their times are by the clock as it was at the last follow_clock().
+        """
         return self._rows("WHERE id > ? ORDER BY id LIMIT ?", after, limit)
 
     def oldest_rows_with_files(self, limit: int) -> list[Row]:
@@ -428,18 +493,19 @@ class VisitIndex:
     def _rows(self, where: str, *values: object) -> list[Row]:
         columns = "id, kind, state, film_bytes + still_bytes, coalesce(until, pressed_at), boot"
         query = f"SELECT {columns} FROM visits {where}"  # noqa: S608  # constants
-        offsets = {boot: self._offset(boot) for boot in self._boots}
-        return [
-            Row(
-                number,
-                kind == _RING,
-                state == _OPEN,
-                size,
-                until + offsets[boot],
-                boot == self._boot,
-            )
-            for number, kind, state, size, until, boot in self._read(query, *values)
-        ]
+        found = self._read(query, *values)
+        with self._translated():
+            return [
+                Row(
+                    number,
+                    kind == _RING,
+                    state == _OPEN,
+                    size,
+                    until + self._boots.get(boot, 0.0),
+                    boot == self._boot,
+                )
+                for number, kind, state, size, until, boot in found
+            ]
 
     def files(self) -> list[tuple[int, int, int, bool]]:
         """Return of all visits: id, frames, still, and whether it has not ended."""
@@ -472,7 +538,7 @@ class VisitIndex:
 
     def reserve(self) -> int:
         """Return the id for a new visit. It is never returned again."""
-        with self._writer.lock:
+        with self._ids:
             self._last_id += 1
             return self._last_id
 
@@ -482,7 +548,7 @@ class VisitIndex:
             return
         if not self._write(("UPDATE sqlite_sequence SET seq = ?", (number,))):
             self._write(("INSERT INTO sqlite_sequence VALUES ('visits', ?)", (number,)))
-        with self._writer.lock:
+        with self._ids:
             self._last_id = max(self._last_id, number)
 
     def add(self, number: int, kind: Kind, source: str, at: float) -> None:
@@ -500,7 +566,7 @@ class VisitIndex:
         columns = "id, boot, kind, source, state, at, pressed_at, until"
         query = f"INSERT INTO visits ({columns}) VALUES (?, ?, ?, '', ?, ?, ?, ?)"  # noqa: S608
         self._write((query, (number, boot, _RING, state.value, at, at, until)))
-        with self._writer.lock:
+        with self._ids:
             self._last_id = max(self._last_id, number)
 
     def change(self, number: int, **values: object) -> bool:

@@ -221,7 +221,8 @@ class Inputs:
             found += [press for press in one.presses() if self._key in (None, press.key)]
         except OSError:
             one.close()
-            del self._open[one.device.path], self._seen[one.device.path]
+            del self._open[one.device.path]
+            self._seen.pop(one.device.path, None)  # Its name goes first, and scan() has seen that.
         return found
 
 

@@ -196,7 +196,15 @@ class Recording:
         frames = list(self.waiting)
         self.waiting.clear()
         self.waiting_bytes = 0
-        return Batch(self.visit(), self.last_at, self.ended_at, self.state, self.still, frames)
+        return Batch(
+            self.visit(),
+            self.last_at,
+            self.ended_at,
+            self.answered_at,
+            self.state,
+            self.still,
+            frames,
+        )
 
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
         """End it at a moment."""
@@ -216,6 +224,7 @@ class Batch(NamedTuple):
     visit: Visit
     last_at: float
     ended_at: float | None
+    answered_at: float | None
     state: VisitState
     still: Frame | None
     frames: list[Frame]
@@ -259,9 +268,9 @@ class Copy:
         if visit.presses != self.presses:
             self.presses = visit.presses
             self.store.press(visit.id, batch.last_at, visit.presses)
-        if visit.answered is not None and not self.is_answered:
+        if batch.answered_at is not None and not self.is_answered:
             self.is_answered = True
-            self.store.answer(visit.id)
+            self.store.answer(visit.id, batch.answered_at)
 
     def save_frames(self, batch: Batch) -> None:
         """Add pictures to the film."""
@@ -328,7 +337,7 @@ class VisitRecorder(Worker):
     @property
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
-        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
+        self._wait_for_ids()
         return self._store
 
     def start(self) -> None:
@@ -343,8 +352,8 @@ class VisitRecorder(Worker):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread has failed, or was stopped."""
-        return self._thread.ident is not None and not self.alive
+        """Whether the thread has failed, also to start, or was stopped."""
+        return bool(self._started_at) and not self.alive
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
@@ -356,6 +365,20 @@ class VisitRecorder(Worker):
         self._jobs.append(job)
         self._wakeup.set()
 
+    def do_now(self, job: Callable[[], None], seconds: float) -> None:
+        """The same, and wait until that is done, but no longer than so many seconds."""
+        is_done = threading.Event()
+
+        def work() -> None:
+            try:
+                job()
+            finally:
+                is_done.set()
+
+        self.do(work)
+        if self.alive:
+            is_done.wait(seconds)
+
     def forget_pictures(self) -> None:
         """Forget the pictures of the last seconds: the shutter is closed, or the camera another."""
         self._preroll.clear()
@@ -365,7 +388,8 @@ class VisitRecorder(Worker):
 
         ``pressed_at`` is on time.monotonic()'s clock. None: it was the bounce of a contact.
         """
-        store, pressed_at = self.store, min(pressed_at, time.monotonic())
+        self._wait_for_ids()
+        pressed_at = min(pressed_at, time.monotonic())
         still = self._still_of(pressed_at)
         with self._lock:
             if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
@@ -374,7 +398,7 @@ class VisitRecorder(Worker):
             if recording and recording.continues_with(pressed_at):
                 is_news = recording.press(pressed_at)
             else:
-                recording, is_news = self._begin(store, Kind.RING, source, pressed_at), True
+                recording, is_news = self._begin(Kind.RING, source, pressed_at), True
             self._pressed_at = pressed_at
             if is_news:
                 recording.show(*still)
@@ -389,14 +413,15 @@ class VisitRecorder(Worker):
 
     def move(self, moved_at: float) -> None:
         """Begin a visit because something has moved, or let the one that did so go on."""
-        store, still = self.store, self._still_of(moved_at)
+        self._wait_for_ids()
+        still = self._still_of(moved_at)
         with self._lock:
             recording = self._open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
                     recording.last_at = max(moved_at, recording.last_at)
                 return
-            self._begin(store, Kind.MOTION, "motion", moved_at).show(*still)
+            self._begin(Kind.MOTION, "motion", moved_at).show(*still)
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -435,6 +460,12 @@ class VisitRecorder(Worker):
         self._wakeup.set()
         return visit
 
+    def answered_at(self, number: int) -> float | None:
+        """Return the moment at which a visit in memory was answered, if it was."""
+        with self._lock:
+            found = self._find(number)
+            return found.answered_at if found else None
+
     def delete(self, number: int) -> bool:
         """Forget a visit if it is in memory; return whether it was. The thread deletes its rest."""
         with self._lock:
@@ -458,7 +489,7 @@ class VisitRecorder(Worker):
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
                 if newest and newest.is_finished and newest.is_kept and not store.visit(newest.id):
-                    self._newest = None
+                    self._forget(newest)
         self._older = replace(found, presses=1) if found else None
         self._on_change()
 
@@ -468,16 +499,25 @@ class VisitRecorder(Worker):
             self.problem = Problem(why, time.monotonic())
         self._once.log(logging.ERROR, why)
 
+    def _forget(self, newest: Recording) -> None:
+        """Show this ring no more, unless the bell has rung again since."""
+        with self._lock:
+            if self._newest is newest:
+                self._newest = None
+
+    def _wait_for_ids(self) -> None:
+        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
+
     def _find(self, number: int) -> Recording | None:
         known = [*self._recordings, *([self._newest] if self._newest else [])]
         return next((each for each in known if each.id == number), None)
 
-    def _begin(self, store: VisitStore | None, kind: Kind, source: str, at: float) -> Recording:
-        """Begin a visit; another one that is open ends."""
+    def _begin(self, kind: Kind, source: str, at: float) -> Recording:
+        """Begin a visit; another one that is open ends. With the lock."""
         if self._open and self._open.is_open:
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
-        number = store.reserve() if store else last + 1
+        number = self._store.reserve() if self._store else last + 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
         if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.

@@ -21,9 +21,11 @@ import time
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from doorbelld.drivers.errors import describe
 from doorbelld.system import clock
 from doorbelld.visits import film as films
 from doorbelld.visits.film import Film, FilmFrame, FilmWriter
@@ -31,7 +33,7 @@ from doorbelld.visits.index import Row, VisitIndex
 from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _INDEX = "index.sqlite"
-_OURS = re.compile(r"([1-9][0-9]{0,17})\.(mjpeg|jpg|jpg\.new)")
+_OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
 """The names of films and stills; the last kind is one that is being written."""
 
 _FREE = 0.15
@@ -51,8 +53,14 @@ _PLAUSIBLE = 1_700_000_000.0
 _SOME = 200
 """Visits that are read at once."""
 
+_INDEX_NEEDS = 1 << 20
+"""Bytes that have to be free for the index to open."""
+
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
+
+_LAST_FOUND = 10**12
+"""Files with a higher number are foreign unless the index knows them: new ids would be above it."""
 
 _DAMAGED = "{}: the index of visits is damaged"
 
@@ -70,6 +78,10 @@ class Totals:
 
     count: int
     bytes: int
+
+
+class _FileError(StoreError):
+    """A file cannot be used; the index can."""
 
 
 def room(folder: Path, space: int) -> int:
@@ -104,19 +116,36 @@ class VisitStore:
         """
         try:
             self._lock_folder()
-            self._open_index()
-        except (OSError, StoreError) as error:
+            self._open_with_room()
+        except Exception as error:  # an index may hold anything
             self.close()
-            known = error if isinstance(error, StoreError) else self._explain(error)
+            known = self._explain(error)
             known.last_id = max({self._after} | self._ids_of_files())
             raise known from error
 
+    def _open_with_room(self) -> None:
+        """Open the index. If the disk is full, the oldest films make room for what it needs."""
+        while True:
+            try:
+                self._open_index()
+                return
+            except StoreError:
+                if not self._remove_oldest_film():
+                    raise
+
+    def _remove_oldest_film(self) -> bool:
+        """Remove the film with the lowest id if the disk is full; return whether it was."""
+        disk = os.statvfs(self.folder)
+        numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
+        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
+            return False
+        self._remove(self._film_path(min(numbers)))
+        return True
+
     def _open_index(self) -> None:
-        is_new = not self._index.path.exists()
         last_id = self._index.last_id()  # of ids that were reserved while it was closed
         try:
-            self._index.open()
-            self._repair(is_new)
+            self._repair(is_new=self._index.open())
         except StoreError as error:
             if error.reason != DAMAGED:
                 raise
@@ -129,7 +158,7 @@ class VisitStore:
         self._set_aside(why)
         self._index.open()
         self._repair(is_new=True)
-        self._index.keep_ids_above(last_id)
+        self._index.keep_ids_above(max(last_id, _LOST_IDS))
 
     def _set_aside(self, why: str) -> None:
         self._index.close()
@@ -143,10 +172,11 @@ class VisitStore:
 
     def close(self) -> None:
         """Close the folder; may be called twice."""
-        with suppress(StoreError):
-            for writer in list(self._writers.values()):
+        for writer in list(self._writers.values()):
+            with suppress(StoreError):
                 writer.close()
-            if self._lock_fd >= 0:
+        if self._lock_fd >= 0:
+            with suppress(StoreError):
                 self.follow_clock()
         self._writers.clear()
         self._index.close()
@@ -167,9 +197,13 @@ class VisitStore:
                 "another STATE_DIRECTORY"
             ) from error
 
-    def _explain(self, error: OSError) -> StoreError:
+    def _explain(self, error: Exception) -> StoreError:
+        if isinstance(error, StoreError):
+            return error
+        if not isinstance(error, OSError):
+            return StoreError(f"{self.folder}: {describe(error)}")
         reason = SPACE if error.errno in _FULL else "other"
-        return StoreError(f"{error.filename or self.folder}: {error.strerror}", reason)
+        return _FileError(f"{error.filename or self.folder}: {error.strerror}", reason)
 
     def _film_path(self, number: int) -> Path:
         return self.folder / f"{number}.mjpeg"
@@ -201,7 +235,8 @@ class VisitStore:
     def still(self, number: int) -> bytes | None:
         """Return the newest still of a visit; None if it has none."""
         try:
-            return self._still_path(number).read_bytes()
+            with os.fdopen(films.open_regular(self._still_path(number)), "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -212,11 +247,15 @@ class VisitStore:
         path = self._film_path(number)
         try:
             frames = self._frames_of(number)
-            return Film(path, frames) if frames else None
+            film = Film(path, frames) if frames else None
         except FileNotFoundError:
             return None
         except OSError as error:
             raise self._explain(error) from error
+        if film and not film.frames:
+            film.close()
+            return None
+        return film
 
     def _frames_of(self, number: int) -> list[FilmFrame]:
         try:
@@ -228,10 +267,13 @@ class VisitStore:
 
     # Changing
 
-    def answer(self, number: int) -> Visit | None:
-        """Mark a visit as answered now, if it is not yet; return it, or None if there is none."""
+    def answer(self, number: int, at: float | None = None) -> Visit | None:
+        """Mark a visit as answered at a moment, or now, if it is not yet; return it.
+
+        None: there is none.
+        """
         if self._index.visit(number):
-            self._index.answer(number, time.monotonic())
+            self._index.answer(number, time.monotonic() if at is None else at)
         return self._index.visit(number)
 
     def delete(self, number: int) -> bool:
@@ -259,9 +301,16 @@ class VisitStore:
         return count
 
     def _remove_files(self, numbers: Iterable[int]) -> None:
+        """Remove all files of visits. Raises the first error after the last file."""
+        errors = []
         for number in numbers:
-            self._remove(self._film_path(number))
-            self._remove(self._still_path(number))
+            for path in (self._film_path(number), self._still_path(number)):
+                try:
+                    self._remove(path)
+                except StoreError as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
 
     def _remove(self, path: Path) -> None:
         try:
@@ -291,10 +340,6 @@ class VisitStore:
     def press(self, number: int, pressed_at: float, presses: int) -> Visit | None:
         """Note the last press of a visit and how many it has; return it."""
         return self._change(number, pressed_at=pressed_at, presses=presses)
-
-    def set_kind(self, number: int, kind: Kind, source: str) -> Visit | None:
-        """Change what a visit is: a ring, if the bell was pressed after motion."""
-        return self._change(number, kind=kind.value, source=source)
 
     def set_reason(self, number: int, reason: str) -> Visit | None:
         """Note why a visit has no still, a code of docs/live.md."""
@@ -344,13 +389,13 @@ class VisitStore:
 
         Returns None if it was deleted. It has ended even if this raises StoreError.
         """
-        self.follow_clock()
         writer = self._writers.pop(number, None)
         try:
             if writer:
                 writer.close()
         finally:
             found = self._change(number, until=until, state=state.value)
+        self.follow_clock()
         self._sync_still(number)
         self._index.sync()
         return found
@@ -395,7 +440,7 @@ class VisitStore:
         ahead = clock.offset()
         if ahead != self._clock[0]:
             self._clock = ahead, time.monotonic()
-        self._index.follow_clock()
+        self._with_room(lambda: self._index.follow_clock(ahead))
 
     def _is_known(self, row: Row) -> bool:
         """Return whether the clock, now and then, may say how old a visit is.
@@ -483,7 +528,7 @@ class VisitStore:
 
     # Repair
 
-    def _repair(self, is_new: bool) -> None:
+    def _repair(self, *, is_new: bool) -> None:
         """Let index and files agree; ``is_new`` says that the index was made now.
 
         Only the names of the files are compared: to ask for the size of each would take longer
@@ -497,26 +542,36 @@ class VisitStore:
         not_ended = {row[0] for row in rows if row[3]}
         doubtful = self._ids(there ^ named, there)
         for number in sorted(not_ended | doubtful & known):
-            if number in not_ended:
-                self._interrupt(number)
-            else:
-                self._correct(number)
+            self._mend(number, self._interrupt if number in not_ended else self._correct)
         for number in sorted(doubtful - known):
+            if number > _LAST_FOUND:
+                continue
             if number > last_id:
-                self._add_found(number, VisitState.DONE if is_new else VisitState.INTERRUPTED)
+                state = VisitState.DONE if is_new else VisitState.INTERRUPTED
+                self._mend(number, partial(self._add_found, state=state))
             else:  # It was deleted.
-                self._remove_files([number])
+                self._mend(number, lambda each: self._remove_files([each]))
         if is_new and doubtful:
             self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
+
+    def _mend(self, number: int, step: Callable[[int], object]) -> None:
+        """Repair one visit: one whose files cannot be read must not cost all others."""
+        try:
+            step(number)
+        except (OSError, _FileError) as error:
+            known = self._explain(error) if isinstance(error, OSError) else error
+            _log.warning("visit %d cannot be repaired: %s", number, known)
 
     def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
         """Return the ids of films and stills; delete stills that are half written."""
         found = set()
         for name in filter(None, map(_OURS.fullmatch, names)):
             path = self.folder / name[0]
+            if name[0] in there and not _is_ours(path):
+                continue
             if name[2] == "jpg.new":
                 self._remove(path)
-            elif name[0] not in there or (path.is_file() and not path.is_symlink()):
+            else:
                 found.add(int(name[1]))
         return found
 
@@ -525,12 +580,15 @@ class VisitStore:
             names = os.listdir(self.folder)  # noqa: PTH208  # as above
         except OSError:
             return set()
-        return {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
+        ids = {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
+        return {number for number in ids if number <= _LAST_FOUND}
 
     def _interrupt(self, number: int) -> None:
         """End a visit in whose middle the daemon was stopped, at its last whole picture."""
+        self._index.interrupt(number, 0.0)  # even if its files cannot be read
         frames = self._recover(number)
-        self._index.interrupt(number, frames[-1].moment if frames else 0.0)
+        if frames:
+            self._index.interrupt(number, frames[-1].moment)
         self._check_still(number, frames)
 
     def _correct(self, number: int) -> None:
@@ -581,6 +639,10 @@ class VisitStore:
                 self._remove(self._still_path(number))
         self._index.set_still(number, len(data))
         return bool(data)
+
+
+def _is_ours(path: Path) -> bool:
+    return bool(_OURS.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
 
 
 def _of_one_day(row: Row) -> tuple[bool, int]:

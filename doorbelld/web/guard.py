@@ -21,6 +21,10 @@ from doorbelld.server.request import Headers, Request, RequestError
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
+_BEFOREHAND = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+"""What a browser sends if it loads a page before a person asks for it; of Safari and older ones,
+the first name is not enough."""
+
 _MOST = 80
 _PAGE = """\
 <!DOCTYPE html>
@@ -117,7 +121,7 @@ def let_in(access: Access, request: Request, client: str, *, is_shared: bool = F
     if host and not is_proxied and not access.is_direct(host, peer):
         raise _hidden_client(access, host, peer)
     try:
-        return _embedder(access, headers, host or "", is_proxied=is_proxied)
+        return _embedder(access, request, host or "", is_proxied=is_proxied)
     except RefusedError:
         if is_shared:
             return ""
@@ -148,7 +152,7 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
     if not is_ours or site in ("same-site", "cross-site"):
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
     insist_on_our_own_page(embedder)
-    if headers.get("Sec-Purpose"):  # A browser that loads it before a person asks for it.
+    if any(map(headers.get, _BEFOREHAND)):
         raise RefusedError(HTTPStatus.FORBIDDEN, "no one has asked for this yet")
 
 
@@ -196,11 +200,12 @@ def _host(headers: Headers, target: str) -> str | None:
     return hosts[0].strip() if hosts else None
 
 
-def _embedder(access: Access, headers: Headers, host: str, *, is_proxied: bool) -> str:
+def _embedder(access: Access, request: Request, host: str, *, is_proxied: bool) -> str:
     """Return the origin of the page that makes the browser ask, as far as the browser says it.
 
     Some pages do not let it. Then the headers of the answer keep them from showing us.
     """
+    headers = request.headers
     named = headers.get("Origin")
     page = named or headers.get("Referer")
     if not page:
@@ -208,8 +213,10 @@ def _embedder(access: Access, headers: Headers, host: str, *, is_proxied: bool) 
     page = origin(page)
     if access.embeds(page):
         return page
-    # A person may follow a link to us; a browser asks for text/html only to open a page.
-    is_link = not named and "text/html" in headers.get("Accept")
+    # A person may follow a link to us; a browser asks for text/html only to open a page. A form
+    # is no link, and Firefox before 70 sends no Origin with it.
+    is_get = request.method in ("GET", "HEAD")
+    is_link = is_get and not named and "text/html" in headers.get("Accept")
     if is_link or _is_ours(access, headers, page, host, is_proxied=is_proxied):
         return ""
     why = "another web site asks for this"

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from doorbelld.media import jpeg
 from tests.support.daemon import Daemon, eventually
 from tests.support.kept_visits import KeptVisits
 from tests.support.live_stream import LiveStream
@@ -180,9 +181,7 @@ def test_closed_shutter_outlives_the_daemon(
 ) -> None:
     house.start()
     state = house.close_shutter("yes")
-    path = house.kept.folder / "shutter"
-    eventually(path.exists, "it is kept")
-    house.daemon.send(number)
+    house.daemon.send(number)  # at once
     house.daemon.wait()
     house.start_again({"camera.source": pipe_camera.source})
     camera = house.daemon.wait_for_state("offline")
@@ -247,6 +246,23 @@ def test_each_key_applies_at_a_reload(house: House, tmp_path: Path) -> None:
         house.ring()
         house.ring()
         page.wait_for(lambda state: state["visit"]["presses"] == 2)
+
+
+def test_film_has_no_picture_of_the_camera_before_a_reload(house: House, tmp_path: Path) -> None:
+    path = tmp_path / "changing.conf"
+    rest = "[visits]\nbefore = 30\nafter = 600\nlongest = 3600\n"
+    path.write_text(f"[camera]\nresolution = 160x120\n{rest}")
+    house.start({"camera.resolution": None}, arguments=["--config", str(path)])
+    daemon = house.daemon
+    daemon.wait_for_state("streaming")
+    eventually(lambda: daemon.status()["camera"]["frames"] > 20, "pictures of it")
+    path.write_text(f"[camera]\nresolution = 320x240\n{rest}")
+    daemon.send(signal.SIGHUP)
+    eventually(lambda: daemon.status()["camera"]["width"] == 320, "the other camera")
+    house.ring()
+    count = len(house.wait_for_frames(5)["frames"])
+    films = [daemon.request(f"/visits/1/{number}.jpg")[1] for number in range(count)]
+    assert {jpeg.size(film) for film in films} == {(320, 240)}
 
 
 def test_two_daemons_never_share_a_folder(house: House, tmp_path: Path) -> None:

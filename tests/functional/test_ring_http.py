@@ -133,6 +133,8 @@ def test_nothing_rings_without_the_token(shared: Door) -> None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Accept": "text/html"},
         {"Sec-Fetch-Site": "none", "Sec-Purpose": "prefetch;prerender"},
+        {"X-Purpose": "preview"},
+        {"Purpose": "prefetch"},
     ],
 )
 def test_no_other_site_rings_though_it_knows_the_token(

@@ -53,8 +53,11 @@ def test_addresses_take_turns_however_many_each_has(sock: socket.socket) -> None
     assert found == [flood[0], browser, another, *flood[2:]]
 
 
-def test_handshakes_take_half_of_the_time_at_most(clock: Clock, sock: socket.socket) -> None:
-    queue = Turns()
+@pytest.mark.parametrize("share", [1 / 2, 1 / 4])
+def test_they_take_their_share_of_the_time_at_most(
+    clock: Clock, sock: socket.socket, share: float
+) -> None:
+    queue = Turns(share)
     for number in range(100):
         queue.add(Connection(sock, f"10.0.0.{number}"))
     begin, worked = clock.now, 0.0
@@ -65,7 +68,7 @@ def test_handshakes_take_half_of_the_time_at_most(clock: Clock, sock: socket.soc
         assert not list(queue.due()), "the time now belongs to others"
         clock.now += queue.timeout(60) if queue.timeout(60) < 60 else 0
     assert worked == pytest.approx(0.4)
-    assert clock.now - begin >= 2 * worked - 2 * SLICE
+    assert clock.now - begin >= (worked - 2 * SLICE) / share
 
 
 def test_one_turn_ends_in_time_but_never_before_one_handshake(

@@ -581,6 +581,33 @@ def test_no_picture_is_shown_while_the_driver_takes_its_time_to_close(
     assert [frame.sequence for frame in published] == list(range(1, len(published) + 1))
 
 
+def test_picture_that_a_driver_held_back_is_not_shown_when_the_shutter_opens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held_back, is_reading, goes_on = ScriptedCamera(), threading.Event(), threading.Event()
+
+    def read(_timeout: float) -> Shot:
+        is_reading.set()
+        assert goes_on.wait(GUARD)
+        return Shot(jpeg(1), time.monotonic())
+
+    monkeypatch.setattr(held_back, "read", read)
+    after = ScriptedCamera()
+    after.script.put(jpeg(2))
+    cameras = [held_back, after]
+    hub, _, frames = recording_hub()
+    thread = CaptureThread(CaptureSettings(lambda: cameras.pop(0), "", "", 64, 48, 60), hub)
+    thread.start()
+    assert is_reading.wait(GUARD)
+    thread.pause(True)
+    thread.pause(False)
+    goes_on.set()
+    eventually(lambda: (found := hub.latest) and found.live, "a picture")
+    assert thread.stop(GUARD)
+    published = [frames.get() for _ in range(frames.qsize())]
+    assert [frame.data for frame in published if frame.live] == [jpeg(2)]
+
+
 def test_paused_camera_is_no_fault_in_the_log(
     studio: Studio, caplog: pytest.LogCaptureFixture
 ) -> None:

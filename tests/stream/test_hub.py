@@ -252,6 +252,9 @@ def test_no_live_picture_gets_through_while_none_is_taken() -> None:
     assert (newest(hub), shown.sequence) == (shown, 2)
     assert samples == [shown]
     assert hub.take_live(takes=False), "there was a live one"
+    card = hub.publish(b"card", 6.0, live=False)
+    assert not hub.take_live(takes=False)
+    assert newest(hub) is card, "what shows nothing stays"
 
 
 def test_picture_that_is_loaded_while_none_is_taken_any_more_gets_nowhere() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 import pytest
@@ -89,6 +89,24 @@ def test_makes_the_steps_that_are_wanted_of_the_newest_frame(making: Making) -> 
     assert making.made(5).sequence == after.sequence
     assert not making.slots[1].take()
     assert not making.slots[4].take()
+
+
+def test_picture_that_is_being_made_when_the_shutter_closes_reaches_no_one(
+    making: Making, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shrink = codec.shrink
+
+    def close_meanwhile(data: bytes, sizes: Sequence[codec.Size]) -> Iterator[bytes]:
+        making.hub.take_live(False)
+        monkeypatch.setattr(codec, "shrink", shrink)
+        return shrink(data, sizes)
+
+    monkeypatch.setattr(codec, "shrink", close_meanwhile)
+    making.tiers.want({2})
+    publish(making.hub, picture())
+    eventually(lambda: not making.hub.takes_live, "it is being made")
+    card = making.hub.publish(picture(), 2.0, live=False)
+    assert making.made(2).sequence == card.sequence
 
 
 def test_makes_nothing_while_nothing_is_wanted(

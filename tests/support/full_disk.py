@@ -1,8 +1,8 @@
 """A process that records visits on a disk of its own, 20 MB of memory, until it is full.
 
 Arguments: what fills the disk, and a film whose pictures are repeated. It is filled by
-``visits``, by ``others`` after three visits, or by others but for 1 MB before the first one,
-``nearly``.
+``visits``, by ``others`` after three visits, while the store is closed after these (``stopped``),
+or by others but for 1 MB before the first one, ``nearly``.
 It runs as root in a mount namespace of its own (``unshare --mount``), and its output is JSON.
 """
 
@@ -75,8 +75,13 @@ def main(filled_by: str, film: Path) -> None:
         store = VisitStore(Path(disk, "visits"), space=10**9, days=30)
         store.open()
         recorded = [record(store, pictures) for _ in range(3 if filled_by != "nearly" else 0)]
+        if filled_by == "stopped":
+            store.close()
         if filled_by != "visits":
             fill(Path(disk, "others"), 1_000_000 if filled_by == "nearly" else 0)
+        if filled_by == "stopped":
+            store.open()
+            recorded += [{"opened": [visit.id for visit in store.visits()]}]
         recorded += [record(store, pictures) for _ in range(20)]
         store.enforce()
         found = {"recorded": recorded, "visits": summary(store), "bytes": store.totals().bytes}

@@ -68,7 +68,7 @@ def begin_with(
     writer = store.film_writer(number, at)
     for frame in film:
         writer.append(frame)
-    writer.sync()
+    writer._keep()
     return number
 
 

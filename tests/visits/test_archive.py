@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sqlite3
 import tarfile
 import threading
 import time
@@ -197,6 +198,53 @@ def test_restore_waits_for_no_daemon_but_says_to_stop_it(house: House, tmp_path:
     assert house.files() == before
 
 
+def test_film_that_has_lost_its_end_is_backed_up(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    number = visits.record(house.store, 5)
+    path = house.store.folder / f"{number}.mjpeg"
+    os.truncate(path, path.stat().st_size - 1)
+    other.restore(house.backup(tmp_path / "backup.tar"))
+    other.store.open()
+    film = other.store.film(number)
+    assert film
+    with film:
+        assert [film.read(each) for each in range(4)] == [jpeg(each) for each in range(4)]
+
+
+def test_visit_whose_film_is_gone_is_backed_up_with_its_still(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    number = visits.record(house.store, 5)
+    (house.store.folder / f"{number}.mjpeg").unlink()
+    other.restore(house.backup(tmp_path / "backup.tar"))
+    other.store.open()
+    assert other.store.still(number) == jpeg(3)
+    visit = other.store.visit(number)
+    assert visit
+    assert (visit.frames, visit.still) == (0, 1)
+
+
+@pytest.mark.parametrize("name", [b"a\nb", b"caf\xe9", b"/".join(9 * [b"deep"])])
+def test_file_that_could_not_be_restored_is_named(
+    house: House, tmp_path: Path, name: bytes
+) -> None:
+    path = house.configuration / os.fsdecode(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    with pytest.raises(StoreError, match="could not be restored: rename it"):
+        house.backup(tmp_path / "backup.tar")
+    assert [each.name for each in tmp_path.iterdir()] == ["one"]
+
+
+def test_index_of_a_newer_version_is_not_backed_up(house: House, tmp_path: Path) -> None:
+    visits.record(house.store)
+    house.store._index._write(("PRAGMA user_version=2", ()))
+    index = house.store.folder / "index.sqlite"
+    with pytest.raises(StoreError, match=f"^{index}: .*newer version"):
+        house.backup(tmp_path / "backup.tar")
+
+
 # Tar files from elsewhere
 
 
@@ -346,6 +394,79 @@ def test_restore_that_fails_half_way_puts_back_what_was_there(
 
     monkeypatch.setattr(Path, "rename", fail_once)
     assert_refused(other, source, "Input/output error")
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing is put back."""
+
+
+@pytest.mark.parametrize("moves", range(1, 9))
+def test_what_a_killed_restore_has_replaced_is_kept_until_one_succeeds(
+    house: House, other: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moves: int
+) -> None:
+    """Check that by the films of the visits from before: there are seven."""
+    visits.record(house.store)
+    source = house.backup(tmp_path / "backup.tar")
+    rename, count = Path.rename, [0]
+
+    def be_killed(path: Path, target: Path) -> Path:
+        count[0] += 1
+        if count[0] > moves:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", be_killed)
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            other.restore(source)
+    with pytest.raises(StoreError):
+        other.restore(tar_of(tmp_path / "wrong.tar", mark="wrong"))
+    assert len(list(other.state.rglob("7.mjpeg"))) == 1
+    other.restore(source)
+    assert list(other.state.rglob("7.mjpeg")) == []
+    assert not [name for name in other.folders() if name.startswith(".")]
+    other.store.open()
+    assert other.store.totals().count == 1
+
+
+def test_restore_follows_no_link_that_the_service_has_made(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    source = house.backup(tmp_path / "backup.tar")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (other.state / "tls" / "key.pem").unlink()
+    (other.state / "tls").rmdir()
+    (other.state / "tls").symlink_to(elsewhere)
+    assert_refused(other, source, "tls: it is not a folder")
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE visits SET kind = 'parcel'",
+        "UPDATE visits SET at = 9e999",
+        "UPDATE visits SET id = 9223372036854775807",
+        "ALTER TABLE frames RENAME TO pictures",
+        "DROP TABLE visits",
+    ],
+)
+def test_index_that_makes_no_sense_is_refused(
+    house: House, other: House, tmp_path: Path, damage: str
+) -> None:
+    visits.record(house.store)
+    house.store.close()
+    connection = sqlite3.connect(house.store.folder / "index.sqlite")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with tarfile.open(tmp_path / "odd.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(member(MARK))
+        for path in house.store.folder.iterdir():
+            tar.add(path, f"state/visits/{path.name}")
+    assert_refused(other, tmp_path / "odd.tar", "damaged")
 
 
 def test_files_belong_to_the_owners_of_those_before(

@@ -5,11 +5,12 @@ import logging
 import threading
 import time
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
 
 from doorbelld.visits.button import ButtonThread
-from doorbelld.visits.inputs import AUTO
+from doorbelld.visits.inputs import AUTO, Inputs
 from tests.support.daemon import eventually
 
 if TYPE_CHECKING:
@@ -175,6 +176,19 @@ def test_bell_that_fails_does_not_end_the_thread(
     wait_for_presses(bell, 2)
     assert thread.alive
     eventually(lambda: caplog.text.count("no space left") == 2, "the reason is logged")
+
+
+def test_failure_that_is_not_expected_is_reported_and_does_not_end_the_thread(
+    input_kernel: InputKernel, bell: Bell, thread: ButtonThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mock.patch.object(Inputs, "scan", side_effect=ZeroDivisionError("odd")):
+        eventually(lambda: "ZeroDivisionError: odd" in thread.status()["detail"], "the reason")
+        assert thread.status()["state"] == "missing"
+    button = input_kernel.plug_in(1)
+    wait_for(thread, button)
+    input_kernel.press(button)
+    wait_for_presses(bell, 1)
+    assert caplog.text.count("no button can be read") == 1
 
 
 def test_waiting_costs_nearly_nothing(input_kernel: InputKernel, thread: ButtonThread) -> None:

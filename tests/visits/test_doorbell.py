@@ -11,7 +11,7 @@ import pytest
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
-from doorbelld.visits import recorder
+from doorbelld.visits import doorbell, recorder
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.film import FilmWriter
 from doorbelld.visits.recorder import Lengths
@@ -316,13 +316,32 @@ def test_closed_shutter_leaves_no_picture_of_before_for_a_ring(door: Door) -> No
     visit = door.ring(now)
     assert (visit.still, visit.reason) == (0, "paused")
     assert door.folder
-    eventually((door.folder / "shutter").exists, "it is kept")
+    assert (door.folder / "shutter").exists(), "it is kept, whatever happens now"
     door.restart()
     assert door.closed == [True, True], "a daemon that starts never opens it"
     found = eventually(lambda: door.bell.visit(1), "the visit")
     assert (found.frames, found.still) == (0, 0)
     assert door.bell.close_shutter(False).closed is False
     assert door.closed == [True, True, False]
+
+
+def test_disk_that_waits_does_not_hold_up_the_shutter(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doorbell, "_SAVING", 0.05)
+    door.start()
+    goes_on = threading.Event()
+
+    def hold() -> None:
+        goes_on.wait(GUARD)
+
+    door.bell.recorder.do(hold)
+    assert door.bell.close_shutter(True).closed
+    assert door.closed == [True]
+    assert door.folder
+    assert not (door.folder / "shutter").exists()
+    goes_on.set()
+    eventually((door.folder / "shutter").exists, "it is kept")
 
 
 def test_camera_with_few_pictures_has_a_still_all_the_same(door: Door) -> None:
@@ -355,6 +374,24 @@ def test_answer_counts_once_and_reaches_pages_and_disk(door: Door) -> None:
     assert again.answered == pytest.approx(first.answered, abs=0.1)
 
 
+def test_answer_has_one_moment_though_the_disk_learns_of_it_later(door: Door) -> None:
+    door.start()
+    goes_on = threading.Event()
+
+    def hold() -> None:
+        goes_on.wait(GUARD)
+
+    door.bell.recorder.do(hold)
+    door.ring()
+    visit = door.bell.answer(1)
+    goes_on.set()
+    assert visit
+    stored = eventually(
+        lambda: (row := door.bell.store.visit(1)) and row.answered, "the disk has it"
+    )
+    assert stored == pytest.approx(visit.answered, abs=1e-5)
+
+
 def test_visit_that_is_open_can_be_deleted(door: Door) -> None:
     door.start()
     now = time.monotonic()
@@ -383,6 +420,24 @@ def test_deleting_all_also_deletes_what_pages_show(door: Door) -> None:
     assert door.bell.delete_all() == 4
     assert (door.bell.visits(), door.bell.state()["visit"]) == ([], None)
     assert door.bell.status()["visits"]["count"] == 0
+
+
+def test_ring_while_the_one_before_is_deleted_is_shown(door: Door) -> None:
+    door.start(SHORT)
+    door.ring()
+    door.wait_until_done()
+    eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+    visit = VisitStore.visit
+
+    def look_while_it_rings(store: VisitStore, number: int) -> Visit | None:
+        found = visit(store, number)
+        door.ring()
+        return found
+
+    door.bell.store.delete(1)
+    with mock.patch.object(VisitStore, "visit", look_while_it_rings):
+        door.bell.recorder.look_for_older()
+    assert door.shown()["id"] == 2
 
 
 def test_list_has_open_and_stored_visits_once_each(door: Door) -> None:
@@ -461,6 +516,22 @@ def test_disk_that_waits_costs_pictures_and_no_ring(
     assert "pictures of its film were left out" in caplog.text
 
 
+def test_index_that_waits_for_the_disk_delays_neither_a_ring_nor_a_picture(door: Door) -> None:
+    door.start()
+    now = time.monotonic()
+    done = threading.Event()
+
+    def ring() -> None:
+        door.ring(now)
+        door.picture(now + 0.1)
+        done.set()
+
+    with door.bell.store._index._writer.lock:  # as while SQLite writes
+        threading.Thread(target=ring, daemon=True).start()
+        assert done.wait(GUARD)
+    eventually(lambda: door.bell.store.visit(1), "it is written")
+
+
 def test_index_that_cannot_be_written_leaves_the_ring_in_memory(
     door: Door, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -521,6 +592,28 @@ def test_folder_that_cannot_be_opened_in_any_way_leaves_the_ring_in_memory(
     assert door.bell.still(found[0].id)
     assert door.bell.status()["visits"]["state"] == "memory"
     assert door.problem()
+
+
+def test_store_that_fails_in_an_unexpected_way_leaves_the_ring_in_memory(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    with mock.patch.object(VisitStore, "_open_index", side_effect=ZeroDivisionError("odd")):
+        door.start(SHORT)
+        visit = door.ring()
+    eventually(lambda: door.bell.visits()[0].state is VisitState.DONE, "it ends")
+    assert door.shown()["id"] == visit.id
+    assert door.bell.status()["visits"]["state"] == "memory"
+    assert "until the daemon stops: " in caplog.text
+    assert "ZeroDivisionError: odd" in caplog.text
+
+
+def test_system_without_threads_still_rings_and_says_what_does_not_work(door: Door) -> None:
+    with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("no threads")):
+        door.start()
+    assert door.ring().presses == 1
+    assert door.shown()["id"] == 1
+    assert door.bell.status()["visits"]["state"] == "failed"
+    assert door.problem() == "the thread that writes visits does not run"
 
 
 def test_disk_that_takes_long_to_open_delays_only_the_first_ring(

@@ -69,3 +69,13 @@ def test_on_a_disk_that_others_have_filled_the_newest_stills_are_kept(tmp_path: 
     assert len(with_still) >= 2
     assert [visit for visit in found["visits"] if visit["frames"]] == []
     assert found["agrees"]
+
+
+@pytest.mark.process
+def test_folder_on_a_full_disk_is_opened(tmp_path: Path) -> None:
+    found = record_until_full("stopped", tmp_path / "film")
+    recorded, opened, more = found["recorded"][:3], found["recorded"][3], found["recorded"][4:]
+    assert opened["opened"] == [each["id"] for each in reversed(recorded)]
+    assert [each["errors"] for each in more] == 20 * [[]]
+    assert found["visits"][0]["id"] == more[-1]["id"]
+    assert found["agrees"]

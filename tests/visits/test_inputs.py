@@ -195,6 +195,22 @@ def test_device_may_be_plugged_in_and_out(input_kernel: InputKernel, found: Inpu
     assert found.problems == {}
 
 
+def test_device_whose_name_goes_before_it_ends_can_be_plugged_in_again(
+    input_kernel: InputKernel, found: Inputs
+) -> None:
+    button = input_kernel.plug_in(4)
+    found.scan()
+    Path(button).unlink()
+    found.scan()
+    Path(button).touch()  # for unplug()
+    input_kernel.unplug(button)
+    assert found.wait(1) == []
+    input_kernel.plug_in(4)
+    found.scan()
+    input_kernel.press(button)
+    assert len(found.wait(1)) == 1
+
+
 def test_device_is_tried_again_when_udev_has_given_it(
     input_kernel: InputKernel, found: Inputs
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,7 +12,7 @@ from doorbelld.system import clock
 from doorbelld.visits import index
 from doorbelld.visits import store as module
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import SPACE, Kind, StoreError
+from doorbelld.visits.visit import SPACE, Kind, StoreError, VisitState
 from tests.support import visits
 from tests.support.pictures import jpeg
 
@@ -221,3 +222,44 @@ def test_of_more_than_500_visits_a_day_motion_goes_first(
         assert store.enforce() == 1
         assert numbers[gone] not in ids(store)
     assert yesterday in ids(store)
+
+
+@pytest.mark.parametrize("years", [-50, 50])
+def test_clock_that_is_set_while_visits_are_counted_makes_nothing_old(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch, years: int
+) -> None:
+    numbers = [visits.record(store, 1) for _ in range(3)]
+    true, rows = clock.offset(), store._index.rows
+
+    def set_clock(*values: int) -> list[index.Row]:
+        monkeypatch.setattr(clock, "offset", lambda: true + years * 365 * DAY)
+        return rows(*values)
+
+    monkeypatch.setattr(store._index, "rows", set_clock)
+    for _ in range(3):
+        assert store.enforce() == 0
+    assert ids(store) == numbers
+
+
+def test_clock_that_cannot_be_noted_makes_nothing_old_and_keeps_no_visit_open(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = visits.record(store, 1)
+    opened, at = visits.begin(store), time.monotonic()
+    write = store._index._write
+
+    def refuse(*statements: tuple[str, Sequence[object]]) -> int:
+        if "boots" in statements[0][0]:
+            raise StoreError("the disk has failed")
+        return write(*statements)
+
+    monkeypatch.setattr(store._index, "_write", refuse)
+    true = clock.offset()
+    monkeypatch.setattr(clock, "offset", lambda: true - 50 * 365 * DAY)
+    with pytest.raises(StoreError, match="failed"):
+        store.finish(opened, at + 1)
+    with pytest.raises(StoreError, match="failed"):
+        store.enforce()
+    assert store._too_old() == []
+    assert [visit.state for visit in store.visits()] == 2 * [VisitState.DONE]
+    assert ids(store) == [number, opened]

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from doorbelld.visits import film as film_module
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind, StoreError, VisitState
+from doorbelld.visits.visit import DAMAGED, Kind, StoreError, VisitState
 from tests.support import visits
 from tests.support.pictures import jpeg
 
@@ -101,10 +105,9 @@ def test_page_of_visits(store: VisitStore) -> None:
     assert store.visit(10**30) is store.visit(-1) is store.visit(5) is None
 
 
-def test_presses_kind_and_reason_change(store: VisitStore) -> None:
+def test_presses_and_reason_change(store: VisitStore) -> None:
     number, at = store.reserve(), time.monotonic()
-    visit = store.begin(number, Kind.MOTION, "motion", at)
-    store.set_kind(number, Kind.RING, "http")
+    visit = store.begin(number, Kind.RING, "http", at)
     store.set_reason(number, "silent")
     changed = store.press(number, at + 2, 3)
     assert changed
@@ -368,3 +371,245 @@ def test_index_that_is_found_damaged_later_is_made_again(
     found = films(store)
     assert len(found.pop(number)) == 30
     assert found == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE visits SET kind = 'parcel' WHERE id = 2",
+        "UPDATE visits SET state = NULLIF('x', '') WHERE id = 2",
+        "UPDATE visits SET at = 'yesterday' WHERE id = 2",
+        "UPDATE visits SET pressed_at = 9e999 WHERE id = 2",
+        "UPDATE visits SET until = x'00' WHERE id = 2",
+    ],
+)
+def test_row_that_makes_no_sense_counts_as_damage(store: VisitStore, damage: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store._index._write((damage, ()))
+    with pytest.raises(StoreError, match="damaged") as caught:
+        store.visits()
+    assert caught.value.reason == DAMAGED
+    reopen(store)
+    assert films(store) == before
+    visits.record(store)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807",
+        "UPDATE sqlite_sequence SET seq = 'many'",
+        "UPDATE visits SET id = 9223372036854775807 WHERE id = 2",
+        "UPDATE visits SET id = -2 WHERE id = 3",
+        "DROP TABLE frames",
+        "ALTER TABLE visits RENAME TO visitors",
+        "ALTER TABLE visits RENAME COLUMN until TO ended",
+    ],
+)
+def test_index_without_sense_is_made_again(store: VisitStore, damage: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store.close()
+    connection = sqlite3.connect(store.folder / "index.sqlite")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    store.open()
+    assert films(store) == before
+    assert 3 < visits.record(store) < 10_000
+    assert store.enforce() == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM boots",
+        "UPDATE boots SET number = 7, boot = 'earlier'",
+        "DELETE FROM sqlite_sequence",
+        "DELETE FROM frames",
+    ],
+)
+def test_rows_that_were_changed_by_hand_cost_no_visit(store: VisitStore, change: str) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    store.close()
+    connection = sqlite3.connect(store.folder / "index.sqlite")
+    connection.execute(change)
+    connection.commit()
+    connection.close()
+    store.open()
+    assert store.enforce() == 0
+    assert visits.record(store) == 4
+    assert [visit.id for visit in store.visits()] == [4, 3, 2, 1]
+
+
+def test_index_that_a_power_failure_has_emptied_is_made_again(store: VisitStore) -> None:
+    for _ in range(3):
+        visits.record(store, 20)
+    store.delete(3)
+    before = films(store)
+    store.close()
+    os.truncate(store.folder / "index.sqlite", 0)
+    store.open()
+    assert films(store) == before
+    assert {visit.state for visit in store.visits()} == {VisitState.DONE}
+    assert store.reserve() > 1000, "an id may have been used before"
+
+
+def test_ids_are_not_used_again_after_the_index_was_damaged(store: VisitStore) -> None:
+    for _ in range(3):
+        visits.record(store)
+    store.delete_all()
+    store.close()
+    (store.folder / "index.sqlite").write_bytes(b"rubbish" * 1000)
+    store.open()
+    assert store.reserve() > 1000
+
+
+@pytest.mark.parametrize("digits", [13, 15, 16, 18])
+def test_file_with_a_huge_number_is_foreign(store: VisitStore, digits: int) -> None:
+    name = f"{digits * '9'}.jpg"
+    visits.record(store)
+    (store.folder / name).write_bytes(jpeg())
+    reopen(store)
+    assert visits.record(store) == 2
+    assert name in visits.files(store.folder)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def endless_link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [directory, os.mkfifo, endless_link])
+@pytest.mark.parametrize("name", ["2.mjpeg", "2.jpg", "2.jpg.new", "9.jpg.new", "9.mjpeg"])
+def test_foreign_file_with_the_name_of_a_visit_costs_no_other(
+    store: VisitStore, make: Callable[[Path], None], name: str
+) -> None:
+    visits.record(store)
+    visits.begin(store)
+    path = store.folder / name
+    path.unlink(missing_ok=True)
+    make(path)
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [2, 1]
+    assert store.visits()[0].state is VisitState.INTERRUPTED
+    assert visits.record(store) == 3
+    reopen(store)
+    assert [visit.id for visit in store.visits()] == [3, 2, 1]
+
+
+def test_film_that_cannot_be_read_costs_no_other(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    visits.record(store)
+    number = visits.begin(store)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr(film_module, "find_frames", fail)
+        reopen(store)
+    assert [visit.state for visit in store.visits()] == [VisitState.INTERRUPTED, VisitState.DONE]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"visit {number} cannot be repaired: ")
+    assert len(films(store)[number]) == 30
+
+
+def test_file_that_cannot_be_deleted_keeps_no_other(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        visits.record(store)
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "1.mjpeg":
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM), str(path))
+        unlink(path, missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", refuse)
+        with pytest.raises(StoreError, match=r"1\.mjpeg: Operation not permitted"):
+            store.delete_all()
+    assert visits.files(store.folder) == ["1.mjpeg"]
+    assert store.totals().count == 0
+    reopen(store)
+    assert visits.files(store.folder) == []
+
+
+def test_film_that_has_lost_its_end_is_read_as_far_as_it_goes(store: VisitStore) -> None:
+    number = visits.record(store)
+    path = store.folder / f"{number}.mjpeg"
+    os.truncate(path, path.stat().st_size - 1)
+    film = store.film(number)
+    assert film
+    with film:
+        assert len(film.frames) == 29
+        assert film.read(28) == jpeg(28)
+        assert film.bytes < path.stat().st_size
+    os.truncate(path, 10)
+    assert store.film(number) is None
+
+
+def test_film_that_the_disk_has_not_confirmed_keeps_its_pictures(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number, at = store.reserve(), time.monotonic()
+    store.begin(number, Kind.RING, "button", at)
+    writer = store.film_writer(number, at)
+    for frame in visits.frames(30, at + 2):
+        writer.append(frame)
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fail)
+        with pytest.raises(StoreError, match="Input/output error"):
+            store.finish(number, at + 3)
+    assert len(films(store)[number]) == 30
+    assert store.visits()[0].state is VisitState.DONE
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
+)
+def test_index_that_is_no_file_is_left_as_it_is(
+    store: VisitStore, make: Callable[[Path], None], why: str
+) -> None:
+    number = visits.record(store)
+    store.close()
+    path = store.folder / "index.sqlite"
+    path.unlink()
+    make(path)
+    with pytest.raises(StoreError, match=why) as caught:
+        store.open()
+    assert caught.value.last_id == number
+    assert os.path.lexists(path)
+    with pytest.raises(StoreError, match="not a regular file"):
+        store.open_to_read()
+
+
+def test_index_that_may_not_be_written_is_named_with_the_reason(
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.close()
+    path, opened = store.folder / "index.sqlite", os.open
+
+    def refuse(name: Path, flags: int, *mode: int) -> int:
+        if name == path and flags & os.O_RDWR:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(name, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match=f"^{path}: Read-only file system$"):
+        store.open()
