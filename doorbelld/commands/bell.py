@@ -123,7 +123,7 @@ def _address(settings: Config) -> str:
     except local.NotAllowedError as error:
         return f"A bell in the network rings by an address with a token. {error}"
     if not token:
-        return f"A bell in the network rings by an address with a token. {_no_token(settings)}"
+        return f"A bell in the network rings by an address with a token, but {_no_token(settings)}."
     return (
         "A bell in the network rings by this address, with GET or POST; keep it secret:\n"
         f"    {page}ring?{ring_token.PARAMETER}={token}"
@@ -147,9 +147,9 @@ def _no_token(settings: Config) -> str:
     """Return where there is no token, and what can be done about it."""
     path = ring_token_path(settings.bell, local.state_folder())
     if path is None:
-        return "There is none, because of [bell] token_file = none"
+        return "there is no token, because of [bell] token_file = none"
     return (
-        f"There is none in {path}: doorbelld makes it when it starts; if it keeps it elsewhere, set"
+        f"there is no token in {path}: doorbelld makes it when it starts; if it is elsewhere, set"
         " STATE_DIRECTORY as for doorbelld"
     )
 

@@ -86,9 +86,9 @@ def test_lists_what_may_be_read_and_how_to_give_the_rest(
     usb = input_kernel.plug_in(10, 'My "USB" Button|2', (28, 600), error=errno.EACCES)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     absent = (
-        f"A bell in the network rings by an address with a token. There is none in {tmp_path}/"
-        "ring_token: doorbelld makes it when it starts; if it keeps it elsewhere, set"
-        " STATE_DIRECTORY as for doorbelld"
+        f"A bell in the network rings by an address with a token, but there is no token in"
+        f" {tmp_path}/ring_token: doorbelld makes it when it starts; if it is elsewhere, set"
+        " STATE_DIRECTORY as for doorbelld."
     )
     assert run(terminal)[:12] == [
         "Input devices that doorbelld may read:",
@@ -182,8 +182,8 @@ def test_says_if_no_token_is_configured(
     terminal: Terminal,
 ) -> None:
     assert run(terminal, "bell.token_file=none")[-3] == (
-        "A bell in the network rings by an address with a token. There is none, because of [bell]"
-        " token_file = none"
+        "A bell in the network rings by an address with a token, but there is no token,"
+        " because of [bell] token_file = none."
     )
 
 

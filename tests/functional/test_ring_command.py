@@ -75,7 +75,7 @@ def test_missing_token_is_looked_for_in_the_folder_that_is_named(
     other = tmp_path / "other"
     done = ring(daemon, other)
     assert (done.returncode, done.stdout) == (4, "")
-    assert f"There is none in {other}/ring_token" in done.stderr
+    assert f"there is no token in {other}/ring_token" in done.stderr
     assert "set STATE_DIRECTORY" in done.stderr
     assert visits(daemon) == []
 
