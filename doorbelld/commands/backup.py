@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from argparse import Namespace
 from functools import partial
@@ -14,6 +15,8 @@ from doorbelld.config.load import DEFAULT_PATH, ConfigError
 from doorbelld.config.load import load as load_file
 from doorbelld.visits import archive
 from doorbelld.visits.visit import StoreError
+
+_log = logging.getLogger(__name__)
 
 OPTIONS = {"FILE": "the file to write; - is standard output"}
 
@@ -30,10 +33,13 @@ def run(options: Namespace, load: Load) -> int:
         if options.file == _STANDARD_OUTPUT:
             _insist_on_no_terminal()
             archive.write(state, configuration, sys.stdout.buffer)
-            return 0
-        archive.backup(state, configuration, path)
+        else:
+            archive.backup(state, configuration, path)
     except StoreError as error:
         raise CommandError(str(error)) from error
+    _warn_without_visits(state)
+    if options.file == _STANDARD_OUTPUT:
+        return 0
     size = f" ({path.stat().st_size / _MB:.0f} MB)" if path.is_file() else ""
     sys.stdout.write(
         f"{path} is written{size}. It has the password and all keys: keep it private.\n"
@@ -66,6 +72,11 @@ def _configuration(options: Namespace) -> Path:
     """Return the main file of the configuration."""
     path: Path = options.config or DEFAULT_PATH
     return path.absolute()
+
+
+def _warn_without_visits(state: Path) -> None:
+    if not (state / "visits").exists():
+        _log.warning("there are no visits in %s; if they are elsewhere, set STATE_DIRECTORY", state)
 
 
 def _insist_on_no_terminal() -> None:

@@ -123,7 +123,7 @@ def _address(settings: Config) -> str:
     except local.NotAllowedError as error:
         return f"A bell in the network rings by an address with a token. {error}"
     if not token:
-        return "A bell in the network rings by an address; it is here when doorbelld has started."
+        return f"A bell in the network rings by an address with a token, but {_no_token(settings)}."
     return (
         "A bell in the network rings by this address, with GET or POST; keep it secret:\n"
         f"    {page}ring?{ring_token.PARAMETER}={token}"
@@ -141,6 +141,17 @@ def _token(settings: Config) -> str | None:
         ) from None
     except ValueError as error:
         raise CommandError(f"{path}: {error}") from None
+
+
+def _no_token(settings: Config) -> str:
+    """Return where there is no token, and what can be done about it."""
+    path = ring_token_path(settings.bell, local.state_folder())
+    if path is None:
+        return "there is no token, because of [bell] token_file = none"
+    return (
+        f"there is no token in {path}: doorbelld makes it when it starts; if it is elsewhere, set"
+        " STATE_DIRECTORY as for doorbelld"
+    )
 
 
 def _watch(section: BellSection, devices: Inputs) -> NoReturn:
@@ -188,7 +199,8 @@ class Ring:
             answer = daemon.post(f"/ring{query}")
             text = answer.body.decode(errors="replace").strip()
             if answer.status == HTTPStatus.FORBIDDEN:
-                raise local.NotAllowedError(f"doorbelld does not let this user ring: {text}")
+                why = text if token else _no_token(settings)
+                raise local.NotAllowedError(f"doorbelld does not let this user ring: {why}")
             if answer.status != HTTPStatus.OK:
                 raise CommandError(f"doorbelld has not rung: {text}")
             visit = json.loads(text)["visit"]

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -70,23 +70,21 @@ class LocalDaemon:
 
     def get(self, path: str) -> Answer:
         """Return the answer to GET. Raises OSError, HTTPException and ValueError."""
-        return self._request("GET", path)
+        answer = self._request("GET", path)
+        if answer.status == HTTPStatus.FORBIDDEN:  # This machine itself may be in trusted_proxies.
+            self._headers["X-Forwarded-For"] = self._here  # from now on
+            answer = self._request("GET", path)
+        return answer
 
     def post(self, path: str) -> Answer:
-        """Return the answer to a POST without a body, as ``get`` does."""
+        """Return the answer to a POST without a body, as ``get`` does, but sent once."""
         return self._request("POST", path)
 
     def _request(self, method: str, path: str) -> Answer:
-        answer = self._once(method, path, self._headers)
-        if answer.status == HTTPStatus.FORBIDDEN:  # This machine itself may be in trusted_proxies.
-            return self._once(method, path, {**self._headers, "X-Forwarded-For": self._here})
-        return answer
-
-    def _once(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
         connect = _connect_securely if self._is_secure else HTTPConnection
         connection = connect(self._own, self.place[1], timeout=_PATIENCE)
         try:
-            connection.request(method, path, headers=headers)
+            connection.request(method, path, headers=self._headers)
             answer = connection.getresponse()
             is_ours = "doorbelld" in answer.headers.get("Server", "")
             return Answer(answer.status, is_ours, answer.read())

@@ -79,6 +79,17 @@ def run(
     return run
 
 
+def test_backup_without_visits_says_so(
+    run: Run, new: Machine, old: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A daemon that was started by hand may keep them elsewhere."""
+    assert run(new, "backup", tmp_path / "backup")[0] == 0
+    why = f"there are no visits in {new.state}; if they are elsewhere, set STATE_DIRECTORY"
+    assert caplog.messages == [why]
+    assert run(old, "backup", tmp_path / "backup")[0] == 0
+    assert caplog.messages == []
+
+
 def test_all_is_on_the_other_machine(run: Run, old: Machine, new: Machine, tmp_path: Path) -> None:
     file = tmp_path / "backup"
     code, said, problems = run(old, "backup", file)

@@ -75,12 +75,21 @@ def run(terminal: Terminal, *settings: str, until: Callable[[], None] | None = N
 
 
 def test_lists_what_may_be_read_and_how_to_give_the_rest(
-    input_kernel: InputKernel, terminal: Terminal
+    input_kernel: InputKernel,
+    terminal: Terminal,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     keyboard = input_kernel.plug_in(0, "Keyboard", range(1, 119), error=errno.EACCES)
     power = input_kernel.plug_in(1, "button@3", (116,))
     button = input_kernel.plug_in(2)
     usb = input_kernel.plug_in(10, 'My "USB" Button|2', (28, 600), error=errno.EACCES)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    absent = (
+        f"A bell in the network rings by an address with a token, but there is no token in"
+        f" {tmp_path}/ring_token: doorbelld makes it when it starts; if it is elsewhere, set"
+        " STATE_DIRECTORY as for doorbelld."
+    )
     assert run(terminal)[:12] == [
         "Input devices that doorbelld may read:",
         f"    {power}  button@3: KEY_POWER (116), which shuts this machine down",
@@ -93,7 +102,7 @@ def test_lists_what_may_be_read_and_how_to_give_the_rest(
         "        sudo tee -a /etc/udev/rules.d/60-bell.rules",
         "    sudo udevadm trigger --subsystem-match=input",
         "",
-        "A bell in the network rings by an address; it is here when doorbelld has started.",
+        absent,
     ]
 
 
@@ -166,6 +175,16 @@ def test_shows_the_address_for_a_bell_in_the_network(
         "A bell in the network rings by this address, with GET or POST; keep it secret:",
         f"    http://127.0.0.1:5000/ring?token={TOKEN}",
     ]
+
+
+def test_says_if_no_token_is_configured(
+    input_kernel: InputKernel,  # noqa: ARG001  # there is no input device
+    terminal: Terminal,
+) -> None:
+    assert run(terminal, "bell.token_file=none")[-3] == (
+        "A bell in the network rings by an address with a token, but there is no token,"
+        " because of [bell] token_file = none."
+    )
 
 
 def test_user_that_is_not_root_is_told_what_root_would_see(

@@ -66,7 +66,8 @@ def make_run(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_every_command_of_readme_works_as_it_stands(
     make_run: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
-    (tmp_path / ".venv").symlink_to(ROOT / ".venv")
+    for folder in (".venv", ".state"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
     commands = [each for each in COMMANDS if each not in ("make run", "make check", *CI)]
     assert len(commands) >= 4, commands
     for command in commands:

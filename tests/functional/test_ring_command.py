@@ -76,8 +76,28 @@ def test_wrong_token_does_not_ring(daemon: Daemon, tmp_path: Path) -> None:
     wrong.write_text("x" * 32)
     done = ring(daemon, tmp_path, f"--set=bell.token_file={wrong}")
     assert (done.returncode, done.stdout) == (4, "")
-    assert "doorbelld does not let this user ring: " in done.stderr
+    assert "doorbelld does not let this user ring: the token is wrong or missing" in done.stderr
     assert visits(daemon) == []
+
+
+def test_missing_token_is_looked_for_in_the_folder_that_is_named(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    start(daemon, tmp_path)
+    other = tmp_path / "other"
+    done = ring(daemon, other)
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f"there is no token in {other}/ring_token" in done.stderr
+    assert "set STATE_DIRECTORY" in done.stderr
+    assert visits(daemon) == []
+
+
+def test_it_rings_if_this_machine_is_a_trusted_proxy(daemon: Daemon, tmp_path: Path) -> None:
+    daemon.start(
+        {"access.trusted_proxies": "127.0.0.1"}, environ={"STATE_DIRECTORY": str(tmp_path)}
+    )
+    eventually((tmp_path / "ring_token").exists, "there is a token")
+    assert ring(daemon, tmp_path).returncode == 0
 
 
 def test_file_without_a_token_is_named(daemon: Daemon, tmp_path: Path) -> None:

@@ -512,12 +512,15 @@ const YEAR = Object.assign({ day: "numeric", month: "short", year: "numeric" }, 
 const [time, weekday, year] = [TIME, DAY, YEAR]
   .map((form) => new Intl.DateTimeFormat(understood(first), form));
 
+// "2:23 PM" stays on one line.
+const whole = (text) => text.replace(/\s(?=[^\s\d]+$)/, "\u00a0");
+
 // The time of day, with the date if that is not today, and with the year if it is another one.
 export function clock(unixSeconds) {
   const then = new Date(unixSeconds * 1000);
   const now = new Date();
-  if (then.toDateString() === now.toDateString()) return time.format(then);
-  return (then.getFullYear() === now.getFullYear() ? weekday : year).format(then);
+  if (then.toDateString() === now.toDateString()) return whole(time.format(then));
+  return whole((then.getFullYear() === now.getFullYear() ? weekday : year).format(then));
 }
 
 const DATE = { weekday: "long", day: "numeric", month: "long" };
@@ -535,8 +538,8 @@ export function dateOf(unixSeconds, today, yesterday) {
   return (then.getFullYear() === new Date().getFullYear() ? date : dateOfYear).format(then);
 }
 
-export const timeOfDay = (unixSeconds) => time.format(new Date(unixSeconds * 1000));
-export const exactTime = (unixSeconds) => exact.format(new Date(unixSeconds * 1000));
+export const timeOfDay = (unixSeconds) => whole(time.format(new Date(unixSeconds * 1000)));
+export const exactTime = (unixSeconds) => whole(exact.format(new Date(unixSeconds * 1000)));
 
 // A number with so many decimal places, as the language writes it.
 export function decimal(value, places) {
