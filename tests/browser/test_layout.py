@@ -113,6 +113,14 @@ def test_badge_stays_where_it_is_when_others_begin_to_watch(
         assert posed.phone.box("#badge") == alone, size
 
 
+def test_number_of_viewers_is_below_the_name_without_a_picture_too(
+    phones: Phones, doorbell: Daemon
+) -> None:
+    posed = PosedPage(phones(), doorbell)
+    posed.show("shut", **MANY)
+    assert posed.phone.box("#watching")["x"] == posed.phone.box("#name")["x"]
+
+
 @pytest.mark.parametrize("picture", [(640, 480), (1280, 720), (240, 320)], ids=str)
 def test_picture_is_whole_on_a_phone_on_its_side_and_keeps_its_shape(
     phone: Phone, daemon: Daemon, pipe_camera: PipeCamera, picture: tuple[int, int]

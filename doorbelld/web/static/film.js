@@ -165,7 +165,7 @@ export class Film {
     else delete place("player").dataset.waiting;
     const moment = player.times[index] || 0;
     const sign = moment < 0 ? "−" : "+";
-    const text = `${exactTime(this._visit.at + moment)} (${sign}${decimal(Math.abs(moment), 1)}\u00a0s)`;
+    const text = `${exactTime(this._visit.at + moment)} (${sign}${decimal(Math.abs(moment), 1)} s)`;
     if (text === place("time").textContent) return;
     place("time").textContent = text;
     this._scrubber.show(index, text);
