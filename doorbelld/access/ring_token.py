@@ -58,12 +58,13 @@ class RingToken:
             except ValueError as error:
                 self._token = b""
                 self._complain(f"{error}; it rings nothing")
-            except (FileNotFoundError, PermissionError) as error:
+            except FileNotFoundError:  # Its folder is not there: started by hand.
                 self._token = b""
-                why = f"cannot be read or made: {error.strerror}; no token rings over HTTP"
-                # The folder is not there if the daemon was started by hand.
-                is_usual = isinstance(error, FileNotFoundError)
-                self._complain(why, logging.INFO if is_usual else logging.ERROR)
+            except PermissionError as error:
+                self._token = b""
+                self._complain(
+                    f"cannot be read or made: {error.strerror}; no token rings over HTTP"
+                )
             except OSError as error:  # The reason may be the system, so try again later.
                 self._complain(f"cannot be read: {error.strerror}; the token stays as it was")
                 return
@@ -77,10 +78,10 @@ class RingToken:
         else:
             self._complaint = ""
 
-    def _complain(self, why: str, level: int = logging.ERROR) -> None:
+    def _complain(self, why: str) -> None:
         if self._complaint != why:
             self._complaint = why
-            _log.log(level, "%s: %s", self.path, why)
+            _log.error("%s: %s", self.path, why)
 
 
 def new_token() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,8 @@ def run(_options: Namespace, load: Load) -> int:
     settings = load()
     address = _address(settings)
     by_service = become_the_service()
+    # A shell lets its background jobs ignore it, and nothing else ends this.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     devices = Inputs(AUTO, None)
     try:
         devices.scan()

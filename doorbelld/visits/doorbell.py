@@ -77,6 +77,7 @@ class Doorbell:
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
+        self._fault = ""
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
         self.recorder.each_hour = self.shutter.save  # It may have failed before.
@@ -94,10 +95,12 @@ class Doorbell:
             self._button.start()
             self._start_motion()
         except RuntimeError as error:  # threading raises no better one
-            _log.error("the bell does not work, the system is out of threads: %s", error)
+            self._fault = f"the bell does not work, the system is out of threads: {error}"
 
     def log_place(self) -> None:
-        """Log where visits are kept, if that is not where they should be."""
+        """Log that it has not started, or where visits are kept if not where they should be."""
+        if self._fault:
+            _log.error("%s", self._fault)
         self.recorder.do(self._log_place)
 
     def stop(self, timeout: float = 1.0) -> bool:

@@ -95,12 +95,11 @@ def test_folder_in_place_of_the_file(path: Path, caplog: pytest.LogCaptureFixtur
 def test_without_its_folder_it_is_made_when_that_appears(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     path = path.parent / "folder" / path.name
     token = RingToken(path)
     assert not token.check("")
-    (line,) = caplog.messages
-    assert line.startswith(f"{path}: cannot be read or made: No such file or directory; ")
+    assert not caplog.messages, "it is usual for a daemon that is started by hand"
     path.parent.mkdir()
     token.check("")
     assert token.check(read_token(path) or "")

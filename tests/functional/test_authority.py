@@ -586,7 +586,7 @@ def test_last_pair_that_worked_comes_with_its_root(
     environ = {**systemd.environ, "STATE_DIRECTORY": str(state)}
     secure.start(environ=environ)
     root = in_der(own)
-    (kept,) = (path for path in state.rglob("*") if path.is_file())
+    (kept,) = (path for path in (state / "tls").rglob("*") if path.is_file())
     assert (own / "authority.key").read_text().splitlines()[1] not in kept.read_text()
     secure.stop()
     for path in secure.pair:

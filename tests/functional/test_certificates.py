@@ -563,7 +563,7 @@ def test_pair_that_worked_serves_after_a_restart_and_the_log_says_so(
 
 
 def test_copy_of_the_pair_is_the_services_alone(served: SecureDaemon, state: Path) -> None:
-    (kept,) = (path for path in state.rglob("*") if path.is_file())
+    (kept,) = (path for path in (state / "tls").rglob("*") if path.is_file())
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
     assert stat.S_IMODE(kept.parent.stat().st_mode) == 0o700
     written = kept.stat()
@@ -582,7 +582,7 @@ def test_without_a_pair_that_worked_it_does_not_start(
     if how == "nothing kept":
         shutil.rmtree(state)
     elif how == "damaged":
-        (kept,) = (path for path in state.rglob("*") if path.is_file())
+        (kept,) = (path for path in (state / "tls").rglob("*") if path.is_file())
         kept.write_bytes(kept.read_bytes()[:300])
     else:
         more["access.tls_key"] = served.pair.key.with_name("another.key")
@@ -597,7 +597,7 @@ def test_copy_goes_when_tls_is_turned_off(
     off = {"access.tls_certificate": "none", "access.tls_key": "none"}
     restart(served, systemd, state, **off)
     served.wait_for_log("open http://")
-    assert not [path for path in state.rglob("*") if path.is_file()]
+    assert not [path for path in (state / "tls").rglob("*") if path.is_file()]
 
 
 def test_pair_that_has_expired_is_better_than_a_dark_door(
@@ -620,7 +620,7 @@ def test_file_with_key_and_chain_is_kept_as_it_is_shown(
     for path in secure.pair:
         path.write_bytes(b"Text before.\r\n" + both.replace(b"\n", b"\r\n"))
     start_as_service(secure, systemd, state)
-    (kept,) = (path for path in state.rglob("*") if path.is_file())
+    (kept,) = (path for path in (state / "tls").rglob("*") if path.is_file())
     assert [line for line in kept.read_text(encoding="ascii").splitlines() if "BEGIN" in line] == [
         "-----BEGIN PRIVATE KEY-----",
         *["-----BEGIN CERTIFICATE-----"] * 2,

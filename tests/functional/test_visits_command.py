@@ -29,10 +29,15 @@ NOBODY_LISTENS = "--set=server.listen=127.0.0.1:1"
 def visits(
     state: Path | None, *options: str, prefix: Sequence[str] = (), listen: str = NOBODY_LISTENS
 ) -> subprocess.CompletedProcess[str]:
+    unmeasured = {"COVERAGE_PROCESS_CONFIG": ""}  # Another user cannot write its data.
     return subprocess.run(
         [*prefix, sys.executable, "-m", "doorbelld", "visits", listen, *options],
         cwd=ROOT,
-        env={**os.environ, **({"STATE_DIRECTORY": str(state)} if state else {})},
+        env={
+            **os.environ,
+            **({"STATE_DIRECTORY": str(state)} if state else {}),
+            **(unmeasured if prefix else {}),
+        },
         capture_output=True,
         text=True,
         check=False,

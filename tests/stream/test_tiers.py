@@ -192,7 +192,7 @@ def test_frame_of_which_nothing_can_be_made_is_passed_on_as_it_is(
     caplog: pytest.LogCaptureFixture,
     fault: Callable[[], NoReturn],
 ) -> None:
-    monkeypatch.setattr(module, "_REST_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_REST_SECONDS", GUARD)
     with monkeypatch.context() as patch:
         patch.setattr(codec, "shrink", lambda *_: fault())
         making.tiers.want({2})
@@ -201,6 +201,7 @@ def test_frame_of_which_nothing_can_be_made_is_passed_on_as_it_is(
             assert making.made(2) == frame
         assert len(making.tiers.steps_of(frame)[0]) == 1
     assert caplog.text.count("get the camera's own pictures") == 1
+    monkeypatch.setattr(module, "_REST_SECONDS", 0.0)
 
     def is_back() -> bool:
         publish(making.hub, picture())

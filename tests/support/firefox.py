@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from websockets.sync.client import ClientConnection, connect
@@ -105,7 +106,8 @@ class Firefox(Engine):
     @contextmanager
     def tab(self, *, javascript: bool = True) -> Iterator[Tab]:
         if not javascript:  # A setting of the whole browser.
-            with firefox(self.downloads / "plain", _NO_JAVASCRIPT) as other, other.tab() as tab:
+            folder = Path(mkdtemp(dir=self.downloads))
+            with firefox(folder, _NO_JAVASCRIPT) as other, other.tab() as tab:
                 yield tab
             return
         container = self._bidi.ask("browser.createUserContext")["userContext"]

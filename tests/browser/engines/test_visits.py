@@ -84,7 +84,7 @@ def test_visits_are_listed_watched_and_deleted(
     click(tab, "#delete-yes")
     eventually(lambda: tab.evaluate(ROWS) == 2, "the visit gone")
     assert server.find(3) is None
-    assert not is_shown(tab, "viewer")
+    eventually(lambda: not is_shown(tab, "viewer"), "the list")
 
 
 def test_part_to_ignore_is_written_for_the_configuration(tab: Tab, server: VisitsServer) -> None:
