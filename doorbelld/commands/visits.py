@@ -25,8 +25,7 @@ from doorbelld.system.users import acting_as_owner
 from doorbelld.visits import archive
 from doorbelld.visits.film import Film
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind, StoreError, Visit
-from doorbelld.web.visits import described
+from doorbelld.visits.visit import Kind, StoreError, Visit, described
 from doorbelld.wiring import bell_settings
 
 OPTIONS = {

@@ -16,7 +16,7 @@ from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
-from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState, described
 
 if TYPE_CHECKING:
     from doorbelld.visits.motion import MotionThread
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_NEWS = ("id", "kind", "state", "at", "pressed_at", "presses", "still", "reason", "answered")
+"""What pages learn of a ring at once."""
 
 _MB = 1_000_000
 _OPENING = 0.5
@@ -340,15 +343,5 @@ def _merged(visit: Visit, stored: Visit | None) -> Visit:
 
 
 def _as_news(visit: Visit) -> dict[str, Any]:
-    answered = visit.answered
-    return {
-        "id": visit.id,
-        "kind": visit.kind.value,
-        "state": visit.state.value,
-        "at": round(visit.at, 3),
-        "pressed_at": round(visit.pressed_at, 3),
-        "presses": visit.presses,
-        "still": f"visits/{visit.id}.jpg?v={visit.still}" if visit.still else None,
-        "reason": visit.reason,
-        "answered": None if answered is None else round(answered, 3),
-    }
+    found = described(visit)
+    return {key: found[key] for key in _NEWS}

@@ -20,7 +20,7 @@ from typing import BinaryIO, NamedTuple
 from doorbelld.media.frame import Frame
 from doorbelld.media.splitter import Splitter
 from doorbelld.visits.index import Counts, VisitIndex
-from doorbelld.visits.visit import SPACE, StoreError
+from doorbelld.visits.visit import SPACE, StoreError, reason_of
 
 _ENTRY = struct.Struct("<Ii")
 """Of each frame: its bytes, and its moment in tenths of a millisecond."""
@@ -35,8 +35,6 @@ _CHUNK = 1 << 20
 
 _USUAL_INTERVAL = 0.1
 """Seconds between two frames where it is not known any more."""
-
-_FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 
 
 class FilmFrame(NamedTuple):
@@ -289,7 +287,7 @@ class FilmWriter:
                     raise known from error
 
     def _explain(self, error: OSError) -> StoreError:
-        reason = SPACE if error.errno in _FULL else "other"
+        reason = reason_of(error)
         return StoreError(f"{self._path}: {error.strerror}", reason)
 
     def _keep(self) -> None:

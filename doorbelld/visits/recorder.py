@@ -329,7 +329,7 @@ class VisitRecorder(Worker):
         self._deleted: set[int] = set()
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
-        self.each_hour: Callable[[], object] = bool
+        self.each_hour: Callable[[], None] = lambda: None
         self.problem: Problem | None = None
 
     # Called from any thread.

@@ -12,7 +12,6 @@ order and age do not depend on a clock that was wrong in between.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import logging
 import os
@@ -30,7 +29,7 @@ from doorbelld.system import clock
 from doorbelld.visits import film as films
 from doorbelld.visits.film import Film, FilmFrame, FilmWriter
 from doorbelld.visits.index import Row, VisitIndex
-from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
+from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState, reason_of
 
 _INDEX = "index.sqlite"
 _OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
@@ -66,7 +65,6 @@ _DAMAGED = "{}: the index of visits is damaged"
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
 
-_FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -202,7 +200,7 @@ class VisitStore:
             return error
         if not isinstance(error, OSError):
             return StoreError(f"{self.folder}: {describe(error)}")
-        reason = SPACE if error.errno in _FULL else "other"
+        reason = reason_of(error)
         return _FileError(f"{error.filename or self.folder}: {error.strerror}", reason)
 
     def _film_path(self, number: int) -> Path:

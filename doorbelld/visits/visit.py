@@ -5,8 +5,10 @@ Moments are Unix seconds by the clock as it is now.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 
 class Kind(Enum):
@@ -68,3 +70,41 @@ class StoreError(Exception):
         super().__init__(sentence)
         self.reason = reason
         self.last_id = last_id
+
+
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT])
+
+
+def reason_of(error: OSError) -> str:
+    """Return the reason for a StoreError."""
+    return SPACE if error.errno in _FULL else "other"
+
+
+def still_url(visit: Visit) -> str:
+    """Return where its newest still is, relative to the page."""
+    return f"visits/{visit.id}.jpg?v={visit.still}"
+
+
+def described(visit: Visit) -> dict[str, Any]:
+    """Return a visit as docs/visits.md has it, for JSON."""
+    return {
+        "id": visit.id,
+        "kind": visit.kind.value,
+        "source": visit.source,
+        "state": visit.state.value,
+        "at": round(visit.at, 3),
+        "pressed_at": round(visit.pressed_at, 3),
+        "until": _rounded(visit.until),
+        "presses": visit.presses,
+        "still": still_url(visit) if visit.still else None,
+        "reason": visit.reason,
+        "answered": _rounded(visit.answered),
+        "frames": visit.frames,
+        "seconds": round(visit.seconds, 3),
+        "before": round(visit.before, 3),
+        "bytes": visit.bytes,
+    }
+
+
+def _rounded(moment: float | None) -> float | None:
+    return None if moment is None else round(moment, 3)

@@ -134,6 +134,13 @@ def insist_on_our_own_page(embedder: str) -> None:
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
 
 
+def insist_on_a_plain_post(request: Request, embedder: str) -> None:
+    """Raise RefusedError as :func:`insist_on_our_own_page`, RequestError if there is a body."""
+    insist_on_our_own_page(embedder)
+    if request.has_body:
+        raise RequestError("a body makes no sense here")
+
+
 def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> None:
     """Raise RefusedError if a page of another site leads here in any way, even by a link.
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from io import FileIO
-from typing import Any
 from urllib.parse import quote
 
 from doorbelld.media import multipart
@@ -20,7 +19,7 @@ from doorbelld.server.request import Query, Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.visits.doorbell import Doorbell
 from doorbelld.visits.film import Film
-from doorbelld.visits.visit import Kind, StoreError, Visit
+from doorbelld.visits.visit import Kind, StoreError, Visit, described
 from doorbelld.web import guard, visits_page
 from doorbelld.web.site import Context
 
@@ -103,7 +102,7 @@ class Visits:
 
     def delete_all(self, context: Context) -> Response:
         """Delete all visits."""
-        _insist_on_a_plain_post(context)
+        guard.insist_on_a_plain_post(context.request, context.embedder)
         self._doorbell.delete_all()
         return Response(HTTPStatus.NO_CONTENT, NO_STORE)
 
@@ -199,14 +198,14 @@ class Visits:
         )
 
     def _answer(self, context: Context, number: int) -> Response:
-        _insist_on_a_plain_post(context)
+        guard.insist_on_a_plain_post(context.request, context.embedder)
         visit = self._doorbell.answer(number)
         if visit is None or visit.answered is None:
             return _not_found()
         return as_json(HTTPStatus.OK, {"answered": round(visit.answered, 3)})
 
     def _delete(self, context: Context, number: int) -> Response:
-        _insist_on_a_plain_post(context)
+        guard.insist_on_a_plain_post(context.request, context.embedder)
         if not self._doorbell.delete(number):
             return _not_found()
         return Response(HTTPStatus.NO_CONTENT, NO_STORE)
@@ -245,39 +244,8 @@ def _answered_by(route: _OfOne | None, number: int) -> _Route | None:
     return answer
 
 
-def _insist_on_a_plain_post(context: Context) -> None:
-    guard.insist_on_our_own_page(context.embedder)
-    if context.request.has_body:
-        raise RequestError("a body makes no sense here")
-
-
 def _not_found(why: str = _GONE) -> Response:
     return refusal(HTTPStatus.NOT_FOUND, why)
-
-
-def described(visit: Visit) -> dict[str, Any]:
-    """Return a visit as docs/visits.md has it, for JSON."""
-    return {
-        "id": visit.id,
-        "kind": visit.kind.value,
-        "source": visit.source,
-        "state": visit.state.value,
-        "at": round(visit.at, 3),
-        "pressed_at": round(visit.pressed_at, 3),
-        "until": _rounded(visit.until),
-        "presses": visit.presses,
-        "still": f"visits/{visit.id}.jpg?v={visit.still}" if visit.still else None,
-        "reason": visit.reason,
-        "answered": _rounded(visit.answered),
-        "frames": visit.frames,
-        "seconds": round(visit.seconds, 3),
-        "before": round(visit.before, 3),
-        "bytes": visit.bytes,
-    }
-
-
-def _rounded(moment: float | None) -> float | None:
-    return None if moment is None else round(moment, 3)
 
 
 def _multipart(lengths: array[int], moments: array[float]) -> Iterator[Part]:

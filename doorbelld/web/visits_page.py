@@ -12,7 +12,7 @@ from functools import lru_cache
 from html import escape
 from typing import NamedTuple
 
-from doorbelld.visits.visit import Kind, Visit, VisitState
+from doorbelld.visits.visit import Kind, Visit, VisitState, still_url
 from doorbelld.web.assets import Asset
 
 _ROWS, _KEPT = b"<!--visits-->", b"<!--kept-->"
@@ -111,7 +111,7 @@ class _Writer:
         ]
         film = f'<a class="get" href="visits/{visit.id}.mjpeg" download>' * bool(visit.frames)
         film += f"{self._say('visits.save.film')}</a>" * bool(visit.frames)
-        opens = f' href="{_still(visit)}"' if visit.still else ""
+        opens = f' href="{still_url(visit)}"' if visit.still else ""
         return (
             f'<li class="visit" data-kind="{visit.kind.value}" data-state="{visit.state.value}">'
             f'<a class="open"{opens}>{self._picture(visit)}'
@@ -120,7 +120,7 @@ class _Writer:
 
     def _picture(self, visit: Visit) -> str:
         if visit.still:
-            image = f'<img src="{_still(visit)}" alt="" loading="lazy">'
+            image = f'<img src="{still_url(visit)}" alt="" loading="lazy">'
             return f'<span class="picture-box">{image}</span>'
         keys = (f"visits.reason.{visit.reason}", f"reason.{visit.reason}", "reason.other")
         key = next(each for each in keys if each in self._words)
@@ -146,10 +146,6 @@ class _Writer:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-def _still(visit: Visit) -> str:
-    return f"visits/{visit.id}.jpg?v={visit.still}"
 
 
 def _clock(at: float) -> str:
