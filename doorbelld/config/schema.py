@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from doorbelld.config import values
-from doorbelld.config.values import Kind, Listen, Resolution, Zone, Zoom, number
+from doorbelld.config.values import Broker, Kind, Listen, Resolution, Zone, Zoom, number
 
 PASSWORD_FILE = Path("/etc/doorbelld/password")
 """May be missing; any other file that is configured must exist."""
@@ -227,6 +227,60 @@ class VisitsSection:
 
 
 @dataclass(frozen=True)
+class NotifySection:
+    """``[notify]``: which services tell the phone that the bell has rung."""
+
+    ntfy: str | None = _key(
+        None, values.WEB_URL, "The ntfy topic that gets each ring, such as https://ntfy.sh/TOPIC."
+    )
+    webhook: str | None = _key(
+        None, values.WEB_URL, "The URL that gets each ring as JSON, with the picture."
+    )
+    token_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
+        None, values.PATH, "The file with the access token for ntfy, readable only by the service."
+    )
+    key_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
+        None,
+        values.PATH,
+        "The file with the key that signs what the webhook gets; without it, that of token_file.",
+    )
+    address: str | None = _key(
+        None, values.WEB_URL, "The address of the page for phones; without it, the one in the LAN."
+    )
+
+
+@dataclass(frozen=True)
+class MqttSection:
+    """``[mqtt]``: the broker, for Home Assistant and others."""
+
+    broker: Broker | None = _key(  # noqa: RUF009  # a NamedTuple never changes
+        None, values.BROKER, "The MQTT broker: HOST, HOST:PORT, or mqtts://HOST for TLS."
+    )
+    user: str | None = _key(None, values.USER, "The user name for the broker.")
+    password_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
+        None, values.PATH, "The file with its password, readable only by the service."
+    )
+    topic: str | None = _key(
+        None,
+        values.TOPIC,
+        "What all our topics begin with; without it, doorbelld/ and an id of this machine.",
+    )
+    discovery: str | None = _key(
+        "homeassistant",
+        values.TOPIC,
+        "Where Home Assistant looks for devices; none: it is told nothing.",
+    )
+    button_topic: str | None = _key(
+        None, values.TOPIC, "A topic on which another device says that its button was pressed."
+    )
+    button_value: str | None = _key(
+        None,
+        values.PAYLOAD,
+        "What it says then, as the whole message or a value in its JSON; without it, any action.",
+    )
+
+
+@dataclass(frozen=True)
 class Config:
     """The effective configuration."""
 
@@ -235,6 +289,8 @@ class Config:
     access: AccessSection = field(default_factory=AccessSection)
     bell: BellSection = field(default_factory=BellSection)
     visits: VisitsSection = field(default_factory=VisitsSection)
+    notify: NotifySection = field(default_factory=NotifySection)
+    mqtt: MqttSection = field(default_factory=MqttSection)
 
 
 SECTIONS: dict[str, Any] = {
@@ -243,4 +299,6 @@ SECTIONS: dict[str, Any] = {
     "access": AccessSection,
     "bell": BellSection,
     "visits": VisitsSection,
+    "notify": NotifySection,
+    "mqtt": MqttSection,
 }

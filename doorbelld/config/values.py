@@ -29,6 +29,9 @@ DEFAULT = "default"
 
 _KEY_CODES = range(1, 0x300)
 
+_BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
+_LONGEST_TOPIC = 200
+
 _SMALLEST_ZOOM = 0.05
 _MOST_ZONES = 32
 
@@ -79,6 +82,19 @@ class Zone(NamedTuple):
     def __str__(self) -> str:
         """Return it as it is written in a file."""
         return " ".join(f"{each:g}" for each in self)
+
+
+class Broker(NamedTuple):
+    """Where an MQTT broker is, and whether it is spoken to with TLS."""
+
+    host: str
+    port: int
+    secure: bool
+
+    def __str__(self) -> str:
+        """Return it as it is written in a file."""
+        scheme = "mqtts" if self.secure else "mqtt"
+        return f"{scheme}://{addresses.with_port(self.host, self.port)}"
 
 
 class Kind(NamedTuple):
@@ -280,6 +296,53 @@ def _path(text: str) -> Path | None:
     return Path(text)
 
 
+def _web_url(text: str) -> str | None:
+    """Parse a URL without a password in it: files of the configuration are readable by others."""
+    if text == _NONE:
+        return None
+    if len(text) > _LONGEST_URL or not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError
+    if parts.fragment or parts.port == 0:
+        raise ValueError
+    return text
+
+
+def _broker(text: str) -> Broker | None:
+    if text == _NONE:
+        return None
+    scheme, found, rest = text.rpartition("://")
+    if found and scheme not in _BROKER_PORTS:
+        raise ValueError
+    match = re.fullmatch(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?/?", rest, re.ASCII)
+    if not match or not 0 < int(match[2] or 1) < 1 << 16:
+        raise ValueError
+    scheme = scheme or "mqtt"
+    port = int(match[2] or _BROKER_PORTS[scheme])
+    return Broker(match[1].strip("[]"), port, scheme == "mqtts")
+
+
+def _topic(text: str) -> str | None:
+    """Parse a topic to publish to: without wildcards, and not the broker's own."""
+    if text == _NONE:
+        return None
+    if not text.isprintable() or len(text) > _LONGEST_TOPIC or text[0] in "$/" or text[-1] == "/":
+        raise ValueError
+    if "#" in text or "+" in text:
+        raise ValueError
+    return text
+
+
+def _text(text: str) -> str | None:
+    if text == _NONE:
+        return None
+    if not text.isprintable() or len(text) > _LONGEST_TOPIC:
+        raise ValueError
+    return text
+
+
 YES_NO = Kind(_boolean, "yes or no")
 RESOLUTION = Kind(_resolution, "WIDTHxHEIGHT, each from 16 to 9999 pixels")
 ROTATION = Kind(_rotation, "0, 90, 180 or 270")
@@ -308,3 +371,8 @@ HOSTS = Kind(
 ORIGINS = Kind(partial(_each, _origin), "none, or origins such as https://home.example.org:8123")
 KEY = Kind(_bell_key, "a number from 1 to 767, or the name of a key such as BTN_0 or KEY_ENTER")
 PATH = Kind(_path, "none, or the path of a file, beginning with /")
+WEB_URL = Kind(_web_url, "none, or an http:// or https:// URL without a user name and password")
+BROKER = Kind(_broker, "none, HOST, HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
+TOPIC = Kind(_topic, "none, or a topic without wildcards, such as home/door")
+USER = Kind(_text, "none, or a user name of at most 200 printable characters")
+PAYLOAD = Kind(_text, "none, or at most 200 printable characters")

@@ -40,8 +40,14 @@ class _SystemClock:
             self._ahead = now
         return self._ahead
 
+    def follow(self, before: float) -> None:
+        """Go on from what another process on this boot used, unless the clock was set since."""
+        if abs(ahead() - before) <= _SLACK:
+            self._ahead = before
 
-offset = _SystemClock().offset
+
+_system = _SystemClock()
+offset, follow = _system.offset, _system.follow
 
 
 def unix(moment: float) -> float:

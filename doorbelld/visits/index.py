@@ -205,9 +205,9 @@ class VisitIndex:
         if self._read_only:
             found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
             self._boot = found[0][0] if found else 0
+            self._follow_earlier_process()
         else:
-            self._noted = clock.offset()
-            self._boot = self._number_of(boot_id(), self._noted)
+            self._note_boot()
         for columns, table in ((_COLUMNS, "visits"), ("data", "frames")):
             self._read(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608  # constants
         self._last_id = self._read_last_id()
@@ -320,15 +320,24 @@ class VisitIndex:
                 "move the folder away"
             ) from error
 
+    def _note_boot(self) -> None:
+        """Learn the number of this boot, and note how far ahead its clock is."""
+        self._boot = self._number_of(boot_id(), clock.offset())
+        self._follow_earlier_process()
+        self._noted = self._boots[self._boot]
+        self.follow_clock(clock.offset())
+
     def _number_of(self, boot: str, ahead: float) -> int:
-        """Return the number of a boot, whose clock is so far ahead."""
-        self._write(
-            ("INSERT OR IGNORE INTO boots (boot, ahead) VALUES (?, ?)", (boot, ahead)),
-            ("UPDATE boots SET ahead = ? WHERE boot = ?", (ahead, boot)),
-        )
-        ((number,),) = self._read("SELECT number FROM boots WHERE boot = ?", boot)
-        self._boots[number] = ahead
+        """Return the number of a boot; a new one has a clock that is so far ahead."""
+        self._write(("INSERT OR IGNORE INTO boots (boot, ahead) VALUES (?, ?)", (boot, ahead)))
+        ((number, known),) = self._read("SELECT number, ahead FROM boots WHERE boot = ?", boot)
+        self._boots[number] = known
         return int(number)
+
+    def _follow_earlier_process(self) -> None:
+        """Give visits of this boot the same times as before: the clock is always slewed a bit."""
+        if self._boot:
+            clock.follow(self._boots[self._boot])
 
     def _read(self, query: str, *values: object) -> list[Any]:
         with self._reader.lock, self._translated():

@@ -1,0 +1,1 @@
+"""Notify: tells phones and other programs that the bell has rung."""

@@ -1,0 +1,83 @@
+"""Target: one place that is told what happens at the door, such as a broker or a push service."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from doorbelld.visits.visit import Visit
+
+
+class Event(Enum):
+    """What has happened to a visit of a person who rang."""
+
+    RING = "ring"
+    PICTURE = "picture"
+    """A sharper picture has replaced the first, or the first has come."""
+
+    ANSWERED = "answered"
+    DELETED = "deleted"
+
+
+class News(NamedTuple):
+    """Something that has happened, once. ``at`` is on time.monotonic()'s clock.
+
+    ``visit`` is as docs/visits.md has it, with the presses that were announced. ``still`` is its
+    newest picture, a JPEG; None if there is none, and then ``visit.reason`` says why.
+    """
+
+    event: Event
+    visit: Visit
+    still: bytes | None
+    at: float
+
+
+@dataclass(frozen=True)
+class Facts:
+    """How everything is now. Targets that show it are told whenever it changes.
+
+    ``reason`` is the code for why there is no live picture, "" if there is. ``motion`` is whether
+    a visit of motion is open. ``last`` is the newest visit of a person who rang. ``address`` is
+    the page's, with a slash at its end.
+    """
+
+    name: str
+    reason: str
+    watching: int
+    motion: bool
+    is_paused: bool
+    last: Visit | None
+    address: str
+
+
+class Result(NamedTuple):
+    """How a test message went, in one sentence."""
+
+    target: str
+    is_delivered: bool
+    sentence: str
+
+
+class Target(Protocol):
+    """One of them. None of the methods waits for the network but ``test`` and ``stop``."""
+
+    name: str
+
+    def start(self) -> None:
+        """Begin. Raises RuntimeError if the system is out of threads."""
+
+    def stop(self, timeout: float) -> bool:
+        """End; return whether everything did in time. May be called more than once."""
+
+    def tell(self, news: News) -> None:
+        """Pass on what has happened, soon or never: nothing is sent that is a minute old."""
+
+    def show(self, facts: Facts) -> None:
+        """Pass on how everything is."""
+
+    def test(self, news: News, timeout: float) -> Result:
+        """Send a test message, and wait until it has arrived or it is known why not."""
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``/status`` says of it; see docs/notifications.md."""
