@@ -45,7 +45,7 @@ def test_another_process_gives_a_visit_the_same_times(
     (before,) = store.visits()
     slewed = clock.ahead() + 0.01
     monkeypatch.setattr(clock, "ahead", lambda: slewed)
-    own = clock._SystemClock()  # noqa: SLF001  # as that of a new process
+    own = clock._SystemClock()  # as that of a new process
     monkeypatch.setattr(clock, "offset", own.offset)
     monkeypatch.setattr(clock, "follow", own.follow)
     other = VisitStore(folder, space=10**9, days=30)
