@@ -28,6 +28,7 @@ _COMMANDS = {
     "check": "show the effective configuration, and try the camera",
     "bell": "list the buttons that can ring, and print what is pressed",
     "ring": "ring the bell",
+    "notify": "show who is notified of a ring, or send a test message",
     "passwd": "set the password",
     "embed-url": "print URLs of the picture for pages of other sites",
     "backup": "write configuration and visits into a file",
