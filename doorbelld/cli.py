@@ -35,8 +35,13 @@ _COMMANDS = {
     "restore": "put back what backup has written",
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
-_CLASSES = {"ring": ("bell", "Ring"), "restore": ("backup", "Restore")}
-"""The commands that are a class in the module of another one: the names of both."""
+_CLASSES = {
+    "ring": ("bell", "Ring"),
+    "passwd": ("access", "Password"),
+    "embed-url": ("access", "EmbedUrl"),
+    "restore": ("backup", "Restore"),
+}
+"""The commands that are a class in a module with others: the names of both."""
 
 _DEFAULT = "run"
 _COMMON = ("--config", "--set", "--version", "--help")
