@@ -30,12 +30,12 @@ from doorbelld.access.embedding import Embedding
 from doorbelld.access.ring_token import RingToken
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
-from doorbelld.handover.handover import Handover
 from doorbelld.media import room
-from doorbelld.net import interfaces, listeners
-from doorbelld.net.announce import Announcement
-from doorbelld.net.keptpair import KeptPair
+from doorbelld.net import addresses, listeners
+from doorbelld.net.handover import Handover
+from doorbelld.net.mdns import Announcement
 from doorbelld.net.ports import Ports
+from doorbelld.net.tls import KeptPair
 from doorbelld.server.limits import Limits
 from doorbelld.server.server import Server
 from doorbelld.stream.broadcaster import Broadcaster
@@ -153,7 +153,7 @@ class Daemon:
         return True
 
     def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
-        host = interfaces.outward_address() or socket.gethostname()
+        host = addresses.outward() or socket.gethostname()
         secure = self._app.tls is not None
         for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
             _log.info("doorbelld %s: open %s", __version__, url)

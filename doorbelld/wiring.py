@@ -24,8 +24,7 @@ from doorbelld.config.schema import (
     VisitsSection,
 )
 from doorbelld.net import tls
-from doorbelld.net.keptpair import KeptPair
-from doorbelld.net.tls import CertificateError
+from doorbelld.net.tls import CertificateError, KeptPair
 from doorbelld.stream.capture import CaptureSettings
 from doorbelld.visits.doorbell import BellSettings
 from doorbelld.visits.recorder import Lengths

@@ -15,10 +15,12 @@ from doorbelld.camera.base import Camera
 from doorbelld.camera.factory import open_camera, time_to_start
 from doorbelld.commands import local
 from doorbelld.commands.base import Load
+from doorbelld.commands.notify import places
 from doorbelld.config.load import ConfigError, describe
 from doorbelld.config.schema import BellSection, Config, VisitsSection
 from doorbelld.drivers.errors import CameraError
 from doorbelld.media import codec
+from doorbelld.notify import doubts
 from doorbelld.stream.reader import Picture, PictureReader
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.users import become_the_service, hidden_folder
@@ -69,6 +71,7 @@ def run(_options: Namespace, load: Load) -> int:
         *_about_buttons(settings.bell),
         *_about_the_folder(settings, as_service=as_service),
         *_about_motion(settings.visits),
+        *doubts.about(places(settings), as_service=as_service),
     ]
     for note in notes:
         _say(note)

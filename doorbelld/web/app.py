@@ -15,6 +15,7 @@ from string import punctuation
 from urllib.parse import quote
 
 from doorbelld.access import embedding
+from doorbelld.notify.target import Result
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
 from doorbelld.server.replies import NO_STORE, TEXT, refusal, reply
@@ -51,6 +52,7 @@ class App:
     """Answers with the page, the stream, snapshots and the status.
 
     ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
+    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class App:
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
         doorbell: Doorbell,
+        test_messages: Callable[[], Sequence[Result]] = list,
     ) -> None:
         self._site = site
         self._broadcaster = broadcaster
@@ -70,7 +73,7 @@ class App:
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
         status = Status(broadcaster, camera_status, limits, doorbell.status)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
-        bell = Bell(doorbell, login, self._refusals)
+        bell = Bell(doorbell, login, self._refusals, test_messages)
         self._shared: Mapping[str, Route] = {
             **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
             **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
@@ -91,6 +94,7 @@ class App:
             "/live/report": live.report,
             "/visits/delete": visits.delete_all,
             "/shutter": bell.shutter,
+            "/notify/test": bell.test,
             RING: bell.ring,
         }
 

@@ -15,7 +15,7 @@ from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.password import hashed
 from doorbelld.access.policy import Access
-from doorbelld.handover.handover import Handover
+from doorbelld.net.handover import Handover
 from doorbelld.server.framing import read_head
 from doorbelld.server.limits import Limits
 from doorbelld.server.request import Headers, Request
