@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from string import punctuation
+from typing import Any
 from urllib.parse import quote
 
 from doorbelld.access import embedding, ring_token
@@ -52,7 +53,8 @@ class App:
     """Answers with the page, the stream, snapshots and the status.
 
     ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
-    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it.
+    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it;
+    ``notify_status`` returns how they are.
     """
 
     def __init__(
@@ -64,20 +66,17 @@ class App:
         limits: Callable[[], Limits],
         doorbell: Doorbell,
         test_messages: Callable[[], Sequence[Result]] = list,
+        notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
-        self._site = site
-        self._broadcaster = broadcaster
+        self._site, self._broadcaster = site, broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
-        status = Status(broadcaster, camera_status, limits, doorbell.status)
+        status = Status(broadcaster, camera_status, limits, doorbell.status, notify_status)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
         bell = Bell(doorbell, login, self._refusals, test_messages)
-        self._shared: Mapping[str, Route] = {
-            **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
-            **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
-        }
+        self._shared = _picture_routes(pictures)
         self._routes: Mapping[str, Route] = {
             **self._shared,
             "/live": live.stream,
@@ -236,6 +235,14 @@ class App:
             return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
+
+
+def _picture_routes(pictures: Pictures) -> Mapping[str, Route]:
+    """Return what embed URLs may open, too."""
+    return {
+        **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
+        **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
+    }
 
 
 def _addresses(paths: Sequence[str], action: str) -> list[str]:
