@@ -117,6 +117,8 @@ class Push:
         self._url = urlsplit(url)
         self._is_secure = self._url.scheme == "https"
         self._host = self._url.hostname or ""
+        if not self._host.isascii():
+            self._host = self._host.encode("idna").decode("ascii")
         self._port = self._url.port or (443 if self._is_secure else 80)
         self._address = ""
         self._socket: socket.socket | None = None
@@ -175,7 +177,9 @@ class Push:
     def _connect(self, seconds: float) -> tuple[socket.socket, _Deadline]:
         """Return a connection to the first of the server's addresses that answers."""
         self._address = self._host
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        # As bytes: for text Python would load its tables of Unicode, which take a megabyte.
+        name = self._host.encode("ascii")
+        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
         deadline = _Deadline(min(seconds, _TIMEOUT))
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
@@ -198,7 +202,7 @@ class Push:
             self._tls = ssl.create_default_context()
         # The handshake comes later, when cut() knows the socket.
         sock = self._tls.wrap_socket(
-            plain, server_hostname=self._host, do_handshake_on_connect=False
+            plain, server_hostname=self._host.encode("ascii"), do_handshake_on_connect=False
         )
         self._keep(sock)
         try:

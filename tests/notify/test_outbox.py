@@ -204,6 +204,7 @@ def test_broken_setting_is_said_before_the_first_ring(
     assert outbox.status()["state"] == "failed"
     assert caplog.messages == ["ntfy: /x does not exist"]
     assert outbox.stop(5)
+    assert not outbox.test(ring(), 20).is_delivered
 
 
 def test_stop_lets_a_message_arrive_and_cuts_one_that_does_not(line: Line) -> None:

@@ -167,6 +167,18 @@ def test_name_that_is_not_found(number: int, words: str, monkeypatch: pytest.Mon
     assert error.retry
 
 
+def test_names_of_all_languages_are_asked_for_in_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def resolve(name: object, *_: object, **__: object) -> None:
+        asked.append(name)
+        raise socket.gaierror(socket.EAI_NONAME, "x")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert "getent hosts xn--tr-xka.example" in str(refused("https://t\xfcr.example/"))
+    assert asked == [b"xn--tr-xka.example"]
+
+
 def test_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with HostileServer(hostile.after_head(OK)) as server:
         port = int(server.place.rpartition(":")[2])
