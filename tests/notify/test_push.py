@@ -47,8 +47,8 @@ def redirect(location: str, status: int = 301) -> Script:
 @pytest.mark.parametrize(
     ("script", "words", "retry"),
     [
-        (hostile.never, "does not answer; check that it runs", True),
-        (hostile.slowly, "does not answer; check that it runs", True),
+        (hostile.never, "and then does not answer in time", True),
+        (hostile.slowly, "and then does not answer in time", True),
         (hostile.reset, "closes the connection without an answer", True),
         (hostile.after_head(b""), "closes the connection without an answer", True),
         (hostile.after_head(b"SSH-2.0-OpenSSH\r\n"), "does not speak HTTP there", False),
@@ -188,6 +188,16 @@ def test_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         Push(f"http://bell.example:{port}/").send("PUT", {}, b"", 20)
 
 
+def test_nothing_answers_at_that_address() -> None:
+    with socket.socket() as listener, socket.socket() as other:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        other.connect(listener.getsockname())  # Now its queue is full.
+        error = refused(f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}", 0.5)
+    assert "does not answer; check that it runs, and that no firewall is in between" in str(error)
+    assert "set-property doorbelld IPAddressAllow=127.0.0.1" in str(error)
+
+
 def test_cut_ends_a_request_at_once_and_prevents_the_next() -> None:
     with HostileServer(hostile.never) as server:
         push = Push(f"http://{server.place}/")
@@ -264,17 +274,19 @@ def test_hostile_servers_over_tls(authority: Path, monkeypatch: pytest.MonkeyPat
     trust(authority, monkeypatch)
     context = server_context(sign(authority, "IP:127.0.0.1"))
     with HostileServer(hostile.slowly, context) as server:
-        assert "does not answer" in str(refused(f"https://{server.place}{PATH}", 0.5))
+        assert "does not answer in time" in str(refused(f"https://{server.place}{PATH}", 0.5))
     with HostileServer(hostile.never, context) as server:
         large = bytes(20_000_000)  # more than the buffers on the way take
-        assert "does not answer" in str(refused(f"https://{server.place}{PATH}", 0.5, large))
+        assert "does not answer in time" in str(
+            refused(f"https://{server.place}{PATH}", 0.5, large)
+        )
     with HostileServer(hostile.reset, context) as server:
         assert "closes the connection" in str(refused(f"https://{server.place}{PATH}"))
 
 
 def test_no_handshake() -> None:
     with HostileServer(hostile.never) as server:
-        assert "does not answer" in str(refused(f"https://{server.place}{PATH}", 0.5))
+        assert "does not answer in time" in str(refused(f"https://{server.place}{PATH}", 0.5))
     plain = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 
     def script(sock: socket.socket, _: threading.Event) -> None:
