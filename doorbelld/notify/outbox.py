@@ -17,7 +17,7 @@ from doorbelld.system.worker import Worker
 _log = logging.getLogger(__name__)
 
 MAX_AGE = 60.0
-"""Seconds after which a message is not sent any more: who rang has gone."""
+"""Seconds after which a message is not sent any more: the visitor has gone."""
 
 _MOST_WAITING = 50
 _FIRST_PAUSE = 0.5
@@ -88,6 +88,8 @@ class Outbox(Worker):
 
     def test(self, news: News, timeout: float) -> Result:
         """Send this before all others, once; return how that went."""
+        if not self.alive:
+            return Result(self._name, is_delivered=False, sentence="its thread does not run")
         letter = _Letter(news, timeout, is_test=True)
         with self._lock:
             self._waiting.appendleft(letter)
@@ -180,7 +182,7 @@ class Outbox(Worker):
             is_news = remark and remark != self._detail
             self._is_failing, self._detail, self._since = False, remark, None
             self._pause = self._again_at = 0.0
-            dropped = self._dropped - self._dropped_before
+            dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
         if was_failing:
             self._state_log.log(
                 logging.INFO,
@@ -210,7 +212,7 @@ class Outbox(Worker):
         with self._lock:
             has_begun = not self._is_failing
             if has_begun:
-                self._since, self._dropped_before = time.time(), self._dropped
+                self._since = time.time()
             self._is_failing, self._detail = True, sentence
         if has_begun:
             self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
