@@ -74,6 +74,7 @@ reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
+discovery_rules        DiscoveryRules: what it accepts as an MQTT device
 fault_injector         FaultInjector: a function of the daemon that fails on demand
 faulty_system          FaultySystem: an operating system that refuses something
 fault_observer         FaultObserver: what a daemon reports about a fault
