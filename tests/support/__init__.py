@@ -69,6 +69,7 @@ network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon 
 slow_link              SlowLink: a machine and a phone, with a slow link between them
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
+mosquitto              Mosquitto: the MQTT broker, killed and frozen; what its clients get
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
