@@ -184,9 +184,13 @@ def _needs_no_name_server(host: str) -> bool:
 
 def _name_servers() -> list[str]:
     try:
-        text = _RESOLVER.read_text(encoding="ascii", errors="replace")
+        return _servers_in(_RESOLVER.read_text(encoding="ascii", errors="replace"))
     except OSError:
         return []
+
+
+def _servers_in(text: str) -> list[str]:
+    """Return the addresses in the text of a resolv.conf(5)."""
     return re.findall(r"^nameserver\s+([0-9A-Fa-f.:]+)", text, re.MULTILINE)
 
 

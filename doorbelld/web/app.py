@@ -93,9 +93,7 @@ class App:
             "/logout": login.log_out,
             "/live/report": live.report,
             "/visits/delete": visits.delete_all,
-            "/shutter": bell.shutter,
-            "/notify/test": bell.test,
-            RING: bell.ring,
+            **bell.forms,
         }
 
     @property
