@@ -1,4 +1,4 @@
-"""Target: one place that is told what happens at the door, such as a broker or a push service."""
+"""Target: one place that hears what happens at the door, such as a broker or a push service."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class News(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """How everything is now. Targets that show it are told whenever it changes.
+    """How everything is now. Targets that show it get it whenever it changes.
 
     ``reason`` is the code for why there is no live picture, "" if there is. ``motion`` is whether
     a visit of motion is open. ``last`` is the newest visit of a person who rang. ``address`` is
