@@ -68,8 +68,8 @@ def test_server_that_answers_is_said(port: int, tmp_path: Path) -> None:
 def test_nothing_listens_there() -> None:
     port = free_port()
     assert about(place(port), place(port, "webhook")) == [
-        f"Notify: {name}: 127.0.0.1:{port} does not listen at that port; check that the server"
-        " runs, and the port."
+        f"Notify: {name}: 127.0.0.1:{port} does not listen at that port; check that it runs,"
+        " and the port."
         for name in ("ntfy", "webhook")
     ]
 
