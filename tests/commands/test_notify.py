@@ -29,6 +29,7 @@ CONFIG = Config(
     notify=NotifySection(ntfy="http://127.0.0.1:1/mArKeR", webhook="https://127.0.0.1/mArKeR"),
     mqtt=MqttSection(broker=Broker("127.0.0.1", 1883, secure=False)),
 )
+OPENS = "Notify: this opens the filter at once, and for good:"
 ALL = {"mqtt": OK, "ntfy": OK, "webhook": OK}
 
 
@@ -133,8 +134,7 @@ def test_if_one_fails_the_filter_of_the_unit_is_looked_at(
     assert run(monkeypatch, {"mqtt": OK}, config=config, results=results) == 1
     assert capsys.readouterr().out.splitlines()[1:] == [
         "Notify: mqtt: the IP filter of doorbelld.service hides 127.0.0.1 from it.",
-        "Notify: this opens the filter at once, and for good:"
-        + ' sudo systemctl set-property doorbelld.service IPAddressAllow="127.0.0.1"',
+        f'{OPENS} sudo systemctl set-property doorbelld.service IPAddressAllow="127.0.0.1"',
     ]
 
 
