@@ -14,7 +14,7 @@ from http import HTTPStatus
 from string import punctuation
 from urllib.parse import quote
 
-from doorbelld.access import embedding
+from doorbelld.access import embedding, ring_token
 from doorbelld.notify.target import Result
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
@@ -147,9 +147,13 @@ class App:
             fields = request.headers.fields
             client = guard.client(access, fields, request.version, client)
             ticket = self._ticket(site, request, password_id)
-            embedder = guard.let_in(access, request, client, is_shared=bool(ticket))
+            answers = self._visit_to_answer(site, request)
+            is_shared = bool(ticket or answers)
+            embedder = guard.let_in(access, request, client, is_shared=is_shared)
             is_let_in = True
-            response = self._answer(Context(site, request, client, password_id, ticket, embedder))
+            response = self._answer(
+                Context(site, request, client, password_id, ticket, embedder, answers)
+            )
         except RequestError as error:
             response = refusal(error.status, str(error))
         except RefusedError as error:
@@ -176,13 +180,27 @@ class App:
             return b""  # The request itself is refused later, with the reason.
         return site.embedding.ticket(token, password_id)
 
+    def _visit_to_answer(self, site: Site, request: Request) -> int:
+        """Return the id of the visit that a good token in the URL may answer; 0 if there is none.
+
+        It comes from a notification on a phone: from an app, or from the page of another site.
+        """
+        if request.method != "POST" or ring_token.PARAMETER not in request.target:
+            return 0
+        try:
+            visit = self._visits.to_answer(request.path)
+            token = request.query.get(ring_token.PARAMETER, "")
+        except RequestError:
+            return 0  # The request itself is refused later, with the reason.
+        return visit if visit and site.ring_token.check_answer(visit, token) else 0
+
     def _answer(self, context: Context) -> Response:
         target, site = context.request.target, context.site
         is_certificate = target in assets.OF_THE_AUTHORITY and target in site.assets
         if site.tls is not None and not context.request.secure and not is_certificate:
             return _send_to_tls(context.request)
         path = _path(context.request)
-        if is_certificate or path in OPEN_PATHS or path == RING:
+        if is_certificate or path in OPEN_PATHS or path == RING or context.answers:
             return self._route(context, path)
         challenge = self._login.challenge(context)
         if challenge is not None:
