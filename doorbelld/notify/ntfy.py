@@ -39,20 +39,14 @@ _KEEPS_NONE = (
     "the ntfy server keeps no pictures, so messages come without; set base-url and"
     " attachment-cache-dir in its server.yml and restart it"
 )
-_TOO_LARGE = (
-    "the picture is too large for the ntfy server, so this message came without; raise"
-    " attachment-file-size-limit in its server.yml, or lower [camera] resolution or quality"
+_TOO_MUCH = (
+    "the ntfy server takes no picture of this size, or no more of them now, so messages come"
+    " without; raise attachment-file-size-limit, visitor-attachment-total-size-limit and"
+    " visitor-attachment-daily-bandwidth-limit in its server.yml, or lower the camera's resolution"
 )
-_QUOTA = (
-    "the ntfy server takes no more pictures today, so messages come without; raise"
-    " visitor-attachment-daily-bandwidth-limit in its server.yml"
-)
-_NO_ROOM = (
-    "the ntfy server has no room for the picture, so messages come without; raise"
-    " attachment-total-size-limit and visitor-attachment-total-size-limit in its server.yml"
-)
-_WITHOUT_PICTURE = {40014: _KEEPS_NONE, 41301: _TOO_LARGE, 42905: _QUOTA, 50701: _NO_ROOM}
-"""By ntfy's own number of an error: what it means if only the picture was refused."""
+_ATTACHMENTS_DISALLOWED = 40014
+_BANDWIDTH_REACHED = 42905
+"""Ntfy's own numbers of errors."""
 
 _NO_TOKEN = (
     "it wants a token; make one there (ntfy token add USER) and write it into the file that"
@@ -63,7 +57,8 @@ _REFUSED = {
     " file that [notify] token_file names",
     403: "the token may not write to this topic; run there: ntfy access USER TOPIC write-only",
     404: "there is no topic at this path; [notify] ntfy must be like https://HOST/TOPIC",
-    429: "it limits how many messages come; raise visitor-request-limit-burst in its server.yml",
+    429: "it limits how many messages come; raise visitor-message-daily-limit and"
+    " visitor-request-limit-burst in its server.yml",
 }
 """By the status of an answer."""
 
@@ -76,7 +71,7 @@ class NtfySettings(NamedTuple):
 
 
 class Ntfy:
-    """Tells of each ring once: what comes after it would ring the phone a second time.
+    """Sends each ring once: what comes after it would ring the phone a second time.
 
     Newer servers could change or remove a message; that of Debian 13 cannot, and would show a
     second one instead. So a ring that was answered elsewhere stays on the phone. ``sign`` returns
@@ -212,9 +207,10 @@ def _number(error: PushError) -> int:
 
 def _remark(error: PushError) -> str:
     """Return why a message goes out without its picture; "" if that would be refused as well."""
-    if error.status == 413:
-        return _TOO_LARGE
-    return _WITHOUT_PICTURE.get(_number(error), "")
+    number = _number(error)
+    if number == _ATTACHMENTS_DISALLOWED:
+        return _KEEPS_NONE
+    return _TOO_MUCH if error.status == 413 or number == _BANDWIDTH_REACHED else ""
 
 
 def _explained(error: PushError, *, has_token: bool) -> PushError:

@@ -17,7 +17,7 @@ from doorbelld.system.worker import Worker
 _log = logging.getLogger(__name__)
 
 MAX_AGE = 60.0
-"""Seconds after which a message is not sent any more: who rang has gone."""
+"""Seconds after which a message is not sent any more: the visitor has gone."""
 
 _MOST_WAITING = 50
 _FIRST_PAUSE = 0.5
@@ -180,7 +180,7 @@ class Outbox(Worker):
             is_news = remark and remark != self._detail
             self._is_failing, self._detail, self._since = False, remark, None
             self._pause = self._again_at = 0.0
-            dropped = self._dropped - self._dropped_before
+            dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
         if was_failing:
             self._state_log.log(
                 logging.INFO,
@@ -210,7 +210,7 @@ class Outbox(Worker):
         with self._lock:
             has_begun = not self._is_failing
             if has_begun:
-                self._since, self._dropped_before = time.time(), self._dropped
+                self._since = time.time()
             self._is_failing, self._detail = True, sentence
         if has_begun:
             self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")

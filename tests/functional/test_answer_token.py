@@ -1,10 +1,9 @@
-"""The token in a notification: it answers one visit, from any app or page, and does nothing else."""
+"""The token in a notification answers one visit, from any app or page, and does nothing else."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 

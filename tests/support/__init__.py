@@ -72,6 +72,8 @@ ports                  ports that stay free while tests run side by side
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
+ntfy_server            NtfyServer: Debian 13's, with its users and subscribers
+news                   what targets of notifications are given
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 fault_injector         FaultInjector: a function of the daemon that fails on demand
