@@ -18,7 +18,7 @@ from doorbelld.access import embedding, ring_token
 from doorbelld.notify.target import Result
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
-from doorbelld.server.replies import NO_STORE, TEXT, refusal, reply
+from doorbelld.server.replies import NO_STORE, TEXT, general, refusal, reply
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
@@ -26,11 +26,12 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.visits.doorbell import Doorbell
-from doorbelld.web import assets, guard, headers
+from doorbelld.web import assets, guard
 from doorbelld.web.bell import Bell
 from doorbelld.web.guard import RefusedError
 from doorbelld.web.live import Live
 from doorbelld.web.login import OPEN_PATHS, RING, Login
+from doorbelld.web.metrics import Metrics
 from doorbelld.web.pictures import Pictures
 from doorbelld.web.site import Context, Site
 from doorbelld.web.status import Status
@@ -72,17 +73,16 @@ class App:
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
         status = Status(broadcaster, camera_status, limits, doorbell.status)
+        metrics = Metrics(hub, broadcaster, camera_status, doorbell, doorbell.status)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
         bell = Bell(doorbell, login, self._refusals, test_messages)
-        self._shared: Mapping[str, Route] = {
-            **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
-            **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
-        }
+        self._shared = _routes_to(pictures)
         self._routes: Mapping[str, Route] = {
             **self._shared,
             "/live": live.stream,
             "/status": status.status,
             "/healthz": status.healthz,
+            "/metrics": metrics.metrics,
             "/login": login.page,
             "/visits": visits.page,
             "/visits.json": visits.newest,
@@ -130,12 +130,12 @@ class App:
         phrase = HTTPStatus(status).phrase
         body = f"{phrase}\n".encode()
         fields = {"Content-Type": TEXT, "Content-Length": str(len(body)), **NO_STORE}
-        return Response(status, {**fields, **headers.security()}, body)
+        return Response(status, {**fields, **guard.security()}, body)
 
     def refuse(self, error: RequestError, peer: str, *, secure: bool) -> Response:
         """Return the answer to a request that cannot be understood."""
         _log_answer(peer, error.line, error.status)
-        security = headers.security(hsts=self._site.hsts and secure)
+        security = guard.security(hsts=self._site.hsts and secure)
         return _completed(refusal(error.status, str(error)), security)
 
     def __call__(self, request: Request) -> Response:
@@ -159,7 +159,7 @@ class App:
         except RefusedError as error:
             self._refusals.note(client, str(error))
             response = _turned_away(error, request)
-        security = headers.security(
+        security = guard.security(
             access.embed if is_let_in else (),  # Refused clients do not learn of them.
             embedder,
             hsts=site.hsts and request.secure,
@@ -236,6 +236,14 @@ class App:
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
 
 
+def _routes_to(pictures: Pictures) -> Mapping[str, Route]:
+    """Return the routes that an embed URL may open."""
+    return {
+        **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
+        **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
+    }
+
+
 def _addresses(paths: Sequence[str], action: str) -> list[str]:
     """Return all addresses of a picture, as in :func:`_path`. A slash at the end does no harm."""
     slashed = [f"{path}/" for path in paths]
@@ -258,7 +266,7 @@ def _completed(response: Response, security: Mapping[str, str]) -> Response:
     otherwise = response.otherwise
     return replace(
         response,
-        headers={**headers.general(), **security, **response.headers},
+        headers={**general(), **security, **response.headers},
         otherwise=otherwise and _completed(otherwise, security),
     )
 
