@@ -12,10 +12,9 @@ import pytest
 from doorbelld.commands import local, notify
 from doorbelld.commands.base import CommandError
 from doorbelld.commands.local import Answer, NotAllowedError
+from doorbelld.commands.notify import Filter
 from doorbelld.config.schema import Config, MqttSection, NotifySection
 from doorbelld.config.values import Broker
-from doorbelld.notify import doubts
-from doorbelld.notify.doubts import Filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +48,7 @@ class Asked:
 
 @pytest.fixture(autouse=True)
 def no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubts, "read_filter", Filter)
+    monkeypatch.setattr(notify, "read_filter", Filter)
 
 
 def run(
@@ -128,7 +127,7 @@ def test_if_one_fails_the_filter_of_the_unit_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     everything = Filter((), ("0.0.0.0/0", "::/0"))
-    monkeypatch.setattr(doubts, "read_filter", lambda: everything)
+    monkeypatch.setattr(notify, "read_filter", lambda: everything)
     results = [("mqtt", False, "nas does not answer")]
     config = Config(mqtt=CONFIG.mqtt)
     assert run(monkeypatch, {"mqtt": OK}, config=config, results=results) == 1

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doorbelld.notify import doubts
-from doorbelld.notify.doubts import Filter, Place
+from doorbelld.commands import notify
+from doorbelld.commands.notify import Filter, Place
+from doorbelld.config.schema import Config
 from doorbelld.notify.secret import MQTT_PASSWORD, NTFY_TOKEN
 from tests.support.ports import free_port
 from tests.support.secure import make_pair, server_context
@@ -38,13 +39,15 @@ def far(host: str, name: str = "ntfy") -> Place:
 
 
 def about(*places: Place, as_service: bool = False) -> list[str]:
-    return list(doubts.about(places, as_service=as_service))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(notify, "places", lambda _: list(places))
+        return list(notify.about(Config(), as_service=as_service))
 
 
 @pytest.fixture(autouse=True)
 def open_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no systemd of the machine that runs the tests take part."""
-    monkeypatch.setattr(doubts, "read_filter", Filter)
+    monkeypatch.setattr(notify, "read_filter", Filter)
 
 
 @pytest.fixture
@@ -144,7 +147,7 @@ def test_name_that_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None
 def test_resolver_that_hangs_delays_nobody_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     hung = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: hung.wait() and [])
-    monkeypatch.setattr(doubts, "_PATIENCE", 0.1)
+    monkeypatch.setattr(notify, "_TO_LOOK", 0.1)
     assert about(far("nas.lan")) == ["Notify: ntfy: nas.lan was not found in 0.1 s."]
     hung.set()
     for thread in threading.enumerate():
@@ -183,10 +186,10 @@ def filtered(
     monkeypatch: pytest.MonkeyPatch, found: dict[str, list[str]], name_servers: str = "127.0.0.53"
 ) -> list[str]:
     """Return what is said of a unit that may reach only this machine."""
-    monkeypatch.setattr(doubts, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
+    monkeypatch.setattr(notify, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
     resolver = "".join(f"nameserver {each}\n" for each in name_servers.split())
-    monkeypatch.setattr(doubts, "_name_servers", lambda: doubts._servers_in(f"# x\n{resolver}"))
-    return list(doubts.about_the_filter([far(f"{name}.lan", name) for name in found], found))
+    monkeypatch.setattr(notify, "_name_servers", lambda: notify._servers_in(f"# x\n{resolver}"))
+    return list(notify.about_the_filter([far(f"{name}.lan", name) for name in found], found))
 
 
 OPENS = "Notify: this opens the filter at once, and for good: sudo systemctl set-property"
@@ -226,9 +229,9 @@ def test_hidden_name_server_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("host", ["192.168.1.9", "fd00::9", "nas.local", "localhost"])
 def test_some_need_no_name_server(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doubts, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
-    monkeypatch.setattr(doubts, "_name_servers", lambda: ["192.168.1.1"])
-    assert list(doubts.about_the_filter([far(host)], {"ntfy": ["127.0.0.1"]})) == []
+    monkeypatch.setattr(notify, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
+    monkeypatch.setattr(notify, "_name_servers", lambda: ["192.168.1.1"])
+    assert list(notify.about_the_filter([far(host)], {"ntfy": ["127.0.0.1"]})) == []
 
 
 SHOWN = """IPAddressAllow=::1/128 127.0.0.0/8
@@ -250,12 +253,12 @@ def test_filter_is_read_from_systemctl(tmp_path: Path, monkeypatch: pytest.Monke
     systemctl.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\ncat << X\n{SHOWN}X\n')
     systemctl.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert doubts.read_filter() == Filter(
+    assert notify.read_filter() == Filter(
         ("::1/128", "127.0.0.0/8", "10.0.0.0/8"), ("::/0", "0.0.0.0/0")
     )
     asked = (tmp_path / "asked").read_text()
     assert asked.endswith("-- doorbelld.service system.slice -.slice\n")
     systemctl.write_text("#!/bin/sh\necho 'System has not been booted with systemd' >&2\nexit 1\n")
-    assert doubts.read_filter() == Filter()
+    assert notify.read_filter() == Filter()
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert doubts.read_filter() == Filter()
+    assert notify.read_filter() == Filter()
