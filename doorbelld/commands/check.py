@@ -13,14 +13,12 @@ from pathlib import Path
 from doorbelld.access import reach, ring_token
 from doorbelld.camera.base import Camera
 from doorbelld.camera.factory import open_camera, time_to_start
-from doorbelld.commands import local
+from doorbelld.commands import local, notify
 from doorbelld.commands.base import Load
-from doorbelld.commands.notify import places
 from doorbelld.config.load import ConfigError, describe
 from doorbelld.config.schema import BellSection, Config, VisitsSection
 from doorbelld.drivers.errors import CameraError
 from doorbelld.media import codec
-from doorbelld.notify import doubts
 from doorbelld.stream.reader import Picture, PictureReader
 from doorbelld.system.limited_log import StateLog
 from doorbelld.system.users import become_the_service, hidden_folder
@@ -71,7 +69,7 @@ def run(_options: Namespace, load: Load) -> int:
         *_about_buttons(settings.bell),
         *_about_the_folder(settings, as_service=as_service),
         *_about_motion(settings.visits),
-        *doubts.about(places(settings), as_service=as_service),
+        *notify.about(settings, as_service=as_service),
     ]
     for note in notes:
         _say(note)

@@ -79,6 +79,7 @@ class Doorbell:
         self._hub = hub
         self._folder = folder
         self._motion: MotionThread | None = None
+        self._looks_before = 0
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
@@ -139,7 +140,7 @@ class Doorbell:
             _log.error("motion is not recorded, the system is out of threads: %s", error)
 
     def _start_motion(self) -> None:
-        self._motion = None
+        self._looks_before, self._motion = self.looks, None
         if self._settings.motion:
             from doorbelld.visits.motion import MotionSettings, MotionThread  # rarely needed
 
@@ -245,6 +246,11 @@ class Doorbell:
             return otherwise
 
     # What others show
+
+    @property
+    def looks(self) -> int:
+        """How many pictures were looked at for motion, also with settings from before."""
+        return self._looks_before + (self._motion.looks if self._motion else 0)
 
     def state(self) -> dict[str, Any]:
         """Return what belongs to the state of docs/live.md."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -223,6 +223,19 @@ class Recording:
         self.waiting.append(frame)
 
 
+@dataclass
+class Counts:
+    """What has happened since the process began. The recorder's lock guards it.
+
+    ``rings`` are the presses that were announced, ``begun`` is how many visits there were of each
+    kind.
+    """
+
+    presses: int = 0
+    rings: int = 0
+    begun: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+
+
 class Batch(NamedTuple):
     """What there is to write of a visit. The moments are time.monotonic()'s."""
 
@@ -340,6 +353,7 @@ class VisitRecorder(Worker):
         self._once = OnceLog(_log)
         self.each_hour: Callable[[], None] = lambda: None
         self.problem: Problem | None = None
+        self.counts = Counts()
 
     # Called from any thread.
 
@@ -421,7 +435,9 @@ class VisitRecorder(Worker):
             else:
                 recording, is_news = self._begin(Kind.RING, source, pressed_at), True
             self._pressed_at = pressed_at
+            self.counts.presses += 1
             if is_news:
+                self.counts.rings += 1
                 recording.show(*still)
                 self._newest = recording
                 self._report_news(Event.RING, recording, pressed_at)
@@ -551,6 +567,7 @@ class VisitRecorder(Worker):
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
         number = self._store.reserve() if self._store else last + 1
+        self.counts.begun[kind] += 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
         if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from doorbelld.access import ring_token
@@ -17,7 +17,7 @@ from doorbelld.server.response import Response
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.visits.doorbell import Doorbell
 from doorbelld.web import guard
-from doorbelld.web.login import Login
+from doorbelld.web.login import RING, Login
 from doorbelld.web.pictures import one_of
 from doorbelld.web.site import Context
 
@@ -54,6 +54,11 @@ class Bell:
         self._backoff = Backoff()
         self._presses = _Allowance(_BURST, _PER_SECOND)
         self._tests = _Allowance(_TESTS, _TESTS_PER_SECOND)
+
+    @property
+    def forms(self) -> Mapping[str, Callable[[Context], Response]]:
+        """What answers a POST, by its path."""
+        return {RING: self.ring, "/shutter": self.shutter, "/notify/test": self.test}
 
     def ring(self, context: Context) -> Response:
         """Ring, and return which visit that belongs to."""

@@ -10,6 +10,7 @@ kept_visits            KeptVisits: visits in a folder before a daemon starts wit
 other_site             OtherSite: a web server that is not ours
 passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
+exposition             Exposition: /metrics, read strictly by the official client's parser
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
 live_page              LivePage: reads the page's stream, as the page does
