@@ -10,6 +10,7 @@ import { Zones } from "./zones.js";
 
 const PAGE = 50; // visits in an answer
 const NOTICE_MS = 5000;
+const RETRY = [0.5, 1, 2, 5]; // seconds
 
 const place = (id) => document.getElementById(id);
 
@@ -41,7 +42,8 @@ class Page {
     this._news = new News({
       opened: () => this._isFirst || this._refresh(),
       state: (state) => this._learn(state),
-    });
+      login: () => location.replace("login"),
+    }, { retry: RETRY });
   }
 
   listen() {
