@@ -6,10 +6,11 @@ import re
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from io import FileIO
+from typing import Any
 from urllib.parse import quote
 
 from doorbelld.media import multipart
@@ -88,8 +89,17 @@ class Visits:
                 "visits": [described(visit) for visit in found],
                 "next": next_id,
                 **{key: status[key] for key in ("count", "bytes", "space", "days")},
+                "motion": self._knows_motion(found, status),
             },
         )
+
+    def _knows_motion(self, found: Iterable[Visit], status: Mapping[str, Any]) -> bool:
+        """Return whether anything is set up for motion, or a visit of motion is left."""
+        if status["motion"]["state"] != "off" or status["ignore"]:
+            return True
+        if any(each.kind is Kind.MOTION for each in found):
+            return True
+        return bool(self._doorbell.visits(None, 1, Kind.MOTION))
 
     def _newest(self, query: Query) -> tuple[list[Visit], int | None]:
         """Return the visits that are asked for, and what ``before`` is for those after them."""

@@ -47,7 +47,7 @@ class Page {
   }
 
   listen() {
-    for (const id of ["filter", "choices"]) place(id).hidden = false;
+    place("choices").hidden = false;
     place("filter").addEventListener("click", ({ target }) => this._choose(target));
     place("again").addEventListener("click", () => (this._isFirst ? this._refresh() : this._more()));
     place("empty").addEventListener("click", () => this._askToEmpty(true));
@@ -179,8 +179,9 @@ class Page {
     this._refresh();
   }
 
-  _total({ count, bytes, space, days }) {
+  _total({ count, bytes, space, days, motion = true }) {
     this._count = count;
+    if (motion) for (const id of ["filter", "ignore"]) place(id).hidden = false;
     place("kept").textContent = say("visits.kept", {
       used: size(bytes), space: size(space), count: days,
     });
