@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http import HTTPStatus
 from io import FileIO
@@ -93,7 +93,7 @@ class Visits:
             },
         )
 
-    def _knows_motion(self, found: Iterable[Visit], status: Mapping[str, Any]) -> bool:
+    def _knows_motion(self, found: list[Visit], status: Mapping[str, Any]) -> bool:
         """Return whether anything is set up for motion, or a visit of motion is left."""
         if status["motion"]["state"] != "off" or status["ignore"]:
             return True
