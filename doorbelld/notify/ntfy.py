@@ -52,11 +52,14 @@ _NO_TOKEN = (
     "it wants a token; make one there (ntfy token add USER) and write it into the file that"
     " [notify] token_file names"
 )
+_NO_TOPIC = "[notify] ntfy must be the URL of a topic, such as https://HOST/TOPIC"
 _REFUSED = {
+    400: _NO_TOPIC,
     401: "it does not know the token; make one there (ntfy token add USER) and write it into the"
     " file that [notify] token_file names",
     403: "the token may not write to this topic; run there: ntfy access USER TOPIC write-only",
-    404: "there is no topic at this path; [notify] ntfy must be like https://HOST/TOPIC",
+    404: _NO_TOPIC,
+    405: _NO_TOPIC,
     429: "it limits how many messages come; raise visitor-message-daily-limit and"
     " visitor-request-limit-burst in its server.yml",
 }

@@ -88,6 +88,8 @@ class Outbox(Worker):
 
     def test(self, news: News, timeout: float) -> Result:
         """Send this before all others, once; return how that went."""
+        if not self.alive:
+            return Result(self._name, is_delivered=False, sentence="its thread does not run")
         letter = _Letter(news, timeout, is_test=True)
         with self._lock:
             self._waiting.appendleft(letter)

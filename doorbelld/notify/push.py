@@ -60,6 +60,7 @@ _FILTERED = (
     "may not be reached from here: a filter forbids it; if it is the unit's, run"
     " sudo systemctl set-property doorbelld IPAddressAllow={address}"
 )
+_SLOW = "accepts the connection, and then does not answer in time; its log may say why"
 _SILENT = (
     "does not answer; check that it runs, and that no firewall is in between (for a filter of the"
     " unit, run sudo systemctl set-property doorbelld IPAddressAllow={address})"
@@ -117,8 +118,11 @@ class Push:
         self._url = urlsplit(url)
         self._is_secure = self._url.scheme == "https"
         self._host = self._url.hostname or ""
+        if not self._host.isascii():
+            self._host = self._host.encode("idna").decode("ascii")
         self._port = self._url.port or (443 if self._is_secure else 80)
         self._address = ""
+        self._is_connected = False
         self._socket: socket.socket | None = None
         self._tls: ssl.SSLContext | None = None
         self._is_cut = False
@@ -181,8 +185,10 @@ class Push:
 
     def _connect(self, seconds: float) -> tuple[socket.socket, _Deadline]:
         """Return a connection to the first of the server's addresses that answers."""
-        self._address = self._host
-        found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        self._address, self._is_connected = self._host, False
+        # As bytes: for text Python would load its tables of Unicode, which take a megabyte.
+        name = self._host.encode("ascii")
+        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
         deadline = _Deadline(min(seconds, _TIMEOUT))
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
@@ -196,6 +202,7 @@ class Push:
                 if failed.errno == errno.ENETUNREACH:  # Mostly because there is no IPv6.
                     failed, failed_at = error, self._address
             else:
+                self._is_connected = True
                 return sock, deadline
         self._address = failed_at
         raise failed
@@ -205,7 +212,7 @@ class Push:
             self._tls = ssl.create_default_context()
         # The handshake comes later, when cut() knows the socket.
         sock = self._tls.wrap_socket(
-            plain, server_hostname=self._host, do_handshake_on_connect=False
+            plain, server_hostname=self._host.encode("ascii"), do_handshake_on_connect=False
         )
         self._keep(sock)
         try:
@@ -289,7 +296,7 @@ class Push:
             return _BY_NUMBER[error.errno]
         for kind, words in _BY_KIND:
             if isinstance(error, kind):
-                return words
+                return _SLOW if kind is socket.timeout and self._is_connected else words
         return f"cannot be asked: {getattr(error, 'strerror', None) or type(error).__name__}"
 
 

@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from doorbelld.visits.visit import Visit
+from doorbelld.visits.visit import Event, News, Visit
 
-
-class Event(Enum):
-    """What has happened to a visit of a person who rang."""
-
-    RING = "ring"
-    PICTURE = "picture"
-    """A sharper picture has replaced the first, or the first has come."""
-
-    ANSWERED = "answered"
-    DELETED = "deleted"
-
-
-class News(NamedTuple):
-    """Something that has happened, once. ``at`` is on time.monotonic()'s clock.
-
-    ``visit`` is as docs/visits.md has it, with the presses that were announced. ``still`` is its
-    newest picture, a JPEG; None if there is none, and then ``visit.reason`` says why.
-    """
-
-    event: Event
-    visit: Visit
-    still: bytes | None
-    at: float
+__all__ = ["Event", "Facts", "News", "Result", "Target"]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,10 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from string import punctuation
+from typing import Any
 from urllib.parse import quote
 
 from doorbelld.access import embedding, ring_token
@@ -53,7 +55,8 @@ class App:
     """Answers with the page, the stream, snapshots and the status.
 
     ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
-    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it.
+    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it;
+    ``notify_status`` returns how they are.
     """
 
     def __init__(
@@ -65,15 +68,16 @@ class App:
         limits: Callable[[], Limits],
         doorbell: Doorbell,
         test_messages: Callable[[], Sequence[Result]] = list,
+        notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
-        self._site = site
-        self._broadcaster = broadcaster
+        self._site, self._broadcaster = site, broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
-        status = Status(broadcaster, camera_status, limits, doorbell.status)
-        metrics = Metrics(hub, broadcaster, camera_status, doorbell, doorbell.status)
+        status = Status(broadcaster, camera_status, limits, doorbell.status, notify_status)
+        states = partial(_states, doorbell, notify_status)
+        metrics = Metrics(hub, broadcaster, camera_status, doorbell, states)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
         bell = Bell(doorbell, login, self._refusals, test_messages)
         self._shared = _routes_to(pictures)
@@ -234,6 +238,13 @@ class App:
             return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
+
+
+def _states(
+    doorbell: Doorbell, notify_status: Callable[[], dict[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return what ``/status`` says of the bell, the visits and the notifications."""
+    return {**doorbell.status(), "notify": notify_status()}
 
 
 def _routes_to(pictures: Pictures) -> Mapping[str, Route]:

@@ -141,6 +141,14 @@ def test_message_comes_without_a_picture_that_the_server_refuses(
     assert caplog.text.count(remedy) == 1, "once in the log"
 
 
+@pytest.mark.parametrize("path", ["", "/", "/door/more/and/more", "/doör"])
+def test_path_that_is_no_topic(path: str, server: NtfyServer) -> None:
+    with target(f"{server.url}{path}") as ntfy:
+        result = ntfy.test(ring(), 20)
+    assert not result.is_delivered
+    assert "[notify] ntfy must be the URL of a topic" in result.sentence
+
+
 def test_tokens_and_what_their_user_may_do(tmp_path: Path) -> None:
     settings = {"auth-file": tmp_path / "auth.db", "auth-default-access": "deny-all"}
     with NtfyServer(tmp_path / "server", **settings) as server:

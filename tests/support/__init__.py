@@ -76,6 +76,7 @@ reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
 ntfy_server            NtfyServer: Debian 13's, with its users and subscribers
 news                   what targets of notifications are given
+hostile_server         HostileServer: answers with any bytes, at any pace, or never
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 discovery_rules        DiscoveryRules: what it accepts as an MQTT device
