@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
@@ -21,11 +22,13 @@ from doorbelld.config.schema import (
     AccessSection,
     BellSection,
     CameraSection,
+    NotifySection,
     VisitsSection,
 )
 from doorbelld.net import tls
-from doorbelld.net.keptpair import KeptPair
-from doorbelld.net.tls import CertificateError
+from doorbelld.net.tls import CertificateError, KeptPair
+from doorbelld.notify.notifier import Choice
+from doorbelld.notify.target import Target
 from doorbelld.stream.capture import CaptureSettings
 from doorbelld.visits.doorbell import BellSettings
 from doorbelld.visits.recorder import Lengths
@@ -91,6 +94,33 @@ def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
         motion=visits.motion,
         ignore=visits.ignore,
     )
+
+
+def notified(section: NotifySection, sign: Callable[[int], str]) -> list[Choice]:
+    """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
+
+    A target is made, and its module loaded, only when it is first needed.
+    """
+
+    def make_ntfy() -> Target:
+        from doorbelld.notify.ntfy import Ntfy, NtfySettings
+
+        assert section.ntfy
+        return Ntfy(NtfySettings(section.ntfy, section.token_file), sign)
+
+    def make_webhook() -> Target:
+        from doorbelld.notify.webhook import Webhook, WebhookSettings
+
+        assert section.webhook
+        return Webhook(WebhookSettings(section.webhook, key_file))
+
+    key_file = section.key_file or section.token_file
+    found = []
+    if section.ntfy:
+        found.append(Choice("ntfy", (section.ntfy, section.token_file), make_ntfy))
+    if section.webhook:
+        found.append(Choice("webhook", (section.webhook, key_file), make_webhook))
+    return found
 
 
 def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | None:

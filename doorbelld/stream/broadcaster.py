@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
-from doorbelld.handover.record import SavedViewers
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.media.multipart import Parts
 from doorbelld.net.tls import Session
+from doorbelld.net.viewerrecord import SavedViewers
 from doorbelld.stream.counters import Deliveries, DeliveryCounter
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.link import AdaptiveViewer, Wishes

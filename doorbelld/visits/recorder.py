@@ -25,7 +25,7 @@ from doorbelld.system.worker import Worker
 from doorbelld.visits.film import FilmWriter
 from doorbelld.visits.preroll import PreRoll
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+from doorbelld.visits.visit import Event, Kind, News, StoreError, Visit, VisitState
 
 _log = logging.getLogger(__name__)
 
@@ -144,6 +144,11 @@ class Recording:
             self.reason,
             None if answered_at is None else clock.unix(answered_at),
         )
+
+    def announced_visit(self) -> Visit:
+        """Return it as pages see it: with the presses that were announced."""
+        pressed_at = clock.unix(self.announced_at)
+        return replace(self.visit(), presses=self.announced, pressed_at=pressed_at)
 
     def press(self, at: float) -> bool:
         """Count one more press; return whether it is announced, and not part of the last ring."""
@@ -308,7 +313,9 @@ class VisitRecorder(Worker):
 
     ``open_store`` opens the store, or another one in its place; the thread calls that first.
     ``reason`` returns the code for why there is no live picture, "" if there is. ``on_change`` is
-    called when the newest ring has changed, in any thread, and must not block.
+    called when the newest ring has changed, ``on_motion`` when a visit of motion begins or ends,
+    and ``on_news`` with what happens to the rings of this process, in order. All of them are called
+    in any thread, and must not block.
 
     A disk that is slow or fails costs pictures, and never a ring.
     """
@@ -319,12 +326,14 @@ class VisitRecorder(Worker):
         open_store: Callable[[], VisitStore],
         reason: Callable[[], str],
         on_change: Callable[[], None],
+        on_news: Callable[[News], None] = lambda _news: None,
+        on_motion: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("visits")
         self._hub = hub
         self._open_store = open_store
         self._reason = reason
-        self._on_change = on_change
+        self._on_change, self._on_news, self._on_motion = on_change, on_news, on_motion
         self._preroll = PreRoll(hub, self._add)
         self._lock = threading.Lock()
         self._lengths = Lengths()
@@ -363,6 +372,18 @@ class VisitRecorder(Worker):
         """Wait until the store is open, if the thread has started, or so many seconds."""
         if self._thread.ident is not None and seconds > 0:
             self._is_opened.wait(seconds)
+
+    @property
+    def knows_older(self) -> bool:
+        """Whether the rings of the process before are known, or take too long to be read."""
+        has_waited = time.monotonic() > self._started_at + _OPENING
+        return bool(self._started_at) and (has_waited or self._is_opened.is_set())
+
+    @property
+    def sees_motion(self) -> bool:
+        """Whether a visit of motion is open."""
+        newest = self._open
+        return newest is not None and newest.kind is Kind.MOTION and newest.is_open
 
     @property
     def has_ended(self) -> bool:
@@ -419,6 +440,7 @@ class VisitRecorder(Worker):
                 self.counts.rings += 1
                 recording.show(*still)
                 self._newest = recording
+                self._report_news(Event.RING, recording, pressed_at)
             visit = recording.visit()
         if visit.presses == 1:
             _log.info("the bell has rung: visit %d", visit.id)
@@ -438,6 +460,7 @@ class VisitRecorder(Worker):
                     recording.last_at = max(moved_at, recording.last_at)
                 return
             self._begin(Kind.MOTION, "motion", moved_at).show(*still)
+        self._on_motion()
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -450,8 +473,7 @@ class VisitRecorder(Worker):
             newest = self._newest
             if newest is None:
                 return self._older
-            pressed_at = clock.unix(newest.announced_at)
-            return replace(newest.visit(), presses=newest.announced, pressed_at=pressed_at)
+            return newest.announced_visit()
 
     def in_memory(self) -> list[Visit]:
         """Return the visits that are not on the disk, or not completely, the newest first."""
@@ -472,6 +494,7 @@ class VisitRecorder(Worker):
                 return None
             if found.answered_at is None:
                 found.answered_at = time.monotonic()
+                self._report_news(Event.ANSWERED, found, found.answered_at)
             visit = found.visit()
         self._wakeup.set()
         return visit
@@ -521,6 +544,16 @@ class VisitRecorder(Worker):
             if self._newest is newest:
                 self._newest = None
 
+    def _report_news(self, event: Event, recording: Recording, at: float) -> None:
+        """Report what has happened to a ring, with the lock, so that all comes in order.
+
+        A better picture of an earlier ring is none: what shows the newest ring would show it.
+        """
+        is_past = event is Event.PICTURE and recording is not self._newest
+        if recording.kind is Kind.RING and not is_past:
+            still = recording.still and recording.still.data
+            self._on_news(News(event, recording.announced_visit(), still, at))
+
     def _wait_for_ids(self) -> None:
         self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
 
@@ -558,6 +591,8 @@ class VisitRecorder(Worker):
         """Take a picture, in the thread that publishes it."""
         with self._lock:
             is_still = self._open is not None and self._open.add(frame)
+            if is_still and self._open:
+                self._report_news(Event.PICTURE, self._open, time.monotonic())
         if is_still:
             self._on_change()
 
@@ -602,9 +637,12 @@ class VisitRecorder(Worker):
         now = time.monotonic()
         with self._lock:
             work = [each for each in self._recordings if not each.is_finished]
+            saw_motion = self.sees_motion
             improved = [self._settle(each, now) for each in work]
         if any(improved):
             self._on_change()
+        if saw_motion and not self.sees_motion:
+            self._on_motion()
         for each in work:
             self._write(each)
         if any(each.is_finished for each in work):
@@ -629,7 +667,10 @@ class VisitRecorder(Worker):
         """End a visit that is over, and take a better still; return whether there was one."""
         if recording.is_open and now > recording.ends_at:
             recording.end(recording.ends_at)
-        return recording.improve(now)
+        has_improved = recording.improve(now)
+        if has_improved:
+            self._report_news(Event.PICTURE, recording, now)
+        return has_improved
 
     def _drop(self) -> None:
         """Forget what is on the disk, and the oldest of what could not be written."""

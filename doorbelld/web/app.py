@@ -10,11 +10,14 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from string import punctuation
+from typing import Any
 from urllib.parse import quote
 
-from doorbelld.access import embedding
+from doorbelld.access import embedding, ring_token
+from doorbelld.notify.target import Result
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
 from doorbelld.server.replies import NO_STORE, TEXT, general, refusal, reply
@@ -52,6 +55,8 @@ class App:
     """Answers with the page, the stream, snapshots and the status.
 
     ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
+    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it;
+    ``notify_status`` returns how they are.
     """
 
     def __init__(
@@ -62,17 +67,19 @@ class App:
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
         doorbell: Doorbell,
+        test_messages: Callable[[], Sequence[Result]] = list,
+        notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
-        self._site = site
-        self._broadcaster = broadcaster
+        self._site, self._broadcaster = site, broadcaster
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
-        status = Status(broadcaster, camera_status, limits, doorbell.status)
-        metrics = Metrics(hub, broadcaster, camera_status, doorbell, doorbell.status)
+        status = Status(broadcaster, camera_status, limits, doorbell.status, notify_status)
+        states = partial(_states, doorbell, notify_status)
+        metrics = Metrics(hub, broadcaster, camera_status, doorbell, states)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
-        bell = Bell(doorbell, login, self._refusals)
+        bell = Bell(doorbell, login, self._refusals, test_messages)
         self._shared = _routes_to(pictures)
         self._routes: Mapping[str, Route] = {
             **self._shared,
@@ -90,8 +97,7 @@ class App:
             "/logout": login.log_out,
             "/live/report": live.report,
             "/visits/delete": visits.delete_all,
-            "/shutter": bell.shutter,
-            RING: bell.ring,
+            **bell.forms,
         }
 
     @property
@@ -145,9 +151,13 @@ class App:
             fields = request.headers.fields
             client = guard.client(access, fields, request.version, client)
             ticket = self._ticket(site, request, password_id)
-            embedder = guard.let_in(access, request, client, is_shared=bool(ticket))
+            answers = self._visit_to_answer(site, request)
+            is_shared = bool(ticket or answers)
+            embedder = guard.let_in(access, request, client, is_shared=is_shared)
             is_let_in = True
-            response = self._answer(Context(site, request, client, password_id, ticket, embedder))
+            response = self._answer(
+                Context(site, request, client, password_id, ticket, embedder, answers)
+            )
         except RequestError as error:
             response = refusal(error.status, str(error))
         except RefusedError as error:
@@ -174,13 +184,27 @@ class App:
             return b""  # The request itself is refused later, with the reason.
         return site.embedding.ticket(token, password_id)
 
+    def _visit_to_answer(self, site: Site, request: Request) -> int:
+        """Return the id of the visit that a good token in the URL may answer; 0 if there is none.
+
+        It comes from a notification on a phone: from an app, or from the page of another site.
+        """
+        if request.method != "POST" or ring_token.PARAMETER not in request.target:
+            return 0
+        try:
+            visit = self._visits.to_answer(request.path)
+            token = request.query.get(ring_token.PARAMETER, "")
+        except RequestError:
+            return 0  # The request itself is refused later, with the reason.
+        return visit if visit and site.ring_token.check_answer(visit, token) else 0
+
     def _answer(self, context: Context) -> Response:
         target, site = context.request.target, context.site
         is_certificate = target in assets.OF_THE_AUTHORITY and target in site.assets
         if site.tls is not None and not context.request.secure and not is_certificate:
             return _send_to_tls(context.request)
         path = _path(context.request)
-        if is_certificate or path in OPEN_PATHS or path == RING:
+        if is_certificate or path in OPEN_PATHS or path == RING or context.answers:
             return self._route(context, path)
         challenge = self._login.challenge(context)
         if challenge is not None:
@@ -214,6 +238,13 @@ class App:
             return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
+
+
+def _states(
+    doorbell: Doorbell, notify_status: Callable[[], dict[str, dict[str, Any]]]
+) -> dict[str, Any]:
+    """Return what ``/status`` says of the bell, the visits and the notifications."""
+    return {**doorbell.status(), "notify": notify_status()}
 
 
 def _routes_to(pictures: Pictures) -> Mapping[str, Route]:

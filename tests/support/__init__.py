@@ -72,11 +72,16 @@ network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon 
 slow_link              SlowLink: a machine and a phone, with a slow link between them
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
+mosquitto              Mosquitto: the MQTT broker, killed and frozen; what its clients get
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
+ntfy_server            NtfyServer: Debian 13's, with its users and subscribers
+news                   what targets of notifications are given
+hostile_server         HostileServer: answers with any bytes, at any pace, or never
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
+discovery_rules        DiscoveryRules: what it accepts as an MQTT device
 fault_injector         FaultInjector: a function of the daemon that fails on demand
 faulty_system          FaultySystem: an operating system that refuses something
 fault_observer         FaultObserver: what a daemon reports about a fault

@@ -10,7 +10,7 @@ import pytest
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.policy import Access
-from doorbelld.handover.handover import Handover
+from doorbelld.net.handover import Handover
 from doorbelld.server.request import Headers, Request
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
