@@ -296,6 +296,19 @@ def test_library_is_missing(start: Start, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.usefixtures("each_paho")
+def test_what_is_not_used_is_not_loaded(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dns").mkdir()
+    for name in ("dns/__init__.py", "dns/resolver.py", "socks.py"):
+        (tmp_path / name).touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    with FakeBroker() as broker:
+        connected(start(broker.port))
+    assert not {"dns", "dns.resolver", "socks"} & set(sys.modules)
+
+
+@pytest.mark.usefixtures("each_paho")
 @pytest.mark.parametrize(
     "extra",
     [
