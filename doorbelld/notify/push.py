@@ -134,12 +134,8 @@ class Push:
         try:
             refusal = self._exchange(method, headers, body, seconds)
         except Exception as error:  # noqa: BLE001  # whatever it was, the caller says it
-            words = self._explain(error).format(address=self._address, host=self._host)
-            retry = isinstance(error, OSError) and not isinstance(
-                error, ssl.SSLCertVerificationError
-            )
             # Not "from error": its text may have what was sent.
-            raise PushError(f"{self.place} {words}", retry=retry) from None
+            raise self._failure(error) from None
         if refusal is not None:
             words = f"answers with the status {refusal.status}"
             if refusal.location:
@@ -150,6 +146,17 @@ class Push:
                 status=refusal.status,
                 body=refusal.body,
             )
+
+    def probe(self, seconds: float) -> None:
+        """Connect, with TLS if the URL has it, and ask for nothing. Raises PushError."""
+        try:
+            sock, deadline = self._connect(seconds)
+            try:
+                sock = self._encrypt(sock, deadline) if self._is_secure else sock
+            finally:
+                sock.close()
+        except OSError as error:
+            raise self._failure(error) from None
 
     def cut(self) -> None:
         """Cut the connection, wherever the other thread waits for it, and make no other."""
@@ -271,6 +278,11 @@ class Push:
             sock.close()
             raise OSError(errno.ECANCELED, "")
         return sock
+
+    def _failure(self, error: Exception) -> PushError:
+        words = self._explain(error).format(address=self._address, host=self._host)
+        retry = isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError)
+        return PushError(f"{self.place} {words}", retry=retry)
 
     def _explain(self, error: Exception) -> str:
         """Return the end of a sentence that begins with the server."""
