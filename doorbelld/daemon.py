@@ -166,7 +166,8 @@ class Daemon:
         def sign(visit: int) -> str:
             return self._app.site.ring_token.answer_token(visit)
 
-        self._notify.choose(wiring.notified(self._settings.notify, sign))
+        now = self._settings
+        self._notify.choose(wiring.notified(now.mqtt, now.notify, self._doorbell, sign))
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.

@@ -22,6 +22,7 @@ from doorbelld.config.schema import (
     AccessSection,
     BellSection,
     CameraSection,
+    MqttSection,
     NotifySection,
     VisitsSection,
 )
@@ -30,7 +31,7 @@ from doorbelld.net.tls import CertificateError, KeptPair
 from doorbelld.notify.notifier import Choice
 from doorbelld.notify.target import Target
 from doorbelld.stream.capture import CaptureSettings
-from doorbelld.visits.doorbell import BellSettings
+from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.recorder import Lengths
 
 _CONTROLS = tuple(
@@ -96,31 +97,44 @@ def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
     )
 
 
-def notified(section: NotifySection, sign: Callable[[int], str]) -> list[Choice]:
+def notified(
+    mqtt: MqttSection, notify: NotifySection, door: Doorbell, sign: Callable[[int], str]
+) -> list[Choice]:
     """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
 
     A target is made, and its module loaded, only when it is first needed.
     """
-
-    def make_ntfy() -> Target:
-        from doorbelld.notify.ntfy import Ntfy, NtfySettings
-
-        assert section.ntfy
-        return Ntfy(NtfySettings(section.ntfy, section.token_file), sign)
-
-    def make_webhook() -> Target:
-        from doorbelld.notify.webhook import Webhook, WebhookSettings
-
-        assert section.webhook
-        return Webhook(WebhookSettings(section.webhook, key_file))
-
-    key_file = section.key_file or section.token_file
     found = []
-    if section.ntfy:
-        found.append(Choice("ntfy", (section.ntfy, section.token_file), make_ntfy))
-    if section.webhook:
-        found.append(Choice("webhook", (section.webhook, key_file), make_webhook))
+    if mqtt.broker:
+        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door)))
+    if notify.ntfy:
+        ntfy = notify.ntfy, notify.token_file
+        found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign)))
+    if notify.webhook:
+        webhook = notify.webhook, notify.key_file or notify.token_file
+        found.append(Choice("webhook", webhook, partial(_webhook, *webhook)))
     return found
+
+
+def _mqtt(section: MqttSection, door: Doorbell) -> Target:
+    from doorbelld.notify.mqtt import Mqtt, MqttSettings
+
+    assert section.broker
+    own = {each.name: getattr(section, each.name) for each in fields(section)}
+    del own["broker"]
+    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door)
+
+
+def _ntfy(url: str, token_file: Path | None, sign: Callable[[int], str]) -> Target:
+    from doorbelld.notify.ntfy import Ntfy, NtfySettings
+
+    return Ntfy(NtfySettings(url, token_file), sign)
+
+
+def _webhook(url: str, key_file: Path | None) -> Target:
+    from doorbelld.notify.webhook import Webhook, WebhookSettings
+
+    return Webhook(WebhookSettings(url, key_file))
 
 
 def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | None:

@@ -10,7 +10,6 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from string import punctuation
 from typing import Any
@@ -71,13 +70,13 @@ class App:
         notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
         self._site, self._broadcaster = site, broadcaster
+        self._doorbell, self._notify_status = doorbell, notify_status
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
-        status = Status(broadcaster, camera_status, limits, doorbell.status, notify_status)
-        states = partial(_states, doorbell, notify_status)
-        metrics = Metrics(hub, broadcaster, camera_status, doorbell, states)
+        status = Status(broadcaster, camera_status, limits, self._bell_status)
+        metrics = Metrics(hub, broadcaster, camera_status, doorbell, self._bell_status)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
         bell = Bell(doorbell, login, self._refusals, test_messages)
         self._shared = _routes_to(pictures)
@@ -120,6 +119,9 @@ class App:
         """End the streams that are not allowed any more: a file or a network has changed."""
         self._pictures.recheck()
         self._broadcaster.renew()
+
+    def _bell_status(self) -> dict[str, Any]:
+        return {**self._doorbell.status(), "notify": self._notify_status()}
 
     def may_send_body(self, head: Head, peer: str) -> bool:
         """Return whether the client with this head may watch."""
@@ -238,13 +240,6 @@ class App:
             return route(context)
         assert asset is not None
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
-
-
-def _states(
-    doorbell: Doorbell, notify_status: Callable[[], dict[str, dict[str, Any]]]
-) -> dict[str, Any]:
-    """Return what ``/status`` says of the bell, the visits and the notifications."""
-    return {**doorbell.status(), "notify": notify_status()}
 
 
 def _routes_to(pictures: Pictures) -> Mapping[str, Route]:

@@ -20,8 +20,8 @@ from doorbelld.web.site import Context
 class Status:
     """Answers how everything is. ``limits`` returns those of the server.
 
-    ``bell_status`` returns what belongs to the bell, the visits and the shutter, ``notify_status``
-    how each target of notifications is.
+    ``bell_status`` returns what belongs to the bell, the visits, the shutter and the messages on a
+    ring.
     """
 
     def __init__(
@@ -30,9 +30,8 @@ class Status:
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
         bell_status: Callable[[], dict[str, Any]],
-        notify_status: Callable[[], dict[str, dict[str, Any]]],
     ) -> None:
-        self._bell_status, self._notify_status = bell_status, notify_status
+        self._bell_status = bell_status
         self._broadcaster = broadcaster
         self._camera_status = camera_status
         self._limits = limits
@@ -51,7 +50,6 @@ class Status:
             "limits": {"max_viewers": self._broadcaster.max_viewers, **self._limits()._asdict()},
             "password": context.site.authenticator.is_needed,
             **self._bell_status(),
-            "notify": self._notify_status(),
         }
         return as_json(HTTPStatus.OK, status)
 
