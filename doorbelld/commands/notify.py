@@ -115,7 +115,7 @@ def _about_the_filter(settings: Config) -> Iterator[str]:
 
 
 def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith(".") else f"{sentence}."
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def _say(lines: Iterable[str]) -> None:
