@@ -94,10 +94,7 @@ class Outbox(Worker):
         with self._lock:
             self._waiting.appendleft(letter)
         self._wakeup.set()
-        letter.done.wait(timeout)
-        with self._lock:
-            if letter in self._waiting:
-                self._waiting.remove(letter)
+        letter.done.wait(timeout)  # If it still waits after that, it is too old to be sent.
         return letter.result or Result(
             self._name, is_delivered=False, sentence=f"nothing has answered within {timeout:g} s"
         )

@@ -99,7 +99,7 @@ def test_any_name_of_a_camera_is_its_title(server: NtfyServer) -> None:
 
 def test_test_message_says_so(server: NtfyServer) -> None:
     with server.subscribe() as subscriber, target(server.topic_url) as ntfy:
-        result = ntfy.test(ring(0), 20)
+        result = ntfy.test(ring(12), 20)
         message = subscriber.next()
         assert ntfy.status()["delivered"] == 0
     assert (result.is_delivered, result.target) == (True, "ntfy")
