@@ -27,6 +27,7 @@ check: lint ## Lint, and run the tests that start no process: a minute, for ever
 test: ## Run every test that needs no second system, and print the coverage
 	@tools/need test
 	@tools/venv dev
+	@tools/ntfy
 	@tools/test $(ARGS)
 
 .PHONY: fuzz

@@ -28,14 +28,20 @@ _COMMANDS = {
     "check": "show the effective configuration, and try the camera",
     "bell": "list the buttons that can ring, and print what is pressed",
     "ring": "ring the bell",
+    "notify": "show who is notified of a ring, or send a test message",
     "passwd": "set the password",
     "embed-url": "print URLs of the picture for pages of other sites",
     "backup": "write configuration and visits into a file",
     "restore": "put back what backup has written",
     "make-certificate": "make a self-signed certificate for HTTPS",
 }
-_CLASSES = {"ring": ("bell", "Ring"), "restore": ("backup", "Restore")}
-"""The commands that are a class in the module of another one: the names of both."""
+_CLASSES = {
+    "ring": ("bell", "Ring"),
+    "passwd": ("access", "Password"),
+    "embed-url": ("access", "EmbedUrl"),
+    "restore": ("backup", "Restore"),
+}
+"""The commands that are a class in a module with others: the names of both."""
 
 _DEFAULT = "run"
 _COMMON = ("--config", "--set", "--version", "--help")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -21,6 +22,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,12 +32,14 @@ from doorbelld.access.embedding import Embedding
 from doorbelld.access.ring_token import RingToken
 from doorbelld.config.load import ConfigError
 from doorbelld.config.schema import AccessSection, Config
-from doorbelld.handover.handover import Handover
 from doorbelld.media import room
-from doorbelld.net import interfaces, listeners
-from doorbelld.net.announce import Announcement
-from doorbelld.net.keptpair import KeptPair
+from doorbelld.net import addresses, listeners
+from doorbelld.net.handover import Handover
+from doorbelld.net.mdns import Announcement
 from doorbelld.net.ports import Ports
+from doorbelld.net.tls import KeptPair
+from doorbelld.notify.notifier import Notifier
+from doorbelld.notify.target import Facts
 from doorbelld.server.limits import Limits
 from doorbelld.server.server import Server
 from doorbelld.stream.broadcaster import Broadcaster
@@ -47,6 +51,7 @@ from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
 from doorbelld.visits.doorbell import Doorbell
+from doorbelld.visits.visit import Visit
 from doorbelld.web import assets
 from doorbelld.web.app import App
 from doorbelld.web.site import Site
@@ -55,6 +60,9 @@ _log = logging.getLogger(__name__)
 
 _CHECK_INTERVAL = 1.0
 """Seconds between checks of the threads, and between STATUS lines."""
+
+_TESTING = 20.0
+"""Seconds that a test message may take: a server that is far away may be slow."""
 
 _SWITCH_INTERVAL = 0.0002
 """Seconds a thread may keep the interpreter from another that wants it. Python's own 5 ms
@@ -92,16 +100,13 @@ class Daemon:
             stall_timeout=settings.server.stall_timeout,
         )
         camera = wiring.capture_settings(settings.camera)
-        self._capture = CaptureThread(camera, hub, self._broadcaster.renew)
+        self._capture = CaptureThread(camera, hub, self._changed)
+        self._hub, self._url = hub, ""
+        self._notify = Notifier(self._facts, self._is_ready, self._picture)
         self._doorbell = self._make_doorbell(hub, state_folder)
         embedding = Embedding(settings.access.embed_key_file)
-        self._app = App(
-            _site(settings, context, authenticator, embedding, kept, state_folder),
-            hub,
-            self._broadcaster,
-            self._capture.status,
-            lambda: self._server.limits,
-            self._doorbell,
+        self._app = self._make_app(
+            _site(settings, context, authenticator, embedding, kept, state_folder)
         )
         self._server = Server(self._sockets, self._app, _limits(settings))
 
@@ -112,8 +117,57 @@ class Daemon:
             state_folder,
             pause=self._capture.pause,
             reason=self._capture.reason,
-            on_change=self._broadcaster.renew,
+            on_change=self._changed,
+            on_news=self._notify.hear,
+            on_motion=self._notify.changed,
         )
+
+    def _make_app(self, site: Site) -> App:
+        return App(
+            site,
+            self._hub,
+            self._broadcaster,
+            self._capture.status,
+            lambda: self._server.limits,
+            self._doorbell,
+            test_messages=lambda: self._notify.test(_TESTING),
+            notify_status=self._notify.status,
+        )
+
+    def _changed(self) -> None:
+        """Show everyone that the camera, the newest ring or the shutter has changed."""
+        self._broadcaster.renew()
+        self._notify.changed()
+
+    def _is_ready(self) -> bool:
+        return self._doorbell.recorder.knows_older
+
+    def _facts(self) -> Facts:
+        recorder = self._doorbell.recorder
+        return Facts(
+            name=self._settings.camera.name,
+            reason=self._capture.reason(),
+            watching=self._broadcaster.watching,
+            motion=recorder.sees_motion,
+            is_paused=self._doorbell.shutter.state.closed,
+            last=recorder.news(),
+            address=self._settings.notify.address or self._address(),
+        )
+
+    def _picture(self, visit: Visit | None) -> bytes | None:
+        """Return the still of a visit, if it has one, or the picture of now."""
+        still = self._doorbell.still(visit.id) if visit else None
+        latest = self._hub.latest
+        return still or (latest.data if latest and latest.live else None)
+
+    def _choose(self) -> None:
+        """Notify those that are configured."""
+
+        def sign(visit: int) -> str:
+            return self._app.site.ring_token.answer_token(visit)
+
+        now = self._settings
+        self._notify.choose(wiring.notified(now.mqtt, now.notify, self._doorbell, sign))
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
@@ -139,6 +193,7 @@ class Daemon:
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
             self._doorbell.start()  # Before the camera, so that a film has its first pictures.
+            self._choose()
             self._capture.start()
             self._tiers.start()
         except RuntimeError as error:  # threading raises no better one
@@ -152,8 +207,20 @@ class Daemon:
         self._notifier.ready()
         return True
 
+    def _address(self) -> str:
+        """Return where phones in the network find the page."""
+        host = addresses.outward()
+        if self._url and not host:
+            return self._url  # As good as any, while there is no network.
+        host, secure = host or f"{socket.gethostname()}.local", self._app.tls is not None
+        with suppress(OSError):  # They are closed when the daemon stops.
+            urls = [listeners.url(each, host, secure=secure) for each in self._sockets]
+            others = [url for url in urls if not re.match(r"https?://(127\.|\[::1\])", url)]
+            self._url = min(others or urls, default="")
+        return self._url
+
     def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
-        host = interfaces.outward_address() or socket.gethostname()
+        host = addresses.outward() or socket.gethostname()
         secure = self._app.tls is not None
         for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
             _log.info("doorbelld %s: open %s", __version__, url)
@@ -194,6 +261,7 @@ class Daemon:
                 _log.critical("a thread has failed: stopping, to be started again")
                 return 1
             self._poll_ports()
+            self._notify.poll()
             self._capture.check_for_hang()
             self._recheck()
             self._notifier.status(self._status())
@@ -258,6 +326,7 @@ class Daemon:
         if settings.camera != before.camera:
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
             self._doorbell.recorder.forget_pictures()
+        self._choose()
         self._announce()
         if self._ports.change(settings.server.listen):
             _log.warning("listen has changed: that takes a restart")
@@ -277,12 +346,14 @@ class Daemon:
         self._notifier.stopping()
         self._announcement.stop()
         ended = {"accept": self._server.stop()}
+        self._notify.stop(0)  # It begins to send what is left.
         self._doorbell.stop(0)  # It begins to write what is left of a visit.
         ended |= {
             "capture": self._capture.stop(),
             "broadcast": self._broadcaster.stop(),
             "encode": self._tiers.stop(),
             "visits": self._doorbell.stop(),
+            "notify": self._notify.stop(),
         }
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:

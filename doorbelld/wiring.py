@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
@@ -21,13 +22,16 @@ from doorbelld.config.schema import (
     AccessSection,
     BellSection,
     CameraSection,
+    MqttSection,
+    NotifySection,
     VisitsSection,
 )
 from doorbelld.net import tls
-from doorbelld.net.keptpair import KeptPair
-from doorbelld.net.tls import CertificateError
+from doorbelld.net.tls import CertificateError, KeptPair
+from doorbelld.notify.notifier import Choice
+from doorbelld.notify.target import Target
 from doorbelld.stream.capture import CaptureSettings
-from doorbelld.visits.doorbell import BellSettings
+from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.recorder import Lengths
 
 _CONTROLS = tuple(
@@ -91,6 +95,46 @@ def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
         motion=visits.motion,
         ignore=visits.ignore,
     )
+
+
+def notified(
+    mqtt: MqttSection, notify: NotifySection, door: Doorbell, sign: Callable[[int], str]
+) -> list[Choice]:
+    """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
+
+    A target is made, and its module loaded, only when it is first needed.
+    """
+    found = []
+    if mqtt.broker:
+        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door)))
+    if notify.ntfy:
+        ntfy = notify.ntfy, notify.token_file
+        found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign)))
+    if notify.webhook:
+        webhook = notify.webhook, notify.key_file or notify.token_file
+        found.append(Choice("webhook", webhook, partial(_webhook, *webhook)))
+    return found
+
+
+def _mqtt(section: MqttSection, door: Doorbell) -> Target:
+    from doorbelld.notify.mqtt import Mqtt, MqttSettings
+
+    assert section.broker
+    own = {each.name: getattr(section, each.name) for each in fields(section)}
+    del own["broker"]
+    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door)
+
+
+def _ntfy(url: str, token_file: Path | None, sign: Callable[[int], str]) -> Target:
+    from doorbelld.notify.ntfy import Ntfy, NtfySettings
+
+    return Ntfy(NtfySettings(url, token_file), sign)
+
+
+def _webhook(url: str, key_file: Path | None) -> Target:
+    from doorbelld.notify.webhook import Webhook, WebhookSettings
+
+    return Webhook(WebhookSettings(url, key_file))
 
 
 def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | None:

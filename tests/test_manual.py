@@ -60,6 +60,7 @@ def test_doorbelld_8_has_every_option_and_command() -> None:
         "force",
         "remove",
         "renew",
+        "test",
         "version",
         "v",
         "h",

@@ -105,6 +105,11 @@ def test_every_key_has_an_effect_when_it_is_changed(tmp_path: Path) -> None:
         "button": "/dev/input/event7",
         "token_file": "/run/ring_token",
         "motion": "yes",
+        "ntfy": "https://ntfy.sh/door",
+        "webhook": "http://192.0.2.7/hook",
+        "key_file": "/run/webhook_key",
+        "address": "https://door.example.org/",
+        "broker": "mqtts://192.0.2.7:8883",
         "ignore": "0 0 0.5 0.25, 0.5 0.5 0.5 0.5",
     }
     for key in shipped():

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Union
 
-from doorbelld.net import addresses, interfaces
+from doorbelld.net import addresses
 from doorbelld.net.names import (
     Address,
     address_in,
@@ -61,7 +61,7 @@ class Access:
         trusted_proxies: Sequence[str] = (),
         hosts: Sequence[str] = (),
         embed: Sequence[str] = (),
-        own: Callable[[], Iterable[interfaces.Interface]] = interfaces.addresses,
+        own: Callable[[], Iterable[addresses.Interface]] = addresses.own,
     ) -> None:
         self.embed = tuple(embed)
         self.has_proxies = bool(trusted_proxies)
@@ -150,7 +150,7 @@ class Access:
         asked = address_in(name)
         return asked is not None and not asked.is_loopback and asked in self._find_own_addresses()
 
-    def reaches(self, interface: interfaces.Interface) -> bool:
+    def reaches(self, interface: addresses.Interface) -> bool:
         """Return whether clients in the network of this interface would be answered."""
         network = interface.network
         same = (each for each in self._networks if each.version == network.version)

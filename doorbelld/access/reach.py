@@ -6,9 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterator
 
 from doorbelld.access.policy import Access, is_lan
-from doorbelld.net import interfaces
-from doorbelld.net.addresses import bracketed
-from doorbelld.net.interfaces import Interface
+from doorbelld.net.addresses import Interface, bracketed, outward, own_named
 
 _ANYWHERE = {"", "::", "0.0.0.0"}  # compared, not bound
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
@@ -19,7 +17,7 @@ def addresses(access: Access) -> list[str]:
     """Return the addresses at which phones in their networks get an answer, the best first."""
     found = [each.ip for _, each in _candidates() if access.reaches(each)]
     # There may be more of them, for containers.
-    first = interfaces.outward_address()
+    first = outward()
     return [str(ip) for ip in sorted(found, key=lambda ip: (str(ip) != first, ip.version))]
 
 
@@ -27,7 +25,7 @@ def is_answered(host: str, access: Access) -> bool:
     """Return whether any client gets an answer at this name or address of ours."""
     if not access.answers_to(bracketed(host)):
         return False
-    at = [each for _, each in interfaces.named_addresses() if str(each.ip) == host]
+    at = [each for _, each in own_named() if str(each.ip) == host]
     return not at or any(map(access.reaches, at))
 
 
@@ -59,6 +57,6 @@ def _missing(interface: Interface) -> str:
 def _candidates() -> list[tuple[str, Interface]]:
     return [
         (name, each)
-        for name, each in interfaces.named_addresses()
+        for name, each in own_named()
         if not (each.ip.is_loopback or each.ip.is_link_local)
     ]

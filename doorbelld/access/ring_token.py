@@ -1,5 +1,8 @@
 """RingToken: the token with which devices ring over HTTP. It opens nothing else.
 
+From it comes, for each visit, an answer token, which can mark that visit as answered and nothing
+else: it is in the notification of that ring, and ends with the ring token.
+
 It is random and long enough that it cannot be guessed, so a right one is accepted at any time, from
 any address, however many wrong ones came from there.
 """
@@ -44,6 +47,16 @@ class RingToken:
         """Return whether this is the token that the file has now; in constant time."""
         self._refresh()
         known = self._token
+        return bool(known) and hmac.compare_digest(token.encode("utf-8", "replace"), known)
+
+    def answer_token(self, visit: int) -> str:
+        """Return the token that answers the visit with this id, "" if there is no ring token."""
+        self._refresh()
+        return _answer_token(self._token, visit)
+
+    def check_answer(self, visit: int, token: str) -> bool:
+        """Return whether this is the answer token of that visit; in constant time."""
+        known = self.answer_token(visit).encode("ascii")
         return bool(known) and hmac.compare_digest(token.encode("utf-8", "replace"), known)
 
     def _refresh(self) -> None:
@@ -100,6 +113,13 @@ def read_token(path: Path) -> str | None:
     if not _TOKEN.fullmatch(text.strip()):
         raise ValueError("holds no token: delete it, and a new one is made")
     return text.strip()
+
+
+def _answer_token(key: bytes, visit: int) -> str:
+    if not key:
+        return ""
+    digest = hmac.new(key, b"answer %d" % visit, "sha256").digest()
+    return urlsafe_b64encode(digest[:24]).decode("ascii")
 
 
 def _make(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from doorbelld.access import reach, ring_token
 from doorbelld.camera.base import Camera
 from doorbelld.camera.factory import open_camera, time_to_start
-from doorbelld.commands import local
+from doorbelld.commands import local, notify
 from doorbelld.commands.base import Load
 from doorbelld.config.load import ConfigError, describe
 from doorbelld.config.schema import BellSection, Config, VisitsSection
@@ -69,6 +69,7 @@ def run(_options: Namespace, load: Load) -> int:
         *_about_buttons(settings.bell),
         *_about_the_folder(settings, as_service=as_service),
         *_about_motion(settings.visits),
+        *notify.about(settings, as_service=as_service),
     ]
     for note in notes:
         _say(note)

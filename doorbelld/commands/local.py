@@ -76,13 +76,13 @@ class LocalDaemon:
             answer = self._request("GET", path)
         return answer
 
-    def post(self, path: str) -> Answer:
+    def post(self, path: str, timeout: float = _PATIENCE) -> Answer:
         """Return the answer to a POST without a body, as ``get`` does, but sent once."""
-        return self._request("POST", path)
+        return self._request("POST", path, timeout)
 
-    def _request(self, method: str, path: str) -> Answer:
+    def _request(self, method: str, path: str, timeout: float = _PATIENCE) -> Answer:
         connect = _connect_securely if self._is_secure else HTTPConnection
-        connection = connect(self._own, self.place[1], timeout=_PATIENCE)
+        connection = connect(self._own, self.place[1], timeout=timeout)
         try:
             connection.request(method, path, headers=self._headers)
             answer = connection.getresponse()

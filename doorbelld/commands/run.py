@@ -40,9 +40,9 @@ def _daemon(settings: Config, load: Load) -> Daemon:
     """Return the daemon. Raises ConfigError, OSError and CommandError."""
     # This module is loaded for its options, too. What parsing took can be used again by now.
     from doorbelld.daemon import Daemon
-    from doorbelld.handover.handover import Handover
-    from doorbelld.net.keptpair import KeptPair
+    from doorbelld.net.handover import Handover
     from doorbelld.net.ports import Ports
+    from doorbelld.net.tls import KeptPair
     from doorbelld.system import systemd
     from doorbelld.system.process import raise_descriptor_limit
     from doorbelld.wiring import open_authenticator, tls_context

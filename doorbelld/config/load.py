@@ -44,6 +44,10 @@ def without_password(text: str) -> str:
 
 def _mistaken(text: str) -> str:
     """Return a wrong text that is safe to show; a password in it may have any character."""
+    head, _, host = text.rpartition("@")
+    if ":" in head and "://" not in text:  # user:password@host
+        key = re.match(r"[\w.]+=", text)
+        return f"{key[0] if key else ''}...@{host}"
     # If there is an @, it is not known where the password ends.
     secret = rf"({_SCHEME}://).+" if "@" in text else rf"({_SCHEME}://[^/?#\s]*[/?#]).+"
     return re.sub(secret, r"\1...", text, flags=re.DOTALL)

@@ -228,55 +228,63 @@ class VisitsSection:
 
 @dataclass(frozen=True)
 class NotifySection:
-    """``[notify]``: which services tell the phone that the bell has rung."""
+    """``[notify]``: which services notify a phone when the bell rings."""
 
     ntfy: str | None = _key(
-        None, values.WEB_URL, "The ntfy topic that gets each ring, such as https://ntfy.sh/TOPIC."
+        None,
+        values.NTFY,
+        "The URL of the ntfy topic that gets each ring, such as https://ntfy.sh/TOPIC.",
     )
     webhook: str | None = _key(
-        None, values.WEB_URL, "The URL that gets each ring as JSON, with the picture."
+        None, values.WEBHOOK, "The URL that gets each ring as JSON, with the picture."
     )
     token_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
-        None, values.PATH, "The file with the access token for ntfy, readable only by the service."
+        None, values.PATH, "The file with the access token for ntfy, which no other user may read."
     )
     key_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
         None,
         values.PATH,
-        "The file with the key that signs what the webhook gets; without it, that of token_file.",
+        "The file with the key that signs what the webhook gets; if none, token_file is used.",
     )
     address: str | None = _key(
-        None, values.WEB_URL, "The address of the page for phones; without it, the one in the LAN."
+        None,
+        values.PAGE_URL,
+        "The URL of the page that a notification opens; if none, the one in the LAN.",
     )
 
 
 @dataclass(frozen=True)
 class MqttSection:
-    """``[mqtt]``: the broker, for Home Assistant and others."""
+    """``[mqtt]``: the broker that connects Home Assistant and other programs."""
 
     broker: Broker | None = _key(  # noqa: RUF009  # a NamedTuple never changes
         None, values.BROKER, "The MQTT broker: HOST, HOST:PORT, or mqtts://HOST for TLS."
     )
-    user: str | None = _key(None, values.USER, "The user name for the broker.")
+    user: str | None = _key(None, values.TEXT, "The user name for the broker.")
     password_file: Path | None = _key(  # noqa: RUF009  # a Path never changes
-        None, values.PATH, "The file with its password, readable only by the service."
+        None,
+        values.PATH,
+        "The file with the password for the broker, which no other user may read.",
     )
     topic: str | None = _key(
         None,
         values.TOPIC,
-        "What all our topics begin with; without it, doorbelld/ and an id of this machine.",
+        "How all topics of this doorbell begin; if none, with doorbelld/ and an id of the machine.",
     )
     discovery: str | None = _key(
         "homeassistant",
         values.TOPIC,
-        "Where Home Assistant looks for devices; none: it is told nothing.",
+        "The discovery prefix of Home Assistant; none: it does not find this doorbell by itself.",
     )
     button_topic: str | None = _key(
-        None, values.TOPIC, "A topic on which another device says that its button was pressed."
+        None,
+        values.TOPIC,
+        "The topic of another device whose button rings, such as zigbee2mqtt/button.",
     )
     button_value: str | None = _key(
         None,
-        values.PAYLOAD,
-        "What it says then, as the whole message or a value in its JSON; without it, any action.",
+        values.TEXT,
+        "What it sends then, as the message or a value in its JSON; if none, every action rings.",
     )
 
 

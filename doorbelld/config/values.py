@@ -30,7 +30,7 @@ DEFAULT = "default"
 _KEY_CODES = range(1, 0x300)
 
 _BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
-_LONGEST_TOPIC = 200
+_LONGEST_TEXT = 200
 
 _SMALLEST_ZOOM = 0.05
 _MOST_ZONES = 32
@@ -85,7 +85,7 @@ class Zone(NamedTuple):
 
 
 class Broker(NamedTuple):
-    """Where an MQTT broker is, and whether it is spoken to with TLS."""
+    """Where an MQTT broker is, and whether the connection uses TLS."""
 
     host: str
     port: int
@@ -297,7 +297,7 @@ def _path(text: str) -> Path | None:
 
 
 def _web_url(text: str) -> str | None:
-    """Parse a URL without a password in it: files of the configuration are readable by others."""
+    """Parse a URL without a password in it: every user may read the configuration."""
     if text == _NONE:
         return None
     if len(text) > _LONGEST_URL or not (text.isascii() and text.isprintable()) or " " in text:
@@ -328,17 +328,15 @@ def _topic(text: str) -> str | None:
     """Parse a topic to publish to: without wildcards, and not the broker's own."""
     if text == _NONE:
         return None
-    if not text.isprintable() or len(text) > _LONGEST_TOPIC or text[0] in "$/" or text[-1] == "/":
+    if "#" in text or "+" in text or text.startswith(("$", "/")) or text.endswith("/"):
         raise ValueError
-    if "#" in text or "+" in text:
-        raise ValueError
-    return text
+    return _text(text)
 
 
 def _text(text: str) -> str | None:
     if text == _NONE:
         return None
-    if not text.isprintable() or len(text) > _LONGEST_TOPIC:
+    if not (0 < len(text) <= _LONGEST_TEXT and text.isprintable()):
         raise ValueError
     return text
 
@@ -371,8 +369,18 @@ HOSTS = Kind(
 ORIGINS = Kind(partial(_each, _origin), "none, or origins such as https://home.example.org:8123")
 KEY = Kind(_bell_key, "a number from 1 to 767, or the name of a key such as BTN_0 or KEY_ENTER")
 PATH = Kind(_path, "none, or the path of a file, beginning with /")
-WEB_URL = Kind(_web_url, "none, or an http:// or https:// URL without a user name and password")
-BROKER = Kind(_broker, "none, HOST, HOST:PORT, mqtt://HOST[:PORT] or mqtts://HOST[:PORT]")
-TOPIC = Kind(_topic, "none, or a topic without wildcards, such as home/door")
-USER = Kind(_text, "none, or a user name of at most 200 printable characters")
-PAYLOAD = Kind(_text, "none, or at most 200 printable characters")
+_A_URL = "none, or an http:// or https:// URL without user name, password and #"
+NTFY = Kind(_web_url, f"{_A_URL}; an access token for ntfy belongs into token_file")
+WEBHOOK = Kind(_web_url, f"{_A_URL}; what it gets is signed with key_file")
+PAGE_URL = Kind(_web_url, _A_URL)
+BROKER = Kind(
+    _broker,
+    "none, HOST, HOST:PORT, mqtt://HOST[:PORT] or, for TLS, mqtts://HOST[:PORT];"
+    " the user name belongs into user, the password into password_file",
+)
+TOPIC = Kind(
+    _topic,
+    "none, or a topic such as home/door, of at most 200 printable characters: without + and #,"
+    " without / at its ends, and not beginning with $",
+)
+TEXT = Kind(_text, "none, or 1 to 200 printable characters")

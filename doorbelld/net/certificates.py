@@ -13,7 +13,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from doorbelld.net import authority, interfaces, tls
+from doorbelld.net import addresses, authority, tls
 from doorbelld.net.authority import Authority, Files, MakingError
 from doorbelld.net.names import is_address, own_names
 from doorbelld.system.users import give_to_the_service
@@ -228,7 +228,7 @@ def _places(hosts: Iterable[str]) -> Iterator[str]:
             yield f"IP:{name}"
         elif re.fullmatch(r"[\w-][\w.-]*", name, re.ASCII):  # No browser accepts a *.lan.
             yield f"DNS:{name}"
-    for ip in dict.fromkeys(each.ip for each in interfaces.addresses()):
+    for ip in dict.fromkeys(each.ip for each in addresses.own()):
         if not (ip.version == 6 and ip.is_link_local):  # No browser accepts these.
             yield f"IP:{ip}"
 

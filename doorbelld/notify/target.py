@@ -1,41 +1,18 @@
-"""Target: one place that is told what happens at the door, such as a broker or a push service."""
+"""Target: one place that hears what happens at the door, such as a broker or a push service."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from doorbelld.visits.visit import Visit
+from doorbelld.visits.visit import Event, News, Visit
 
-
-class Event(Enum):
-    """What has happened to a visit of a person who rang."""
-
-    RING = "ring"
-    PICTURE = "picture"
-    """A sharper picture has replaced the first, or the first has come."""
-
-    ANSWERED = "answered"
-    DELETED = "deleted"
-
-
-class News(NamedTuple):
-    """Something that has happened, once. ``at`` is on time.monotonic()'s clock.
-
-    ``visit`` is as docs/visits.md has it, with the presses that were announced. ``still`` is its
-    newest picture, a JPEG; None if there is none, and then ``visit.reason`` says why.
-    """
-
-    event: Event
-    visit: Visit
-    still: bytes | None
-    at: float
+__all__ = ["Event", "Facts", "News", "Result", "Target"]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """How everything is now. Targets that show it are told whenever it changes.
+    """How everything is now. Targets that show it get it whenever it changes.
 
     ``reason`` is the code for why there is no live picture, "" if there is. ``motion`` is whether
     a visit of motion is open. ``last`` is the newest visit of a person who rang. ``address`` is

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 
 from doorbelld.server.request import Request
@@ -53,3 +56,13 @@ def address_of(page: str, request: Request) -> str:
     path = _IS_URL.sub("", request.target).partition("?")[0].partition("#")[0]
     steps = min(max(path.count("/") - 1, 0), _MOST_STEPS)
     return "../" * steps + page or "./"
+
+
+def general() -> Mapping[str, str]:
+    """Return the name of the server, without a version, and the time."""
+    return {"Server": "doorbelld", "Date": _date(int(time.time()))}
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

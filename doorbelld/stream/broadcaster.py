@@ -23,15 +23,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 
-from doorbelld.handover.record import SavedViewers
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.media.multipart import Parts
 from doorbelld.net.tls import Session
+from doorbelld.net.viewerrecord import SavedViewers
+from doorbelld.stream.counters import Deliveries, DeliveryCounter
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.link import AdaptiveViewer, Wishes
 from doorbelld.stream.state import ViewerStatus
-from doorbelld.stream.tiers import AdaptiveViewers, Tiers
+from doorbelld.stream.tiers import MOST_STEPS, AdaptiveViewers, Tiers
 from doorbelld.stream.viewer import News, Report, Viewer
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
@@ -89,6 +90,7 @@ class Broadcaster(Worker):
         self._late: list[Viewer] = []
         self._joining: deque[tuple[Viewer, bytes]] = deque()
         self._watching = self._reading = 0
+        self._deliveries = DeliveryCounter()
         self._state_log = StateLog(_log)
         self._saved = saved
         self._lock = threading.Lock()
@@ -102,6 +104,22 @@ class Broadcaster(Worker):
     def watching(self) -> int:
         """How many viewers with pictures there are, those just joining included."""
         return self._watching
+
+    @property
+    def reading(self) -> int:
+        """How many read the state without pictures."""
+        return self._reading
+
+    def steps(self) -> list[int]:
+        """Return how many viewers there are on each step of the ladder (see tiers.py)."""
+        found = [0] * MOST_STEPS
+        for viewer in self._viewers.copy().values():
+            found[viewer.step] += 1
+        return found
+
+    def deliveries(self) -> Deliveries:
+        """Return how many frames all viewers of this process were sent and have missed."""
+        return self._deliveries.total()
 
     @property
     def quality(self) -> str:
@@ -361,6 +379,7 @@ class Broadcaster(Worker):
         if isinstance(viewer, AdaptiveViewer):
             self._adaptive.add(viewer, self._shown)
         self._table(viewer)[viewer.fd] = viewer
+        self._deliveries.begin(viewer)
         try:
             # Edge-triggered, so one registration is enough: the kernel reports room in the
             # buffer only after a partial write, and then once.
@@ -491,6 +510,7 @@ class Broadcaster(Worker):
 
     def _leave(self, viewer: Viewer, why: str, *, reset: bool = False) -> None:
         del self._table(viewer)[viewer.fd]
+        self._deliveries.end(viewer)
         self._uninformed.pop(viewer.fd, None)
         self._adaptive.remove(viewer)
         viewer.pending = viewer.pending_frame = None

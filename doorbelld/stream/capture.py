@@ -142,7 +142,7 @@ class CaptureThread(Worker):
             height=height,
             fps=round(fps, 1),
             frames=found.frames,
-            invalid=found.invalid + (reader.invalid if reader else 0),
+            invalid=reader.invalid if reader else found.invalid,
             reopened=found.reopened,
             age_ms=found.age_ms,
         )
@@ -233,7 +233,9 @@ class CaptureThread(Worker):
         """Open the camera and publish its pictures until that fails or is interrupted."""
         try:
             camera = self._settings.open_camera()
-            self._reader = PictureReader(camera, self._state_log, self._wakeup.wait)
+            self._reader = PictureReader(
+                camera, self._state_log, self._wakeup.wait, self._counters.invalid
+            )
             self._counters.opened += 1
             self._read(self._reader)
         except CameraError as error:
@@ -248,10 +250,13 @@ class CaptureThread(Worker):
         return _Failure()
 
     def _close_camera(self) -> None:
-        reader, self._reader = self._reader, None
+        reader = self._reader
         if reader is None:
             return
-        self._counters.invalid += reader.invalid
+        self._counters.invalid = (
+            reader.invalid
+        )  # First: else status() could count less than before.
+        self._reader = None
         try:
             reader.camera.close()
         except (Exception, SystemExit) as error:  # noqa: BLE001  # as above

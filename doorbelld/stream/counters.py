@@ -1,8 +1,10 @@
-"""Counters: what the capture thread has counted and measured, the frame rate among it."""
+"""Counters: what the capture thread has counted and measured, and what viewers were sent."""
 
 from __future__ import annotations
 
+import threading
 import time
+from typing import NamedTuple, Protocol
 
 _INTERVALS = 30
 """About how many intervals the mean goes back."""
@@ -76,3 +78,58 @@ class Counters:
         """How old the last live picture is, in milliseconds; None before the first."""
         captured_at = self.captured_at
         return None if captured_at is None else round((time.monotonic() - captured_at) * 1000)
+
+
+class Counted(Protocol):
+    """A viewer, as far as it is counted here."""
+
+    sent: int
+    dropped: int
+
+
+class Deliveries(NamedTuple):
+    """Frames that were sent to viewers, and frames that viewers have missed."""
+
+    sent: int
+    dropped: int
+
+
+class DeliveryCounter:
+    """Counts the frames of all viewers of this process, also of those that have left.
+
+    It adds up what each viewer counts anyway, so sending a frame costs no more. Those that are
+    here are added up only when something asks. Any thread may call the methods.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._here: dict[Counted, Deliveries] = {}
+        self._gone = Deliveries(0, 0)
+        self._most = self._gone
+
+    def begin(self, viewer: Counted) -> None:
+        """Count this viewer from now on. It may have been sent frames by the process before."""
+        with self._lock:
+            self._here[viewer] = Deliveries(viewer.sent, viewer.dropped)
+
+    def end(self, viewer: Counted) -> None:
+        """Keep what was counted for this viewer, which has left."""
+        with self._lock:
+            self._gone = _added(self._gone, viewer, self._here.pop(viewer))
+
+    def total(self) -> Deliveries:
+        """Return all of them; neither number is ever lower than the time before.
+
+        A viewer takes a miss back when it is given a second chance.
+        """
+        with self._lock:
+            total = self._gone
+            for viewer, before in self._here.items():
+                total = _added(total, viewer, before)
+            self._most = Deliveries(*map(max, total, self._most))
+            return self._most
+
+
+def _added(total: Deliveries, viewer: Counted, before: Deliveries) -> Deliveries:
+    sent, dropped = viewer.sent - before.sent, viewer.dropped - before.dropped
+    return Deliveries(total.sent + sent, total.dropped + dropped)

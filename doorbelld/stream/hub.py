@@ -85,6 +85,11 @@ class FrameHub:
         return bool(self._wanting) or captured_at >= self._due
 
     @property
+    def count(self) -> int:
+        """How many frames were published, live ones and placeholders."""
+        return self._count
+
+    @property
     def latest(self) -> Frame | None:
         """The newest frame, live or placeholder; None before the first."""
         self.load_offer()

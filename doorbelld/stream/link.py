@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import replace
 from typing import NamedTuple
 
-from doorbelld.handover.record import ViewerRecord
+from doorbelld.net.viewerrecord import ViewerRecord
 from doorbelld.stream.viewer import TcpInfo, Viewer, segment_size, unacknowledged
 
 _LONGEST = 0.05

@@ -35,17 +35,23 @@ class PictureReader:
     why there is no picture at the moment. Any thread may read ``invalid``.
     """
 
-    def __init__(self, camera: Camera, state_log: StateLog, pause: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        state_log: StateLog,
+        pause: Callable[[float], None],
+        invalid_before: int = 0,
+    ) -> None:
         self.camera = camera
         self.fault = fault.SILENT
         self._state_log = state_log
         self._pause = pause
-        self._left_out = 0
+        self._left_out = invalid_before
         self._logged: set[Fault] = set()
 
     @property
     def invalid(self) -> int:
-        """How many pictures of this camera could not be shown."""
+        """How many pictures could not be shown, of this camera and those before it."""
         return self._left_out + self.camera.invalid
 
     def read(self, timeout: float) -> Shot | None:

@@ -11,10 +11,10 @@ from array import array
 from contextlib import suppress
 from typing import NamedTuple
 
-from doorbelld.handover.record import ViewerRecord, between_parts
 from doorbelld.media import multipart
 from doorbelld.media.frame import Frame
 from doorbelld.net.tls import Session
+from doorbelld.net.viewerrecord import ViewerRecord, between_parts
 from doorbelld.stream.state import ViewerStatus
 
 _SIOCOUTQ = 0x5411

@@ -16,7 +16,7 @@ from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
 from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
-from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState, described
+from doorbelld.visits.visit import Kind, News, StoreError, Visit, VisitState, described
 
 if TYPE_CHECKING:
     from doorbelld.visits.motion import MotionThread
@@ -60,7 +60,7 @@ class Doorbell:
     """All of it. Any thread may call the methods; none waits for a camera.
 
     ``folder`` is where state outlives the daemon; None: nothing does. ``pause`` closes the camera
-    and opens it again. For ``reason`` and ``on_change`` see :class:`VisitRecorder`.
+    and opens it again. For ``reason`` and what begins with ``on_`` see :class:`VisitRecorder`.
     """
 
     def __init__(
@@ -72,17 +72,20 @@ class Doorbell:
         pause: Callable[[bool], None],
         reason: Callable[[], str],
         on_change: Callable[[], None],
+        on_news: Callable[[News], None] = lambda _news: None,
+        on_motion: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._hub = hub
         self._folder = folder
         self._motion: MotionThread | None = None
+        self._looks_before = 0
         self._on_change = on_change
         self._temporary: Path | None = None
         self._elsewhere: Problem | None = None
         self._fault = ""
         self.shutter = Shutter(folder, pause)
-        self.recorder = VisitRecorder(hub, self._open_store, reason, on_change)
+        self.recorder = VisitRecorder(hub, self._open_store, reason, on_change, on_news, on_motion)
         self.recorder.each_hour = self.shutter.save  # It may have failed before.
         self._button = ButtonThread(self._press, settings.button, settings.key)
 
@@ -137,7 +140,7 @@ class Doorbell:
             _log.error("motion is not recorded, the system is out of threads: %s", error)
 
     def _start_motion(self) -> None:
-        self._motion = None
+        self._looks_before, self._motion = self.looks, None
         if self._settings.motion:
             from doorbelld.visits.motion import MotionSettings, MotionThread  # rarely needed
 
@@ -243,6 +246,11 @@ class Doorbell:
             return otherwise
 
     # What others show
+
+    @property
+    def looks(self) -> int:
+        """How many pictures were looked at for motion, also with settings from before."""
+        return self._looks_before + (self._motion.looks if self._motion else 0)
 
     def state(self) -> dict[str, Any]:
         """Return what belongs to the state of docs/live.md."""

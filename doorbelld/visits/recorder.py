@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from doorbelld.system.worker import Worker
 from doorbelld.visits.film import FilmWriter
 from doorbelld.visits.preroll import PreRoll
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind, StoreError, Visit, VisitState
+from doorbelld.visits.visit import Event, Kind, News, StoreError, Visit, VisitState
 
 _log = logging.getLogger(__name__)
 
@@ -145,6 +145,11 @@ class Recording:
             None if answered_at is None else clock.unix(answered_at),
         )
 
+    def announced_visit(self) -> Visit:
+        """Return it as pages see it: with the presses that were announced."""
+        pressed_at = clock.unix(self.announced_at)
+        return replace(self.visit(), presses=self.announced, pressed_at=pressed_at)
+
     def press(self, at: float) -> bool:
         """Count one more press; return whether it is announced, and not part of the last ring."""
         self.presses += 1
@@ -216,6 +221,19 @@ class Recording:
             return
         self.waiting_bytes += len(frame.data)
         self.waiting.append(frame)
+
+
+@dataclass
+class Counts:
+    """What has happened since the process began. The recorder's lock guards it.
+
+    ``rings`` are the presses that were announced, ``begun`` is how many visits there were of each
+    kind.
+    """
+
+    presses: int = 0
+    rings: int = 0
+    begun: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
 
 
 class Batch(NamedTuple):
@@ -295,7 +313,9 @@ class VisitRecorder(Worker):
 
     ``open_store`` opens the store, or another one in its place; the thread calls that first.
     ``reason`` returns the code for why there is no live picture, "" if there is. ``on_change`` is
-    called when the newest ring has changed, in any thread, and must not block.
+    called when the newest ring has changed, ``on_motion`` when a visit of motion begins or ends,
+    and ``on_news`` with what happens to the rings of this process, in order. All of them are called
+    in any thread, and must not block.
 
     A disk that is slow or fails costs pictures, and never a ring.
     """
@@ -306,12 +326,14 @@ class VisitRecorder(Worker):
         open_store: Callable[[], VisitStore],
         reason: Callable[[], str],
         on_change: Callable[[], None],
+        on_news: Callable[[News], None] = lambda _news: None,
+        on_motion: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("visits")
         self._hub = hub
         self._open_store = open_store
         self._reason = reason
-        self._on_change = on_change
+        self._on_change, self._on_news, self._on_motion = on_change, on_news, on_motion
         self._preroll = PreRoll(hub, self._add)
         self._lock = threading.Lock()
         self._lengths = Lengths()
@@ -331,6 +353,7 @@ class VisitRecorder(Worker):
         self._once = OnceLog(_log)
         self.each_hour: Callable[[], None] = lambda: None
         self.problem: Problem | None = None
+        self.counts = Counts()
 
     # Called from any thread.
 
@@ -349,6 +372,18 @@ class VisitRecorder(Worker):
         """Wait until the store is open, if the thread has started, or so many seconds."""
         if self._thread.ident is not None and seconds > 0:
             self._is_opened.wait(seconds)
+
+    @property
+    def knows_older(self) -> bool:
+        """Whether the rings of the process before are known, or take too long to be read."""
+        has_waited = time.monotonic() > self._started_at + _OPENING
+        return bool(self._started_at) and (has_waited or self._is_opened.is_set())
+
+    @property
+    def sees_motion(self) -> bool:
+        """Whether a visit of motion is open."""
+        newest = self._open
+        return newest is not None and newest.kind is Kind.MOTION and newest.is_open
 
     @property
     def has_ended(self) -> bool:
@@ -400,9 +435,12 @@ class VisitRecorder(Worker):
             else:
                 recording, is_news = self._begin(Kind.RING, source, pressed_at), True
             self._pressed_at = pressed_at
+            self.counts.presses += 1
             if is_news:
+                self.counts.rings += 1
                 recording.show(*still)
                 self._newest = recording
+                self._report_news(Event.RING, recording, pressed_at)
             visit = recording.visit()
         if visit.presses == 1:
             _log.info("the bell has rung: visit %d", visit.id)
@@ -422,6 +460,7 @@ class VisitRecorder(Worker):
                     recording.last_at = max(moved_at, recording.last_at)
                 return
             self._begin(Kind.MOTION, "motion", moved_at).show(*still)
+        self._on_motion()
         self._wakeup.set()
 
     def news(self) -> Visit | None:
@@ -434,8 +473,7 @@ class VisitRecorder(Worker):
             newest = self._newest
             if newest is None:
                 return self._older
-            pressed_at = clock.unix(newest.announced_at)
-            return replace(newest.visit(), presses=newest.announced, pressed_at=pressed_at)
+            return newest.announced_visit()
 
     def in_memory(self) -> list[Visit]:
         """Return the visits that are not on the disk, or not completely, the newest first."""
@@ -456,6 +494,7 @@ class VisitRecorder(Worker):
                 return None
             if found.answered_at is None:
                 found.answered_at = time.monotonic()
+                self._report_news(Event.ANSWERED, found, found.answered_at)
             visit = found.visit()
         self._wakeup.set()
         return visit
@@ -505,6 +544,16 @@ class VisitRecorder(Worker):
             if self._newest is newest:
                 self._newest = None
 
+    def _report_news(self, event: Event, recording: Recording, at: float) -> None:
+        """Report what has happened to a ring, with the lock, so that all comes in order.
+
+        A better picture of an earlier ring is none: what shows the newest ring would show it.
+        """
+        is_past = event is Event.PICTURE and recording is not self._newest
+        if recording.kind is Kind.RING and not is_past:
+            still = recording.still and recording.still.data
+            self._on_news(News(event, recording.announced_visit(), still, at))
+
     def _wait_for_ids(self) -> None:
         self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
 
@@ -518,6 +567,7 @@ class VisitRecorder(Worker):
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
         number = self._store.reserve() if self._store else last + 1
+        self.counts.begun[kind] += 1
         recording = self._open = Recording(number, kind, source, at, self._lengths)
         if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.
@@ -541,6 +591,8 @@ class VisitRecorder(Worker):
         """Take a picture, in the thread that publishes it."""
         with self._lock:
             is_still = self._open is not None and self._open.add(frame)
+            if is_still and self._open:
+                self._report_news(Event.PICTURE, self._open, time.monotonic())
         if is_still:
             self._on_change()
 
@@ -585,9 +637,12 @@ class VisitRecorder(Worker):
         now = time.monotonic()
         with self._lock:
             work = [each for each in self._recordings if not each.is_finished]
+            saw_motion = self.sees_motion
             improved = [self._settle(each, now) for each in work]
         if any(improved):
             self._on_change()
+        if saw_motion and not self.sees_motion:
+            self._on_motion()
         for each in work:
             self._write(each)
         if any(each.is_finished for each in work):
@@ -612,7 +667,10 @@ class VisitRecorder(Worker):
         """End a visit that is over, and take a better still; return whether there was one."""
         if recording.is_open and now > recording.ends_at:
             recording.end(recording.ends_at)
-        return recording.improve(now)
+        has_improved = recording.improve(now)
+        if has_improved:
+            self._report_news(Event.PICTURE, recording, now)
+        return has_improved
 
     def _drop(self) -> None:
         """Forget what is on the disk, and the oldest of what could not be written."""

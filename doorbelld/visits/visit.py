@@ -1,4 +1,4 @@
-"""Visit: what is known of one visit, and the error of where visits are kept.
+"""Visit: what is known of one visit, what happens to it, and the error of where visits are kept.
 
 Moments are Unix seconds by the clock as it is now.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class Kind(Enum):
@@ -51,6 +51,30 @@ class Visit:
     seconds: float = 0.0
     before: float = 0.0
     bytes: int = 0
+
+
+class Event(Enum):
+    """What has happened to a visit of a person who rang."""
+
+    RING = "ring"
+    PICTURE = "picture"
+    """A sharper picture has replaced the first, or the first has come."""
+
+    ANSWERED = "answered"
+    DELETED = "deleted"
+
+
+class News(NamedTuple):
+    """Something that has happened, once. ``at`` is on time.monotonic()'s clock.
+
+    ``visit`` is as docs/visits.md has it, with the presses that were announced. ``still`` is its
+    newest picture, a JPEG; None if there is none, and then ``visit.reason`` says why.
+    """
+
+    event: Event
+    visit: Visit
+    still: bytes | None
+    at: float
 
 
 SPACE = "space"

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from string import punctuation
+from typing import Any
 from urllib.parse import quote
 
-from doorbelld.access import embedding
+from doorbelld.access import embedding, ring_token
+from doorbelld.notify.target import Result
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
-from doorbelld.server.replies import NO_STORE, TEXT, refusal, reply
+from doorbelld.server.replies import NO_STORE, TEXT, general, refusal, reply
 from doorbelld.server.request import Request, RequestError
 from doorbelld.server.response import Response
 from doorbelld.stream.broadcaster import Broadcaster
@@ -25,11 +27,12 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraStatus
 from doorbelld.system.limited_log import RefusalLog
 from doorbelld.visits.doorbell import Doorbell
-from doorbelld.web import assets, guard, headers
+from doorbelld.web import assets, guard
 from doorbelld.web.bell import Bell
 from doorbelld.web.guard import RefusedError
 from doorbelld.web.live import Live
 from doorbelld.web.login import OPEN_PATHS, RING, Login
+from doorbelld.web.metrics import Metrics
 from doorbelld.web.pictures import Pictures
 from doorbelld.web.site import Context, Site
 from doorbelld.web.status import Status
@@ -51,6 +54,8 @@ class App:
     """Answers with the page, the stream, snapshots and the status.
 
     ``camera_status`` returns the camera's part of ``/status``, ``limits`` the server's limits.
+    ``test_messages`` sends one to all that are notified of a ring, and waits for what comes of it;
+    ``notify_status`` returns how they are.
     """
 
     def __init__(
@@ -61,25 +66,26 @@ class App:
         camera_status: Callable[[], CameraStatus],
         limits: Callable[[], Limits],
         doorbell: Doorbell,
+        test_messages: Callable[[], Sequence[Result]] = list,
+        notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
-        self._site = site
-        self._broadcaster = broadcaster
+        self._site, self._broadcaster = site, broadcaster
+        self._doorbell, self._notify_status = doorbell, notify_status
         self._refusals = RefusalLog()
         self._login = login = Login(self._refusals)
         self._pictures = pictures = Pictures(hub, broadcaster, camera_status, lambda: self._site)
         live = Live(pictures, broadcaster, camera_status, lambda: self._site, doorbell.state)
-        status = Status(broadcaster, camera_status, limits, doorbell.status)
+        status = Status(broadcaster, camera_status, limits, self._bell_status)
+        metrics = Metrics(hub, broadcaster, camera_status, doorbell, self._bell_status)
         self._visits = visits = Visits(doorbell, lambda: camera_status().name)
-        bell = Bell(doorbell, login, self._refusals)
-        self._shared: Mapping[str, Route] = {
-            **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
-            **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
-        }
+        bell = Bell(doorbell, login, self._refusals, test_messages)
+        self._shared = _routes_to(pictures)
         self._routes: Mapping[str, Route] = {
             **self._shared,
             "/live": live.stream,
             "/status": status.status,
             "/healthz": status.healthz,
+            "/metrics": metrics.metrics,
             "/login": login.page,
             "/visits": visits.page,
             "/visits.json": visits.newest,
@@ -90,8 +96,7 @@ class App:
             "/logout": login.log_out,
             "/live/report": live.report,
             "/visits/delete": visits.delete_all,
-            "/shutter": bell.shutter,
-            RING: bell.ring,
+            **bell.forms,
         }
 
     @property
@@ -115,6 +120,9 @@ class App:
         self._pictures.recheck()
         self._broadcaster.renew()
 
+    def _bell_status(self) -> dict[str, Any]:
+        return {**self._doorbell.status(), "notify": self._notify_status()}
+
     def may_send_body(self, head: Head, peer: str) -> bool:
         """Return whether the client with this head may watch."""
         access = self._site.access
@@ -128,12 +136,12 @@ class App:
         phrase = HTTPStatus(status).phrase
         body = f"{phrase}\n".encode()
         fields = {"Content-Type": TEXT, "Content-Length": str(len(body)), **NO_STORE}
-        return Response(status, {**fields, **headers.security()}, body)
+        return Response(status, {**fields, **guard.security()}, body)
 
     def refuse(self, error: RequestError, peer: str, *, secure: bool) -> Response:
         """Return the answer to a request that cannot be understood."""
         _log_answer(peer, error.line, error.status)
-        security = headers.security(hsts=self._site.hsts and secure)
+        security = guard.security(hsts=self._site.hsts and secure)
         return _completed(refusal(error.status, str(error)), security)
 
     def __call__(self, request: Request) -> Response:
@@ -145,15 +153,19 @@ class App:
             fields = request.headers.fields
             client = guard.client(access, fields, request.version, client)
             ticket = self._ticket(site, request, password_id)
-            embedder = guard.let_in(access, request, client, is_shared=bool(ticket))
+            answers = self._visit_to_answer(site, request)
+            is_shared = bool(ticket or answers)
+            embedder = guard.let_in(access, request, client, is_shared=is_shared)
             is_let_in = True
-            response = self._answer(Context(site, request, client, password_id, ticket, embedder))
+            response = self._answer(
+                Context(site, request, client, password_id, ticket, embedder, answers)
+            )
         except RequestError as error:
             response = refusal(error.status, str(error))
         except RefusedError as error:
             self._refusals.note(client, str(error))
             response = _turned_away(error, request)
-        security = headers.security(
+        security = guard.security(
             access.embed if is_let_in else (),  # Refused clients do not learn of them.
             embedder,
             hsts=site.hsts and request.secure,
@@ -174,13 +186,27 @@ class App:
             return b""  # The request itself is refused later, with the reason.
         return site.embedding.ticket(token, password_id)
 
+    def _visit_to_answer(self, site: Site, request: Request) -> int:
+        """Return the id of the visit that a good token in the URL may answer; 0 if there is none.
+
+        It comes from a notification on a phone: from an app, or from the page of another site.
+        """
+        if request.method != "POST" or ring_token.PARAMETER not in request.target:
+            return 0
+        try:
+            visit = self._visits.to_answer(request.path)
+            token = request.query.get(ring_token.PARAMETER, "")
+        except RequestError:
+            return 0  # The request itself is refused later, with the reason.
+        return visit if visit and site.ring_token.check_answer(visit, token) else 0
+
     def _answer(self, context: Context) -> Response:
         target, site = context.request.target, context.site
         is_certificate = target in assets.OF_THE_AUTHORITY and target in site.assets
         if site.tls is not None and not context.request.secure and not is_certificate:
             return _send_to_tls(context.request)
         path = _path(context.request)
-        if is_certificate or path in OPEN_PATHS or path == RING:
+        if is_certificate or path in OPEN_PATHS or path == RING or context.answers:
             return self._route(context, path)
         challenge = self._login.challenge(context)
         if challenge is not None:
@@ -216,6 +242,14 @@ class App:
         return assets.reply_with(asset, request.headers.get("If-None-Match"))
 
 
+def _routes_to(pictures: Pictures) -> Mapping[str, Route]:
+    """Return the routes that an embed URL may open."""
+    return {
+        **dict.fromkeys(_addresses(_STREAMS, "stream"), pictures.stream),
+        **dict.fromkeys(_addresses(_SNAPSHOTS, "snapshot"), pictures.snapshot),
+    }
+
+
 def _addresses(paths: Sequence[str], action: str) -> list[str]:
     """Return all addresses of a picture, as in :func:`_path`. A slash at the end does no harm."""
     slashed = [f"{path}/" for path in paths]
@@ -238,7 +272,7 @@ def _completed(response: Response, security: Mapping[str, str]) -> Response:
     otherwise = response.otherwise
     return replace(
         response,
-        headers={**headers.general(), **security, **response.headers},
+        headers={**general(), **security, **response.headers},
         otherwise=otherwise and _completed(otherwise, security),
     )
 

@@ -1,6 +1,7 @@
 """Guard: whether a request is allowed, by what its head says about where it comes from.
 
-If it is not, it says why, and what the owner of the doorbell can set to change that.
+If it is not, it says why, and what the owner of the doorbell can set to change that. Browsers guard
+the answer by the headers of :func:`security`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -18,6 +20,14 @@ from doorbelld.access.policy import Access
 from doorbelld.net.addresses import bracketed
 from doorbelld.net.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 from doorbelld.server.request import Headers, Request, RequestError
+
+_POLICY = (
+    "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self';"
+    " connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'"
+)
+_PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+
+_A_YEAR = 365 * 24 * 3600
 
 _IS_URL = re.compile(r"[a-z]+://", re.IGNORECASE)
 
@@ -258,3 +268,38 @@ def _quoted(text: str) -> str:
     """Return a text that a client has sent, short and harmless in a log or a page."""
     shown = text if len(text) <= _MOST else f"{text[:_MOST]}..."
     return ascii(shown)
+
+
+@lru_cache(maxsize=64)  # ``visitor`` is one of ``embed``.
+def security(
+    embed: tuple[str, ...] = (),
+    visitor: str = "",
+    *,
+    hsts: bool = False,
+    shared: bool = False,
+    proxied: bool = False,
+) -> Mapping[str, str]:
+    """Return the headers by which pages load nothing foreign, and no other site shows or reads us.
+
+    Except the origins in ``embed``, which may frame the page. ``visitor`` is the origin of such a
+    page that asks now: it may show the picture, and read the answer. With ``shared`` every page
+    may show this answer, and none may read it. With ``hsts`` browsers use only HTTPS from now on.
+
+    With ``proxied`` a page of the same origin may frame us: behind a proxy, that may be another
+    program at another path, such as Home Assistant. It could read everything here anyway.
+    """
+    ancestors = " ".join([*embed, *["'self'"] * proxied]) or "'none'"
+    headers = {
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Permissions-Policy": _PERMISSIONS,
+        "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}",
+        "Cross-Origin-Resource-Policy": "cross-origin" if visitor or shared else "same-origin",
+    }
+    if hsts:
+        headers["Strict-Transport-Security"] = f"max-age={_A_YEAR}"
+    if embed:
+        headers["Vary"] = "Origin, Referer"
+    if visitor:
+        headers["Access-Control-Allow-Origin"] = visitor
+    return headers

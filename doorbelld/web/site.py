@@ -47,7 +47,8 @@ class Context(NamedTuple):
     ``client`` is the client's address, which a trusted proxy has named if there is one.
     ``password_id`` stands for the password in force when the request began. ``ticket`` stands for
     a good token in the URL (b"": none), see embedding.py. ``embedder`` is the origin of the page of
-    another site that shows us, "" if there is none.
+    another site that shows us, "" if there is none. ``answers`` is the id of the visit that a good
+    token in the URL may answer, 0 if there is none.
     """
 
     site: Site
@@ -56,3 +57,4 @@ class Context(NamedTuple):
     password_id: bytes = b""
     ticket: bytes = b""
     embedder: str = ""
+    answers: int = 0

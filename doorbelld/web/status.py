@@ -20,7 +20,8 @@ from doorbelld.web.site import Context
 class Status:
     """Answers how everything is. ``limits`` returns those of the server.
 
-    ``bell_status`` returns what belongs to the bell, the visits and the shutter.
+    ``bell_status`` returns what belongs to the bell, the visits, the shutter and the messages on a
+    ring.
     """
 
     def __init__(

@@ -7,6 +7,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from io import FileIO
@@ -36,6 +37,9 @@ _MOST_FILMS = 100
 """Films that are sent at the same time: each needs a descriptor, and a piece in memory."""
 
 _LATER = {"Retry-After": "5"}
+_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
+"""For an answer with a token: the page of ntfy's web app shows whether it worked."""
+
 _GONE = "there is no such visit, or not any more"
 
 _Route = Callable[[Context], Response]
@@ -68,6 +72,11 @@ class Visits:
         """Return what does something with that visit; None for another path."""
         number, what = _parts_of(path)
         return _answered_by(self._done.get(what), number)
+
+    def to_answer(self, path: str) -> int:
+        """Return the id of the visit that a POST to a path answers; 0 for another path."""
+        number, what = _parts_of(path)
+        return number if what == "/answered" else 0
 
     def page(self, context: Context) -> Response:
         """Return the page with the newest visits, or those before one."""
@@ -198,11 +207,17 @@ class Visits:
         )
 
     def _answer(self, context: Context, number: int) -> Response:
-        guard.insist_on_a_plain_post(context.request, context.embedder)
+        if not context.answers:
+            guard.insist_on_a_plain_post(context.request, context.embedder)
         visit = self._doorbell.answer(number)
         if visit is None or visit.answered is None:
             return _not_found()
-        return as_json(HTTPStatus.OK, {"answered": round(visit.answered, 3)})
+        response = as_json(HTTPStatus.OK, {"answered": round(visit.answered, 3)})
+        return (
+            replace(response, headers={**response.headers, **_ANY_PAGE})
+            if context.answers
+            else response
+        )
 
     def _delete(self, context: Context, number: int) -> Response:
         guard.insist_on_a_plain_post(context.request, context.embedder)

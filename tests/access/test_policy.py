@@ -10,7 +10,7 @@ import pytest
 
 from doorbelld.access.policy import Access
 from doorbelld.net import names
-from doorbelld.net.interfaces import Interface
+from doorbelld.net.addresses import Interface
 from doorbelld.net.names import is_same_place, origin
 
 OURS = ["198.51.100.7/24", "2001:db8:1:2::7/64", "fe80::7/64", "203.0.113.9/32", "16.1.2.3/7"]

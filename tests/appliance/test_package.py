@@ -8,18 +8,24 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.appliance.package import AVAHI_FILE
 from tests.appliance.service import UNIT, announced, fetch, install, main_pid, wait_for_picture
 from tests.support.daemon import ROOT, eventually
+from tests.support.mosquitto import Mosquitto, running
+from tests.support.ntfy_server import NtfyServer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.appliance.container import Container
     from tests.appliance.package import Package
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PASSWORD = "correct horse"
 CONFIGURATION = "/etc/doorbelld/doorbelld.conf"
 _CHANGES = ("etc/", "usr/", "opt/", "srv/", "home/", "root/", "var/lib/", "var/spool/")
 """Where a package could leave files. Elsewhere are logs, caches, and files that end at a boot."""
@@ -65,8 +71,8 @@ class Reader:
         check = command not in ("doorbelld status", "doorbelld cameras")
         if command.endswith(" bell"):
             command = f"timeout --preserve-status --signal=INT 5 {command}"  # Ctrl-C
-        if command.endswith(" passwd"):
-            command = f"echo 'correct horse' | {command}"
+        if command.endswith(" passwd") or "/dev/stdin" in command:
+            command = f"echo '{PASSWORD}' | {command}"
         shell = f"cd /root && PATH=/usr/local/bin:$PATH && {command}"
         return self._machine.run("sh", "-c", shell, check=check)
 
@@ -105,7 +111,53 @@ def visits(machine: Container) -> list[dict[str, Any]]:
     return found
 
 
-def test_readme_can_be_followed_word_for_word(clean_machine: Container, package: Package) -> None:
+@contextmanager
+def servers_of_messages(machine: Container, folder: Path) -> Iterator[tuple[NtfyServer, Mosquitto]]:
+    """Run ntfy and a broker on this host, under the names that README has for them."""
+    host = machine.address.rpartition(".")[0] + ".1"
+    machine.write("/etc/hosts", f"127.0.0.1 localhost\n{host} ntfy.sh homeassistant.local\n")
+    certificate, key = folder / "ntfy.crt", folder / "ntfy.key"
+    usage = "keyUsage = critical, keyCertSign, digitalSignature"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += ["-nodes", "-days", "9", "-subj", "/CN=ntfy.sh", "-keyout", str(key)]
+    command += ["-addext", "subjectAltName = DNS:ntfy.sh", "-addext", usage]
+    subprocess.run([*command, "-out", str(certificate)], check=True, capture_output=True)
+    machine.write("/usr/local/share/ca-certificates/ntfy.crt", certificate.read_text())
+    machine.run("update-ca-certificates")
+    passwords = folder / "passwords"
+    passwords.write_text(f"doorbell:{PASSWORD}\n")
+    subprocess.run(["mosquitto_passwd", "-U", str(passwords)], check=True)
+    lines = ("allow_anonymous false", f"password_file {passwords}", f"listener 1883 {host}")
+    tls = {"listen_https": f"{host}:443", "cert_file": certificate, "key_file": key}
+    with running(folder, *lines) as broker, NtfyServer(folder / "ntfy", **tls) as ntfy:
+        yield ntfy, broker
+
+
+def tell_the_phone(machine: Container, reader: Reader, folder: Path) -> None:
+    """Follow README to a message with the picture on the phone, and to Home Assistant."""
+    card, conf = "/etc/doorbelld/conf.d/0-card.conf", "/etc/doorbelld/conf.d"
+    machine.write(card, "[camera]\nsource = pattern\n")
+    with servers_of_messages(machine, folder) as (ntfy, _):
+        made, _, test, *_ = reader.follow("Tell my phone")
+        assert test == "ntfy: delivered.\n"
+        topic = made.strip().rpartition("/")[2]
+        [message] = ntfy.messages(topic)
+        assert ntfy.attachment(message).startswith(b"\xff\xd8"), "with the picture"
+        eventually(
+            lambda: "mqtt: ok" in machine.run("doorbelld", "notify", check=False), "the broker"
+        )
+        owner = machine.run("stat", "--format=%U %a", "/etc/doorbelld/mqtt_password")
+        assert owner == "doorbelld 600\n"
+        visit = ring(machine)
+        eventually(lambda: len(ntfy.messages(topic)) == 2, "the ring is on the phone")
+        assert ntfy.messages(topic)[1]["click"].endswith(f":5000/visits#{visit}")
+    machine.run("rm", card, f"{conf}/phone.conf", f"{conf}/mqtt.conf")
+    machine.run("systemctl", "reload", "doorbelld")
+
+
+def test_readme_can_be_followed_word_for_word(
+    clean_machine: Container, package: Package, tmp_path: Path
+) -> None:
     clean_machine.boot()
     reader = Reader(clean_machine)
     reader.follow("Install")
@@ -122,12 +174,13 @@ def test_readme_can_be_followed_word_for_word(clean_machine: Container, package:
     status = reader.follow("Open it on the phone")[0]
     assert re.match(r"Front door: offline since \d\d:\d\d: No camera found", status)
     assert f"http://{clean_machine.address}:5000/\n" in status
-    bell, ring = reader.follow("Wire a bell")
+    bell, rung = reader.follow("Wire a bell")
     assert bell.startswith("There is no input device that doorbelld may read.\n")
     assert re.search(r"\n    http://\S+:5000/ring\?token=\S{32}\n", bell)
-    assert ring == "It has rung: visit 1.\n"
+    assert rung == "It has rung: visit 1.\n"
     assert "1 visit, 0 MB; " in reader.follow("Visits")[0]
     eventually(lambda: fetch(clean_machine, "/")[0] == 200, "the page, after the restore")
+    tell_the_phone(clean_machine, reader, tmp_path)
     cameras, *_ = reader.follow("Configure")
     assert cameras == "No camera found; check that one is plugged in\n"
     with urllib.request.urlopen(clean_machine.url("/", 80)) as answer:

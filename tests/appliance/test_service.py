@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
-from typing import TYPE_CHECKING
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, ClassVar
 
 from tests.appliance.service import UNIT, announced, fetch, main_pid, wait_for_picture
 from tests.support.daemon import eventually
@@ -53,6 +55,41 @@ def test_it_is_confined(machine: Container) -> None:
     assert machine.show(UNIT, "User") == "doorbelld"
     owner = machine.run("stat", "--format=%U", f"/proc/{main_pid(machine)}").strip()
     assert owner == "doorbelld"
+
+
+class Receiver(BaseHTTPRequestHandler):
+    """Takes a message, and remembers by which token it was sent."""
+
+    tokens: ClassVar[list[str]] = []
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.tokens.append(self.headers.get("Authorization", ""))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_secret_may_be_a_credential_that_only_root_can_read(machine: Container) -> None:
+    host = machine.address.rpartition(".")[0] + ".1"
+    conf, secret = "/etc/doorbelld/conf.d/ntfy.conf", "/etc/doorbelld/secret"
+    drop_in = "/etc/systemd/system/doorbelld.service.d/secret.conf"
+    with ThreadingHTTPServer((host, 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://{host}:{server.server_address[1]}/door"
+        machine.write(conf, f"[notify]\nntfy = {url}\n")
+        machine.write(secret, "tk_MARKER\n")
+        (machine.root / secret[1:]).chmod(0o600)
+        machine.write(drop_in, f"[Service]\nLoadCredential=ntfy_token:{secret}\n")
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", UNIT)
+        assert machine.run("doorbelld", "notify", "--test") == "ntfy: delivered.\n"
+        server.shutdown()
+    assert Receiver.tokens.pop() == "Bearer tk_MARKER"
+    machine.run("rm", conf, secret, drop_in)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "restart", UNIT)
+    assert "MARKER" not in machine.journal(UNIT)
 
 
 def test_start_stop_restart_reload_and_status(machine: Container) -> None:

@@ -32,6 +32,8 @@ SOURCES = (
 )
 
 
+WEB_URLS = "http://a https://ntfy.sh/TOPIC http://10.0.0.7:8123/api/webhook/x?y=z http://[::1]:1/a"
+
 CONTROLS = (
     *("focus", "exposure", "gain", "brightness", "contrast", "saturation", "sharpness"),
     *("white_balance", "metering", "power_line_frequency", "hdr"),
@@ -106,7 +108,7 @@ hflip = yes
 """,
     )
     other = write(tmp_path / "conf.d" / "x.conf", "\n[server]\nlisten = 5000\nmax_viewers\n")
-    known = "camera, server, access, bell, visits"
+    known = "camera, server, access, bell, visits, notify, mqtt"
     assert sorted(problems(main, "camera.framerate=fast", "server", "a.b=c")) == sorted(
         [
             f"{main}:3: [camera] rotation = 45: must be 0, 90, 180 or 270",
@@ -297,6 +299,28 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
         ("visits.days", "0.01 30 36500", "0 nan 36501"),
         ("visits.motion", "yes no", "2 maybe"),
         ("visits.ignore", "none", "0,0,1,1 x , 1"),
+        *(
+            (
+                f"notify.{key}",
+                f"none {WEB_URLS}",
+                "x ftp://a http:// http://u:p@a http://a:0 http://a#b",
+            )
+            for key in ("ntfy", "webhook", "address")
+        ),
+        ("notify.token_file", "none /etc/doorbelld/ntfy_token", "ntfy_token ~/x"),
+        ("notify.key_file", "none /etc/doorbelld/webhook_key", "webhook_key ~/x"),
+        (
+            "mqtt.broker",
+            "none nas nas.lan:1884 10.0.0.7 [fe80::1]:1883 mqtt://nas mqtts://nas:1 mqtts://nas/",
+            "http://nas user@nas mqtt://u:p@nas nas:0 nas:65536 mqtt:// fe80::1 nas/x nas:x",
+        ),
+        ("mqtt.user", "none door Tür a:b@c", "\a"),
+        ("mqtt.password_file", "none /etc/doorbelld/mqtt_password", "mqtt_password ~/x"),
+        *(
+            (f"mqtt.{key}", "none home/door Haus/Tür a", "/a a/ $SYS a/# +/a \a " + "x" * 201)
+            for key in ("topic", "discovery", "button_topic")
+        ),
+        ("mqtt.button_value", 'none single ON {"a":1}', "\a " + "x" * 201),
     ],
 )
 def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad: str) -> None:
@@ -373,6 +397,42 @@ def test_a_password_is_never_shown() -> None:
     assert "source = rtsp://cam/...\n" in config.describe(found)
     (problem,) = problems(None, "camera.source=ftp://user:secret@cam/")
     assert "secret" not in problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "remedy"),
+    [
+        ("mqtt.broker=joe:secret@nas", "password into password_file"),
+        ("mqtt.broker=mqtt://joe:secret@nas", "password into password_file"),
+        ("mqtt.broker=joe:secret@nas:1883:1883", "password into password_file"),
+        ("notify.ntfy=https://joe:secret@ntfy.sh/x", "token for ntfy belongs into token_file"),
+        ("notify.ntfy=joe:secret@ntfy.sh/x", "token for ntfy belongs into token_file"),
+        ("notify.webhook=http://joe:secret@nas/x", "signed with key_file"),
+        ("mqtt.brokers=joe:secret@nas", "did you mean broker?"),
+        ("mqtt:broker=joe:secret@nas", "must be SECTION.KEY=VALUE"),
+    ],
+)
+def test_mistake_with_a_password_says_where_it_belongs_and_not_what_it_is(
+    setting: str, remedy: str
+) -> None:
+    (problem,) = problems(None, setting)
+    assert remedy in problem
+    assert "secret" not in problem
+
+
+@pytest.mark.parametrize("key", ["broker", "topic", "user", "button_value"])
+def test_key_of_the_broker_that_is_left_empty_is_explained(key: str) -> None:
+    (problem,) = problems(None, f"mqtt.{key}=")
+    assert problem.startswith(f"--set mqtt.{key} = : must be none, ")
+
+
+def test_broker_has_the_port_of_its_scheme_unless_it_names_one() -> None:
+    def broker(text: str) -> str:
+        return str(config.load(settings=[f"mqtt.broker={text}"]).mqtt.broker)
+
+    assert broker("nas") == "mqtt://nas:1883"
+    assert broker("mqtts://nas") == "mqtts://nas:8883"
+    assert broker("[fe80::1]:7") == "mqtt://[fe80::1]:7"
 
 
 @given(st.text())

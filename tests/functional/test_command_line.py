@@ -172,6 +172,7 @@ def test_check_prints_the_effective_configuration_and_the_camera() -> None:
         r"header_timeout = 10\nstall_timeout = 10\n"
         r"\[access\]\nnetworks = lan\n(\w+ = .+\n)+"
         r"\[bell\]\nbutton = auto\n(\w+ = .+\n)+\[visits\]\nbefore = 5\n(\w+ = .+\n)+"
+        r"\[notify\]\nntfy = none\n(\w+ = .+\n)+\[mqtt\]\nbroker = none\n(\w+ = .+\n)+"
         r"\nFound Test pattern: 320x240, \d+ bytes a picture\.\ndoorbelld would stream it\.\n",
         done.stdout,
     )
@@ -309,10 +310,11 @@ def test_every_mistake_is_reported_at_once(tmp_path: Path) -> None:
     done = run("--config", str(main), "--set=camera.hflip=maybe")
     assert (done.returncode, done.stdout) == (2, "")
     hosts = "HOST:PORT or :PORT, or several separated by commas"
+    sections = "camera, server, access, bell, visits, notify, mqtt"
     assert done.stderr.splitlines() == [
         f"ERROR: {main}:2: [camera] rotation = 45: must be 0, 90, 180 or 270",
         f"ERROR: {main}:3: [camera] qualty: unknown key 'qualty'; did you mean quality?",
-        f"ERROR: {main}:4: unknown section 'doors'; known are camera, server, access, bell, visits",
+        f"ERROR: {main}:4: unknown section 'doors'; known are {sections}",
         f"ERROR: {other}:3: [server] listen = 5000: must be {hosts}",
         "ERROR: --set camera.hflip = maybe: must be yes or no",
     ]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.daemon import Daemon, eventually
+from tests.support.exposition import scrape
 from tests.support.kept_visits import KeptVisits
 from tests.support.movements import TREE, empty, film, tree, walk
 from tests.support.pipe_camera import PipeCamera
@@ -106,6 +107,7 @@ def test_what_is_ignored_is_no_visit_and_a_reload_changes_that(door: Door) -> No
     assert door.visits() == []
     door.reload(motion="yes", ignore="none")
     eventually(lambda: door.motion()["looks"] < 22, "it begins again")
+    assert scrape(door.daemon)("doorbelld_motion_looks_total") >= 22, "a counter never goes back"
     for _ in door.watch(film(tree, 100)):
         if door.visits():
             break

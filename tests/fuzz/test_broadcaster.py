@@ -11,10 +11,10 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from doorbelld.handover.handover import Handover
 from doorbelld.media import codec, jpeg
 from doorbelld.media.codec import Size
 from doorbelld.media.frame import Frame
+from doorbelld.net.handover import Handover
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster

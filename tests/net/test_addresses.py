@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import json
+import socket
+import subprocess
+import sys
+
 import pytest
 
 from doorbelld.net import addresses
+from tests.support.daemon import ROOT
 
 
 @pytest.mark.parametrize(
@@ -47,3 +53,38 @@ def test_bad_name_is_refused_as_python_does_it(host: str) -> None:
     for encode in (addresses.encoded, lambda host: host.encode("idna")):
         with pytest.raises(ValueError):  # noqa: PT011  # nothing is said about the reason
             encode(host)
+
+
+@pytest.mark.process
+def test_finds_what_ip_finds() -> None:
+    command = ["ip", "-json", "address"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    expected = {
+        f"{address['local']}/{address['prefixlen']}"
+        for interface in json.loads(answer)
+        for address in interface.get("addr_info", [])
+    }
+    found = [str(interface) for interface in addresses.own()]
+    assert "127.0.0.1/8" in found
+    assert set(found) == expected
+
+
+def test_finds_nothing_without_netlink(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    assert addresses.own() == []
+
+
+def test_the_outward_address_is_one_of_ours() -> None:
+    outward = addresses.outward()
+    assert outward is None or outward in {str(each.ip) for each in addresses.own()}
+
+
+@pytest.mark.process
+def test_without_a_network_there_is_no_outward_address() -> None:
+    script = "from doorbelld.net import addresses; print(addresses.outward())"
+    command = ["unshare", "--map-root-user", "--net", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "None\n"

@@ -50,7 +50,7 @@ def test_avahi_knows_the_name_better_than_the_host_name(path: Path) -> None:
 def test_without_avahi_it_is_the_host_name(
     path: Path, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mdns, "_PATIENCE", 0.5)
+    monkeypatch.setattr(mdns, "_LONGEST_QUESTION", 0.5)
     put(path, script)
     assert mdns.local_name() == "doorbell.local"
 

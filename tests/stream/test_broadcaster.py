@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from doorbelld.handover.handover import Handover
 from doorbelld.media import multipart
 from doorbelld.media.codec import load_opencv
+from doorbelld.net.handover import Handover
 from doorbelld.stream import broadcaster as broadcast
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster

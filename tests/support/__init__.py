@@ -10,6 +10,7 @@ kept_visits            KeptVisits: visits in a folder before a daemon starts wit
 other_site             OtherSite: a web server that is not ours
 passwords              set a password, log in
 raw                    requests and responses byte by byte; what a refusal looks like
+exposition             Exposition: /metrics, read strictly by the official client's parser
 stream_parser          StreamParser: the one parser of the MJPEG stream
 stream                 Stream: one viewer that reads part by part
 live_page              LivePage: reads the page's stream, as the page does
@@ -69,9 +70,13 @@ network_namespace      NetworkNamespace: a network of its own; NamespacedDaemon 
 slow_link              SlowLink: a machine and a phone, with a slow link between them
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
+mosquitto              Mosquitto: the MQTT broker, killed and frozen; what its clients get
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
+ntfy_server            NtfyServer: Debian 13's, with its users and subscribers
+news                   what targets of notifications are given
+hostile_server         HostileServer: answers with any bytes, at any pace, or never
 proxy_manual           the configurations in docs/proxies.md
 home_assistant         HomeAssistant: its ingress, with the daemon as an add-on
 discovery_rules        DiscoveryRules: what it accepts as an MQTT device

@@ -35,5 +35,5 @@ ENDLESS = [*STREAMS, LIVE]
 _SCRIPTS_LIKE_APP = [f"/{name}.js" for name in SCRIPTS if name != "app"]
 EVERY_PATH = [
     *(path for path in SAME_EVERY_TIME if path not in _SCRIPTS_LIKE_APP),
-    *(*ENDLESS, *SNAPSHOTS, "/status", "/healthz"),
+    *(*ENDLESS, *SNAPSHOTS, "/status", "/metrics", "/healthz"),
 ]

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from doorbelld.visits.visit import Kind, Visit, VisitState
-from doorbelld.web import assets, headers, visits_page
+from doorbelld.web import assets, guard, visits_page
 
 RING, MOTION = Kind.RING, Kind.MOTION
 OPEN, DONE, INTERRUPTED = VisitState.OPEN, VisitState.DONE, VisitState.INTERRUPTED
@@ -249,7 +249,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _live(self) -> None:
         self.send_response(200)
-        for name, value in {**headers.security(), "X-Now": f"{time.time():.6f}"}.items():
+        for name, value in {**guard.security(), "X-Now": f"{time.time():.6f}"}.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Connection", "close")
@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, content_type: str, body: bytes) -> None:
         self.send_response(status)
-        for name, value in headers.security().items():
+        for name, value in guard.security().items():
             self.send_header(name, value)
         if content_type:
             self.send_header("Content-Type", content_type)

@@ -27,7 +27,7 @@ def test_next_process_has_the_same_times_until_the_clock_is_set(
 ) -> None:
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     monkeypatch.setattr(time, "time", lambda: 5e8)
-    here = clock._SystemClock()  # noqa: SLF001  # the module's own belongs to the whole process
+    here = clock._SystemClock()  # the module's own belongs to the whole process
     here.follow(here.offset() + 0.9)  # The other one started before the clock was slewed.
     assert here.offset() == 5e8 - 1000 + 0.9
     here.follow(here.offset() + 1.9)  # Another one was right until the clock was set.

@@ -38,6 +38,22 @@ def system_clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
+def test_another_process_gives_a_visit_the_same_times(
+    store: VisitStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.begin(1, Kind.RING, "button", 100.0)
+    (before,) = store.visits()
+    slewed = clock.ahead() + 0.01
+    monkeypatch.setattr(clock, "ahead", lambda: slewed)
+    own = clock._SystemClock()  # as that of a new process
+    monkeypatch.setattr(clock, "offset", own.offset)
+    monkeypatch.setattr(clock, "follow", own.follow)
+    other = VisitStore(folder, space=10**9, days=30)
+    other.open_to_read()
+    assert other.visits() == [before]
+    other.close()
+
+
 def test_times_follow_the_clock_when_it_is_set(store: VisitStore, system_clock: Clock) -> None:
     system_clock.set(-56 * YEAR)  # as after a boot without a battery
     number = visits.record(store)

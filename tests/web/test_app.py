@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.password import hashed
 from doorbelld.access.policy import Access
-from doorbelld.handover.handover import Handover
+from doorbelld.net.handover import Handover
+from doorbelld.notify.target import Result
 from doorbelld.server.framing import read_head
 from doorbelld.server.limits import Limits
 from doorbelld.server.request import Headers, Request
@@ -61,7 +63,9 @@ def app(site: Site, broadcaster: Broadcaster) -> Iterator[App]:
         reason=lambda: "silent",
         on_change=broadcaster.renew,
     )
-    yield App(site, hub, broadcaster, camera_status, lambda: Limits(4, 1.0, 1.0), doorbell)
+    results = [Result("ntfy", True, "it has arrived"), Result("mqtt", False, "nas is away")]
+    limits = Limits(4, 1.0, 1.0)
+    yield App(site, hub, broadcaster, camera_status, lambda: limits, doorbell, lambda: results)
     assert doorbell.stop(GUARD)
 
 
@@ -179,3 +183,54 @@ def test_site_that_changes_during_a_request_does_not_count_for_it(app: App, site
 def test_body_is_read_only_from_clients_that_may_watch(app: App, peer: str, expected: bool) -> None:
     head = read_head(b"POST /login HTTP/1.1\r\nContent-Length: 3\r\n\r\n")
     assert app.may_send_body(head, peer) is expected
+
+
+def post(path: str, *fields: tuple[str, str], login: bool = True) -> Request:
+    known = (("Authorization", "Basic eDpvcGVuLXNlc2FtZQ=="),) * login
+    return Request("POST", path, "HTTP/1.1", Headers((*known, *fields)), peer=NEAR)
+
+
+def test_test_of_the_messages_says_how_each_went(app: App) -> None:
+    response = app(post("/notify/test"))
+    assert response.status == 200
+    assert json.loads(response.body) == [
+        {"target": "ntfy", "delivered": True, "sentence": "it has arrived"},
+        {"target": "mqtt", "delivered": False, "sentence": "nas is away"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post("/notify/test", login=False), 401),
+        (post("/notify/test", ("Origin", "https://evil.example"), ("Host", "door")), 403),
+        (with_login("/notify/test"), 405),
+    ],
+)
+def test_only_our_own_page_and_programs_send_a_test(
+    app: App, request_: Request, status: int
+) -> None:
+    assert app(request_).status == status
+
+
+def test_tests_are_few(app: App) -> None:
+    assert [app(post("/notify/test")).status for _ in range(4)] == [200, 200, 200, 429]
+    response = app(post("/notify/test"))
+    assert response.body == b"there were too many tests, try again in 10 s\n"
+    assert response.headers["Retry-After"] == "10"
+
+
+def test_one_test_at_a_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    during = []
+
+    def test_messages() -> list[Result]:
+        during.append(app(post("/notify/test")))
+        return []
+
+    bell = app._forms["/notify/test"].__self__  # type: ignore[attr-defined]
+    monkeypatch.setattr(bell, "_test_messages", test_messages)
+    assert app(post("/notify/test")).body == b"[]\n"
+    assert [(each.status, each.body) for each in during] == [
+        (429, b"another test is under way, try again in 1 s\n")
+    ]
+    assert app(post("/notify/test")).status == 200, "the second cost nothing"

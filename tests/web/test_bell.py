@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doorbelld.web import bell
-from doorbelld.web.bell import _Presses
+from doorbelld.web.bell import _BURST, _PER_SECOND, _Allowance
 
 
 class Clock:
@@ -21,7 +21,7 @@ class Clock:
 def test_thirty_at_once_and_then_two_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(bell, "time", clock)
-    presses = _Presses()
+    presses = _Allowance(_BURST, _PER_SECOND)
     assert [presses.seconds_to_wait() for _ in range(32)] == [0] * 30 + [1, 1]
     clock.now += 1
     assert [presses.seconds_to_wait() for _ in range(3)] == [0, 0, 1]

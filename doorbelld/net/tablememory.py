@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from doorbelld.handover.record import (
+from doorbelld.media import multipart
+from doorbelld.net.viewerrecord import (
     BEGUN,
     MORE_BEGUN,
     RESUMABLE,
@@ -27,7 +28,6 @@ from doorbelld.handover.record import (
     ViewerRecord,
     between_parts,
 )
-from doorbelld.media import multipart
 
 ROWS = 4000
 """How many viewers there is room for. Rows are numbered from 1; 0 stands for none."""

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from doorbelld.handover import viewertable
-from doorbelld.handover.handover import Handover
-from doorbelld.handover.record import WHOLE
 from doorbelld.media import multipart
+from doorbelld.net import handover as module
+from doorbelld.net.handover import Handover
+from doorbelld.net.viewerrecord import WHOLE
 from doorbelld.stream import viewer
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.hub import FrameHub
@@ -235,7 +235,7 @@ def test_stream_that_another_password_has_opened_does_not_go_on(
 def test_manager_that_takes_nothing_does_not_delay_the_end(
     monkeypatch: pytest.MonkeyPatch, store: SlowStore
 ) -> None:
-    monkeypatch.setattr(viewertable, "_AT_ONCE", 1)
+    monkeypatch.setattr(module, "_AT_ONCE", 1)
     found = Handover(store)
     asked: list[str] = []
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from doorbelld.handover import memory
-from doorbelld.handover.memory import ROWS, Row, TableMemory
-from doorbelld.handover.record import (
+from doorbelld.net import tablememory
+from doorbelld.net.tablememory import ROWS, Row, TableMemory
+from doorbelld.net.viewerrecord import (
     BEGUN,
     RESUMABLE,
     RESUMABLE_BEGUN,
@@ -25,7 +25,7 @@ RECORD = ViewerRecord("fe80::1", "kitchen \N{BELL}", 0.5, True, 1e9 + 0.25, 10, 
 
 @pytest.fixture
 def fd() -> Iterator[int]:
-    found = memory.create()
+    found = tablememory.create()
     yield found
     os.close(found)
 
@@ -154,7 +154,7 @@ def test_rests_are_read_once(fd: int) -> None:
     after.torn[rows[0]] = WHOLE
     after.close()
     assert left_by(fd) == {rows[0]: RECORD}
-    assert os.fstat(fd).st_size == memory.SIZE
+    assert os.fstat(fd).st_size == tablememory.SIZE
 
 
 def test_program_of_an_older_daemon_first_gets_the_boundary_of_the_next_part(fd: int) -> None:
@@ -210,9 +210,9 @@ def test_row_0_stands_for_no_viewer(fd: int) -> None:
 
 def test_garbage_loses_viewers_and_does_no_harm(fd: int) -> None:
     opened(fd).close()
-    garbage = random.Random(1).randbytes(memory.SIZE)  # noqa: S311
+    garbage = random.Random(1).randbytes(tablememory.SIZE)  # noqa: S311
     os.pwrite(fd, garbage[64:], 64)
-    assert memory.is_readable(fd)
+    assert tablememory.is_readable(fd)
     assert len(left_by(fd)) < ROWS
     before = opened(fd)
     rows = [before.add(1, RECORD, torn=False) for _ in range(10)]
@@ -221,13 +221,13 @@ def test_garbage_loses_viewers_and_does_no_harm(fd: int) -> None:
 
 
 def test_other_files_are_not_readable(fd: int) -> None:
-    assert memory.is_readable(fd) is False, "no process has mapped it yet"
+    assert tablememory.is_readable(fd) is False, "no process has mapped it yet"
     opened(fd).close()
-    assert memory.is_readable(fd)
-    os.truncate(fd, memory.SIZE - 1)
-    assert not memory.is_readable(fd)
+    assert tablememory.is_readable(fd)
+    os.truncate(fd, tablememory.SIZE - 1)
+    assert not tablememory.is_readable(fd)
     reader, writer = os.pipe()
-    assert not memory.is_readable(reader)
+    assert not tablememory.is_readable(reader)
     os.close(reader)
     os.close(writer)
 
@@ -250,10 +250,10 @@ def test_layout_is_the_one_that_earlier_versions_write(fd: int) -> None:
     os.pwrite(fd, struct.pack("=Q", 7), 8192 + 8 * row)
     text = (b"10.0.0.9", b"kitchen", 0.5, True, 12.5, b"ticket 1")
     os.pwrite(fd, struct.pack("=46s256sd?d8s", *text), at)
-    os.pwrite(fd, struct.pack("=QQdQQ", 10, 3, 13.5, memory.SIZE, 4), at + 327)
-    os.pwrite(fd, b"rest", memory.SIZE)
-    assert memory.SIZE == 40960 + 4000 * 367
-    assert memory.is_readable(fd)
+    os.pwrite(fd, struct.pack("=QQdQQ", 10, 3, 13.5, tablememory.SIZE, 4), at + 327)
+    os.pwrite(fd, b"rest", tablememory.SIZE)
+    assert tablememory.SIZE == 40960 + 4000 * 367
+    assert tablememory.is_readable(fd)
     found = opened(fd)
     assert found.has_password_id(b"password's id")
     expected = ViewerRecord(

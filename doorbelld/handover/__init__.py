@@ -1,1 +1,0 @@
-"""Handover: what outlives the process, so that a restart goes unnoticed."""

@@ -1,0 +1,222 @@
+"""Outbox: messages that wait for one server, and the thread that sends them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from doorbelld.notify.push import PushError
+from doorbelld.notify.target import News, Result
+from doorbelld.system.limited_log import MINUTE, StateLog
+from doorbelld.system.worker import Worker
+
+_log = logging.getLogger(__name__)
+
+MAX_AGE = 60.0
+"""Seconds after which a message is not sent any more: the visitor has gone."""
+
+_MOST_WAITING = 50
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 10.0
+"""Seconds until a message that could not be sent is tried again; each time it is twice as long."""
+
+_GRACE = 0.7
+"""How much of the time to stop the message has that is being sent."""
+
+
+class Deliver(Protocol):
+    """Sends a message in at most ``seconds``; ``is_test`` is whether it says that it is a test."""
+
+    def __call__(self, news: News, seconds: float, *, is_test: bool) -> str:
+        """Return what there is to say of it. Raises PushError."""
+
+
+class _Letter:
+    """A message that waits. If it is a test, ``done`` is set once ``result`` is there."""
+
+    def __init__(self, news: News, seconds: float, *, is_test: bool = False) -> None:
+        self.news = news
+        self.until = (time.monotonic() if is_test else news.at) + seconds
+        self.is_test = is_test
+        self.done = threading.Event()
+        self.result: Result | None = None
+
+
+class Outbox(Worker):
+    """Sends messages one by one, each until it has arrived or is too old.
+
+    ``deliver`` sends one; it returns what there is to say of that, mostly "", and raises PushError
+    if it has not arrived. ``cut`` makes it return soon. A thread that
+    waits for the resolver cannot be woken: it is a daemon thread, so it ends with the process.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        deliver: Deliver,
+        cut: Callable[[], None],
+        max_age: float = MAX_AGE,
+    ) -> None:
+        super().__init__(name)
+        self._name = name
+        self._deliver = deliver
+        self._cut = cut
+        self._max_age = max_age
+        self._lock = threading.Lock()
+        self._waiting: deque[_Letter] = deque()
+        self._state_log = StateLog(_log)
+        self._pause = 0.0
+        self._again_at = 0.0
+        self._is_failing = False
+        self._detail = ""
+        self._since: float | None = None
+        self._delivered = self._failed = self._dropped = 0
+        self._dropped_before = 0
+
+    def put(self, news: News) -> None:
+        """Send this as soon as possible; never blocks."""
+        with self._lock:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append(_Letter(news, self._max_age))
+        self._wakeup.set()
+
+    def test(self, news: News, timeout: float) -> Result:
+        """Send this before all others, once; return how that went."""
+        if not self.alive:
+            return Result(self._name, is_delivered=False, sentence="its thread does not run")
+        letter = _Letter(news, timeout, is_test=True)
+        with self._lock:
+            self._waiting.appendleft(letter)
+        self._wakeup.set()
+        letter.done.wait(timeout)
+        with self._lock:
+            if letter in self._waiting:
+                self._waiting.remove(letter)
+        return letter.result or Result(
+            self._name, is_delivered=False, sentence=f"nothing has answered within {timeout:g} s"
+        )
+
+    def fail(self, sentence: str) -> None:
+        """Say from the start that nothing can be sent, and why."""
+        self._begin_to_fail(sentence)
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``/status`` says of it."""
+        with self._lock:
+            return {
+                "state": "failed" if self._is_failing else "ok",
+                "detail": self._detail,
+                "since": self._since,
+                "delivered": self._delivered,
+                "failed": self._failed,
+                "dropped": self._dropped,
+            }
+
+    def stop(self, timeout: float = 1.0) -> bool:
+        """End; a message that is being sent has most of the time to arrive."""
+        if not super().stop(timeout * _GRACE):
+            self._cut()
+        return super().stop(timeout * (1 - _GRACE))
+
+    def _loop(self) -> None:
+        while not self._stopping:
+            self.beat = time.monotonic()
+            letter = self._next()
+            if letter is None:
+                self._state_log.flush()
+                self._wakeup.wait(self._seconds_to_wait())
+                self._wakeup.clear()
+            else:
+                self._send(letter)
+
+    def _close(self) -> None:
+        with self._lock:
+            left, self._waiting = self._waiting, deque()
+            self._dropped += sum(not letter.is_test for letter in left)
+        for letter in left:
+            letter.done.set()
+        super()._close()
+
+    def _next(self) -> _Letter | None:
+        """Return the message to send now, and remove those that are too old."""
+        with self._lock:
+            now = time.monotonic()
+            while self._waiting and self._waiting[0].until <= now:
+                self._dropped += not self._waiting.popleft().is_test
+            if not self._waiting:
+                return None
+            if now < self._again_at and not self._waiting[0].is_test:
+                return None
+            return self._waiting.popleft()
+
+    def _seconds_to_wait(self) -> float:
+        with self._lock:
+            if not self._waiting:
+                return MINUTE
+            due = min(self._again_at, self._waiting[0].until)
+        return max(0.0, due - time.monotonic()) + 0.001  # poll() rounds down.
+
+    def _send(self, letter: _Letter) -> None:
+        try:
+            remark = self._deliver(
+                letter.news, letter.until - time.monotonic(), is_test=letter.is_test
+            )
+        except PushError as error:
+            self._has_failed(letter, str(error), retry=error.retry)
+        except Exception as error:  # noqa: BLE001  # The next message may be sent all the same.
+            # Its text and its traceback may have a secret.
+            self._has_failed(letter, f"failed in doorbelld: {type(error).__name__}", retry=False)
+        else:
+            self._has_arrived(letter, remark)
+
+    def _has_arrived(self, letter: _Letter, remark: str) -> None:
+        with self._lock:
+            self._delivered += not letter.is_test
+            was_failing, since = self._is_failing, self._since
+            is_news = remark and remark != self._detail
+            self._is_failing, self._detail, self._since = False, remark, None
+            self._pause = self._again_at = 0.0
+            dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
+        if was_failing:
+            self._state_log.log(
+                logging.INFO,
+                f"{self._name}: works again, after {time.time() - (since or 0):.0f} s;"
+                f" {dropped} messages were dropped",
+            )
+        if is_news:
+            self._state_log.log(logging.WARNING, f"{self._name}: {remark}")
+        self._finish(letter, Result(self._name, is_delivered=True, sentence=remark or "delivered"))
+
+    def _has_failed(self, letter: _Letter, sentence: str, *, retry: bool) -> None:
+        now = time.monotonic()
+        self._begin_to_fail(sentence)
+        with self._lock:
+            if not letter.is_test:
+                self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+                self._again_at = now + self._pause if retry else 0.0
+                if not retry:
+                    self._failed += 1
+                elif self._stopping or letter.until <= now:
+                    self._dropped += 1
+                else:
+                    self._waiting.appendleft(letter)
+        self._finish(letter, Result(self._name, is_delivered=False, sentence=sentence))
+
+    def _begin_to_fail(self, sentence: str) -> None:
+        with self._lock:
+            has_begun = not self._is_failing
+            if has_begun:
+                self._since = time.time()
+            self._is_failing, self._detail = True, sentence
+        if has_begun:
+            self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
+
+    def _finish(self, letter: _Letter, result: Result) -> None:
+        letter.result = result
+        letter.done.set()

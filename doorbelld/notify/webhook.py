@@ -1,0 +1,123 @@
+"""Webhook: posts each ring, with its picture, to a program; see docs/notifications.md."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from doorbelld.notify import secret
+from doorbelld.notify.outbox import MAX_AGE, Outbox
+from doorbelld.notify.push import Push, PushError
+from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.visits.visit import described
+
+_SENT = (Event.RING, Event.ANSWERED)
+_HELP = {
+    401: "check the URL in [notify] webhook",
+    403: "check the URL in [notify] webhook",
+    404: "check the path of the URL in [notify] webhook",
+    405: "check that it takes a POST at this path",
+    413: "the picture is too large for it; raise its limit, or that of the proxy before it",
+    415: "check that it takes multipart/form-data",
+}
+"""By the status of an answer."""
+
+
+class WebhookSettings(NamedTuple):
+    """``key_file`` has the key for the signature, None if there is none."""
+
+    url: str
+    key_file: Path | None
+
+
+class Webhook:
+    """Posts what happens to a URL, signed if there is a key."""
+
+    name = "webhook"
+
+    def __init__(self, settings: WebhookSettings, max_age: float = MAX_AGE) -> None:
+        self._key_file = settings.key_file
+        self._facts: Facts | None = None
+        self._push = Push(settings.url)
+        self._outbox = Outbox(self.name, self._deliver, self._push.cut, max_age)
+
+    def start(self) -> None:
+        """Begin."""
+        try:
+            secret.read(self._key_file, secret.WEBHOOK_KEY)
+        except secret.SecretError as error:
+            self._outbox.fail(str(error))
+        self._outbox.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End."""
+        return self._outbox.stop(timeout)
+
+    def tell(self, news: News) -> None:
+        """Post that the bell has rung, or that a ring was answered."""
+        if news.event in _SENT:
+            self._outbox.put(news)
+
+    def show(self, facts: Facts) -> None:
+        """Keep the name and the address for the next message."""
+        self._facts = facts
+
+    def test(self, news: News, timeout: float) -> Result:
+        """Post a test message and wait for the answer."""
+        return self._outbox.test(news, timeout)
+
+    def status(self) -> dict[str, Any]:
+        """Return what ``/status`` says of it."""
+        return self._outbox.status()
+
+    def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
+        try:
+            key = secret.read(self._key_file, secret.WEBHOOK_KEY)
+        except secret.SecretError as error:
+            raise PushError(str(error), retry=False) from None
+        boundary = os.urandom(16).hex()
+        event = json.dumps(self._event(news, is_test=is_test)).encode("ascii")
+        still = news.still if news.event is Event.RING else None
+        body = _form(boundary, event, still, news.visit.id)
+        headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+        if key is not None:
+            signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
+            headers["X-Doorbelld-Signature"] = f"sha256={signature}"
+        try:
+            self._push.send("POST", headers, body, seconds)
+        except PushError as error:
+            help_ = _HELP.get(error.status)
+            raise PushError(f"{error}: {help_}", retry=error.retry) if help_ else error from None
+        return ""
+
+    def _event(self, news: News, *, is_test: bool) -> dict[str, Any]:
+        facts = self._facts
+        return {
+            "event": "test" if is_test else news.event.value,
+            "visit": described(news.visit),
+            "url": f"{facts.address}visits#{news.visit.id}" if facts else "",
+            "name": facts.name if facts else "",
+            "sent": round(time.time(), 3),
+        }
+
+
+def _form(boundary: str, event: bytes, still: bytes | None, visit: int) -> bytes:
+    """Return multipart/form-data (RFC 7578) with one part or two."""
+    parts = [_part(boundary, 'name="event"', "application/json", event)]
+    if still is not None:
+        name = f'name="image"; filename="doorbell-{visit}.jpg"'
+        parts.append(_part(boundary, name, "image/jpeg", still))
+    return b"".join([*parts, f"--{boundary}--\r\n".encode("ascii")])
+
+
+def _part(boundary: str, disposition: str, kind: str, body: bytes) -> bytes:
+    head = (
+        f"--{boundary}\r\nContent-Disposition: form-data; {disposition}\r\n"
+        f"Content-Type: {kind}\r\n\r\n"
+    )
+    return head.encode("ascii") + body + b"\r\n"

@@ -1,0 +1,206 @@
+"""The webhook, as programs of others read it: the form, the picture and the signature."""
+
+from __future__ import annotations
+
+import email.policy
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.parser import BytesParser
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from doorbelld.notify.target import Event
+from doorbelld.notify.webhook import Webhook, WebhookSettings
+from doorbelld.visits.visit import described
+from tests.support.daemon import GUARD, eventually
+from tests.support.news import PICTURE, facts, ring, visit
+from tests.support.other_site import OtherSite
+
+KEY = "k_secret with ümlaut"
+
+READ_FORM = """
+const fs = require("fs");
+const response = new Response(fs.readFileSync(process.argv[1]),
+                              {headers: {"Content-Type": process.argv[2]}});
+response.formData().then(async (form) => {
+  const image = form.get("image");
+  const bytes = image && Buffer.from(await image.arrayBuffer());
+  console.log(JSON.stringify({
+    names: [...form.keys()],
+    event: JSON.parse(await form.get("event")),
+    name: image && image.name,
+    type: image && image.type,
+    image: bytes && bytes.toString("base64"),
+  }));
+});
+"""
+
+
+class Receiver:
+    """A program that gets the posts; ``statuses`` are its next answers, then 204."""
+
+    def __init__(self) -> None:
+        self.posts: list[tuple[str, dict[str, str], bytes]] = []
+        self.statuses: list[int] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                receiver.posts.append((self.path, headers, body))
+                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.site = OtherSite("127.0.0.1", Handler)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    with found.site:
+        yield found
+
+
+@contextmanager
+def webhook(receiver: Receiver, key_file: Path | None = None) -> Iterator[Webhook]:
+    made = Webhook(WebhookSettings(f"{receiver.site.origin}/hook?a=b", key_file))
+    made.show(facts("Tür"))
+    made.start()
+    try:
+        yield made
+    finally:
+        assert made.stop(5)
+
+
+def delivered(made: Webhook, count: int) -> None:
+    eventually(lambda: made.status()["delivered"] == count, f"{count} were delivered")
+
+
+def parts_of(headers: dict[str, str], body: bytes) -> dict[str, tuple[str, bytes]]:
+    """Return the parts of a form: the type and the bytes, by name."""
+    head = f"Content-Type: {headers['content-type']}\r\n\r\n".encode()
+    message: Any = BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
+    assert not message.defects
+    return {
+        part.get_param("name", header="content-disposition"): (
+            part.get_content_type(),
+            part.get_payload(decode=True),
+        )
+        for part in message.iter_parts()
+    }
+
+
+def test_form_is_read_by_other_programs(receiver: Receiver, tmp_path: Path) -> None:
+    with webhook(receiver) as made:
+        made.tell(ring(12))
+        delivered(made, 1)
+    ((path, headers, body),) = receiver.posts
+    assert path == "/hook?a=b"
+    assert "x-doorbelld-signature" not in headers
+    (tmp_path / "body").write_bytes(body)
+    done = subprocess.run(
+        ["node", "-e", READ_FORM, str(tmp_path / "body"), headers["content-type"]],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=GUARD,
+    )
+    found = json.loads(done.stdout)
+    assert found["names"] == ["event", "image"]
+    assert (found["name"], found["type"]) == ("doorbell-12.jpg", "image/jpeg")
+    sent = found["event"].pop("sent")
+    assert sent > 1e9
+    assert found["event"] == {
+        "event": "ring",
+        "visit": described(visit(12)),
+        "url": "http://192.168.1.9:5000/visits#12",
+        "name": "Tür",
+    }
+    parts = parts_of(headers, body)
+    assert parts["image"] == ("image/jpeg", PICTURE)
+    assert parts["event"][0] == "application/json"
+
+
+def test_signature_is_that_of_the_whole_body(receiver: Receiver, tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.touch(0o600)
+    key_file.write_text(f"{KEY}\n")
+    with webhook(receiver, key_file) as made:
+        made.tell(ring())
+        delivered(made, 1)
+        key_file.write_text("rotated")
+        made.tell(ring())
+        delivered(made, 2)
+    for (_, headers, body), key in zip(receiver.posts, (KEY, "rotated")):
+        done = subprocess.run(
+            ["openssl", "dgst", "-sha256", "-hmac", key],
+            input=body,
+            capture_output=True,
+            check=True,
+            timeout=GUARD,
+        )
+        wanted = done.stdout.decode().rpartition("= ")[2].strip()
+        assert headers["x-doorbelld-signature"] == f"sha256={wanted}"
+        assert key.encode() not in body
+
+
+def test_which_news_are_sent_and_with_what(receiver: Receiver) -> None:
+    with webhook(receiver) as made:
+        made.tell(ring(1, reason="silent"))
+        for event in (Event.PICTURE, Event.DELETED, Event.ANSWERED):
+            made.tell(ring(2, event=event))
+        delivered(made, 2)
+        result = made.test(ring(0), 20)
+        assert (result.is_delivered, result.target) == (True, "webhook")
+    events = [parts_of(headers, body) for _, headers, body in receiver.posts]
+    assert [json.loads(parts["event"][1])["event"] for parts in events] == [
+        *("ring", "answered", "test")
+    ]
+    assert ["image" in parts for parts in events] == [False, False, True]
+    assert json.loads(events[0]["event"][1])["visit"]["reason"] == "silent"
+
+
+def test_only_what_may_work_later_is_tried_again(receiver: Receiver) -> None:
+    receiver.statuses = [503, 429, 500, 200, 404, 410, 201]
+    with webhook(receiver) as made:
+        made.tell(ring(1))
+        delivered(made, 1)
+        made.tell(ring(2))
+        made.tell(ring(3))
+        eventually(lambda: made.status()["failed"] == 2, "refusals are counted")
+        assert "answers with the status 410" in made.status()["detail"]
+        made.tell(ring(4))
+        delivered(made, 2)
+    visits = [
+        json.loads(parts_of(headers, body)["event"][1])["visit"]["id"]
+        for _, headers, body in receiver.posts
+    ]
+    assert visits == [1, 1, 1, 1, 2, 3, 4]
+
+
+def test_remedy_and_no_secret_in_what_is_said(
+    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.statuses = [404]
+    key_file = tmp_path / "key"
+    key_file.touch(0o600)
+    key_file.write_text(KEY)
+    with webhook(receiver, key_file) as made:
+        result = made.test(ring(), 20)
+        assert "check the path of the URL in [notify] webhook" in result.sentence
+        key_file.chmod(0o644)
+        result = made.test(ring(), 20)
+        assert f"sudo chmod 600 {key_file}" in result.sentence
+        said = f"{result}{made.status()}{caplog.text}"
+    assert len(receiver.posts) == 1, "nothing leaves without its signature"
+    for marker in ("k_secret", "/hook", "a=b"):
+        assert marker not in said
