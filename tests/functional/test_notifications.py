@@ -15,6 +15,7 @@ from tests.support import mosquitto
 from tests.support.daemon import Daemon, eventually
 from tests.support.kept_visits import KeptVisits
 from tests.support.mosquitto import Mosquitto
+from tests.support.ntfy_server import NtfyServer
 from tests.support.ports import free_port
 from tests.support.processes import descriptors, resident
 from tests.support.webhook_receiver import WebhookReceiver
@@ -282,3 +283,18 @@ def test_everything_away_costs_no_ring_and_is_shown(house: House) -> None:
     assert "MARKER" not in house.daemon.log()
     assert house.daemon.stop() == 0
     assert "left behind" not in house.daemon.log()
+
+
+def test_message_on_the_phone_has_the_picture_and_answers_the_ring(
+    house: House, tmp_path: Path
+) -> None:
+    with NtfyServer(tmp_path / "ntfy") as server, server.subscribe() as phone:
+        house.configure(notify={"ntfy": server.topic_url})
+        house.start()
+        number = house.ring()
+        message = phone.next()
+        assert server.attachment(message).startswith(b"\xff\xd8")
+        answer = next(each for each in message["actions"] if each.get("method") == "POST")
+        house.post("/" + answer["url"].partition(f":{house.daemon.port}/")[2])
+        _, body = house.daemon.request(f"/visits/{number}.json")
+        assert json.loads(body)["answered"]
