@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support import mosquitto
-from tests.support.daemon import Daemon, eventually
+from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.hostile_server import HostileServer
 from tests.support.kept_visits import KeptVisits
 from tests.support.mosquitto import Mosquitto
 from tests.support.ntfy_server import NtfyServer
@@ -221,6 +224,20 @@ def test_reload_adds_changes_and_removes_what_is_notified(
     house.daemon.send(signal.SIGHUP)
     eventually(lambda: house.targets() == {}, "nothing is notified")
     eventually(lambda: len(descriptors(house.daemon.pid)) <= before + 2, "all is closed")
+
+
+def test_servers_that_never_answer_do_not_hold_up_the_end(house: House) -> None:
+    def never_answer(_sock: socket.socket, is_over: threading.Event) -> None:
+        assert is_over.wait(GUARD)
+
+    with HostileServer(never_answer) as server:
+        url = f"http://{server.place}/x"
+        house.configure(notify={"ntfy": url, "webhook": url}, mqtt={"broker": server.place})
+        house.start()
+        house.ring()
+        eventually(lambda: server.connections >= 3, "all three wait for an answer")
+        assert house.daemon.stop() == 0
+    assert "left behind" not in house.daemon.log()
 
 
 def test_messages_of_others_ring_answer_and_close_the_camera(

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.homeassistant.phone import PhoneApp
-from tests.homeassistant.server import HomeAssistant
+from tests.homeassistant.server import Client, HomeAssistant
 from tests.support.daemon import ROOT, Daemon, eventually
-from tests.homeassistant.mosquitto import Mosquitto
+from tests.support.mosquitto import Mosquitto
 from tests.support.ringing import Door
 
 PAGE = (ROOT / "docs" / "home-assistant.md").read_text(encoding="utf-8")
@@ -38,7 +38,9 @@ class House:
     """All of it, configured as docs/home-assistant.md says."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.broker = stack.enter_context(Mosquitto(folder))
+        self.broker = Mosquitto(folder)
+        stack.callback(self.broker.kill)
+        self.broker.start()
         self.home = stack.enter_context(HomeAssistant(folder / "home", AUTOMATIONS))
         self.home.start()
         self.home.set_up_mqtt(self.broker.port)
@@ -50,8 +52,21 @@ class House:
         self.home.wait_for(RING, lambda state: state["state"] == "unknown")
 
     def wait_until_all_is_well(self) -> None:
-        """Wait until Home Assistant shows the doorbell, and would hear of a ring."""
-        self.home.wait_for(RING, lambda state: state["state"] != "unavailable")
-        self.home.wait_for(
-            "camera.front_door_camera", lambda state: state["state"] != "unavailable"
+        """Wait until Home Assistant shows the doorbell, and the doorbell has a broker."""
+        for entity in (RING, "camera.front_door_camera"):
+            self.home.wait_for(entity, lambda state: state["state"] != "unavailable")
+        eventually(
+            lambda: self.door.daemon.status()["notify"]["mqtt"]["state"] == "ok", "it is connected"
         )
+
+    def restart_broker(self, client: Client) -> None:
+        """End the broker, which forgets everything, and wait until Home Assistant is back."""
+        self.broker.kill()
+        client.wait_for_change(RING, lambda state: state["state"] == "unavailable")
+        greetings = self._greetings()
+        self.broker.start()
+        # It greets when it has subscribed to everything again.
+        eventually(lambda: self._greetings() > greetings, "Home Assistant is back")
+
+    def _greetings(self) -> int:
+        return len(re.findall(r"Received PUBLISH.*'homeassistant/status'", self.broker.log))

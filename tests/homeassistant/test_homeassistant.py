@@ -84,19 +84,19 @@ def test_device_is_named_after_the_camera_and_links_to_the_page(house: House) ->
 def test_ring_is_there_within_100_ms(house: House) -> None:
     house.wait_until_all_is_well()
     delays = []
+    seen = {house.home.state(RING)["state"]}
     with house.home.listen() as client:
         for _ in range(10):
-            before = house.home.state(RING)["state"]
             pressed_at = time.monotonic()
             house.door.ring()
-            change = client.wait_for_change(
-                RING, lambda state, before=before: state["state"] != before
-            )
+            change = client.wait_for_change(RING, lambda state: state["state"] not in seen)
             delays.append(change["heard"] - pressed_at)
-            assert change["data"]["new_state"]["attributes"]["event_type"] == "ring"
+            rung = change["data"]["new_state"]
+            seen.add(rung["state"])
+            assert rung["attributes"]["event_type"] == "ring"
             house.phone.notification()
     print(f"from the press to the event: {sorted(round(1000 * each) for each in delays)} ms")
-    assert min(delays) < 0.1
+    assert max(delays) < 0.1
 
 
 def test_pictures_are_the_visit_s_own_byte_for_byte(house: House) -> None:
@@ -196,9 +196,7 @@ def test_nothing_rings_after_a_restart(house: House, part: str) -> None:
                 house.door.restart()
                 client.wait_for_change(CAMERA, lambda state: state["state"] == "unavailable")
             else:
-                house.broker.stop()
-                client.wait_for_change(RING, lambda state: state["state"] == "unavailable")
-                house.broker.start()
+                house.restart_broker(client)
             house.wait_until_all_is_well()
             changes = client.changes(RING)
     assert rings(changes) <= {before}, last
@@ -224,8 +222,9 @@ def test_new_name_of_the_camera_keeps_the_entities(house: House) -> None:
 
 
 def test_home_assistant_has_nothing_to_complain_of(house: House) -> None:
-    lines = [line for line in house.home.log().splitlines() if "mqtt" in line.lower()]
-    assert [line for line in lines if re.search(r" (WARNING|ERROR) ", line)] == []
+    complaints = re.findall(r".* (?:WARNING|ERROR) .*mqtt.*", house.home.log())
+    # What it says of its own connection, when the broker ends, does not matter.
+    assert [line for line in complaints if "mqtt.client" not in line] == []
 
 
 def registry(entries: list[dict[str, Any]]) -> dict[str, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import Any
 import pytest
 
 from doorbelld.media.frame import Frame
+from doorbelld.notify.mqtt import Mqtt, MqttSettings
 from doorbelld.notify.notifier import Choice, Notifier
+from doorbelld.notify.ntfy import Ntfy, NtfySettings
 from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.stream.hub import FrameHub
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.recorder import Lengths
 from doorbelld.visits.visit import Kind, Visit
 from tests.support.daemon import GUARD, eventually
 from tests.support.pictures import jpeg
+from tests.support.ports import free_port
 
 LENGTHS = Lengths(before=5.0, after=600.0, longest=3600.0, framerate=10.0, again=10.0)
 EACH_A_RING = BellSettings(LENGTHS._replace(again=0.0), button=None)
@@ -335,6 +340,43 @@ def test_target_that_hangs_is_named_and_delays_no_ring(
         assert not door.notifier.stop(0.01), "and it is known that it does not end"
     finally:
         free.set()
+
+
+def test_thousand_presses_while_everything_is_away_leave_a_bounded_rest(door: Door) -> None:
+    place = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    door.bell.reconfigure(EACH_A_RING)
+    door.notifier.choose(
+        [
+            Choice("mqtt", "", lambda: Mqtt(MqttSettings("127.0.0.1", port), door.bell)),
+            Choice("ntfy", "", lambda: Ntfy(NtfySettings(f"{place}/x", None), str)),
+            Choice("webhook", "", lambda: Webhook(WebhookSettings(f"{place}/x", None))),
+        ]
+    )
+
+    def is_failing() -> bool:
+        return {each["state"] for each in door.notifier.status().values()} == {"failed"}
+
+    def press(count: int) -> int:
+        """Return how many bytes are allocated after so many presses, each with a new picture."""
+        for number in range(count):
+            door.publish(jpeg(number % 50) + bytes(20_000))
+            door.bell.answer(door.ring())
+        eventually(lambda: not door.notifier._waiting, "all passed on")
+        eventually(lambda: len(door.bell.recorder.in_memory()) == 1, "all written")
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        press(100)
+        eventually(is_failing, "all of them fail")
+        before = press(100)
+        assert press(1000) - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert is_failing()
+    assert min(door.notifier.status()[name]["dropped"] for name in ("ntfy", "webhook")) > 500
 
 
 def test_thousand_presses_leave_nothing_behind(door: Door) -> None:

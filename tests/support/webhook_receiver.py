@@ -1,4 +1,4 @@
-"""WebhookReceiver: a program of somebody else that gets what the webhook sends."""
+"""WebhookReceiver: a program of a user that gets what the webhook sends."""
 
 from __future__ import annotations
 
