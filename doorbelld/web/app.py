@@ -10,7 +10,6 @@ import logging
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 from string import punctuation
 from typing import Any
