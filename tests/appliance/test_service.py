@@ -69,6 +69,9 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def log_message(self, *_: object) -> None:
+        """Do not write to the tests' output."""
+
 
 def test_secret_may_be_a_credential_that_only_root_can_read(machine: Container) -> None:
     host = machine.address.rpartition(".")[0] + ".1"
