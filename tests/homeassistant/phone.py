@@ -60,7 +60,7 @@ class PhoneApp:
         return self._received.get(timeout=GUARD)
 
     def has_more(self) -> bool:
-        """Return whether there is one that nobody has waited for."""
+        """Return whether there is another one."""
         return not self._received.empty()
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ _STARTING = 120.0
 
 
 class HomeAssistant:
-    """A Home Assistant with one user, of whom the test is a client."""
+    """A Home Assistant with one user, which is the test."""
 
     def __init__(self, folder: Path, automations: str) -> None:
         self.folder = folder
