@@ -126,16 +126,18 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         give_up_at = time.monotonic() + _ANSWER
         while self._code is None and not is_stopping():
-            left = give_up_at - time.monotonic()
-            if left <= 0:
+            if time.monotonic() > give_up_at:
                 raise BrokerError(f"{self._account.place} does not answer")
-            self.wait(wakeup, left)
+            self.wait(wakeup)
         if self._code:
             raise BrokerError(self._lost())
         return self._code == 0
 
-    def wait(self, wakeup: Wakeup, timeout: float = _LOOK) -> None:
-        """Read and write once there is something to, or ``wakeup`` is set. Raises BrokerError."""
+    def wait(self, wakeup: Wakeup) -> None:
+        """Read and write once there is something to, or ``wakeup`` is set. Raises BrokerError.
+
+        It returns now and then, even if there is neither.
+        """
         client = self._client
         sock = client.socket()
         if sock is None:
@@ -145,7 +147,7 @@ class Connection:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-        ready = dict(poll.poll(0 if pending else timeout * 1000))
+        ready = dict(poll.poll(0 if pending else _LOOK * 1000))
         if wakeup.fileno() in ready:
             wakeup.clear()
         events = ready.get(sock.fileno(), 0)
@@ -276,6 +278,8 @@ class _Context(ssl.SSLContext):
         sock.settimeout(_HANDSHAKE)
         try:
             return super().wrap_socket(sock, server_hostname=options["server_hostname"])
+        except ssl.SSLError:
+            raise
         except ValueError as error:  # paho would try it without the name.
             raise ssl.SSLError(str(error)) from None
         finally:
@@ -340,9 +344,10 @@ def _explain_tls(error: ssl.SSLError, place: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
         return f"the certificate of {place} is not trusted: {why}"
-    if isinstance(error, ssl.SSLEOFError) or error.reason in _NOT_TLS:
+    reason = getattr(error, "reason", None)  # ours has none
+    if isinstance(error, ssl.SSLEOFError) or reason in _NOT_TLS:
         return _no_tls(place)
-    return f"TLS with {place} failed: {error.reason or error}"
+    return f"TLS with {place} failed: {reason or error}"
 
 
 def _no_tls(place: str) -> str:
