@@ -5,6 +5,7 @@ The thread that opens it does everything: paho starts none, and waits for nothin
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.net import addresses
@@ -271,7 +273,12 @@ class _Context(ssl.SSLContext):
     @classmethod
     def trusting_the_system(cls) -> _Context:
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_default_certs()
+        folder = ssl.get_default_verify_paths().capath
+        # Of a folder, OpenSSL reads what a certificate needs, and of the file all: 2 MB.
+        if folder and "SSL_CERT_FILE" not in os.environ and any(Path(folder).glob("*.0")):
+            context.load_verify_locations(capath=folder)
+        else:
+            context.load_default_certs()
         return context
 
     def wrap_socket(self, sock: socket.socket, *_: Any, **options: Any) -> ssl.SSLSocket:
