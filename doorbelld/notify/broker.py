@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,11 +71,6 @@ class Account(NamedTuple):
     def place(self) -> str:
         """Host and port as they are written in a URL."""
         return addresses.with_port(self.host, self.port)
-
-
-def library_problem() -> str:
-    """Return what is wrong with the library, in a sentence; "" if nothing is."""
-    return "" if find_spec("paho") else _MISSING
 
 
 class Connection:
