@@ -69,6 +69,7 @@ lint: ## Check style, types and scripts
 bench: ## Measure everything, and compare it with the targets (10 minutes, best as root)
 	@tools/need bench
 	@tools/venv dev
+	@tools/ntfy
 	@exec .venv/bin/python -m bench $(ARGS)
 
 .PHONY: venv
