@@ -173,6 +173,8 @@ class _Reader:
             self.values[section][key] = kind.parse(text)
         except ValueError:
             shown = _mistaken(text if text.isprintable() else repr(text))
+            if kind.is_secret and "://" not in text:  # Of ntfy.sh/TOPIC the topic is a secret.
+                shown = f"{shown.partition('/')[0]}/..." if "/" in text else "..."
             self.problems.append(f"{place} = {shown}: must be {kind.allowed}")
 
 

@@ -98,10 +98,14 @@ class Broker(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A kind of value: its parser, and what is allowed, in words."""
+    """A kind of value: its parser, and what is allowed, in words.
+
+    ``is_secret`` is whether a wrong text may be one that others must not read, beside passwords.
+    """
 
     parse: Callable[[str], Any]
     allowed: str
+    is_secret: bool = False
 
 
 def to_text(value: Any) -> str:
@@ -370,8 +374,8 @@ ORIGINS = Kind(partial(_each, _origin), "none, or origins such as https://home.e
 KEY = Kind(_bell_key, "a number from 1 to 767, or the name of a key such as BTN_0 or KEY_ENTER")
 PATH = Kind(_path, "none, or the path of a file, beginning with /")
 _A_URL = "none, or an http:// or https:// URL without user name, password and #"
-NTFY = Kind(_web_url, f"{_A_URL}; an access token for ntfy belongs into token_file")
-WEBHOOK = Kind(_web_url, f"{_A_URL}; what it gets is signed with key_file")
+NTFY = Kind(_web_url, f"{_A_URL}; an access token for ntfy belongs into token_file", True)
+WEBHOOK = Kind(_web_url, f"{_A_URL}; what it gets is signed with key_file", True)
 PAGE_URL = Kind(_web_url, _A_URL)
 BROKER = Kind(
     _broker,

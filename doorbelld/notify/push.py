@@ -88,6 +88,9 @@ _TLS_THERE = "speaks TLS there, so its URL must begin with https://"
 _TLS_ALERT = "\x15\x03"
 """How a server with TLS answers anything else."""
 
+_TLS_WORD = b"HTTPS"
+"""What servers that explain it say then, with the status 400: Go (ntfy, Caddy), nginx, Apache."""
+
 
 class PushError(Exception):
     """The server does not have the message; the sentence, without full stop, says why.
@@ -140,6 +143,8 @@ class Push:
             words = f"answers with the status {refusal.status}"
             if refusal.location:
                 words = f"redirects to {_place(refusal.location)}; if that is it, use it as the URL"
+            if refusal.status == 400 and not self._is_secure and _TLS_WORD in refusal.body:
+                raise PushError(f"{self.place} {_TLS_THERE}", retry=False)
             raise PushError(
                 f"{self.place} {words}",
                 retry=refusal.status == 429 or refusal.status >= 500,

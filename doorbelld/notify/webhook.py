@@ -27,6 +27,9 @@ _HELP = {
 }
 """By the status of an answer."""
 
+_SAME_KEY = "; if the URL is right, check that it has the same key"
+"""What else may help, if it has refused a message with a signature."""
+
 
 class WebhookSettings(NamedTuple):
     """``key_file`` has the key for the signature, None if there is none."""
@@ -92,6 +95,8 @@ class Webhook:
             self._push.send("POST", headers, body, seconds)
         except PushError as error:
             help_ = _HELP.get(error.status)
+            if help_ and key is not None and error.status in (401, 403):
+                help_ += _SAME_KEY
             raise PushError(f"{error}: {help_}", retry=error.retry) if help_ else error from None
         return ""
 

@@ -420,6 +420,14 @@ def test_mistake_with_a_password_says_where_it_belongs_and_not_what_it_is(
     assert "secret" not in problem
 
 
+@pytest.mark.parametrize("key", ["ntfy", "webhook"])
+@pytest.mark.parametrize("text", ["secret", "ntfy.sh/secret", "https:/ntfy.sh/secret", "/secret"])
+def test_mistake_in_a_url_does_not_show_its_secret_path(key: str, text: str) -> None:
+    (problem,) = problems(None, f"notify.{key}={text}")
+    assert "must be none, or an http:// or https:// URL" in problem
+    assert "secret" not in problem
+
+
 @pytest.mark.parametrize("key", ["broker", "topic", "user", "button_value"])
 def test_key_of_the_broker_that_is_left_empty_is_explained(key: str) -> None:
     (problem,) = problems(None, f"mqtt.{key}=")

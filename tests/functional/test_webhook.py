@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import email.policy
 import json
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.parser import BytesParser
@@ -17,9 +19,10 @@ import pytest
 from doorbelld.notify.target import Event
 from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.visits.visit import described
-from tests.support.daemon import GUARD, eventually
+from tests.support.daemon import GUARD, ROOT, eventually
 from tests.support.news import PICTURE, facts, ring, visit
 from tests.support.other_site import OtherSite
+from tests.support.ports import free_port
 
 KEY = "k_secret with ümlaut"
 
@@ -190,17 +193,46 @@ def test_only_what_may_work_later_is_tried_again(receiver: Receiver) -> None:
 def test_remedy_and_no_secret_in_what_is_said(
     receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    receiver.statuses = [404]
+    receiver.statuses = [404, 403]
     key_file = tmp_path / "key"
     key_file.touch(0o600)
     key_file.write_text(KEY)
     with webhook(receiver, key_file) as made:
         result = made.test(ring(), 20)
         assert "check the path of the URL in [notify] webhook" in result.sentence
+        result = made.test(ring(), 20)
+        assert "status 403: check the URL" in result.sentence
+        assert "that it has the same key" in result.sentence
         key_file.chmod(0o644)
         result = made.test(ring(), 20)
         assert f"sudo chmod 600 {key_file}" in result.sentence
         said = f"{result}{made.status()}{caplog.text}"
-    assert len(receiver.posts) == 1, "nothing leaves without its signature"
+    assert len(receiver.posts) == 2, "nothing leaves without its signature"
     for marker in ("k_secret", "/hook", "a=b"):
         assert marker not in said
+
+
+def test_program_in_the_manual_takes_what_has_the_signature_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    manual = (ROOT / "docs" / "notifications.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", manual, re.DOTALL)
+    port = free_port()
+    assert "8000" in program
+    key_file = tmp_path / "webhook_key"
+    key_file.touch(0o600)
+    key_file.write_text(f"{KEY}\n")
+    command = [sys.executable, "-c", program.replace("8000", str(port))]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        made = Webhook(WebhookSettings(f"http://127.0.0.1:{port}/", key_file))
+        made.start()
+        try:
+            made.tell(ring(12))
+            delivered(made, 1)
+            assert (tmp_path / "door.jpg").read_bytes() == PICTURE
+            key_file.write_text("another")
+            assert "status 403" in made.test(ring(13), 20).sentence
+        finally:
+            assert made.stop(5)
+            process.kill()
+            assert process.communicate(timeout=GUARD)[0] == "ring 12\n"

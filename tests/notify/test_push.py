@@ -20,6 +20,7 @@ from tests.support.ports import free_port
 from tests.support.secure import Pair, make_signed_pair, root_of, server_context, sign
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+GO_WITH_TLS = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 SECRETS = ("TOPIC", "me:word", "tk_secret")
 PATH = "/TOPIC?a=tk_secret"
 
@@ -60,6 +61,7 @@ def redirect(location: str, status: int = 301) -> Script:
         (hostile.without_end(b"HTTP/1.1 500 No\r\n\r\n", b"x" * 9999), "status 500", True),
         (hostile.after_head(b"HTTP/1.1 429 Slow\r\n\r\n"), "status 429", True),
         (hostile.after_head(b"HTTP/1.1 403 No\r\n\r\n"), "status 403", False),
+        (hostile.after_head(GO_WITH_TLS), "must begin with https://", False),
         (hostile.refuse_early, "status 413", False),
         (redirect("https://b.example:1/TOPIC"), "redirects to https://b.example:1; if", False),
         (redirect("http://me:word@b.example/\x1b[2J"), "redirects to http://b.example;", False),
