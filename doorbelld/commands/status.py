@@ -116,7 +116,7 @@ def _watchers(answer: dict[str, Any]) -> Iterator[str]:
 def _doorbell(
     answer: dict[str, Any], ring: dict[str, Any] | None, button: str | None
 ) -> Iterator[str]:
-    """Yield a line on the bell, one on visits and one on the shutter, if there is any to say."""
+    """Yield lines on the bell, visits, the shutter and notifications, if there is any to say."""
     bell, visits, shutter = (answer.get(name, {}) for name in ("bell", "visits", "shutter"))
     if bell.get("devices"):
         names = (f"{each['name']} ({each['path']})" for each in bell["devices"])
@@ -127,6 +127,10 @@ def _doorbell(
         yield f"{_about(visits)}{_last(ring) if ring else ''}."
     if shutter.get("closed"):
         yield f"The camera is paused since {_moment(shutter['since'])}; the page opens it again."
+    for name, target in answer.get("notify", {}).items():
+        if target["state"] == "failed":
+            since = _moment(target["since"])
+            yield f"No notifications by {name} since {since}: {target['detail']}."
 
 
 def _about(visits: dict[str, Any]) -> str:

@@ -102,6 +102,17 @@ def test_reports_visits_and_the_shutter(daemon: Daemon, tmp_path: Path) -> None:
     assert where == "Open on a phone in the same network:"
 
 
+def test_reports_why_no_one_is_notified(daemon: Daemon) -> None:
+    daemon.start(
+        {"notify.ntfy": "http://127.0.0.1:9/MARKER", "notify.token_file": "/nowhere/token"}
+    )
+    eventually(lambda: daemon.status()["notify"]["ntfy"]["state"] == "failed", "it cannot")
+    lines = status(f"127.0.0.1:{daemon.port}").stdout.splitlines()
+    (line,) = [each for each in lines if "ntfy" in each]
+    why = "/nowhere/token does not exist: write the secret into it, with the mode 600"
+    assert re.fullmatch(rf"No notifications by ntfy since \d\d:\d\d: {why}\.", line)
+
+
 def test_prints_json(daemon: Daemon) -> None:
     daemon.start(MISSING)
     listen = f"127.0.0.1:{daemon.port}"
