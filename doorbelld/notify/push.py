@@ -351,10 +351,15 @@ class _Answer(HTTPResponse):
 
 
 def _begin_of(answer: HTTPResponse) -> bytes:
-    try:
-        return answer.read(_MOST_BODY)
-    except (OSError, HTTPException):  # The status says enough.
-        return b""
+    """Return what there is of the body; a server that refuses early may reset the connection."""
+    found = b""
+    with suppress(OSError, HTTPException):
+        while len(found) < _MOST_BODY:
+            piece = answer.read1(_MOST_BODY - len(found))
+            if not piece:
+                break
+            found += piece
+    return found
 
 
 def _explain_tls(error: ssl.SSLError) -> str:

@@ -62,6 +62,7 @@ def redirect(location: str, status: int = 301) -> Script:
         (hostile.after_head(b"HTTP/1.1 429 Slow\r\n\r\n"), "status 429", True),
         (hostile.after_head(b"HTTP/1.1 403 No\r\n\r\n"), "status 403", False),
         (hostile.after_head(GO_WITH_TLS), "must begin with https://", False),
+        (hostile.reset_after(GO_WITH_TLS), "must begin with https://", False),
         (hostile.refuse_early, "status 413", False),
         (redirect("https://b.example:1/TOPIC"), "redirects to https://b.example:1; if", False),
         (redirect("http://me:word@b.example/\x1b[2J"), "redirects to http://b.example;", False),

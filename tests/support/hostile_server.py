@@ -117,6 +117,17 @@ def reset(sock: socket.socket, _: threading.Event) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
+def reset_after(answer: bytes) -> Script:
+    """Return a script that answers so, and resets the connection without reading the body."""
+
+    def script(sock: socket.socket, _: threading.Event) -> None:
+        read_head(sock)
+        sock.sendall(answer)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    return script
+
+
 def refuse_early(sock: socket.socket, is_over: threading.Event) -> None:
     """Answer before the body was read, as a proxy does if it is too large."""
     read_head(sock)
