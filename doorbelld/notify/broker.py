@@ -5,6 +5,7 @@ The thread that opens it does everything: paho starts none, and waits for nothin
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import ssl
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.net import addresses
@@ -72,11 +73,6 @@ class Account(NamedTuple):
         return addresses.with_port(self.host, self.port)
 
 
-def library_problem() -> str:
-    """Return what is wrong with the library, in a sentence; "" if nothing is."""
-    return "" if find_spec("paho") else _MISSING
-
-
 class Connection:
     """One connection. ``open`` begins it, ``wait`` keeps it going, ``close`` ends it.
 
@@ -126,16 +122,18 @@ class Connection:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         give_up_at = time.monotonic() + _ANSWER
         while self._code is None and not is_stopping():
-            left = give_up_at - time.monotonic()
-            if left <= 0:
+            if time.monotonic() > give_up_at:
                 raise BrokerError(f"{self._account.place} does not answer")
-            self.wait(wakeup, left)
+            self.wait(wakeup)
         if self._code:
             raise BrokerError(self._lost())
         return self._code == 0
 
-    def wait(self, wakeup: Wakeup, timeout: float = _LOOK) -> None:
-        """Read and write once there is something to, or ``wakeup`` is set. Raises BrokerError."""
+    def wait(self, wakeup: Wakeup) -> None:
+        """Read and write once there is something to, or ``wakeup`` is set. Raises BrokerError.
+
+        It returns now and then, even if there is neither.
+        """
         client = self._client
         sock = client.socket()
         if sock is None:
@@ -145,7 +143,7 @@ class Connection:
         poll = select.poll()
         poll.register(wakeup, select.POLLIN)
         poll.register(sock, select.POLLIN | (select.POLLOUT if client.want_write() else 0))
-        ready = dict(poll.poll(0 if pending else timeout * 1000))
+        ready = dict(poll.poll(0 if pending else _LOOK * 1000))
         if wakeup.fileno() in ready:
             wakeup.clear()
         events = ready.get(sock.fileno(), 0)
@@ -269,13 +267,20 @@ class _Context(ssl.SSLContext):
     @classmethod
     def trusting_the_system(cls) -> _Context:
         context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_default_certs()
+        folder = ssl.get_default_verify_paths().capath
+        # Of a folder, OpenSSL reads what a certificate needs, and of the file all: 2 MB.
+        if folder and "SSL_CERT_FILE" not in os.environ and any(Path(folder).glob("*.0")):
+            context.load_verify_locations(capath=folder)
+        else:
+            context.load_default_certs()
         return context
 
     def wrap_socket(self, sock: socket.socket, *_: Any, **options: Any) -> ssl.SSLSocket:
         sock.settimeout(_HANDSHAKE)
         try:
             return super().wrap_socket(sock, server_hostname=options["server_hostname"])
+        except ssl.SSLError:
+            raise
         except ValueError as error:  # paho would try it without the name.
             raise ssl.SSLError(str(error)) from None
         finally:
@@ -340,9 +345,10 @@ def _explain_tls(error: ssl.SSLError, place: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message.rstrip(".")
         return f"the certificate of {place} is not trusted: {why}"
-    if isinstance(error, ssl.SSLEOFError) or error.reason in _NOT_TLS:
+    reason = getattr(error, "reason", None)  # ours has none
+    if isinstance(error, ssl.SSLEOFError) or reason in _NOT_TLS:
         return _no_tls(place)
-    return f"TLS with {place} failed: {error.reason or error}"
+    return f"TLS with {place} failed: {reason or error}"
 
 
 def _no_tls(place: str) -> str:

@@ -57,6 +57,7 @@ class Incoming:
     ) -> None:
         self.newest: int | None = None
         self._door = door
+        self._topic = topic
         self._button_value = button[1]
         self._pressed_at = -_BOUNCE
         self._oddities = OnceLog(_log)
@@ -91,7 +92,7 @@ class Incoming:
     def _shutter(self, payload: bytes) -> None:
         closed = _SHUTTER.get(_text(payload).strip().upper())
         if closed is None:
-            self._ignore("shutter/set", payload, "is neither ON nor OFF")
+            self._ignore(f"{self._topic}/shutter/set", payload, "is neither ON nor OFF")
         else:
             self._door.close_shutter(closed)
 

@@ -70,8 +70,11 @@ class _Ring(NamedTuple):
 
 
 class _Message(NamedTuple):
+    """``ring`` is what it says; None if it is to be retained."""
+
     topic: str
     payload: bytes
+    qos: int = 0
     ring: _Ring | None = None
 
 
@@ -79,7 +82,9 @@ class _Outgoing:
     """What is to be published. Any thread may call it.
 
     Of what is retained it has the newest, and what of it is still to be published. Rings wait for
-    the connection, or for its acknowledgement.
+    the connection, or for its acknowledgement. The image is acknowledged as well (QoS 1): otherwise
+    a broker with Nagle's algorithm, such as mosquitto, may hold back the ring that follows it for
+    40 ms, until its client's kernel says that it has the image.
     """
 
     def __init__(self, topic: str) -> None:
@@ -91,6 +96,7 @@ class _Outgoing:
         self._retained = {self.will: b"online"}
         self._unpublished: dict[str, None] = {}
         self._shown: int | None = None  # the visit of the image
+        self._image_number: int | None = None  # of the message that is on its way
         self._rings: deque[_Ring] = deque()
         self._unconfirmed: dict[int, _Ring] = {}
         self._most_rings = 1
@@ -136,34 +142,53 @@ class _Outgoing:
         with self._lock:
             while self._rings and time.monotonic() - self._rings[0].at > RING_LIFE:
                 self._drop_but(len(self._rings) - 1)
-            topic = next(iter(self._unpublished), None)
-            if self._rings and topic != self.will:
-                if self._image in self._unpublished:
-                    topic = self._image
-                elif len(self._unconfirmed) < _MOST_UNCONFIRMED:
-                    ring = self._rings.popleft()
-                    return _Message(self.event, ring.payload, ring)
-            if topic is None:
-                return None
-            del self._unpublished[topic]
-            return _Message(topic, self._retained[topic])
+            topic = self._next_topic()
+            if topic is not None:
+                del self._unpublished[topic]
+                return _Message(topic, self._retained[topic], int(topic == self._image))
+            if self._may_ring():
+                ring = self._rings.popleft()
+                return _Message(self.event, ring.payload, 1, ring)
+            return None
 
-    def sent(self, number: int, ring: _Ring) -> None:
-        """Note the number of the message of a ring. It may have arrived, or not."""
+    def _next_topic(self) -> str | None:
+        """Return the topic that is due; None if a ring is, or nothing."""
+        if self.will in self._unpublished:
+            return self.will
+        # One at a time: paho keeps it until it is acknowledged.
+        if self._image in self._unpublished and self._image_number is None:
+            return self._image
+        if self._may_ring():
+            return None
+        return next((topic for topic in self._unpublished if topic != self._image), None)
+
+    def _may_ring(self) -> bool:
+        """Return whether a ring may be published now: its image has been."""
+        is_full = len(self._unconfirmed) >= _MOST_UNCONFIRMED
+        return bool(self._rings) and self._image not in self._unpublished and not is_full
+
+    def sent(self, message: _Message, number: int) -> None:
+        """Note the number of a message that is to be acknowledged."""
         with self._lock:
-            self._unconfirmed[number] = ring
+            if message.ring is not None:
+                self._unconfirmed[number] = message.ring
+            elif message.qos:
+                self._image_number = number
 
     def confirm(self, number: int) -> None:
         """Note that a message has arrived."""
         with self._lock:
             if self._unconfirmed.pop(number, None) is not None:
                 self.delivered += 1
+            elif number == self._image_number:
+                self._image_number = None
 
     def end(self) -> None:
         """Forget all rings but the newest: the connection has ended."""
         with self._lock:
             lost = list(self._unconfirmed.values())
             self._unconfirmed.clear()
+            self._image_number = None
             if lost and not self._rings:
                 self._rings.append(lost.pop())
             self.failed += len(lost)
@@ -364,11 +389,9 @@ class Mqtt(Worker):
             message = self._outgoing.next()
             if message is None:
                 return
-            if message.ring is None:
-                connection.publish(message.topic, message.payload, retain=True)
-            else:
-                number = connection.publish(message.topic, message.payload, qos=1)
-                self._outgoing.sent(number, message.ring)
+            topic, payload, qos, ring = message
+            number = connection.publish(topic, payload, qos=qos, retain=ring is None)
+            self._outgoing.sent(message, number)
 
     def _publish_test(self, connection: Connection) -> None:
         with self._lock:

@@ -71,6 +71,8 @@ slow_link              SlowLink: a machine and a phone, with a slow link between
 wire                   Wire: connections that can be cut or go dead
 ports                  ports that stay free while tests run side by side
 mosquitto              Mosquitto: the MQTT broker, killed and frozen; what its clients get
+fake_broker            FakeBroker: one that does what a real one rarely does
+paho_versions          the libraries for MQTT of Debian 11, 12 and 13
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up

@@ -128,6 +128,11 @@ class Listener:
         self._process.wait()
 
 
+def hash_passwords(path: Path) -> None:
+    """Turn a file with lines of a user and a password into one for ``password_file``."""
+    subprocess.run(["mosquitto_passwd", "-U", str(path)], check=True, timeout=GUARD)
+
+
 @contextmanager
 def running(folder: Path, *lines: str) -> Iterator[Mosquitto]:
     """Run a broker, by default one that lets everybody in."""
