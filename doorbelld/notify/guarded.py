@@ -69,7 +69,7 @@ class Guarded:
         """Stop it, if it has started."""
         target = self._target
         if target is not None:
-            self._safely("stop", lambda: target.stop(timeout))
+            self._safely("stop", lambda: self._stop(target, timeout))
 
     def test(self, news: News, timeout: float) -> Result:
         """Send a test message."""
@@ -107,6 +107,10 @@ class Guarded:
                 target.stop(0)
             raise
         self._target = target
+
+    def _stop(self, target: Target, timeout: float) -> None:
+        if not target.stop(timeout):
+            _log.warning("%s: left behind, still at work", self.name)
 
     def _safely(self, method: str, step: Callable[[], object]) -> None:
         self._called_at = time.monotonic()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import Any
 import pytest
 
 from doorbelld.media.frame import Frame
+from doorbelld.notify.mqtt import Mqtt, MqttSettings
 from doorbelld.notify.notifier import Choice, Notifier
+from doorbelld.notify.ntfy import Ntfy, NtfySettings
 from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.stream.hub import FrameHub
 from doorbelld.visits.doorbell import BellSettings, Doorbell
-from doorbelld.visits.recorder import Lengths
+from doorbelld.visits.recorder import Lengths, VisitRecorder
 from doorbelld.visits.visit import Kind, Visit
 from tests.support.daemon import GUARD, eventually
 from tests.support.pictures import jpeg
+from tests.support.ports import free_port
 
 LENGTHS = Lengths(before=5.0, after=600.0, longest=3600.0, framerate=10.0, again=10.0)
 EACH_A_RING = BellSettings(LENGTHS._replace(again=0.0), button=None)
@@ -162,7 +167,6 @@ def test_ring_is_passed_on_once_with_its_still_and_before_the_facts(door: Door) 
     assert news.visit.source == "http"
     assert facts.last == door.bell.recorder.news()
     assert door.target.calls.index("tell") < len(door.target.calls) - 1
-    assert door.target.calls[:2] == ["start", "show"], "the first message needs a name"
 
 
 def test_ring_without_a_picture_says_why_and_its_first_picture_follows(door: Door) -> None:
@@ -240,6 +244,7 @@ def test_deleting_the_newest_ring_is_passed_on_and_the_one_before_is_the_last(do
     door.bell.answer(first)
     second = door.ring()
     assert second != first
+    eventually(lambda: door.bell.store.visit(second), "both are on the disk")
     door.target.wait_for_facts(lambda facts: bool(facts.last and facts.last.id == second), "it")
     assert door.bell.delete(second)
     eventually(lambda: door.target.news[-1].event is Event.DELETED, "the deletion")
@@ -337,6 +342,43 @@ def test_target_that_hangs_is_named_and_delays_no_ring(
         free.set()
 
 
+def test_thousand_presses_while_everything_is_away_leave_a_bounded_rest(door: Door) -> None:
+    place = f"http://127.0.0.1:{free_port()}"
+    port = free_port()
+    door.bell.reconfigure(EACH_A_RING)
+    door.notifier.choose(
+        [
+            Choice("mqtt", "", lambda: Mqtt(MqttSettings("127.0.0.1", port), door.bell)),
+            Choice("ntfy", "", lambda: Ntfy(NtfySettings(f"{place}/x", None), str)),
+            Choice("webhook", "", lambda: Webhook(WebhookSettings(f"{place}/x", None))),
+        ]
+    )
+
+    def is_failing() -> bool:
+        return {each["state"] for each in door.notifier.status().values()} == {"failed"}
+
+    def press(count: int) -> int:
+        """Return how many bytes are allocated after so many presses, each with a new picture."""
+        for number in range(count):
+            door.publish(jpeg(number % 50) + bytes(20_000))
+            door.bell.answer(door.ring())
+        eventually(lambda: not door.notifier._waiting, "all passed on")
+        eventually(lambda: len(door.bell.recorder.in_memory()) == 1, "all written")
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        press(100)
+        eventually(is_failing, "all of them fail")
+        before = press(100)
+        assert press(1000) - before < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert is_failing()
+    assert min(door.notifier.status()[name]["dropped"] for name in ("ntfy", "webhook")) > 500
+
+
 def test_thousand_presses_leave_nothing_behind(door: Door) -> None:
     door.bell.reconfigure(EACH_A_RING)
     door.publish(BETTER)
@@ -394,11 +436,29 @@ def test_ring_that_is_a_minute_old_is_not_passed_on(door: Door) -> None:
 
 def test_ring_of_the_last_moment_is_passed_on_before_the_end(tmp_path: Path) -> None:
     door = Door(tmp_path)
+    free = threading.Event()
+    door.target.trouble = lambda method: wait(free) if method == "show" else None
     door.target.wait_for_facts(lambda _: True, "the facts")
     number = door.ring()
+    assert not door.notifier.stop(0)
+    free.set()
     door.stop()
     assert door.target.events() == [("ring", number, 1)]
     assert door.target.calls[-1] == "stop"
+
+
+def test_while_the_disk_does_not_answer_a_ring_is_passed_on_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise a broker would learn for a moment that the bell has never rung."""
+    monkeypatch.setattr(VisitRecorder, "knows_older", False)
+    door = Door(tmp_path)
+    eventually(lambda: door.target.calls, "it has started")
+    door.notifier.changed()
+    number = door.ring()
+    door.target.wait_for(("ring", number, 1))
+    assert door.target.calls[:3] == ["start", "show", "tell"], "a message needs a name"
+    door.stop()
 
 
 def test_system_out_of_threads_is_shown_and_tried_again(

@@ -76,6 +76,7 @@ paho_versions          the libraries for MQTT of Debian 11, 12 and 13
 proxy_servers          nginx, HAProxy and Caddy as child processes
 reverse_proxies        the same in front of a daemon
 plain_proxies          the same, hardly set up
+webhook_receiver       WebhookReceiver: a program that gets what the webhook sends
 ntfy_server            NtfyServer: Debian 13's, with its users and subscribers
 news                   what targets of notifications are given
 hostile_server         HostileServer: answers with any bytes, at any pace, or never
