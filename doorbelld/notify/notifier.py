@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from doorbelld.notify.guarded import Guarded, failed
@@ -32,11 +33,15 @@ _NO_THREADS = "the system is out of threads"
 
 
 class Choice(NamedTuple):
-    """A target that is configured. It is made again only if its settings have changed."""
+    """A target that is configured. It is made again only if its settings have changed.
+
+    ``load`` loads the modules that ``make`` needs.
+    """
 
     name: str
     settings: object
     make: Callable[[], Target]
+    load: Callable[[], object] = lambda: None
 
 
 class Notifier(Worker):
@@ -123,6 +128,10 @@ class Notifier(Worker):
     def choose(self, choices: Sequence[Choice]) -> None:
         """Use these targets from now on; those that have not changed go on."""
         self._chosen = tuple(choices)
+        for each in choices:
+            # In this thread, whose memory has room for it: in another one it takes a megabyte more.
+            with suppress(Exception):  # It is tried again, and reported, when it is made.
+                each.load()
         self.poll()
         self._wakeup.set()
 
