@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from io import FileIO
+from typing import Any
 from urllib.parse import quote
 
 from doorbelld.media import multipart
@@ -97,8 +98,17 @@ class Visits:
                 "visits": [described(visit) for visit in found],
                 "next": next_id,
                 **{key: status[key] for key in ("count", "bytes", "space", "days")},
+                "motion": self._knows_motion(found, status),
             },
         )
+
+    def _knows_motion(self, found: list[Visit], status: Mapping[str, Any]) -> bool:
+        """Return whether anything is set up for motion, or a visit of motion is left."""
+        if status["motion"]["state"] != "off" or status["ignore"]:
+            return True
+        if any(each.kind is Kind.MOTION for each in found):
+            return True
+        return bool(self._doorbell.visits(None, 1, Kind.MOTION))
 
     def _newest(self, query: Query) -> tuple[list[Visit], int | None]:
         """Return the visits that are asked for, and what ``before`` is for those after them."""

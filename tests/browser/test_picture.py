@@ -155,6 +155,18 @@ def test_picture_needs_no_javascript(phones: Phones, doorbell: Daemon) -> None:
     assert phone.problems == []
 
 
+def test_visits_need_no_javascript_either(phones: Phones, doorbell: Daemon) -> None:
+    phone = phones(java_script_enabled=False).open(doorbell)
+    link = phone.page.get_by_role("link", name="Visits")
+    box = link.bounding_box()
+    assert box
+    assert box["height"] >= 44
+    assert box["y"] + box["height"] <= 844
+    link.tap()
+    expect(phone.page.get_by_role("heading", name="Visits")).to_be_visible()
+    assert phone.problems == []
+
+
 def test_two_phones_see_the_same(phones: Phones, daemon: Daemon, pipe_camera: PipeCamera) -> None:
     daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
     both = [phones().open(daemon) for _ in range(2)]

@@ -50,6 +50,21 @@ def test_cards_leave_everything_else_free(
             check(posed, f"{name}: {size}, {text} %")
 
 
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+def test_ring_can_be_answered_at_once_on_a_phone_on_its_side_with_large_text(
+    phones: Phones, doorbell: Daemon, language: str
+) -> None:
+    posed = PosedPage(phones(LANDSCAPE, locale=language), doorbell)
+    posed.page.emulate_media(reduced_motion="reduce")
+    for text in (100, 150, 200):
+        posed.enlarge_text(text)
+        for name in ("ring", "ring without picture"):
+            state, more = CARDS[name]
+            posed.show(state, **more)
+            box = posed.phone.box("#answered")
+            assert box["y"] + box["height"] <= LANDSCAPE[1], f"{name}, {text} %"
+
+
 def flat(brightness: int) -> bytes:
     return encoded(np.full((480, 640, 3), brightness, np.uint8))
 

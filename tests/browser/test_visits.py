@@ -90,7 +90,7 @@ def phone(server: VisitsServer, phones: Phones) -> Phone:  # noqa: ARG001  # end
 
 def open_list(phone: Phone, server: VisitsServer) -> Phone:
     phone.open(server, path="visits")
-    expect(phone.page.locator("#filter")).to_be_visible()
+    expect(phone.page.locator("#choices")).to_be_visible()
     expect(phone.page.locator(".chunk, #none:not([hidden])").first).to_be_attached()
     return phone
 
@@ -157,6 +157,20 @@ def test_script_makes_the_rows_that_the_daemon_makes(phone: Phone, server: Visit
 
 
 # The list
+
+
+def test_nothing_is_said_of_motion_where_there_is_none(phone: Phone, server: VisitsServer) -> None:
+    server.visits = [each for each in server.visits if each.kind is RING]
+    open_list(phone, server)
+    about_motion = [phone.page.locator("#filter"), phone.page.locator("#ignore")]
+    expect(phone.page.get_by_role("button", name="Delete all")).to_be_visible()
+    for place in about_motion:
+        expect(place).to_be_hidden()
+    newest = server.visits[0].id
+    server.replace(visit(newest + 1, time.time(), MOTION))
+    server.replace(visit(newest + 2, time.time()))  # The page hears of rings alone.
+    for place in about_motion:
+        expect(place).to_be_visible()
 
 
 def test_visits_by_day_say_what_is_known(phone: Phone, server: VisitsServer) -> None:

@@ -83,6 +83,24 @@ def open_films(daemon: Daemon) -> list[str]:
 # Lists
 
 
+def test_list_says_whether_there_is_anything_of_motion(daemon: Daemon, tmp_path: Path) -> None:
+    kept = KeptVisits(tmp_path / "state")
+    kept.add(PICTURES, still=STILL)
+    motion = kept.add([], Kind.MOTION)
+    daemon.start(kept.settings(), environ=kept.environ)
+
+    def says() -> bool:
+        return bool(json.loads(daemon.request("/visits.json?limit=1&kind=ring")[1])["motion"])
+
+    eventually(says, "the visit of motion is read")
+    assert daemon.request(f"/visits/{motion}/delete", method="POST")[0].status == 204
+    assert not says()
+    daemon.stop()
+    daemon.start({**kept.settings(), "visits.ignore": "0 0 1 0.2"}, environ=kept.environ)
+    eventually(lambda: daemon.log().count(": open http") == 2, "it listens again")
+    assert says()
+
+
 def test_newest_visits_come_first(house: House) -> None:
     found = house.json("/visits.json")
     assert [each["id"] for each in found["visits"]] == [house.long, house.motion, house.ring]

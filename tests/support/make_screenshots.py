@@ -42,9 +42,10 @@ _LOADED = """() => Array.from(document.images)
 
 def main() -> None:
     """Take them all."""
+    door = scene.front_door()  # Drawing it takes seconds.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        device = v4l2.V4l2Device(v4l2.build(folder), folder, [scene.front_door()])
+        device = v4l2.V4l2Device(v4l2.build(folder), folder, [door])
         with Daemon(folder) as daemon, chromium.chromium(folder / "profile") as browser:
             daemon.start(
                 {"camera.source": f"v4l2:{_DEVICE}", "camera.resolution": _SIZE},
@@ -58,8 +59,8 @@ def main() -> None:
             phone = _phone(browser).open(daemon).wait_for("live")
             _take(phone, PORTRAIT, "page-portrait")
             _take(phone, LANDSCAPE, "page-landscape")
-            _take_sheet(browser, daemon)
-            _take_visits(browser)
+            _take_sheet(browser, daemon, door)
+            _take_visits(browser, door)
             device.become("unplugged")
             phone.wait_for("offline")
             _take(phone, LANDSCAPE, "page-offline")
@@ -90,11 +91,11 @@ def _take(phone: Phone, size: tuple[int, int], name: str) -> None:
     print(f"docs/{name}.png: {(DOCS / f'{name}.png').stat().st_size // 1024} KB")  # noqa: T201
 
 
-def _take_sheet(browser: Browser, daemon: Daemon) -> None:
+def _take_sheet(browser: Browser, daemon: Daemon, door: bytes) -> None:
     context = browser.new_context(is_mobile=True, has_touch=True, locale="en-GB")
     posed = PosedPage(Phone(context.new_page()), daemon)
     posed.page.emulate_media(reduced_motion="reduce")  # Nothing fades.
-    posed.draw(scene.front_door())
+    posed.draw(door)
     rows = []
     for state in STATES:
         posed.show(state)
@@ -113,9 +114,10 @@ def _take_sheet(browser: Browser, daemon: Daemon) -> None:
     context.close()
 
 
-def _take_visits(browser: Browser) -> None:
+def _take_visits(browser: Browser, door: bytes) -> None:
     """Take the list of visits, and one of them, side by side."""
-    evening = time.time() - time.time() % 86400 + _DUSK * 3600
+    now = int(time.time())
+    evening = now - now % 86400 + _DUSK * 3600
     visits = [
         visit(9, evening, presses=2, pressed_at=evening + 6, frames=200),
         visit(8, evening - 2500, MOTION),
@@ -124,7 +126,7 @@ def _take_visits(browser: Browser) -> None:
         visit(5, evening - 30000, still=0, frames=0, seconds=0.0, reason="paused"),
         visit(4, evening - 86400),
     ]
-    with VisitsServer(visits, lambda *_: scene.front_door()) as server:
+    with VisitsServer(visits, lambda *_: door) as server:
         phone = _phone(browser)
         page = phone.page
         page.clock.set_fixed_time(evening + 600)

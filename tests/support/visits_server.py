@@ -58,6 +58,7 @@ class VisitsServer:
         self.asked: list[str] = []
         self.name = "Front door"
         self.ignore: list[list[float]] = []
+        self.looks_for_motion = False
         self._news = threading.Condition()
         self._is_over = False
         server = self
@@ -123,6 +124,7 @@ class VisitsServer:
             "bytes": sum(each.bytes for each in self.visits),
             "space": 1_000_000_000,
             "days": 30,
+            "motion": self.looks_for_motion or any(each.kind is MOTION for each in self.visits),
         }
 
     def state(self) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import { Bell } from "./bell.js";
 import { DaemonClock } from "./clock.js";
 import { Controls } from "./controls.js";
-import { Listen } from "./listen.js";
 import { monotonic } from "./live.js";
+import { News } from "./news.js";
 import { Painter } from "./painter.js";
 import { Panel } from "./panel.js";
 import { Screen } from "./screen.js";
@@ -16,6 +16,7 @@ import { Watchers } from "./watchers.js";
 import { translate } from "./words.js";
 
 const LOOK_MS = 200;
+const LISTEN = { retry: [1, 3, 10, 30], delay: 0.5 }; // The page may be hidden for a moment only.
 
 class Page {
   constructor() {
@@ -34,12 +35,24 @@ class Page {
     const news = (state) => this._learn(state);
     const login = () => this._logIn();
     this._watch = new Watch(this._clock, { picture: (picture) => this._show(picture), news, login });
-    this._listen = new Listen(this._clock, { look: () => this._bell.look(), news, login });
+    this._listen = this._listener(login);
     this._calm = new Calm();
     this._timer = 0;
     this._isOver = false;
     this._news = {};
     this._panel.label();
+  }
+
+  // What hears the bell while there is no picture.
+  _listener(login) {
+    const opened = ({ serverNow, sentAt, receivedAt }) => {
+      this._clock.learn(serverNow, sentAt, receivedAt);
+    };
+    const state = (news, receivedAt) => {
+      this._clock.hear(news.now, receivedAt);
+      this._learn(news);
+    };
+    return new News({ opened, state, login, look: () => this._bell.look() }, LISTEN);
   }
 
   listen() {

@@ -10,6 +10,7 @@ import { Zones } from "./zones.js";
 
 const PAGE = 50; // visits in an answer
 const NOTICE_MS = 5000;
+const RETRY = [0.5, 1, 2, 5]; // seconds
 
 const place = (id) => document.getElementById(id);
 
@@ -41,11 +42,12 @@ class Page {
     this._news = new News({
       opened: () => this._isFirst || this._refresh(),
       state: (state) => this._learn(state),
-    });
+      login: () => location.replace("login"),
+    }, { retry: RETRY });
   }
 
   listen() {
-    for (const id of ["filter", "choices"]) place(id).hidden = false;
+    place("choices").hidden = false;
     place("filter").addEventListener("click", ({ target }) => this._choose(target));
     place("again").addEventListener("click", () => (this._isFirst ? this._refresh() : this._more()));
     place("empty").addEventListener("click", () => this._askToEmpty(true));
@@ -177,8 +179,9 @@ class Page {
     this._refresh();
   }
 
-  _total({ count, bytes, space, days }) {
+  _total({ count, bytes, space, days, motion = true }) {
     this._count = count;
+    if (motion) for (const id of ["filter", "ignore"]) place(id).hidden = false;
     place("kept").textContent = say("visits.kept", {
       used: size(bytes), space: size(space), count: days,
     });
