@@ -442,6 +442,17 @@ def test_without_a_target_there_is_no_thread_and_nothing_waits(tmp_path: Path) -
     door.stop()
 
 
+def test_ring_before_the_targets_are_chosen_waits_for_them(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.stop()
+    choose, door.use = door.use, lambda *_targets, **_settings: None  # type: ignore[method-assign]
+    door.start()
+    number = door.ring()
+    choose(door.target)
+    door.target.wait_for(("ring", number, 1))
+    door.stop()
+
+
 def test_ring_that_is_a_minute_old_is_not_passed_on(door: Door) -> None:
     door.ring(time.monotonic() - 61)
     door.target.wait_for_facts(lambda facts: facts.last is not None, "the ring")
