@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.shutter import Shutter, ShutterState
 from doorbelld.system import clock
 from doorbelld.visits.button import ButtonThread
 from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
-from doorbelld.visits.shutter import Shutter, ShutterState
 from doorbelld.visits.store import Totals, VisitStore
 from doorbelld.visits.visit import Kind, News, StoreError, Visit, VisitState, described
 

@@ -19,11 +19,11 @@ from typing import NamedTuple
 from doorbelld.drivers.errors import Reason, describe
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.preroll import PreRoll
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 from doorbelld.system.worker import Worker
 from doorbelld.visits.film import FilmWriter
-from doorbelld.visits.preroll import PreRoll
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Event, Kind, News, StoreError, Visit, VisitState
 
