@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 export PYTHON
+# For the only program here that needs it, Home Assistant.
+PYTHON313 ?= python3.13
 # Options for the program that a target runs: make run ARGS="--set server.listen=:8080"
 ARGS ?=
 
@@ -9,7 +11,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## Start the daemon here (the test card if there is no camera) and print its URL
@@ -46,6 +48,13 @@ test-appliance: ## Run the tests on booted Debian systems (needs root, half an h
 	@tools/venv dev
 	.venv/bin/python -m pytest -s tests/appliance $(ARGS)
 
+.PHONY: test-homeassistant
+test-homeassistant: ## Run the tests with a real Home Assistant (installs it: 500 MB, needs Python 3.13)
+	@tools/need test-homeassistant
+	@tools/venv dev
+	@tools/homeassistant "$(PYTHON313)"
+	.venv/bin/python -m pytest -s tests/homeassistant $(ARGS)
+
 .PHONY: lint
 lint: ## Check style, types and scripts
 	@tools/need run
@@ -57,9 +66,10 @@ lint: ## Check style, types and scripts
 		$(wildcard debian/*.p*) $(filter-out %/control,$(wildcard debian/tests/*))
 
 .PHONY: bench
-bench: ## Measure everything, and compare it with the targets (10 minutes, best as root)
+bench: ## Measure everything, and compare it with the targets (15 minutes, best as root)
 	@tools/need bench
 	@tools/venv dev
+	@tools/ntfy
 	@exec .venv/bin/python -m bench $(ARGS)
 
 .PHONY: venv

@@ -25,6 +25,7 @@ from bench import (
     memory,
     motion,
     network,
+    notify,
     pages,
     quality,
     requests,
@@ -97,6 +98,7 @@ def main() -> int:
         *usb(bench),
         *in_a_browser(bench),
         *at_the_door(bench),
+        *notified(bench),
     ]
     heading(f"Targets (all measured in {time.monotonic() - begin:.0f} seconds)")
     return 0 if verdict(targets) else 1
@@ -503,6 +505,43 @@ def _show_watching(watching: doorbell.Watching) -> None:
         (f"{doorbell.VIEWERS} viewers", "lowest fps", "age p50", "p95", "p99", "fps"),
         [(name, f"{fps:.1f}", *_age_cells(ages)) for name, fps, ages in rows],
     )
+
+
+def notified(bench: Bench) -> list[Target]:
+    """How soon a ring is at the broker, on the phone and on the page, and what that costs."""
+    heading("Notifications: milliseconds from the press")
+    arrivals = notify.arrivals(bench.frames)
+    ages = {name: age.Ages(sorted(found), 0, 0) for name, found in arrivals._asdict().items()}
+    rows = [
+        ("event at a client of the broker", "mqtt"),
+        ("picture on the phone, by ntfy", "ntfy"),
+        ("state at a page", "page"),
+        ("state at a page, no notifications", "page_without"),
+    ]
+    table(("", "p50", "p95", "p99"), [(name, *_age_cells(ages[key])[:3]) for name, key in rows])
+    costs = notify.costs(bench.group, bench.frames)
+    away = notify.away(bench.frames)
+    heading("Memory of notifications, in MB")
+    memory = [
+        ("a broker", costs.mqtt_mb),
+        ("ntfy and a webhook", costs.push_mb),
+        ("all of them", costs.all_mb),
+        (f"{notify.RINGS} presses while all are away, most", away.most_mb),
+        ("a minute later, when nothing waits any more", away.left_mb),
+    ]
+    table(("", "more than without"), [(name, f"{megabytes:.2f}") for name, megabytes in memory])
+    later = ages["page"].percentile(50) - ages["page_without"].percentile(50)
+    return [
+        Target("press to the event at the broker, p95", ages["mqtt"].percentile(95), 20, " ms"),
+        Target("press to the picture by ntfy, p95", ages["ntfy"].percentile(95), 100, " ms"),
+        Target("press to the page, later than without, p50", later, 5, " ms"),
+        Target("memory of a broker", costs.mqtt_mb, 2, " MB"),
+        Target("capture, more per frame with notifications", costs.capture_us, 2, " us"),
+        Target(f"CPU per frame / without, {notify.VIEWERS} viewers", costs.frame_ratio, 1.05, "x"),
+        Target(f"growth in {notify.RINGS} presses, all away", away.growth_mb, _FLAT_MB, " MB"),
+        Target("CPU for an hour, all away", away.hour_s, 5, " s"),
+        Target("messages sent late after all came back", away.late, 0),
+    ]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from doorbelld.stream.hub import FrameHub
 from doorbelld.visits.recorder import VisitRecorder
 from doorbelld.visits.recording import Lengths
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import Kind
+from doorbelld.visits.visit import Kind, News
 
 if TYPE_CHECKING:
     from bench.age import Ages
@@ -71,6 +71,11 @@ class Door:
         self.server: Server = replace(
             plain, command=command, environment={"STATE_DIRECTORY": str(folder)}
         )
+
+    def run_as(self, module: str) -> None:
+        """Run another module instead, which takes the same command line."""
+        command = [module if word == "doorbelld" else word for word in self.server.command]
+        self.server = replace(self.server, command=command)
 
     def store(self) -> VisitStore:
         """Return the visits in its folder, opened; while it does not run."""
@@ -118,7 +123,7 @@ class Client:
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def temporary_folder() -> Iterator[Path]:
     """Yield a folder on the disk; /tmp may be in memory."""
     place = servers.ROOT / ".cache" / "bench"
     with tempfile.TemporaryDirectory(prefix="doorbell-", dir=place) as name:
@@ -126,7 +131,7 @@ def _folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _opened(door: Door) -> Iterator[tuple[Running, Client]]:
+def opened(door: Door) -> Iterator[tuple[Running, Client]]:
     """Run a daemon until the block ends, from the moment on at which it has a picture."""
     with door.server.run() as running:
         startup.wait_frame(running)
@@ -157,10 +162,10 @@ class Rings(NamedTuple):
 def rings(frames: Material) -> Rings:
     """Ring a few times with the page open; each ring is a visit of its own."""
     with ExitStack() as stack:
-        folder = stack.enter_context(_folder())
+        folder = stack.enter_context(temporary_folder())
         settings = {"visits_after": 1, "visits_framerate": material.FPS, "bell_again": 0}
         door = Door(folder / "state", frames, **settings)
-        running, client = stack.enter_context(_opened(door))
+        running, client = stack.enter_context(opened(door))
         page = stack.enter_context(_page(folder, running)) if browser.is_possible() else None
         time.sleep(6)  # There are five seconds to be held.
         found = [_ring(client, page) for _ in range(_RINGS)]
@@ -226,31 +231,36 @@ class Costs(NamedTuple):
 def costs(group: ViewerGroup, frames: Material) -> Costs:
     """Measure what a frame costs in this process, and the memory of a daemon."""
     pictures = [path.read_bytes() for path in sorted(frames.folder.glob("*.jpg"))]
-    plain = median(_publish_us(pictures, None, is_open=False) for _ in range(3))
+    plain = median(publish_us(pictures, None, is_open=False) for _ in range(3))
     found = []
     for is_open in (False, True):
-        with _folder() as folder:
-            found.append(median(_publish_us(pictures, folder, is_open=is_open) for _ in range(3)))
-    with _folder() as folder:
+        with temporary_folder() as folder:
+            found.append(median(publish_us(pictures, folder, is_open=is_open) for _ in range(3)))
+    with temporary_folder() as folder:
         memory = _memory_mb(group, Door(folder / "with", frames), rings=True)
         without = Door(folder / "without", frames)
-        command = [
-            "bench.without_visits" if word == "doorbelld" else word
-            for word in without.server.command
-        ]
-        without.server = replace(without.server, command=command)
+        without.run_as("bench.without_visits")
         memory -= _memory_mb(group, without, rings=False)
     return Costs(found[0] - plain, found[1] - plain, memory)
 
 
-def _publish_us(pictures: list[bytes], folder: Path | None, *, is_open: bool) -> float:
-    """Return the CPU time of this thread for a frame that is published, in microseconds."""
+def publish_us(
+    pictures: list[bytes],
+    folder: Path | None,
+    *,
+    is_open: bool,
+    hear: Callable[[News], None] = lambda _news: None,
+) -> float:
+    """Return the CPU time of this thread for a frame that is published, in microseconds.
+
+    ``hear`` gets the news of the visit that is open.
+    """
     hub = FrameHub()
     hub.subscribe(lambda: None)  # as the broadcaster does
     recorder = None
     if folder is not None:
         store = VisitStore(folder, space=10**10, days=30)
-        recorder = VisitRecorder(hub, lambda: _open(store), lambda: "", lambda: None)
+        recorder = VisitRecorder(hub, lambda: _open(store), lambda: "", lambda: None, hear)
         recorder.configure(Lengths(after=3600, longest=3600))
         recorder.start()
     begin = time.monotonic() - _FRAMES / material.FPS
@@ -274,7 +284,7 @@ def _open(store: VisitStore) -> VisitStore:
 
 
 def _memory_mb(group: ViewerGroup, door: Door, *, rings: bool) -> float:
-    with _opened(door) as (running, client), group.watching(running, 1):
+    with opened(door) as (running, client), group.watching(running, 1):
         time.sleep(2 * _SETTLE)
         if rings:
             client.ring()
@@ -284,7 +294,10 @@ def _memory_mb(group: ViewerGroup, door: Door, *, rings: bool) -> float:
 
 def looks_a_second(frames: Material) -> float:
     """Return how often a daemon looks for motion."""
-    with _folder() as folder, _opened(Door(folder / "state", frames, visits_motion="yes")) as both:
+    with (
+        temporary_folder() as folder,
+        opened(Door(folder / "state", frames, visits_motion="yes")) as both,
+    ):
         _, client = both
 
         def looks() -> int:
@@ -315,14 +328,14 @@ class Watching(NamedTuple):
 
 def watching(group: ViewerGroup, frames: Material) -> Watching:
     """Measure viewers, and again while a visit is recorded and fifty films are played."""
-    with _folder() as folder:
+    with temporary_folder() as folder:
         door = Door(folder / "state", frames, visits_longest=600, visits_after=600)
         store = door.store()
         try:
             films = [_record(store, frames) for _ in range(_FILMS)]
         finally:
             store.close()
-        with _opened(door) as (running, client):
+        with opened(door) as (running, client):
             alone = _watch(group, running)
             client.ring()
             with _playing(running, films):
@@ -390,7 +403,10 @@ class Disk(NamedTuple):
 
 def disk(group: ViewerGroup, frames: Material) -> Disk:
     """Record a few visits, and then nothing."""
-    with _folder() as folder, _opened(Door(folder / "state", frames, visits_after=1)) as both:
+    with (
+        temporary_folder() as folder,
+        opened(Door(folder / "state", frames, visits_after=1)) as both,
+    ):
         running, client = both
         syncs = None
         if shutil.which("strace"):
@@ -445,7 +461,7 @@ def many(frames: Material) -> Many:
     """Measure with ten thousand visits, and with none."""
     from tests.support.kept_visits import KeptVisits
 
-    with _folder() as folder:
+    with temporary_folder() as folder:
         KeptVisits(folder / "many").add_many(_MANY)
         doors = [Door(folder / name, frames) for name in ("none", "many")]
         found: list[list[float]] = [[], []]
@@ -455,7 +471,7 @@ def many(frames: Material) -> Many:
                 with door.server.run() as running:
                     running.wait_listening()
                     seconds.append(time.monotonic() - begin)
-        with _opened(doors[1]) as (_, client):
+        with opened(doors[1]) as (_, client):
             listed = []
             while client.json("/visits.json")["count"] < _MANY:
                 time.sleep(0.1)

@@ -75,12 +75,18 @@ def _pictures() -> Any:
 
 
 def encode(picture: Any) -> bytes:
-    """Encode a picture, and pad it to LENGTH with a comment, which decoders skip."""
+    """Encode a picture, and pad it to LENGTH."""
     ok, encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    data: bytes = encoded.tobytes()
-    padding = LENGTH - len(data) - 4
-    if not ok or not 0 <= padding <= _MAX_PADDING:
-        raise ValueError(f"a picture of {len(data)} bytes cannot be padded to {LENGTH}")
+    if not ok:
+        raise ValueError("a picture cannot be encoded")
+    return padded(encoded.tobytes(), LENGTH)
+
+
+def padded(data: bytes, length: int) -> bytes:
+    """Return a JPEG of this length, with a comment, which decoders skip."""
+    padding = length - len(data) - 4
+    if not 0 <= padding <= _MAX_PADDING:
+        raise ValueError(f"a picture of {len(data)} bytes cannot be padded to {length}")
     comment = b"\xff\xfe" + struct.pack(">H", padding + 2) + bytes(padding)
     return data[:2] + comment + data[2:]
 

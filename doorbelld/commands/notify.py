@@ -17,6 +17,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
@@ -36,8 +37,8 @@ _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 OPTIONS = {"--test": "send a test message with a picture to each"}
 
-_PATIENCE = 90.0
-"""Seconds for a test of all of them: each may wait for its server, one after the other."""
+_PATIENCE = 60.0
+"""Seconds for a test of all of them at once: each waits for its server, for less than that."""
 
 _NOTHING = (
     "Nothing is notified when the bell rings: set ntfy or webhook under [notify], or broker under"
@@ -49,6 +50,7 @@ _TO_LOOK = 8.0
 """Seconds in which all servers are looked up, and again in which all are connected to."""
 
 _RESOLVER = Path("/etc/resolv.conf")
+_HOSTS = Path("/etc/hosts")
 _NO_PAHO = "needs paho-mqtt, which is missing: sudo apt install python3-paho-mqtt"
 
 
@@ -102,10 +104,11 @@ def _outcome(result: Mapping[str, Any]) -> str:
 def _state(name: str, state: Mapping[str, Any]) -> str:
     """Return a sentence on one of them, as ``/status`` has it."""
     counts = ", ".join(f"{state[key]} {key}" for key in ("delivered", "failed", "dropped"))
-    if state["state"] != "failed":
-        return f"{name}: {state['state']} ({counts})."
-    since = time.strftime("%Y-%m-%d %H:%M", time.localtime(state["since"]))
-    return f"{name}: failed since {since} ({counts}): {_ended(state['detail'])}"
+    since = ""
+    if state["state"] == "failed":
+        since = time.strftime(" since %Y-%m-%d %H:%M", time.localtime(state["since"]))
+    why = f": {state['detail']}" if state["detail"] else ""
+    return _ended(f"{name}: {state['state']}{since} ({counts}){why}")
 
 
 def _about_the_filter(settings: Config) -> Iterator[str]:
@@ -115,7 +118,7 @@ def _about_the_filter(settings: Config) -> Iterator[str]:
 
 
 def _ended(sentence: str) -> str:
-    return sentence if sentence.endswith(".") else f"{sentence}."
+    return sentence if sentence.endswith((".", "?")) else f"{sentence}."
 
 
 def _say(lines: Iterable[str]) -> None:
@@ -286,26 +289,23 @@ def _at_once(targets: Iterable[Place], work: Callable[[Place], _T]) -> dict[str,
 
 
 def _needs_no_name_server(host: str) -> bool:
-    """Return whether a host is an address, this machine, or a name that Avahi knows."""
-    if host.lower().rstrip(".").endswith(("localhost", ".local")):
-        return True
-    try:
-        _parsed(host)
-    except ValueError:
-        return False
-    return True
+    """Return whether a host is an address, in /etc/hosts, or a name that Avahi knows."""
+    with suppress(ValueError):
+        return bool(_parsed(host))
+    name = host.lower()
+    return name.endswith(".local") or name in _text_of(_HOSTS).lower().split()
 
 
 def _name_servers() -> list[str]:
+    """Return their addresses, see resolv.conf(5)."""
+    return re.findall(r"^nameserver\s+([0-9A-Fa-f.:]+)", _text_of(_RESOLVER), re.MULTILINE)
+
+
+def _text_of(path: Path) -> str:
     try:
-        return _servers_in(_RESOLVER.read_text(encoding="ascii", errors="replace"))
+        return path.read_text(encoding="ascii", errors="replace")
     except OSError:
-        return []
-
-
-def _servers_in(text: str) -> list[str]:
-    """Return the addresses in the text of a resolv.conf(5)."""
-    return re.findall(r"^nameserver\s+([0-9A-Fa-f.:]+)", text, re.MULTILINE)
+        return ""
 
 
 def _parsed(address: str) -> _Address:

@@ -20,7 +20,7 @@ from typing import Any
 
 from doorbelld.commands import local
 from doorbelld.commands.base import CommandError, Load, UsageError
-from doorbelld.config.schema import Config
+from doorbelld.config.schema import Config, VisitsSection
 from doorbelld.system.users import acting_as_owner
 from doorbelld.visits import archive
 from doorbelld.visits.film import Film
@@ -72,7 +72,7 @@ def _list(settings: Config) -> dict[str, Any]:
             with acting_as_owner(store.folder):
                 _open_to_read(store)
                 with closing(store):
-                    return _from_folder(store)
+                    return _from_folder(store, settings.visits)
     return _from_daemon(daemon)
 
 
@@ -87,7 +87,7 @@ def _from_daemon(daemon: local.LocalDaemon) -> dict[str, Any]:
         query = f"/visits.json?limit={_PAGE}&before={page['next']}"
 
 
-def _from_folder(store: VisitStore) -> dict[str, Any]:
+def _from_folder(store: VisitStore, section: VisitsSection) -> dict[str, Any]:
     found: list[Visit] = []
     while page := store.visits(found[-1].id if found else None, _PAGE):
         found += page
@@ -97,6 +97,7 @@ def _from_folder(store: VisitStore) -> dict[str, Any]:
         **asdict(store.totals()),
         "space": store.space,
         "days": store.days,
+        "motion": section.motion or bool(section.ignore or store.visits(None, 1, Kind.MOTION)),
     }
 
 

@@ -30,76 +30,87 @@ def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, An
         },
         "origin": {"name": "doorbelld", "sw_version": __version__, "support_url": facts.address},
         "components": {
-            key: {**component, "unique_id": f"{identifier}_{key}"}
-            for key, component in _components(topic).items()
+            key: {**_resolved(component, topic), "unique_id": f"{identifier}_{key}"}
+            for key, component in _COMPONENTS.items()
         },
     }
 
 
-def _components(topic: str) -> dict[str, dict[str, Any]]:
-    available = {"availability_topic": f"{topic}/availability"}
+def _resolved(component: dict[str, Any], topic: str) -> dict[str, Any]:
     return {
-        # It is always available: an automation that reacts to every change of its state would
-        # otherwise ring whenever we have started. At QoS 0, the default, a ring may be lost.
-        "ring": {
-            "platform": "event",
-            "name": "Doorbell",
-            "device_class": "doorbell",
-            "event_types": ["ring"],
-            "state_topic": f"{topic}/event",
-            "qos": 1,
-        },
-        "image": {
-            "platform": "image",
-            "name": "Last ring",
-            "image_topic": f"{topic}/image",
-            "content_type": "image/jpeg",
-            **available,
-        },
-        "camera": {
-            "platform": "camera",
-            "name": "Camera",
-            "topic": f"{topic}/image",
-            "json_attributes_topic": f"{topic}/camera",
-            **available,
-        },
-        "motion": {
-            "platform": "binary_sensor",
-            "name": "Motion",
-            "device_class": "motion",
-            "state_topic": f"{topic}/motion",
-            **available,
-        },
-        "last_visit": {
-            "platform": "sensor",
-            "name": "Last visit",
-            "device_class": "timestamp",
-            "state_topic": f"{topic}/last_visit",
-            **available,
-        },
-        "watching": {
-            "platform": "sensor",
-            "name": "Watching",
-            "icon": "mdi:eye",
-            "state_class": "measurement",
-            "state_topic": f"{topic}/watching",
-            **available,
-        },
-        "shutter": {
-            "platform": "switch",
-            "name": "Pause camera",
-            "icon": "mdi:camera-off",
-            "state_topic": f"{topic}/shutter",
-            "command_topic": f"{topic}/shutter/set",
-            "qos": 1,
-            **available,
-        },
-        "answered": {
-            "platform": "button",
-            "name": "Answered",
-            "icon": "mdi:check",
-            "command_topic": f"{topic}/answered/set",
-            "qos": 1,
-            **available,
-        },
+        key: topic + value if key.endswith("topic") else value for key, value in component.items()
     }
+
+
+_AVAILABLE = {"availability_topic": "/availability"}
+
+_COMPONENTS: dict[str, dict[str, Any]] = {
+    # It is always available: an automation that reacts to every change of its state would
+    # otherwise ring whenever we have started. At QoS 0, the default, a ring may be lost.
+    "ring": {
+        "platform": "event",
+        "name": "Doorbell",
+        "device_class": "doorbell",
+        "event_types": ["ring"],
+        "state_topic": "/event",
+        "qos": 1,
+    },
+    # Pictures have QoS 1 as well: a broker may hold back the ring, which follows at once, for
+    # some 40 ms until it has heard that the picture has arrived (Nagle's algorithm).
+    "image": {
+        "platform": "image",
+        "name": "Last ring",
+        "image_topic": "/image",
+        "content_type": "image/jpeg",
+        "qos": 1,
+        **_AVAILABLE,
+    },
+    "camera": {
+        "platform": "camera",
+        "name": "Camera",
+        "topic": "/image",
+        "json_attributes_topic": "/camera",
+        "qos": 1,
+        **_AVAILABLE,
+    },
+    "motion": {
+        "platform": "binary_sensor",
+        "name": "Motion",
+        "device_class": "motion",
+        "state_topic": "/motion",
+        **_AVAILABLE,
+    },
+    "last_visit": {
+        "platform": "sensor",
+        "name": "Last visit",
+        "device_class": "timestamp",
+        "state_topic": "/last_visit",
+        **_AVAILABLE,
+    },
+    "watching": {
+        "platform": "sensor",
+        "name": "Watching",
+        "icon": "mdi:eye",
+        "state_class": "measurement",
+        "state_topic": "/watching",
+        **_AVAILABLE,
+    },
+    "shutter": {
+        "platform": "switch",
+        "name": "Pause camera",
+        "icon": "mdi:camera-off",
+        "state_topic": "/shutter",
+        "command_topic": "/shutter/set",
+        "qos": 1,
+        **_AVAILABLE,
+    },
+    "answered": {
+        "platform": "button",
+        "name": "Answered",
+        "icon": "mdi:check",
+        "command_topic": "/answered/set",
+        "qos": 1,
+        **_AVAILABLE,
+    },
+}
+"""Topics are relative to our own."""

@@ -21,6 +21,7 @@ from doorbelld.notify import discovery, secret
 from doorbelld.notify.broker import Account, BrokerError, Connection
 from doorbelld.notify.incoming import Door, Incoming
 from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.stream.state import CameraState
 from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
 
@@ -499,10 +500,11 @@ def _facts(facts: Facts) -> dict[str, bytes]:
     """Return what is retained, by the end of its topic."""
     last = "None"
     if facts.last is not None:
-        moment = datetime.fromtimestamp(facts.last.pressed_at, timezone.utc)
+        # Not its last press: of an earlier process's visit only the announced one is known.
+        moment = datetime.fromtimestamp(facts.last.at, timezone.utc)
         last = moment.isoformat(timespec="milliseconds")
     camera = {
-        "state": "offline" if facts.reason else "streaming",
+        "state": (CameraState.OFFLINE if facts.reason else CameraState.STREAMING).value,
         "reason": facts.reason,
         "stream_url": f"{facts.address}video_feed",
         "still_url": f"{facts.address}snapshot.jpg",

@@ -5,33 +5,35 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.access import ring_token
+from doorbelld.drivers.errors import Reason
 from doorbelld.notify import secret
 from doorbelld.notify.outbox import MAX_AGE, Outbox
 from doorbelld.notify.push import Push, PushError
 from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5
 """The highest: it may ring through the silence of the night, if the phone allows that."""
 
-_NO_PICTURE = {
-    "none": "no camera was found",
-    "missing": "the camera is not connected",
-    "busy": "another program is using the camera",
-    "denied": "the doorbell may not use the camera",
-    "login": "the camera does not accept the login",
-    "unreachable": "the camera does not answer",
-    "silent": "the camera sends no picture",
-    "damaged": "the camera's pictures cannot be shown",
-    "hangs": "the camera hangs",
-    "software": "the doorbell lacks software or memory",
-    "paused": "the camera is paused",
-    "settings": "the settings do not fit the camera",
-    "space": "there was no room for it",
+_NO_PICTURE: Mapping[str, str] = {
+    Reason.NONE: "no camera was found",
+    Reason.MISSING: "the camera is not connected",
+    Reason.BUSY: "another program is using the camera",
+    Reason.DENIED: "the doorbell may not use the camera",
+    Reason.LOGIN: "the camera does not accept the login",
+    Reason.UNREACHABLE: "the camera does not answer",
+    Reason.SILENT: "the camera sends no picture",
+    Reason.DAMAGED: "the camera's pictures cannot be shown",
+    Reason.HANGS: "the camera hangs",
+    Reason.SOFTWARE: "the doorbell lacks software or memory",
+    Reason.PAUSED: "the camera is paused",
+    Reason.SETTINGS: "the settings do not fit the camera",
+    SPACE: "there was no room for it",
 }
 """By the reason of a visit."""
 

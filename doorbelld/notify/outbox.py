@@ -20,6 +20,9 @@ MAX_AGE = 60.0
 """Seconds after which a message is not sent any more: the visitor has gone."""
 
 _MOST_WAITING = 50
+_MOST_BYTES = 4 * 1024 * 1024
+"""Messages that wait, and bytes of their pictures. If there are more, the oldest are dropped."""
+
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 """Seconds until a message that could not be sent is tried again; each time it is twice as long."""
@@ -80,10 +83,9 @@ class Outbox(Worker):
     def put(self, news: News) -> None:
         """Send this as soon as possible; never blocks."""
         with self._lock:
-            if len(self._waiting) >= _MOST_WAITING:
-                self._waiting.popleft()
-                self._dropped += 1
             self._waiting.append(_Letter(news, self._max_age))
+            while len(self._waiting) > 1 and not self._has_room():
+                self._dropped += not self._waiting.popleft().is_test
         self._wakeup.set()
 
     def test(self, news: News, timeout: float) -> Result:
@@ -94,10 +96,7 @@ class Outbox(Worker):
         with self._lock:
             self._waiting.appendleft(letter)
         self._wakeup.set()
-        letter.done.wait(timeout)
-        with self._lock:
-            if letter in self._waiting:
-                self._waiting.remove(letter)
+        letter.done.wait(timeout)  # If it still waits after that, it is too old to be sent.
         return letter.result or Result(
             self._name, is_delivered=False, sentence=f"nothing has answered within {timeout:g} s"
         )
@@ -154,6 +153,10 @@ class Outbox(Worker):
             if now < self._again_at and not self._waiting[0].is_test:
                 return None
             return self._waiting.popleft()
+
+    def _has_room(self) -> bool:
+        size = sum(len(letter.news.still or b"") for letter in self._waiting)
+        return len(self._waiting) <= _MOST_WAITING and size <= _MOST_BYTES
 
     def _seconds_to_wait(self) -> float:
         with self._lock:

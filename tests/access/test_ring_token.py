@@ -147,3 +147,24 @@ def test_file_that_cannot_be_read_any_more(
 
 def test_without_a_file_nothing_is_right() -> None:
     assert not RingToken(None).check("")
+
+
+def test_answer_token_is_of_one_visit_and_of_one_ring_token(path: Path) -> None:
+    write(path, GOOD)
+    token = RingToken(path)
+    first = token.answer_token(1)
+    assert re.fullmatch(r"[\w-]{32}", first)
+    assert token.check_answer(1, first)
+    assert not token.check_answer(2, first)
+    assert not token.check(first), "it does not ring"
+    for wrong in ("", GOOD, first[:-1], f"{first}a", "\udcff"):
+        assert not token.check_answer(1, wrong)
+    write(path, new_token())
+    assert not token.check_answer(1, first)
+    assert token.answer_token(1) != first
+
+
+def test_without_a_ring_token_nothing_answers() -> None:
+    token = RingToken(None)
+    assert token.answer_token(1) == ""
+    assert not token.check_answer(1, "")

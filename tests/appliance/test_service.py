@@ -69,6 +69,9 @@ class Receiver(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def log_message(self, *_: object) -> None:
+        """Do not write to the tests' output."""
+
 
 def test_secret_may_be_a_credential_that_only_root_can_read(machine: Container) -> None:
     host = machine.address.rpartition(".")[0] + ".1"
@@ -90,6 +93,25 @@ def test_secret_may_be_a_credential_that_only_root_can_read(machine: Container) 
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "restart", UNIT)
     assert "MARKER" not in machine.journal(UNIT)
+
+
+def test_ip_filter_of_the_unit_is_found_and_the_command_that_opens_it(machine: Container) -> None:
+    """A container's kernel filters nothing, but systemd says what it would."""
+    host = machine.address.rpartition(".")[0] + ".1"
+    conf = "/etc/doorbelld/conf.d/ntfy.conf"
+    drop_in = "/etc/systemd/system/doorbelld.service.d/filter.conf"
+    machine.write(conf, f"[notify]\nntfy = http://{host}:9/door\n")
+    assert "IP filter" not in machine.run("doorbelld", "--check")
+    machine.write(drop_in, "[Service]\nIPAddressDeny=any\nIPAddressAllow=localhost\n")
+    machine.run("systemctl", "daemon-reload")
+    checked = machine.run("doorbelld", "--check")
+    assert f"Notify: ntfy: the IP filter of {UNIT} hides {host} from it.\n" in checked
+    [command] = re.findall(r"for good: sudo (.*)", checked)
+    assert command == f'systemctl set-property {UNIT} IPAddressAllow="{host}"'
+    machine.run("sh", "-c", command)
+    assert "IP filter" not in machine.run("doorbelld", "--check")
+    machine.run("rm", "-r", conf, drop_in, f"/etc/systemd/system.control/{UNIT}.d")
+    machine.run("systemctl", "daemon-reload")
 
 
 def test_start_stop_restart_reload_and_status(machine: Container) -> None:

@@ -72,11 +72,12 @@ def run(
 def test_a_line_for_each(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, {"mqtt": OK, "ntfy": STARTING, "webhook": OK}) == 0
+    remark = {**OK, "detail": "the picture is too large"}
+    assert run(monkeypatch, {"mqtt": OK, "ntfy": STARTING, "webhook": remark}) == 0
     assert capsys.readouterr().out.splitlines() == [
         "mqtt: ok (12 delivered, 1 failed, 0 dropped).",
         "ntfy: starting (0 delivered, 0 failed, 0 dropped).",
-        "webhook: ok (12 delivered, 1 failed, 0 dropped).",
+        "webhook: ok (12 delivered, 1 failed, 0 dropped): the picture is too large.",
     ]
 
 

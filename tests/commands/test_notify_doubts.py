@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -187,9 +188,12 @@ def filtered(
 ) -> list[str]:
     """Return what is said of a unit that may reach only this machine."""
     monkeypatch.setattr(notify, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
-    resolver = "".join(f"nameserver {each}\n" for each in name_servers.split())
-    monkeypatch.setattr(notify, "_name_servers", lambda: notify._servers_in(f"# x\n{resolver}"))
-    return list(notify.about_the_filter([far(f"{name}.lan", name) for name in found], found))
+    with NamedTemporaryFile("w") as resolver:
+        resolver.write("".join(f"nameserver {each}\n" for each in name_servers.split()))
+        resolver.flush()
+        monkeypatch.setattr(notify, "_RESOLVER", Path(resolver.name))
+        targets = [far(f"{name}.lan", name) for name in found]
+        return list(notify.about_the_filter(targets, found))
 
 
 OPENS = "Notify: this opens the filter at once, and for good: sudo systemctl set-property"
@@ -227,8 +231,12 @@ def test_hidden_name_server_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-@pytest.mark.parametrize("host", ["192.168.1.9", "fd00::9", "nas.local", "localhost"])
-def test_some_need_no_name_server(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["192.168.1.9", "fd00::9", "nas.local", "localhost", "Nas.lan"])
+def test_some_need_no_name_server(
+    host: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1\tlocalhost\n192.168.1.9 nas.lan nas\n")
+    monkeypatch.setattr(notify, "_HOSTS", tmp_path / "hosts")
     monkeypatch.setattr(notify, "read_filter", lambda: Filter(LOCAL, EVERYTHING))
     monkeypatch.setattr(notify, "_name_servers", lambda: ["192.168.1.1"])
     assert list(notify.about_the_filter([far(host)], {"ntfy": ["127.0.0.1"]})) == []

@@ -9,6 +9,7 @@ import re
 import resource
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.support.daemon import ROOT, Daemon, eventually
 from tests.support.exposition import TYPE, Exposition, scrape
 from tests.support.kept_visits import KeptVisits
 from tests.support.numbered_pictures import numbered
+from tests.support.other_site import OtherSite
 from tests.support.passwords import WORD, basic, set_password
 from tests.support.pipe_camera import PipeCamera
 from tests.support.stream import Stream
@@ -32,20 +34,35 @@ ABSENT = {"doorbelld_notification_up", "doorbelld_notifications_total"}
 LABELS = {"version", "python", "state", "step", "kind"}
 
 
+class Webhook(BaseHTTPRequestHandler):
+    """Refuses what is posted to a path with ``gone`` in it."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(410 if "gone" in self.path else 204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 class Door:
     """A daemon with a bell, whose camera shows what the test says."""
 
-    def __init__(self, daemon: Daemon, camera: PipeCamera, folder: Path) -> None:
+    def __init__(
+        self, daemon: Daemon, camera: PipeCamera, folder: Path, **settings: object
+    ) -> None:
         self.daemon = daemon
         self._camera = camera
         self._kept = KeptVisits(folder / "state")
-        settings = {
+        values = {
+            **settings,
             **self._kept.settings(),
             "camera.source": camera.source,
             "camera.stall_timeout": 3600,
             "visits.after": 1,
         }
-        daemon.start(settings, environ=self._kept.environ)
+        daemon.start(values, environ=self._kept.environ)
         self.show(0)
         daemon.wait_for_state("streaming")
 
@@ -130,6 +147,25 @@ def test_process_is_described_by_the_standard_names(door: Door) -> None:
     assert again("process_start_time_seconds") == found("process_start_time_seconds")
     assert again("process_cpu_seconds_total") > found("process_cpu_seconds_total")
     assert all(again(name) >= found(name) for name in found.counters if not found.labelled(name))
+
+
+@pytest.mark.parametrize(("path", "result"), [("secret-1", "delivered"), ("gone-2", "failed")])
+def test_notifications_are_counted_as_the_status_does(
+    daemon: Daemon, pipe_camera: PipeCamera, tmp_path: Path, path: str, result: str
+) -> None:
+    with OtherSite("127.0.0.1", Webhook) as site:
+        settings = {"notify.webhook": f"{site.origin}/{path}"}
+        door = Door(daemon, pipe_camera, tmp_path, **settings)
+        door.ring()
+        eventually(lambda: daemon.status()["notify"]["webhook"][result] == 1, "it has counted")
+        found, status = scrape(daemon), daemon.status()["notify"]["webhook"]
+        for each in ("delivered", "failed", "dropped"):
+            value = found("doorbelld_notifications_total", target="webhook", result=each)
+            assert value == status[each] == (each == result)
+        is_up = found("doorbelld_notification_up", target="webhook")
+        assert is_up == (status["state"] == "ok") == (result == "delivered")
+        assert path not in daemon.request("/metrics")[1].decode()
+        assert daemon.stop() == 0
 
 
 def test_shutter_is_no_camera_that_has_failed(door: Door) -> None:

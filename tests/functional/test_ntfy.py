@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import re
@@ -14,11 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from doorbelld.access.ring_token import RingToken
 from doorbelld.notify.ntfy import Ntfy, NtfySettings
 from doorbelld.notify.target import Event
 from tests.support.daemon import Daemon, eventually
-from tests.support.kept_visits import KeptVisits, film
+from tests.support.kept_visits import KeptVisits
 from tests.support.news import PICTURE, facts, ring
 from tests.support.ntfy_server import NtfyServer
 
@@ -99,7 +97,7 @@ def test_any_name_of_a_camera_is_its_title(server: NtfyServer) -> None:
 
 def test_test_message_says_so(server: NtfyServer) -> None:
     with server.subscribe() as subscriber, target(server.topic_url) as ntfy:
-        result = ntfy.test(ring(0), 20)
+        result = ntfy.test(ring(12), 20)
         message = subscriber.next()
         assert ntfy.status()["delivered"] == 0
     assert (result.is_delivered, result.target) == (True, "ntfy")
@@ -219,29 +217,38 @@ def test_ring_of_a_moment_without_the_server_comes_once_it_is_back(tmp_path: Pat
             assert [each["click"][-2:] for each in server.messages()] == ["#1"]
 
 
-def test_answered_is_followed_as_the_app_and_the_web_app_do(
+def test_ring_of_a_daemon_is_answered_as_the_app_and_the_web_app_do(
     server: NtfyServer, daemon: Daemon, tmp_path: Path
 ) -> None:
     kept = KeptVisits(tmp_path / "state")
-    visits = [kept.add(film(2)) for _ in range(2)]
-    daemon.start({"camera.resolution": "160x120", **kept.settings()}, environ=kept.environ)
-    sign = RingToken(kept.folder / "ring_token").answer_token
-    ntfy = Ntfy(NtfySettings(f"{server.url}/answered", None), sign)
-    ntfy.show(facts(address=f"http://127.0.0.1:{daemon.port}/"))
-    ntfy.start()
+    settings = {
+        "camera.resolution": "160x120",
+        "bell.again": 0,
+        "notify.ntfy": f"{server.url}/answered",
+        **kept.settings(),
+    }
+    daemon.start(settings, environ=kept.environ, arguments=["-v"])
+    daemon.wait_for_state("streaming")
     web_app = {"Origin": server.url, "Sec-Fetch-Site": "cross-site"}
     with server.subscribe("answered") as subscriber:
-        for visit, headers in zip(visits, ({}, web_app)):
-            ntfy.tell(ring(visit))
-            action = subscriber.next()["actions"][1]
-            parts = urlsplit(action["url"])
-            connection = http.client.HTTPConnection("127.0.0.1", parts.port)
-            connection.request(
-                action["method"], f"{parts.path}?{parts.query}", headers=dict(headers)
-            )
-            answer = connection.getresponse()
+        for headers in ({}, web_app):
+            answer, body = daemon.request(f"/ring?token={kept.token}", "POST")
             assert answer.status == 200
-            assert json.loads(answer.read())["answered"] > 1e9
+            number = json.loads(body)["visit"]
+            message = subscriber.next()
+            assert message["click"] == f"http://127.0.0.1:{daemon.port}/visits#{number}"
+            assert server.attachment(message)[:3] == b"\xff\xd8\xff"
+            action = message["actions"][1]
+            parts = urlsplit(action["url"])
+            assert parts.port == daemon.port
+            path = f"{parts.path}?{parts.query}"
+            answer, body = daemon.request(path, action["method"], headers)
+            assert answer.status == 200
             assert answer.getheader("Access-Control-Allow-Origin") == "*"
-            connection.close()
-    assert ntfy.stop(5)
+            visit = json.loads(daemon.request(f"/visits/{number}.json")[1])
+            assert visit["answered"] == json.loads(body)["answered"]
+            assert parts.query.partition("=")[2] not in daemon.log()
+    status = daemon.status()["notify"]["ntfy"]
+    assert (status["state"], status["delivered"]) == ("ok", 2)
+    assert len(server.messages("answered")) == 2, "an answer is no message"
+    assert "/answered" not in daemon.log().replace("/answered?token=...", "")

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import pytest
 
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
-from tests.support.numbered_pictures import film, numbered, read_number
+from tests.support.numbered_pictures import film, numbered, numbers_in
 from tests.support.pipe_camera import PipeCamera
 from tests.support.ports import free_port
 from tests.support.stream import Stream
@@ -76,17 +75,6 @@ def length(path: Path) -> tuple[float, int]:
     )
     count, seconds = found.stdout.split()
     return float(seconds), int(count)
-
-
-def numbers_in(path: Path) -> Iterator[int]:
-    """Yield the numbers of a video's pictures."""
-    capture = cv2.VideoCapture(str(path))
-    while True:
-        is_there, image = capture.read()
-        if not is_there:
-            break
-        yield read_number(image)
-    capture.release()
 
 
 @contextmanager

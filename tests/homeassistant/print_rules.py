@@ -41,7 +41,7 @@ def platform(name: str) -> dict[str, list[str]]:
     return found
 
 
-print(  # noqa: T201  # for the test that runs this
+print(
     json.dumps(
         {
             "version": __version__,

@@ -99,9 +99,9 @@ def test_everything_but_the_event_is_unavailable_without_us() -> None:
     }
 
 
-def test_ring_is_subscribed_to_so_that_none_is_lost() -> None:
-    ring = message()["components"]["ring"]
-    assert (ring["qos"], ring["device_class"], ring["event_types"]) == (1, "doorbell", ["ring"])
+def test_ring_and_its_picture_are_acknowledged() -> None:
+    components = message()["components"]
+    assert {components[key]["qos"] for key in ("ring", "image", "camera")} == {1}
 
 
 def test_topics_are_those_of_the_documentation() -> None:

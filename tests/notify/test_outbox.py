@@ -129,6 +129,21 @@ def test_thousand_rings_while_nothing_answers(line: Line) -> None:
     assert line.arrived == [0, *range(951, 1001)], "the newest are kept"
 
 
+def test_large_pictures_that_wait_take_little_memory(line: Line) -> None:
+    line.is_open.clear()
+    with started(line) as outbox:
+        outbox.put(ring(0))
+        eventually(lambda: line.tries == 1, "the first one is on its way")
+        for number in range(1, 10):
+            outbox.put(ring(number, still=bytes(1_500_000)))
+        until(outbox, dropped=7)
+        outbox.put(ring(10, still=bytes(9_000_000)))
+        until(outbox, dropped=9)
+        line.is_open.set()
+        until(outbox, delivered=2)
+    assert line.arrived == [0, 10], "the newest is kept, however large"
+
+
 def test_refusal_for_good_is_not_tried_again(line: Line) -> None:
     line.error = PushError("answers with the status 403", retry=False)
     with started(line) as outbox:

@@ -70,7 +70,7 @@ def redirect(location: str, status: int = 301) -> Script:
 def test_hostile_servers(script: Script, words: str, retry: bool) -> None:
     silent = script in (hostile.never, hostile.slowly)
     with HostileServer(script) as server:
-        error = refused(f"http://{server.place}{PATH}", 0.5 if silent else 20)
+        error = refused(f"http://me:word@{server.place}{PATH}", 0.5 if silent else 20)
         assert server.connections == 1, "no redirect is followed"
     assert words in str(error)
     assert error.retry == retry
@@ -117,6 +117,11 @@ def test_request_is_whole() -> None:
         "X-A: b",
         f"Content-Length: {len(PICTURE)}",
     ]
+
+
+def test_refusal_is_read_though_the_body_could_not_be_sent() -> None:
+    with HostileServer(hostile.refuse_early) as server:
+        assert refused(f"http://{server.place}{PATH}", body=bytes(50_000_000)).status == 413
 
 
 def test_nothing_listens() -> None:
@@ -196,6 +201,20 @@ def test_nothing_answers_at_that_address() -> None:
         error = refused(f"http://127.0.0.1:{listener.getsockname()[1]}{PATH}", 0.5)
     assert "does not answer; check that it runs, and that no firewall is in between" in str(error)
     assert "set-property doorbelld IPAddressAllow=127.0.0.1" in str(error)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_missing_ipv6_is_not_what_is_said(is_first: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    v6: Any = (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("fd00::1", 9, 0, 0))
+    v4: Any = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("10.0.0.1", 9))
+    found = [v6, v4] if is_first else [v4, v6]
+
+    def connect(_: socket.socket, address: tuple[object, ...]) -> None:
+        raise OSError(errno.ENETUNREACH if address[0] == "fd00::1" else errno.EPERM, "x")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    assert "IPAddressAllow=10.0.0.1" in str(refused("http://bell.example/"))
 
 
 def test_cut_ends_a_request_at_once_and_prevents_the_next() -> None:

@@ -43,6 +43,8 @@ raw_camera             RawCamera: a network camera that sends any bytes at all
 ringing                Door: a daemon whose bell a test presses, and the chimes of a page
 rtsp_server            RtspServer: GStreamer's, with cameras that need a password, or UDP
 gstreamer_server       the program that it runs
+video_engine           VideoEngine: an RTSP server to which a program publishes
+gstreamer_relay        the program that it runs
 v4l2                   V4l2Device: a webcam, as a preloaded library
 watch_camera           the child process that opens that webcam
 picamera_library       the real picamera without a Raspberry Pi

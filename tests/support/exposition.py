@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,18 +21,18 @@ class Exposition:
 
     def __init__(self, text: str) -> None:
         assert text.endswith("\n")
-        self.names: set[str] = set()
-        self.counters: set[str] = set()
+        declared = re.findall(r"^# TYPE (\w+) (counter|gauge)$", text, re.MULTILINE)
+        explained = re.findall(r"^# HELP (\w+) .+\.$", text, re.MULTILINE)
+        sampled = re.findall(r"^(\w+)[{ ]", text, re.MULTILINE)  # The parser adds a _total.
+        assert explained == [name for name, _ in declared] == list(dict.fromkeys(sampled))
+        self.names = set(explained)
+        assert len(self.names) == len(explained)
+        self.counters = {name for name, kind in declared if kind == "counter"}
+        assert self.counters == {name for name in self.names if name.endswith("_total")}
         self._samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
         for family in text_string_to_metric_families(text):
-            assert family.type in {"counter", "gauge"}, family.name
-            assert family.documentation.endswith("."), family.name
-            assert family.samples, family.name
             name = family.name + ("_total" if family.type == "counter" else "")
-            assert name not in self.names, f"{name} is there twice"
-            self.names.add(name)
-            if family.type == "counter":
-                self.counters.add(name)
+            assert name in self.names
             for sample in family.samples:
                 key = sample.name, frozenset(sample.labels.items())
                 assert sample.name == name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,3 +56,14 @@ def film(path: Path, count: int) -> Path:
     """Write the pictures from 0 to ``count`` into a file that the daemon plays over and over."""
     path.write_bytes(b"".join(numbered(number) for number in range(count)))
     return path
+
+
+def numbers_in(path: Path) -> Iterator[int]:
+    """Yield the numbers of a video's pictures."""
+    capture = cv2.VideoCapture(str(path))
+    while True:
+        is_there, image = capture.read()
+        if not is_there:
+            break
+        yield read_number(image)
+    capture.release()

@@ -234,3 +234,10 @@ def test_one_test_at_a_time(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         (429, b"another test is under way, try again in 1 s\n")
     ]
     assert app(post("/notify/test")).status == 200, "the second cost nothing"
+
+
+def test_page_that_may_show_ours_sends_no_test(app: App, site: Site) -> None:
+    origin = "https://dashboard.example"
+    app.change(replace(site, access=Access(own=list, embed=(origin,))))
+    response = app(post("/notify/test", ("Origin", origin), ("Host", "door"), login=True))
+    assert (response.status, response.body) == (403, b"another web site asks for this\n")
