@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench import age, browser, material, procfs, servers, startup, stream
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
-from doorbelld.visits.recorder import Lengths, VisitRecorder
+from doorbelld.visits.recorder import VisitRecorder
+from doorbelld.visits.recording import Lengths
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Kind, News
 

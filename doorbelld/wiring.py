@@ -32,7 +32,7 @@ from doorbelld.notify.notifier import Choice
 from doorbelld.notify.target import Target
 from doorbelld.stream.capture import CaptureSettings
 from doorbelld.visits.doorbell import BellSettings, Doorbell
-from doorbelld.visits.recorder import Lengths
+from doorbelld.visits.recording import Lengths
 
 _CONTROLS = tuple(
     each.name for each in fields(CameraSection) if each.metadata["kind"] is values.CONTROL

@@ -1,1 +1,1 @@
-"""Stream: every frame's way from the camera to all viewers; it knows nothing of HTTP."""
+"""Stream: every frame's way from the camera to all that want it; it knows nothing of HTTP."""

@@ -18,12 +18,11 @@ from typing import NamedTuple
 from doorbelld.camera.base import Camera, Shot
 from doorbelld.drivers.errors import CameraError, CameraStuckError, Reason, describe, reason_of
 from doorbelld.media import card
-from doorbelld.stream import fault, placeholder
+from doorbelld.stream import placeholder
 from doorbelld.stream.counters import Counters
-from doorbelld.stream.hangwatch import HangWatch
 from doorbelld.stream.hub import FrameHub
-from doorbelld.stream.placeholder import Placeholder
-from doorbelld.stream.reader import Picture, PictureReader
+from doorbelld.stream.placeholder import HangWatch, Placeholder
+from doorbelld.stream.reader import SILENT, Picture, PictureReader
 from doorbelld.stream.state import CameraState, CameraStatus, Condition, StateTracker
 from doorbelld.system import clock
 from doorbelld.system.limited_log import StateLog
@@ -302,7 +301,7 @@ class CaptureThread(Worker):
         return (
             not self._hub.wants(shot.captured_at)
             and now - self._looked_at < _LOOK
-            and reader.fault is fault.SILENT
+            and reader.fault is SILENT
             and self._tracker.current.state is CameraState.STREAMING
         )
 

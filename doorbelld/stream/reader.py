@@ -1,4 +1,4 @@
-"""PictureReader: reads the pictures of one opened camera, and leaves out those with a fault."""
+"""PictureReader: reads the pictures of one opened camera, and leaves out those with a Fault."""
 
 from __future__ import annotations
 
@@ -7,14 +7,67 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from doorbelld.camera.base import Camera, Shot
-from doorbelld.drivers.errors import GoneError
+from doorbelld.drivers.errors import GoneError, Reason
+from doorbelld.media import jpeg
 from doorbelld.media.markers import TooLargeError
-from doorbelld.stream import fault
-from doorbelld.stream.fault import Fault
 from doorbelld.system.limited_log import StateLog
 
 _PAUSE = 0.2
 """Seconds without reading after a read for which there was not enough memory."""
+
+
+class Fault(NamedTuple):
+    """The words for one kind of fault.
+
+    ``once`` describes one picture, for the log; ``always`` describes a camera that delivers
+    nothing else, and so does ``reason``.
+    """
+
+    always: str
+    once: str
+    reason: Reason
+
+
+_BYTES = f"{jpeg.LARGEST // 2**20} MB"
+_PIXELS = f"{jpeg.MOST_PIXELS // 10**6} million pixels"
+_PIXELS_TURNED = f"{jpeg.MOST_PIXELS_DECODED / 10**6:.1f} million pixels"
+
+SILENT = Fault("has sent no picture", "", Reason.SILENT)
+DAMAGED = Fault(
+    "has sent only damaged pictures",
+    f"a picture was damaged, or larger than {_BYTES}, and",
+    Reason.DAMAGED,
+)
+TOO_MANY_BYTES = Fault(
+    f"has sent only pictures larger than {_BYTES}",
+    f"a picture was larger than {_BYTES}, and",
+    Reason.DAMAGED,
+)
+TOO_MANY_PIXELS = Fault(
+    f"has sent only pictures of more than {_PIXELS}",
+    f"a picture had more than {_PIXELS}, and",
+    Reason.DAMAGED,
+)
+TOO_MANY_TO_TURN = Fault(
+    f"has sent only pictures of more than {_PIXELS_TURNED}, which are too large to turn,",
+    f"a picture had more than {_PIXELS_TURNED}, was too large to turn, and",
+    Reason.SETTINGS,
+)
+NO_MEMORY = Fault(
+    "has had too little memory for its pictures",
+    "there was too little memory for a picture, which",
+    Reason.SOFTWARE,
+)
+
+
+def judge(data: bytes) -> tuple[int, int] | Fault:
+    """Return the size of a picture in pixels, or why it cannot be shown."""
+    if len(data) > jpeg.LARGEST:
+        return TOO_MANY_BYTES
+    width, height = jpeg.size(data) or (0, 0)
+    if not (width and height):
+        return DAMAGED
+    return (width, height) if width * height <= jpeg.MOST_PIXELS else TOO_MANY_PIXELS
 
 
 class Picture(NamedTuple):
@@ -43,7 +96,7 @@ class PictureReader:
         invalid_before: int = 0,
     ) -> None:
         self.camera = camera
-        self.fault = fault.SILENT
+        self.fault = SILENT
         self._state_log = state_log
         self._pause = pause
         self._left_out = invalid_before
@@ -67,7 +120,7 @@ class PictureReader:
             self._lack_memory(0 if counted else 1)
             return None
         if self.camera.invalid > invalid:
-            self._leave_out(fault.DAMAGED, 0)  # The camera has counted it.
+            self._leave_out(DAMAGED, 0)  # The camera has counted it.
         return shot
 
     def load(self, shot: Shot) -> Picture | None:
@@ -80,20 +133,20 @@ class PictureReader:
             self._lack_memory(1)
             return None
         except TooLargeError:
-            self._leave_out(fault.TOO_MANY_TO_TURN)
+            self._leave_out(TOO_MANY_TO_TURN)
             return None
         except ValueError:
-            self._leave_out(fault.DAMAGED)
+            self._leave_out(DAMAGED)
             return None
-        size = fault.judge(data)
+        size = judge(data)
         if isinstance(size, Fault):
             self._leave_out(size)
             return None
-        self.fault = fault.SILENT
+        self.fault = SILENT
         return Picture(data, shot.captured_at, size)
 
     def _lack_memory(self, count: int) -> None:
-        self._leave_out(fault.NO_MEMORY, count)
+        self._leave_out(NO_MEMORY, count)
         self._pause(_PAUSE)
 
     @staticmethod
@@ -106,7 +159,7 @@ class PictureReader:
             data = shot.jpeg()
         except (Exception, SystemExit):  # noqa: BLE001  # libraries raise what they like
             return None
-        return None if isinstance(fault.judge(data), Fault) else data
+        return None if isinstance(judge(data), Fault) else data
 
     def _leave_out(self, why: Fault, count: int = 1) -> None:
         """Count a picture that is not shown. Log each fault once for this opening."""

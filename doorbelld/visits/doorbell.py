@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from doorbelld.stream.hub import FrameHub
+from doorbelld.stream.shutter import Shutter, ShutterState
 from doorbelld.system import clock
 from doorbelld.visits.button import ButtonThread
-from doorbelld.visits.recorder import Lengths, Problem, VisitRecorder
-from doorbelld.visits.shutter import Shutter, ShutterState
+from doorbelld.visits.recorder import VisitRecorder
+from doorbelld.visits.recording import Lengths
 from doorbelld.visits.store import Totals, VisitStore
 from doorbelld.visits.visit import Kind, News, StoreError, Visit, VisitState, described
+from doorbelld.visits.writer import Problem
 
 if TYPE_CHECKING:
     from doorbelld.visits.motion import MotionThread
@@ -86,7 +88,7 @@ class Doorbell:
         self._fault = ""
         self.shutter = Shutter(folder, pause)
         self.recorder = VisitRecorder(hub, self._open_store, reason, on_change, on_news, on_motion)
-        self.recorder.each_hour = self.shutter.save  # It may have failed before.
+        self.recorder.writer.each_hour = self.shutter.save  # It may have failed before.
         self._button = ButtonThread(self._press, settings.button, settings.key)
 
     def start(self) -> None:
@@ -242,7 +244,7 @@ class Doorbell:
         try:
             return question()
         except StoreError as error:
-            self.recorder.fail(str(error))
+            self.recorder.writer.fail(str(error))
             return otherwise
 
     # What others show
@@ -263,7 +265,7 @@ class Doorbell:
         return {"bell": self._button.status(), "visits": self._visits_status(), "shutter": shutter}
 
     def _visits_status(self) -> dict[str, Any]:
-        problem = self.recorder.problem or self._elsewhere
+        problem = self.recorder.writer.problem or self._elsewhere
         if self.recorder.has_ended:
             problem = Problem("the thread that writes visits does not run", self.recorder.beat)
         totals = self._ask(lambda: self.store.totals(), Totals(0, 0))  # noqa: PLW0108  # store may raise

@@ -13,19 +13,16 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import NamedTuple
 
-from doorbelld.drivers.errors import Reason, describe
+from doorbelld.drivers.errors import Reason
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
-from doorbelld.system import clock
-from doorbelld.system.limited_log import OnceLog
+from doorbelld.stream.preroll import PreRoll
 from doorbelld.system.worker import Worker
-from doorbelld.visits.film import FilmWriter
-from doorbelld.visits.preroll import PreRoll
+from doorbelld.visits.recording import MOST_WAITING, Lengths, Recording
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Event, Kind, News, StoreError, Visit, VisitState
+from doorbelld.visits.writer import VisitWriter
 
 _log = logging.getLogger(__name__)
 
@@ -34,15 +31,6 @@ BUTTON = "button"
 
 _DEBOUNCE = 0.03
 """Seconds after a press of the button in which another one is the same contact closing again."""
-
-_BETTER = 3.0
-"""Seconds after a ring in which a sharper still may replace the first one."""
-
-_CLEARLY_BETTER = 1.05
-"""How much larger than the still a picture has to be to replace it: pages must load it again."""
-
-_MOST_WAITING = 8 << 20
-"""Bytes of the pictures that wait for the disk, besides those from before the press."""
 
 _ROUND = 0.25
 """Seconds between two writes while a visit is open: so much a crash may lose."""
@@ -53,174 +41,6 @@ _MOST_IN_MEMORY = 10
 
 _OPENING = 2.0
 """Seconds that the first ring may wait for the index: until then, no id is known."""
-
-
-class Problem(NamedTuple):
-    """Why something is not kept, in a sentence, and since when on time.monotonic()'s clock."""
-
-    detail: str
-    since: float
-
-
-class Lengths(NamedTuple):
-    """How long visits are, in seconds; see the section [visits] of doorbelld.conf(5)."""
-
-    before: float = 5.0
-    after: float = 15.0
-    longest: float = 60.0
-    framerate: float = 10.0
-    again: float = 10.0
-
-
-class Recording:
-    """A visit of this process, as it is in memory. Its moments are time.monotonic()'s.
-
-    The recorder's lock guards it. ``waiting`` are the pictures that are not written yet.
-    ``is_finished`` is set when nothing more will be written, ``is_kept`` is false if the disk has
-    not all that matters.
-    """
-
-    def __init__(self, number: int, kind: Kind, source: str, at: float, lengths: Lengths) -> None:
-        self.id, self.kind, self.source = number, kind, source
-        self.first_at = self.last_at = self.announced_at = at
-        self.presses = self.announced = 1
-        self.state = VisitState.OPEN
-        self.ended_at: float | None = None
-        self.answered_at: float | None = None
-        self.reason = ""
-        self.still: Frame | None = None
-        self.stills = 0
-        self.better: Frame | None = None
-        self.waiting: deque[Frame] = deque()
-        self.waiting_bytes = 0  # without those from before the press
-        self.left_out = 0
-        self.is_deleted = False
-        self.has_film = True  # until the disk fails
-        self._lengths = lengths
-        self._newest = 0
-        self.is_finished = False
-        self.is_kept = True
-
-    @property
-    def ends_at(self) -> float:
-        """When it ends if nothing more happens."""
-        lengths = self._lengths
-        return min(self.last_at + lengths.after, self.first_at + lengths.longest)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it goes on."""
-        return self.state is VisitState.OPEN
-
-    def lasts_until(self, moment: float) -> bool:
-        """Return whether it is open, and what happens at this moment belongs to it."""
-        return self.is_open and moment <= self.ends_at
-
-    def continues_with(self, pressed_at: float) -> bool:
-        """Return whether a press of this moment belongs to it.
-
-        After an answer, a new ring begins another visit: pages show no ring of this one any more.
-        """
-        is_over = self.answered_at is not None and self._rings_at(pressed_at)
-        return self.kind is Kind.RING and self.lasts_until(pressed_at) and not is_over
-
-    def _rings_at(self, pressed_at: float) -> bool:
-        return pressed_at - self.announced_at >= self._lengths.again
-
-    def visit(self) -> Visit:
-        """Return it as it is now. It has not ended for others before all of it can be read."""
-        ended_at = self.ended_at if self.is_finished else None
-        answered_at = self.answered_at
-        return Visit(
-            self.id,
-            self.kind,
-            self.source,
-            self.state if self.is_finished else VisitState.OPEN,
-            clock.unix(self.first_at),
-            clock.unix(self.last_at),
-            None if ended_at is None else clock.unix(ended_at),
-            self.presses,
-            self.stills,
-            self.reason,
-            None if answered_at is None else clock.unix(answered_at),
-        )
-
-    def announced_visit(self) -> Visit:
-        """Return it as pages see it: with the presses that were announced."""
-        pressed_at = clock.unix(self.announced_at)
-        return replace(self.visit(), presses=self.announced, pressed_at=pressed_at)
-
-    def press(self, at: float) -> bool:
-        """Count one more press; return whether it is announced, and not part of the last ring."""
-        self.presses += 1
-        self.last_at = max(at, self.last_at)
-        if not self._rings_at(at):
-            return False
-        self.announced, self.announced_at = self.presses, at
-        return True
-
-    def show(self, still: Frame | None, reason: str) -> None:
-        """Take a still, or note why there is none."""
-        self.better = None
-        if still is not None:
-            self.still, self.reason = still, ""
-            self.stills += 1
-        elif self.still is None:
-            self.reason = reason
-
-    def take(self, frames: list[Frame]) -> None:
-        """Begin with the pictures from before the press; they wait for the disk without limit."""
-        self.waiting.extend(frames)
-        self._newest = frames[-1].sequence if frames else 0
-
-    def add(self, frame: Frame) -> bool:
-        """Take a new picture; return whether it is the first still."""
-        if frame.sequence <= self._newest or frame.captured_at > self.ends_at or not self.is_open:
-            return False
-        self._newest = frame.sequence
-        if self.has_film:
-            self._append(frame)
-        if self.still is None:
-            self.show(frame, "")
-            return True
-        if frame.captured_at <= self.announced_at + _BETTER:
-            than = len((self.better or self.still).data)
-            if len(frame.data) > than * (1 if self.better else _CLEARLY_BETTER):
-                self.better = frame
-        return False
-
-    def improve(self, now: float) -> bool:
-        """Take a sharper still, if there is one and it is time; return whether it did."""
-        if self.better is None or (self.is_open and now < self.announced_at + _BETTER):
-            return False
-        self.show(self.better, "")
-        return True
-
-    def take_batch(self) -> Batch:
-        """Return it as it is now, with the pictures that wait; they wait no more."""
-        frames = list(self.waiting)
-        self.waiting.clear()
-        self.waiting_bytes = 0
-        return Batch(
-            self.visit(),
-            self.last_at,
-            self.ended_at,
-            self.answered_at,
-            self.state,
-            self.still,
-            frames,
-        )
-
-    def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
-        """End it at a moment."""
-        self.state, self.ended_at = state, max(self.last_at, min(at, self.ends_at))
-
-    def _append(self, frame: Frame) -> None:
-        if self.waiting and self.waiting_bytes + len(frame.data) > _MOST_WAITING:
-            self.left_out += 1
-            return
-        self.waiting_bytes += len(frame.data)
-        self.waiting.append(frame)
 
 
 @dataclass
@@ -236,80 +56,8 @@ class Counts:
     begun: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
 
 
-class Batch(NamedTuple):
-    """What there is to write of a visit. The moments are time.monotonic()'s."""
-
-    visit: Visit
-    last_at: float
-    ended_at: float | None
-    answered_at: float | None
-    state: VisitState
-    still: Frame | None
-    frames: list[Frame]
-
-
-@dataclass
-class Copy:
-    """What the disk has of a visit. The recorder's thread alone uses it; all raise StoreError."""
-
-    store: VisitStore
-    recording: Recording
-    writer: FilmWriter | None = None
-    has_begun: bool = False
-    has_failed: bool = False
-    is_answered: bool = False
-    presses: int = 1
-    stills: int = 0
-    reason: str = ""
-
-    def begin(self) -> None:
-        """Add it to the index."""
-        if not self.has_begun:
-            each = self.recording
-            self.store.begin(each.id, each.kind, each.source, each.first_at)
-            self.has_begun = True
-
-    def save_still(self, batch: Batch) -> None:
-        """Save the newest still, or why there is none."""
-        visit, still = batch.visit, batch.still
-        while still and self.stills < visit.still:  # They are counted in the index, too.
-            self.stills += 1
-            self.store.save_still(visit.id, still.data)
-        if visit.reason != self.reason:
-            self.reason = visit.reason
-            if visit.reason:
-                self.store.set_reason(visit.id, visit.reason)
-
-    def save_presses(self, batch: Batch) -> None:
-        """Save how often and when the bell was pressed, and whether it was answered."""
-        visit = batch.visit
-        if visit.presses != self.presses:
-            self.presses = visit.presses
-            self.store.press(visit.id, batch.last_at, visit.presses)
-        if batch.answered_at is not None and not self.is_answered:
-            self.is_answered = True
-            self.store.answer(visit.id, batch.answered_at)
-
-    def save_frames(self, batch: Batch) -> None:
-        """Add pictures to the film."""
-        each = self.recording
-        if batch.frames and self.writer is None:
-            self.writer = self.store.film_writer(each.id, each.first_at)
-        for frame in batch.frames:
-            assert self.writer
-            self.writer.append(frame)
-
-    def finish(self, batch: Batch) -> None:
-        """End it on the disk, if it has ended."""
-        if batch.ended_at is not None:
-            try:
-                self.store.finish(batch.visit.id, batch.ended_at, batch.state)
-            finally:
-                self.recording.is_finished = True
-
-
 class VisitRecorder(Worker):
-    """Begins, extends, records and ends visits; its thread writes them to the store.
+    """Begins, extends, records and ends visits; its thread lets ``writer`` write them.
 
     ``open_store`` opens the store, or another one in its place; the thread calls that first.
     ``reason`` returns the code for why there is no live picture, "" if there is. ``on_change`` is
@@ -337,22 +85,15 @@ class VisitRecorder(Worker):
         self._preroll = PreRoll(hub, self._add)
         self._lock = threading.Lock()
         self._lengths = Lengths()
-        self._store: VisitStore | None = None
         self._is_opened = threading.Event()
-        self._open: Recording | None = None
-        # Those that are not written completely, or cannot be.
+        # Those that are not written completely, or cannot be. Only the last one may be open.
         self._recordings: list[Recording] = []
         self._newest: Recording | None = None
         self._older: Visit | None = None
         self._pressed_at = -_HOUR
         self._started_at = 0.0
         self._jobs: deque[Callable[[], None]] = deque()
-        self._copies: dict[int, Copy] = {}
-        self._deleted: set[int] = set()
-        self._tidied_at = -_HOUR
-        self._once = OnceLog(_log)
-        self.each_hour: Callable[[], None] = lambda: None
-        self.problem: Problem | None = None
+        self.writer = VisitWriter(on_deleted=self.look_for_older)
         self.counts = Counts()
 
     # Called from any thread.
@@ -361,7 +102,7 @@ class VisitRecorder(Worker):
     def store(self) -> VisitStore | None:
         """The store; None if it takes too long to open, or the thread has not started."""
         self._wait_for_ids()
-        return self._store
+        return self.writer.store
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if the system is out of threads."""
@@ -382,8 +123,8 @@ class VisitRecorder(Worker):
     @property
     def sees_motion(self) -> bool:
         """Whether a visit of motion is open."""
-        newest = self._open
-        return newest is not None and newest.kind is Kind.MOTION and newest.is_open
+        visit = self._open
+        return visit is not None and visit.kind is Kind.MOTION
 
     @property
     def has_ended(self) -> bool:
@@ -438,7 +179,7 @@ class VisitRecorder(Worker):
             self.counts.presses += 1
             if is_news:
                 self.counts.rings += 1
-                recording.show(*still)
+                recording.stills.show(*still)
                 self._newest = recording
                 self._report_news(Event.RING, recording, pressed_at)
             visit = recording.visit()
@@ -457,9 +198,9 @@ class VisitRecorder(Worker):
             recording = self._open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
-                    recording.last_at = max(moved_at, recording.last_at)
+                    recording.extend(moved_at)
                 return
-            self._begin(Kind.MOTION, "motion", moved_at).show(*still)
+            self._begin(Kind.MOTION, "motion", moved_at).stills.show(*still)
         self._on_motion()
         self._wakeup.set()
 
@@ -484,7 +225,8 @@ class VisitRecorder(Worker):
         """Return the newest still of such a visit."""
         with self._lock:
             found = self._find(number)
-            return found.still.data if found and found.still else None
+            still = found and found.stills.newest
+            return still.data if still else None
 
     def answer(self, number: int) -> Visit | None:
         """Mark a visit as answered if it is in memory; return it. The first time counts."""
@@ -511,19 +253,16 @@ class VisitRecorder(Worker):
             found = self._find(number)
             if found is None:
                 return False
-            found.is_deleted = True
             if found is self._newest:
                 self._newest = None
-            if found is self._open:
-                self._open = None
-            self._deleted.add(number)
+            self.writer.delete_later(number)
             self._recordings = [each for each in self._recordings if each is not found]
         self._wakeup.set()
         return True
 
     def look_for_older(self) -> None:
         """Look again for the newest ring on the disk: visits have changed there."""
-        store, newest, found = self._store, self._newest, None
+        store, newest, found = self.writer.store, self._newest, None
         if store is not None:
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
@@ -531,12 +270,6 @@ class VisitRecorder(Worker):
                     self._forget(newest)
         self._older = replace(found, presses=1) if found else None
         self._on_change()
-
-    def fail(self, why: str) -> None:
-        """Note that something is not kept, and log it once an hour."""
-        if self.problem is None or self.problem.detail != why:
-            self.problem = Problem(why, time.monotonic())
-        self._once.log(logging.ERROR, why)
 
     def _forget(self, newest: Recording) -> None:
         """Show this ring no more, unless the bell has rung again since."""
@@ -551,11 +284,16 @@ class VisitRecorder(Worker):
         """
         is_past = event is Event.PICTURE and recording is not self._newest
         if recording.kind is Kind.RING and not is_past:
-            still = recording.still and recording.still.data
+            still = recording.stills.newest and recording.stills.newest.data
             self._on_news(News(event, recording.announced_visit(), still, at))
 
     def _wait_for_ids(self) -> None:
         self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
+
+    @property
+    def _open(self) -> Recording | None:
+        newest = self._recordings[-1] if self._recordings else None
+        return newest if newest and newest.is_open else None
 
     def _find(self, number: int) -> Recording | None:
         known = [*self._recordings, *([self._newest] if self._newest else [])]
@@ -563,17 +301,18 @@ class VisitRecorder(Worker):
 
     def _begin(self, kind: Kind, source: str, at: float) -> Recording:
         """Begin a visit; another one that is open ends. With the lock."""
-        if self._open and self._open.is_open:
+        if self._open:
             self._open.end(at)
         last = self._recordings[-1].id if self._recordings else 0
-        number = self._store.reserve() if self._store else last + 1
+        store = self.writer.store
+        number = store.reserve() if store else last + 1
         self.counts.begun[kind] += 1
-        recording = self._open = Recording(number, kind, source, at, self._lengths)
-        if sum(each.waiting_bytes for each in self._recordings) < _MOST_WAITING:
+        recording = Recording(number, kind, source, at, self._lengths)
+        if sum(each.waiting_bytes for each in self._recordings) < MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.
-            recording.take(self._preroll.before(at))
+            recording.begin_with(self._preroll.before(at))
         else:
-            recording.has_film = False  # The disk is not even through with the visits before.
+            recording.film.close()  # The disk is not even through with the visits before.
         self._recordings = [*self._recordings[1 - _MOST_IN_MEMORY :], recording]
         return recording
 
@@ -590,27 +329,28 @@ class VisitRecorder(Worker):
     def _add(self, frame: Frame) -> None:
         """Take a picture, in the thread that publishes it."""
         with self._lock:
-            is_still = self._open is not None and self._open.add(frame)
-            if is_still and self._open:
-                self._report_news(Event.PICTURE, self._open, time.monotonic())
+            newest = self._recordings[-1] if self._recordings else None
+            is_still = newest is not None and newest.add(frame)
+            if is_still and newest:
+                self._report_news(Event.PICTURE, newest, time.monotonic())
         if is_still:
             self._on_change()
 
     # The thread.
 
     def _loop(self) -> None:
-        self._safely(self._begin_with_store)
+        self.writer.safely(self._begin_with_store)
         self._is_opened.set()
         while not self._stopping:
             self._wakeup.wait(_ROUND if self._has_work else _MINUTE)
             self._wakeup.clear()
             self.beat = time.monotonic()
-            self._safely(self._round)
+            self.writer.safely(self._round)
 
     def _begin_with_store(self) -> None:
         store = self._open_store()
         with self._lock:
-            self._store = store
+            self.writer.store = store
             for each in self._recordings:  # The disk was too slow for them to know the last id.
                 each.id = store.reserve()
         self.look_for_older()
@@ -619,21 +359,9 @@ class VisitRecorder(Worker):
     def _has_work(self) -> bool:
         return any(not each.is_finished for each in self._recordings)
 
-    def _safely(self, step: Callable[[], object]) -> bool:
-        """Do something; if it fails, say so, and go on: nothing here may end the daemon."""
-        try:
-            step()
-            return True
-        except StoreError as error:
-            self.fail(str(error))
-        except Exception as error:  # noqa: BLE001  # the bell has to ring whatever happens here
-            _log.debug("visits cannot be written", exc_info=True)
-            self.fail(describe(error))
-        return False
-
     def _round(self) -> None:
         while self._jobs:
-            self._safely(self._jobs.popleft())
+            self.writer.safely(self._jobs.popleft())
         now = time.monotonic()
         with self._lock:
             work = [each for each in self._recordings if not each.is_finished]
@@ -644,24 +372,15 @@ class VisitRecorder(Worker):
         if saw_motion and not self.sees_motion:
             self._on_motion()
         for each in work:
-            self._write(each)
+            with self._lock:
+                batch = each.take_batch()
+            self.writer.write(each, batch)
         if any(each.is_finished for each in work):
             self._on_change()
-        self._delete_rests()
+        self.writer.delete_rests()
         self._drop()
         if not self._stopping:
-            self._tidy(now, has_ended=any(each.is_finished for each in work))
-
-    def _tidy(self, now: float, *, has_ended: bool) -> None:
-        """Keep to the limits of space and age, and follow the clock."""
-        if not self._store:
-            return
-        if has_ended or now - self._tidied_at >= _HOUR:
-            self._tidied_at = now
-            self._safely(self._enforce)
-            self._safely(self.each_hour)
-        else:
-            self._safely(self._store.follow_clock)
+            self.writer.tidy(now, has_ended=any(each.is_finished for each in work))
 
     def _settle(self, recording: Recording, now: float) -> bool:
         """End a visit that is over, and take a better still; return whether there was one."""
@@ -677,57 +396,8 @@ class VisitRecorder(Worker):
         with self._lock:
             kept = [each for each in self._recordings if not (each.is_finished and each.is_kept)]
             self._recordings = kept[-_MOST_IN_MEMORY:]
-            left = self._copies.keys() - {each.id for each in self._recordings}
-        for number in left:  # The disk was so slow that there were too many of them.
-            end = self._copies.pop(number).recording.first_at
-            if self._store:
-                self._safely(partial(self._store.finish, number, end, VisitState.INTERRUPTED))
-
-    def _enforce(self) -> None:
-        if self._store and self._store.enforce():
-            self.look_for_older()
-
-    def _write(self, recording: Recording) -> None:
-        """Write what has changed since the last time, as far as the disk allows."""
-        with self._lock:
-            batch = recording.take_batch()
-        copy = self._copies.get(recording.id)
-        if copy is None:
-            assert self._store
-            copy = self._copies[recording.id] = Copy(self._store, recording)
-        if not (copy.has_begun or self._safely(copy.begin)):
-            self._give_up(recording)
-            return
-        for step in (copy.save_still, copy.save_presses, copy.save_frames, copy.finish):
-            if not self._safely(partial(step, batch)):
-                copy.has_failed = True
-                recording.has_film &= step != copy.save_frames
-                recording.is_kept &= step != copy.save_still
-        if recording.is_finished:
-            del self._copies[recording.id]
-            self._report(recording, copy)
-
-    def _give_up(self, recording: Recording) -> None:
-        """Keep a visit in memory alone."""
-        self._copies.pop(recording.id, None)
-        recording.has_film = recording.is_kept = False
-        recording.is_finished = not recording.is_open
-
-    def _report(self, recording: Recording, copy: Copy) -> None:
-        """Note how a visit was written."""
-        if recording.left_out:
-            text = "the disk was too slow for a visit: %d pictures of its film were left out"
-            _log.warning(text, recording.left_out)
-        if not copy.has_failed:
-            self.problem = None
-
-    def _delete_rests(self) -> None:
-        """Delete what was written of visits that were deleted at the same time."""
-        while self._deleted:
-            number = self._deleted.pop()
-            self._copies.pop(number, None)
-            if self._store:
-                self._safely(partial(self._store.delete, number))
+            left = [each.id for each in self._recordings]
+        self.writer.end_others(left)
 
     def _close(self) -> None:
         """End an open visit as interrupted, and write all of it."""
@@ -737,7 +407,6 @@ class VisitRecorder(Worker):
             for each in self._recordings:
                 if each.is_open:
                     each.end(now, VisitState.INTERRUPTED)
-        self._safely(self._round)
-        if self._store:
-            self._safely(self._store.close)
+        self.writer.safely(self._round)
+        self.writer.close()
         super()._close()

@@ -19,7 +19,8 @@ from doorbelld.notify.target import Event, Facts, News, Result
 from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.stream.hub import FrameHub
 from doorbelld.visits.doorbell import BellSettings, Doorbell
-from doorbelld.visits.recorder import Lengths, VisitRecorder
+from doorbelld.visits.recorder import VisitRecorder
+from doorbelld.visits.recording import Lengths
 from doorbelld.visits.visit import Kind, Visit
 from tests.support.daemon import GUARD, eventually
 from tests.support.pictures import jpeg
@@ -188,7 +189,7 @@ def test_sharper_picture_follows_and_that_of_an_earlier_ring_does_not(door: Door
     assert door.target.news[1].still == BETTER
     door.bell.answer(first)
     with door.bell.recorder._lock:  # The recorder looks for a better one after the next ring.
-        door.bell.recorder._recordings[-1].better = Frame(BETTER, 99, began + 2, 0)
+        door.bell.recorder._recordings[-1].stills.better = Frame(BETTER, 99, began + 2, 0)
         newest = door.bell.recorder._begin(Kind.RING, "http", began + 9)
         door.bell.recorder._newest = newest
     eventually(lambda: door.bell.store.visits()[-1].still == 3, "the better one")

@@ -15,7 +15,7 @@ from doorbelld.camera.base import Shot
 from doorbelld.drivers.errors import CameraError, Reason
 from doorbelld.media import jpeg as product
 from doorbelld.media.frame import Frame
-from doorbelld.stream import capture, hangwatch, reader
+from doorbelld.stream import capture, placeholder, reader
 from doorbelld.stream.capture import CaptureSettings, CaptureThread
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.state import CameraState
@@ -462,7 +462,7 @@ def test_old_picture_alone_does_not_count_as_a_hang(studio: Studio) -> None:
 
 
 def test_change_of_state_is_announced_and_so_is_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hangwatch, "_GRACE", 0.0)
+    monkeypatch.setattr(placeholder, "_GRACE", 0.0)
     camera, announced, steps = ScriptedCamera(), list[float](), queue.Queue[bytes]()
     monkeypatch.setattr(camera, "read", lambda _timeout: Shot(steps.get(), time.monotonic()))
     settings = CaptureSettings(lambda: camera, "", "", 64, 48, stall_timeout=0.05)
@@ -495,7 +495,7 @@ def test_numbers_never_go_back_though_the_main_thread_publishes_during_a_hang(
     studio: Studio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(hangwatch, "_GRACE", 0.0)
+    monkeypatch.setattr(placeholder, "_GRACE", 0.0)
     monkeypatch.setattr(studio.camera, "read", lambda _timeout: Shot(steps.get(), time.monotonic()))
     steps: queue.Queue[bytes] = queue.Queue()
     studio.thread.reconfigure(replace(studio.settings, stall_timeout=0.05))

@@ -11,10 +11,10 @@ import pytest
 
 from doorbelld.stream.hub import FrameHub
 from doorbelld.system import clock
-from doorbelld.visits import doorbell, recorder
+from doorbelld.visits import doorbell, recorder, recording
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.film import FilmWriter
-from doorbelld.visits.recorder import Lengths
+from doorbelld.visits.recording import Lengths
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import SPACE, Kind, StoreError, Visit, VisitState
 from tests.support.daemon import GUARD, eventually
@@ -238,7 +238,7 @@ def test_press_after_the_end_begins_another_visit(door: Door) -> None:
 def test_sharper_picture_of_the_next_three_seconds_replaces_the_still(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_BETTER", 1.5)
+    monkeypatch.setattr(recording, "_BETTER", 1.5)
     door.start()
     now = time.monotonic()
     door.roll(now, size=1000)
@@ -261,7 +261,7 @@ def test_sharper_picture_of_the_next_three_seconds_replaces_the_still(
 def test_picture_that_is_hardly_sharper_does_not_replace_the_still(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorder, "_BETTER", 0.2)
+    monkeypatch.setattr(recording, "_BETTER", 0.2)
     door.start(SHORT)
     now = time.monotonic()
     door.roll(now, size=50_000)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.visits.shutter import Shutter
+from doorbelld.stream.shutter import Shutter
 
 
 def test_is_open_at_first_and_kept_when_it_was_closed(tmp_path: Path) -> None:

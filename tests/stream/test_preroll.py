@@ -7,7 +7,7 @@ import pytest
 
 from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
-from doorbelld.visits.preroll import PreRoll
+from doorbelld.stream.preroll import PreRoll
 
 
 class Rolling:
