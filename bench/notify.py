@@ -493,9 +493,7 @@ def _hour_s(opened: Sequence[tuple[Running, Client]]) -> float:
     """Return what one daemon needs more than the other in an hour, from a minute."""
     before = [procfs.cpu_seconds(running.pid) for running, _ in opened]
     time.sleep(_MINUTE)
-    spent = [
-        procfs.cpu_seconds(running.pid) - start for (running, _), start in zip(opened, before)
-    ]
+    spent = [procfs.cpu_seconds(running.pid) - start for (running, _), start in zip(opened, before)]
     return 60 * (spent[0] - spent[1])
 
 
