@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
+import socket
 import sys
 import time
 import tracemalloc
@@ -248,7 +250,8 @@ def test_tls(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> N
     lines = (f"certfile {pair.certificate}", f"keyfile {pair.key}", "allow_anonymous true")
     with mosquitto.running(tmp_path, *lines) as broker:
         why = failed(start(broker.port, secure=True))
-        assert why.startswith(f"the certificate of 127.0.0.1:{broker.port} is not trusted: ")
+        assert why.startswith(f"127.0.0.1:{broker.port} has a certificate that is signed by an")
+        assert why.endswith("run sudo update-ca-certificates")
         why = failed(start(broker.port, topic="plain"))
         assert why.endswith("; if it expects TLS, set broker = mqtts://…")
         monkeypatch.setenv("SSL_CERT_FILE", str(secure.root_of(tmp_path)))
@@ -284,7 +287,13 @@ def test_nothing_listens_there(start: Start) -> None:
     with FakeBroker() as broker:
         port = broker.port
     assert "refuses connections" in failed(start(port))
-    assert "is not known" in failed(start(port, host="name.invalid"))
+    assert failed(start(port, host="name.invalid")).endswith("check: getent hosts name.invalid")
+
+
+def test_filter_of_the_unit(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = Mock(side_effect=PermissionError(errno.EPERM, "Operation not permitted"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert failed(start(1)).endswith("by a filter; sudo doorbelld --check names it")
 
 
 def test_library_is_missing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,7 +405,6 @@ def test_killed_under_presses(broker: Mosquitto, start: Start) -> None:
             numbers = list(range(first, first + 30))
             for number in numbers:
                 target.tell(news(Event.RING, number, b"%d" % number))
-                time.sleep(0.002)
             delivered = 30 * (life + 1) + life
             eventually(lambda: target.status()["delivered"] == delivered, "all")  # noqa: B023
             eventually(lambda: rings(listener)[-30:] == numbers, "all of them")  # noqa: B023
@@ -482,7 +490,7 @@ def test_frozen_broker(broker: Mosquitto, start: Start, monkeypatch: pytest.Monk
         for number in range(100):
             target.tell(news(Event.RING, number, PICTURE + b"%d" % number))
         assert time.thread_time() - before < 1
-        assert failed(target).endswith("answer") or "no longer answers" in failed(target)
+        assert "answer" in failed(target)
     finally:
         broker.send(signal.SIGCONT)
     connected(target)
@@ -519,7 +527,7 @@ def test_states_do_not_pile_up_behind_a_picture(start: Start) -> None:
         target.tell(news(Event.RING, 8, bytes(16_000_000)))
         for number in range(500):
             target.show(replace(FACTS, watching=number))
-            time.sleep(0.001)
+            time.sleep(0.001)  # Its thread gets a chance to publish each.
         broker.may_read.set()
         eventually(lambda: broker.published[-1] == ("d/watching", b"499"), "the newest")
         assert sum(topic == "d/watching" for topic, _ in broker.published) < 50
