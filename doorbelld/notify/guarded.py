@@ -6,10 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from doorbelld.notify.target import Facts, News, Result, Target
+from doorbelld.notify.target import Facts, News, Result, Target, describe_fault
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 
@@ -80,7 +79,7 @@ class Guarded:
         try:
             return target.test(news, timeout)
         except Exception as error:  # noqa: BLE001  # it is the answer to a request
-            return Result(self.name, is_delivered=False, sentence=_described(error))
+            return Result(self.name, is_delivered=False, sentence=describe_fault(error))
 
     def status(self) -> dict[str, Any]:
         """Return what ``/status`` says of it."""
@@ -92,7 +91,7 @@ class Guarded:
             try:
                 found = target.status()
             except Exception as error:  # noqa: BLE001  # the rest of /status has to be shown
-                faults = faults or [(_described(error), time.monotonic())]
+                faults = faults or [(describe_fault(error), time.monotonic())]
         if not faults:
             return found
         fault = failed(*faults[0])
@@ -118,7 +117,7 @@ class Guarded:
             step()
             self._faults.pop(method, None)
         except Exception as error:  # noqa: BLE001  # the other targets must not notice
-            why = _described(error)
+            why = describe_fault(error)
             self._faults.setdefault(method, (why, time.monotonic()))
             self._once.log(logging.ERROR, f"{self.name}: {why}")
         finally:
@@ -129,12 +128,3 @@ def failed(why: str, since: float) -> dict[str, Any]:
     """Return what ``/status`` says of a target that never was; ``since`` is monotonic."""
     counts = dict.fromkeys(("delivered", "failed", "dropped"), 0)
     return {"state": "failed", "detail": why, "since": round(clock.unix(since), 3), **counts}
-
-
-def _described(error: Exception) -> str:
-    """Return what went wrong without the error's own text, which may have a secret."""
-    at, frame = "", error.__traceback__
-    while frame is not None:
-        at = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return f"failed in doorbelld ({type(error).__name__}{at}): please report this"

@@ -20,15 +20,12 @@ from typing import Any, NamedTuple
 from doorbelld.notify import discovery, secret
 from doorbelld.notify.broker import Account, BrokerError, Connection
 from doorbelld.notify.incoming import Door, Incoming
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, describe_fault
 from doorbelld.stream.state import CameraState
 from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
-
-RING_LIFE = 60.0
-"""Seconds after which a ring is not published any more."""
 
 _MOST_RINGS = 50
 """Rings that wait for a slow connection."""
@@ -119,7 +116,7 @@ class _Outgoing:
             elif event is Event.DELETED and number == self._shown:
                 self._retain(self._image, b"")
             if event is Event.RING:
-                self._rings.append(_Ring(news.at, event_of(news, "ring")))
+                self._rings.append(_Ring(news.at, _event(news, "ring")))
                 self._drop_but(self._most_rings)
 
     def image_is_of(self, number: int) -> None:
@@ -141,7 +138,7 @@ class _Outgoing:
     def next(self) -> _Message | None:
         """Return what to publish now: first that we are there; an image, its ring; all else."""
         with self._lock:
-            while self._rings and time.monotonic() - self._rings[0].at > RING_LIFE:
+            while self._rings and time.monotonic() - self._rings[0].at > MAX_AGE:
                 self._drop_but(len(self._rings) - 1)
             topic = self._next_topic()
             if topic is not None:
@@ -296,7 +293,7 @@ class Mqtt(Worker):
 
     def test(self, news: News, timeout: float) -> Result:
         """Publish an event of the type "test", and wait until it comes back from the broker."""
-        test = _Test(event_of(news, "test"))
+        test = _Test(_event(news, "test"))
         give_up_at = time.monotonic() + timeout
         with self._lock:
             self._test = test
@@ -334,7 +331,7 @@ class Mqtt(Worker):
             except (BrokerError, secret.SecretError) as error:
                 self._fail(str(error))
             except Exception as error:  # noqa: BLE001  # It must go on, whatever paho does.
-                self._fail(f"the connection failed: {error!r}")
+                self._fail(describe_fault(error))
             if self._was_steady():
                 pause = _SHORTEST_PAUSE
             self._rest(min(_LONGEST_PAUSE, pause * random.uniform(1, 1.25)))  # noqa: S311
@@ -482,7 +479,7 @@ def device_id(path: Path = _MACHINE_ID) -> str:
     return uuid.UUID(bytes=digest[:16], version=4).hex
 
 
-def event_of(news: News, kind: str) -> bytes:
+def _event(news: News, kind: str) -> bytes:
     """Return what is published of something that has happened."""
     visit = news.visit
     return _json(

@@ -10,16 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from doorbelld.notify.guarded import Guarded, failed
-from doorbelld.notify.target import Facts, Result, Target
+from doorbelld.notify.target import MAX_AGE, Facts, Result, Target
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 from doorbelld.system.worker import Worker
 from doorbelld.visits.visit import Event, Kind, News, Visit, VisitState
 
 _log = logging.getLogger(__name__)
-
-_MAX_AGE = 60.0
-"""Seconds after which news is not passed on any more."""
 
 _MOST_WAITING = 50
 _INTERVAL = 1.0
@@ -182,7 +179,7 @@ class Notifier(Worker):
     def _pass_on(self, targets: Sequence[Guarded]) -> None:
         while self._waiting:
             news = self._waiting.popleft()
-            if time.monotonic() - news.at > _MAX_AGE:
+            if time.monotonic() - news.at > MAX_AGE:
                 continue
             if news.event is Event.RING:
                 self._last = news.visit

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from doorbelld.access import ring_token
 from doorbelld.drivers.errors import Reason
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import MAX_AGE, Outbox
+from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result
 from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from doorbelld.notify.push import PushError
-from doorbelld.notify.target import News, Result
+from doorbelld.notify.target import MAX_AGE, News, Result, describe_fault
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
-
-MAX_AGE = 60.0
-"""Seconds after which a message is not sent any more: the visitor has gone."""
 
 _MOST_WAITING = 50
 _MOST_BYTES = 4 * 1024 * 1024
@@ -173,8 +170,7 @@ class Outbox(Worker):
         except PushError as error:
             self._has_failed(letter, str(error), retry=error.retry)
         except Exception as error:  # noqa: BLE001  # The next message may be sent all the same.
-            # Its text and its traceback may have a secret.
-            self._has_failed(letter, f"failed in doorbelld: {type(error).__name__}", retry=False)
+            self._has_failed(letter, describe_fault(error), retry=False)
         else:
             self._has_arrived(letter, remark)
 

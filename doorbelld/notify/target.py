@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from doorbelld.visits.visit import Event, News, Visit
 
-__all__ = ["Event", "Facts", "News", "Result", "Target"]
+__all__ = ["MAX_AGE", "Event", "Facts", "News", "Result", "Target", "describe_fault"]
+
+MAX_AGE = 60.0
+"""Seconds after which news is not passed on any more: the visitor has gone."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,12 @@ class Target(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Return what ``/status`` says of it; see docs/notifications.md."""
+
+
+def describe_fault(error: Exception) -> str:
+    """Return what went wrong without the error's own text, which may have a secret."""
+    at, frame = "", error.__traceback__
+    while frame is not None:
+        at = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return f"failed in doorbelld ({type(error).__name__}{at}): please report this"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import MAX_AGE, Outbox
+from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result
 from doorbelld.visits.visit import described
 
 _SENT = (Event.RING, Event.ANSWERED)

@@ -20,7 +20,7 @@ import pytest
 from doorbelld.notify import broker as broker_module
 from doorbelld.notify import mqtt
 from doorbelld.notify.mqtt import Mqtt, MqttSettings, device_id
-from doorbelld.notify.target import Event, Facts, News
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News
 from doorbelld.visits.visit import Kind, Visit, VisitState
 from tests.support import mosquitto, paho_versions, secure
 from tests.support.daemon import eventually
@@ -427,7 +427,7 @@ def test_a_late_ring_is_forgotten(broker: Mosquitto, start: Start) -> None:
     target = start(broker.port)
     failed(target)
     old = news(Event.RING)
-    target.tell(old._replace(at=old.at - mqtt.RING_LIFE - 1))
+    target.tell(old._replace(at=old.at - MAX_AGE - 1))
     broker.start()
     with broker.listener() as listener:
         connected(target)
@@ -560,7 +560,9 @@ def test_a_fault_of_the_library_is_survived(
     with monkeypatch.context() as patch:
         patch.setattr(broker_module.Connection, "wait", faulty)
         target.tell(news(Event.RING, 6))
-        assert failed(target) == "the connection failed: KeyError('inside paho')"
+        why = failed(target)
+        assert why.startswith("failed in doorbelld (KeyError at ")
+        assert why.endswith(": please report this")
     connected(target)
 
 
