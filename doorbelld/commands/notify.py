@@ -257,6 +257,7 @@ def _try(place: Place) -> str:
     try:
         Push(addresses.origin(scheme, place.host, place.port)).probe(_TO_LOOK)
     except PushError as error:
+        # A remedy may name the scheme with which the URL must begin.
         return str(error).replace("with http", "with mqtt") if place.name == "mqtt" else str(error)
     return ""
 

@@ -89,6 +89,10 @@ class PushError(Exception):
         self.status = status
         self.body = body
 
+    def with_help(self, words: str) -> PushError:
+        """Return the same with a longer sentence."""
+        return PushError(f"{self}: {words}", retry=self.retry, status=self.status, body=self.body)
+
 
 class _Refusal(NamedTuple):
     """An answer that is no success. ``location`` is where it redirects to, if it does."""

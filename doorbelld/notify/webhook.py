@@ -91,8 +91,8 @@ class Webhook:
         try:
             self._push.send("POST", headers, body, seconds)
         except PushError as error:
-            help_ = _HELP.get(error.status)
-            raise PushError(f"{error}: {help_}", retry=error.retry) if help_ else error from None
+            words = _HELP.get(error.status)
+            raise error.with_help(words) if words else error from None
         return ""
 
     def _event(self, news: News, *, is_test: bool) -> dict[str, Any]:
