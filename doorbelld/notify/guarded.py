@@ -6,9 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
-from doorbelld.notify.target import Facts, News, Result, Target, describe_fault
+from doorbelld.notify.target import Facts, News, Result, Status, Target, describe_fault
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 
@@ -81,9 +80,9 @@ class Guarded:
         except Exception as error:  # noqa: BLE001  # it is the answer to a request
             return Result(self.name, is_delivered=False, sentence=describe_fault(error))
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
-        found = {**failed("", 0.0), "state": "starting", "since": None}
+    def status(self) -> Status:
+        """Return how it is."""
+        found = Status("starting")
         target, faults, called_at = self._target, list(self._faults.values()), self._called_at
         if called_at is not None and time.monotonic() - called_at > _HANGING:
             faults = [(_HANGS, called_at)]
@@ -95,7 +94,7 @@ class Guarded:
         if not faults:
             return found
         fault = failed(*faults[0])
-        return {**found, **{key: fault[key] for key in ("state", "detail", "since")}}
+        return found._replace(state=fault.state, detail=fault.detail, since=fault.since)
 
     def _start(self) -> None:
         target = self._make()
@@ -124,7 +123,6 @@ class Guarded:
             self._called_at = None
 
 
-def failed(why: str, since: float) -> dict[str, Any]:
-    """Return what ``/status`` says of a target that never was; ``since`` is monotonic."""
-    counts = dict.fromkeys(("delivered", "failed", "dropped"), 0)
-    return {"state": "failed", "detail": why, "since": round(clock.unix(since), 3), **counts}
+def failed(why: str, since: float) -> Status:
+    """Return the status of a target that never was; ``since`` is on time.monotonic()'s clock."""
+    return Status("failed", why, round(clock.unix(since), 3))

@@ -20,7 +20,16 @@ from typing import Any, NamedTuple
 from doorbelld.notify import discovery, secret
 from doorbelld.notify.broker import Account, BrokerError, Connection
 from doorbelld.notify.incoming import Door, Incoming
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, describe_fault
+from doorbelld.notify.target import (
+    MAX_AGE,
+    Event,
+    Facts,
+    News,
+    Result,
+    State,
+    Status,
+    describe_fault,
+)
 from doorbelld.stream.state import CameraState
 from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
@@ -240,7 +249,8 @@ class Mqtt(Worker):
             birth=(settings.discovery, self._outgoing.announce),
         )
         self._lock = threading.Lock()  # for all below
-        self._state, self._detail = "starting", ""
+        self._state: State = "starting"
+        self._detail = ""
         self._since: float | None = None
         self._connected_at: float | None = None
         self._is_stopped = False
@@ -275,21 +285,18 @@ class Mqtt(Worker):
         self._outgoing.retain(contents)
         self._wakeup.set()
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
-        with self._lock:
-            state, detail, since = self._state, self._detail, self._since
-        if self._thread.ident is not None and not self.alive and not self._is_stopped:
-            state, detail = "failed", "the thread for MQTT has ended: restart doorbelld"
+    def status(self) -> Status:
+        """Return how it is."""
         out = self._outgoing
-        return {
-            "state": state,
-            "detail": detail,
-            "since": since,
-            "delivered": out.delivered,
-            "failed": out.failed,
-            "dropped": out.dropped,
-        }
+        with self._lock:
+            found = Status(
+                *(self._state, self._detail, self._since),
+                *(out.delivered, out.failed, out.dropped),
+            )
+        if self._thread.ident is not None and not self.alive and not self._is_stopped:
+            why = "the thread for MQTT has ended: restart doorbelld"
+            return found._replace(state="failed", detail=why)
+        return found
 
     def test(self, news: News, timeout: float) -> Result:
         """Publish an event of the type "test", and wait until it comes back from the broker."""

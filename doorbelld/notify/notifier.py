@@ -7,10 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from doorbelld.notify.guarded import Guarded, failed
-from doorbelld.notify.target import MAX_AGE, Facts, Result, Target
+from doorbelld.notify.target import MAX_AGE, Facts, Result, Status, Target
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 from doorbelld.system.worker import Worker
@@ -76,8 +76,8 @@ class Notifier(Worker):
         if self._chosen:
             self._wakeup.set()
 
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Return what ``/status`` says of each target."""
+    def status(self) -> dict[str, Status]:
+        """Return how each target is."""
         fault = self._fault
         if not fault and self._has_begun and not self.alive:
             fault = "the thread that passes on what happens does not run: restart doorbelld"

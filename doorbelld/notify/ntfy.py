@@ -14,7 +14,7 @@ from doorbelld.drivers.errors import Reason
 from doorbelld.notify import secret
 from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
 from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5
@@ -119,8 +119,8 @@ class Ntfy:
         """Send a test message and wait for it."""
         return self._outbox.test(news, timeout)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         return self._outbox.status()
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:

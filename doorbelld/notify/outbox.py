@@ -7,10 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from doorbelld.notify.push import PushError
-from doorbelld.notify.target import MAX_AGE, News, Result, describe_fault
+from doorbelld.notify.target import MAX_AGE, News, Result, Status, describe_fault
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
@@ -102,17 +102,17 @@ class Outbox(Worker):
         """Say from the start that nothing can be sent, and why."""
         self._begin_to_fail(sentence)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         with self._lock:
-            return {
-                "state": "failed" if self._is_failing else "ok",
-                "detail": self._detail,
-                "since": self._since,
-                "delivered": self._delivered,
-                "failed": self._failed,
-                "dropped": self._dropped,
-            }
+            return Status(
+                "failed" if self._is_failing else "ok",
+                self._detail,
+                self._since,
+                self._delivered,
+                self._failed,
+                self._dropped,
+            )
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; a message that is being sent has most of the time to arrive."""

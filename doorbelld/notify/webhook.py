@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from doorbelld.notify import secret
 from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
 from doorbelld.visits.visit import described
 
 _SENT = (Event.RING, Event.ANSWERED)
@@ -71,8 +71,8 @@ class Webhook:
         """Post a test message and wait for the answer."""
         return self._outbox.test(news, timeout)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         return self._outbox.status()
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:

@@ -55,7 +55,7 @@ def webhook(receiver: WebhookReceiver, key_file: Path | None = None) -> Iterator
 
 
 def delivered(made: Webhook, count: int) -> None:
-    eventually(lambda: made.status()["delivered"] == count, f"{count} were delivered")
+    eventually(lambda: made.status().delivered == count, f"{count} were delivered")
 
 
 def test_form_is_read_by_other_programs(receiver: WebhookReceiver, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_only_what_may_work_later_is_tried_again(receiver: WebhookReceiver) -> N
         delivered(made, 1)
         made.tell(ring(2))
         made.tell(ring(3))
-        eventually(lambda: made.status()["failed"] == 2, "refusals are counted")
-        assert "answers with the status 410" in made.status()["detail"]
+        eventually(lambda: made.status().failed == 2, "refusals are counted")
+        assert "answers with the status 410" in made.status().detail
         made.tell(ring(4))
         delivered(made, 2)
     visits = [post.event["visit"]["id"] for post in receiver.posts]
