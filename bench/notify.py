@@ -382,7 +382,7 @@ def _frame_ratio(group: ViewerGroup, without: Door, with_: Door) -> float:
 
 
 def _capture_us(frames: Material) -> float:
-    """Return what a frame costs more during a visit while nothing can be delivered."""
+    """Return what a frame costs more during a visit whose news cannot be delivered."""
     pictures = [path.read_bytes() for path in sorted(frames.folder.glob("*.jpg"))]
     facts = Facts("", "", 0, motion=False, is_paused=False, last=None, address="http://localhost/")
     url = f"http://{_PLACE}:{free_port()}/"  # Nothing listens there, which is no news here.

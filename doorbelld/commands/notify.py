@@ -29,6 +29,7 @@ from doorbelld.commands.base import CommandError, Load
 from doorbelld.config.schema import Config
 from doorbelld.net import addresses
 from doorbelld.notify import secret
+from doorbelld.notify.broker import NO_PAHO
 from doorbelld.notify.push import Push, PushError
 from doorbelld.system.users import hidden_folder
 
@@ -51,7 +52,6 @@ _TO_LOOK = 8.0
 
 _RESOLVER = Path("/etc/resolv.conf")
 _HOSTS = Path("/etc/hosts")
-_NO_PAHO = "needs paho-mqtt, which is missing: sudo apt install python3-paho-mqtt"
 
 
 def run(options: Namespace, load: Load) -> int:
@@ -185,7 +185,7 @@ def about(settings: Config, *, as_service: bool) -> Iterator[str]:
     for place in targets:
         problems = [*_about_secrets(place, as_service=as_service)]
         if place.name == "mqtt" and not importlib.util.find_spec("paho"):
-            problems.append(_NO_PAHO)
+            problems.append(NO_PAHO)
         server = reached.get(place.name, f"{place.host} was not found in {_TO_LOOK:g} s")
         if server or not problems:
             problems.append(server or f"{place.host} answers at port {place.port}")
@@ -257,6 +257,7 @@ def _try(place: Place) -> str:
     try:
         Push(addresses.origin(scheme, place.host, place.port)).probe(_TO_LOOK)
     except PushError as error:
+        # A remedy may name the scheme with which the URL must begin.
         return str(error).replace("with http", "with mqtt") if place.name == "mqtt" else str(error)
     return ""
 

@@ -314,6 +314,16 @@ def _web_url(text: str) -> str | None:
     return text
 
 
+def _page_url(text: str) -> str | None:
+    """Parse the URL of our page; return it with the slash to which paths are added."""
+    found = _web_url(text)
+    if found is None:
+        return None
+    if "?" in found:
+        raise ValueError
+    return found if found.endswith("/") else f"{found}/"
+
+
 def _broker(text: str) -> Broker | None:
     if text == _NONE:
         return None
@@ -376,7 +386,9 @@ PATH = Kind(_path, "none, or the path of a file, beginning with /")
 _A_URL = "none, or an http:// or https:// URL without user name, password and #"
 NTFY = Kind(_web_url, f"{_A_URL}; an access token for ntfy belongs into token_file", True)
 WEBHOOK = Kind(_web_url, f"{_A_URL}; what it gets is signed with key_file", True)
-PAGE_URL = Kind(_web_url, _A_URL)
+PAGE_URL = Kind(
+    _page_url, "none, or an http:// or https:// URL without user name, password, ? and #"
+)
 BROKER = Kind(
     _broker,
     "none, HOST, HOST:PORT, mqtt://HOST[:PORT] or, for TLS, mqtts://HOST[:PORT];"

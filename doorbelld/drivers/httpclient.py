@@ -21,11 +21,12 @@ from http.client import (
     RemoteDisconnected,
 )
 from io import BufferedReader
-from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from doorbelld.drivers import errors
 from doorbelld.drivers.authorization import Authorization
 from doorbelld.drivers.errors import CameraError, Reason, Why, without_secrets
+from doorbelld.net import addresses
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _MOST_REQUESTS = 5
@@ -36,8 +37,6 @@ _MOST_HEAD = 8 * 1024
 accepts 6 MB, and searches a Content-Type in quadratic time."""
 
 _HEADERS = {"User-Agent": "doorbelld", "Accept": "*/*"}
-_SAFE = "%/:=&~+!$,;'@()*[]|?"
-"""Characters that need not be quoted in a path or query."""
 
 _BODY_ALONE = (b"\xff", b"-", b"C")
 """How a body begins that has no head before it, as in HTTP/0.9: with a picture, a boundary, or
@@ -179,9 +178,7 @@ class HttpClient:
     def _request(self, url: str, more: Mapping[str, str]) -> Answer:
         """Send one request, on the open connection if it still works."""
         parts = urlsplit(url)
-        path = quote(parts.path or "/", _SAFE)
-        if parts.query:
-            path += f"?{quote(parts.query, _SAFE)}"
+        path = addresses.request_target(parts)
         headers = {**_HEADERS, **more}
         if self._authorization is not None:
             headers.update(self._authorization.headers("GET", path))

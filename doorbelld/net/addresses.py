@@ -1,4 +1,4 @@
-"""Addresses: how they are written with a port and in a URL, and which ones this machine has.
+"""Addresses: how they are written with a port, in a URL and in a request, and which ones are ours.
 
 The kernel lists those of its interfaces: rtnetlink(7).
 """
@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from typing import Union
+from urllib.parse import SplitResult, quote
 
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 """An address with the length of its network's prefix."""
@@ -19,6 +20,9 @@ PRIVATE = (
     *("::1/128", "fe80::/10", "fc00::/7"),
 )
 """Networks whose addresses do not exist on the internet."""
+
+_SAFE = "%/:=&~+!$,;'@()*[]|?"
+"""Characters that need not be quoted in a path or query."""
 
 _ALL = ("", "::", "0.0.0.0")  # compared, not bound
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -52,6 +56,12 @@ def origin(scheme: str, host: str, port: int | None) -> str:
     if port is None or port == _DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{bracketed(host)}"
     return f"{scheme}://{with_port(host, port)}"
+
+
+def request_target(url: SplitResult) -> str:
+    """Return path and query of a URL as the first line of a request has them."""
+    query = f"?{quote(url.query, _SAFE)}" if url.query else ""
+    return quote(url.path or "/", _SAFE) + query
 
 
 def encoded(host: str) -> bytes:

@@ -1,4 +1,4 @@
-"""TLS: the server's certificate, and the session of a connection, which turns bytes into bytes.
+"""TLS: our certificate, the session of a connection, and which servers we trust.
 
 OpenSSL gets no socket: the owner of the socket feeds the session what the client has sent, and
 sends the bytes that the session returns. So sockets stay non-blocking, and the accept loop and
@@ -11,13 +11,12 @@ import errno
 import hashlib
 import logging
 import os
-import pwd
 import re
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
-from doorbelld.system import files, secretfile
+from doorbelld.system import files, secretfile, users
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +45,19 @@ trip. OpenSSL 1.1.1 has no finite fields in TLS 1.3 and keeps its own list, with
 
 _OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
 """OpenSSL's names for the key of another certificate; the last if the types differ."""
+
+_DISTRUSTED = {
+    9: "is not valid yet; check this machine's clock",
+    10: "has expired; renew it, or check this machine's clock",
+    62: "is for another host name; set that name instead",
+    64: "is for another address; set the host name of the certificate instead",
+}
+"""By OpenSSL's X509_V_ERR_...; the others are all about trust."""
+
+_UNKNOWN_AUTHORITY = (
+    "is signed by an authority that this machine does not trust; copy that authority's certificate"
+    " to /usr/local/share/ca-certificates/NAME.crt and run sudo update-ca-certificates"
+)
 
 _BLOCK = r"-----BEGIN (?P<label>%s)-----\n.+?\n-----END (?P=label)-----\n"
 _KEY = re.compile((_BLOCK % r"(?:[A-Z]+ )?PRIVATE KEY").encode(), re.DOTALL)
@@ -91,21 +103,29 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def trust_the_system(context: ssl.SSLContext) -> None:
+    """Let a client's context trust the authorities that this machine trusts."""
+    folder = ssl.get_default_verify_paths().capath
+    # Of a folder, OpenSSL reads what a certificate needs, and of the file all: 2 MB and 20 ms.
+    if folder and "SSL_CERT_FILE" not in os.environ and any(Path(folder).glob("*.0")):
+        context.load_verify_locations(capath=folder)
+    else:
+        context.load_default_certs()
+
+
+def explain_distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Return the end of a sentence that begins with the server: what is wrong, and what helps."""
+    return f"has a certificate that {_DISTRUSTED.get(error.verify_code, _UNKNOWN_AUTHORITY)}"
+
+
 def _read(of: str, path: Path) -> None:
     try:
         files.read(path)
     except OSError as error:
         why = f"cannot be read: {error.strerror}"
         if error.errno == errno.EACCES:
-            why += f" for the user {_user()}; man doorbelld.conf says how to copy it"
+            why += f" for the user {users.current()}; man doorbelld.conf says how to copy it"
         raise CertificateError(of, why) from None
-
-
-def _user() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # It has no name.
-        return str(os.geteuid())
 
 
 class KeptPair:

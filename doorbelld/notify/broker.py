@@ -5,7 +5,6 @@ The thread that opens it does everything: paho starts none, and waits for nothin
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import ssl
@@ -14,10 +13,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from doorbelld.net import addresses
+from doorbelld.net import addresses, tls
 from doorbelld.system.wakeup import Wakeup
 
 _KEEPALIVE = 15
@@ -43,7 +41,7 @@ _REFUSED = 0x80
 _UNUSED = ("dns", "socks")
 """What paho imports if it is installed, and we do not use: megabytes, and a proxy's settings."""
 
-_MISSING = "paho-mqtt is not installed: sudo apt install python3-paho-mqtt"
+NO_PAHO = "paho-mqtt is not installed: sudo apt install python3-paho-mqtt"
 
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 """What OpenSSL calls an answer that is none of TLS."""
@@ -105,15 +103,16 @@ class Connection:
         if account.user is not None:
             client.username_pw_set(account.user, account.password)
         if account.secure:
-            client.tls_set_context(_Context.trusting_the_system())
+            context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+            tls.trust_the_system(context)
+            client.tls_set_context(context)
 
     # Its life
 
     def open(self, wakeup: Wakeup, is_stopping: Callable[[], bool]) -> bool:
         """Connect; return whether the broker accepts us, False if stopped. Raises BrokerError."""
         try:
-            # As bytes: see addresses.encoded().
-            host: Any = addresses.encoded(self._account.host)
+            host: Any = addresses.encoded(self._account.host)  # paho takes bytes, too
             self._client.connect(host, self._account.port, keepalive=_KEEPALIVE)
         except (OSError, ValueError) as error:
             raise BrokerError(_explain(error, self._account)) from None
@@ -264,17 +263,6 @@ class _Context(ssl.SSLContext):
     paho would wait as long as for a ping, and forget the socket if the handshake fails.
     """
 
-    @classmethod
-    def trusting_the_system(cls) -> _Context:
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        folder = ssl.get_default_verify_paths().capath
-        # Of a folder, OpenSSL reads what a certificate needs, and of the file all: 2 MB.
-        if folder and "SSL_CERT_FILE" not in os.environ and any(Path(folder).glob("*.0")):
-            context.load_verify_locations(capath=folder)
-        else:
-            context.load_default_certs()
-        return context
-
     def wrap_socket(self, sock: socket.socket, *_: Any, **options: Any) -> ssl.SSLSocket:
         sock.settimeout(_HANDSHAKE)
         try:
@@ -289,17 +277,18 @@ class _Context(ssl.SSLContext):
 
 def load_library() -> Any:
     """Return paho's client module, of any version. Raises BrokerError if it is not installed."""
-    hidden = [name for name in _UNUSED if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    hidden = [name for name in _UNUSED if name not in modules]
     for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]  # An import of it fails.
+        modules[name] = None  # An import of it fails.
     try:
-        from paho.mqtt import client as paho  # only if it is configured
+        from paho.mqtt import client  # only if it is configured
     except ImportError:
-        raise BrokerError(_MISSING) from None
+        raise BrokerError(NO_PAHO) from None
     finally:
         for name in hidden:
-            sys.modules.pop(name, None)
-    return paho
+            modules.pop(name, None)
+    return client
 
 
 def _client(client_id: str) -> Any:
@@ -336,12 +325,14 @@ def _explain(error: OSError | ValueError, account: Account) -> str:
     if account.secure and isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return _no_tls(place)
     why = getattr(error, "strerror", None) or str(error)
+    silent = f"{place} does not answer; check that it runs, and that no firewall is in between"
     sentences = (
-        (socket.gaierror, f"the name {host} is not known: {why}"),
+        (socket.gaierror, f"the name {host} is not known: {why}; check: getent hosts {host}"),
         (ValueError, f"{host} is not a name: {why}"),
         (ConnectionRefusedError, f"{place} refuses connections: is the broker running there?"),
-        (socket.timeout, f"{place} does not answer"),  # in Python 3.9 no TimeoutError
-        (TimeoutError, f"{place} does not answer"),
+        (PermissionError, f"{place} is kept from us by a filter; sudo doorbelld --check names it"),
+        (socket.timeout, silent),  # in Python 3.9 no TimeoutError
+        (TimeoutError, silent),
     )
     found = (sentence for kind, sentence in sentences if isinstance(error, kind))
     return next(found, f"{place} cannot be reached: {why}")
@@ -349,8 +340,7 @@ def _explain(error: OSError | ValueError, account: Account) -> str:
 
 def _explain_tls(error: ssl.SSLError, place: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        why = error.verify_message.rstrip(".")
-        return f"the certificate of {place} is not trusted: {why}"
+        return f"{place} {tls.explain_distrust(error)}"
     reason = getattr(error, "reason", None)  # ours has none
     if isinstance(error, ssl.SSLEOFError) or reason in _NOT_TLS:
         return _no_tls(place)

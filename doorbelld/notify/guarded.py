@@ -6,10 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-from doorbelld.notify.target import Facts, News, Result, Target
+from doorbelld.notify.target import Facts, News, Result, Status, Target, describe_fault
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 
@@ -80,11 +78,11 @@ class Guarded:
         try:
             return target.test(news, timeout)
         except Exception as error:  # noqa: BLE001  # it is the answer to a request
-            return Result(self.name, is_delivered=False, sentence=_described(error))
+            return Result(self.name, is_delivered=False, sentence=describe_fault(error))
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
-        found = {**failed("", 0.0), "state": "starting", "since": None}
+    def status(self) -> Status:
+        """Return how it is."""
+        found = Status("starting")
         target, faults, called_at = self._target, list(self._faults.values()), self._called_at
         if called_at is not None and time.monotonic() - called_at > _HANGING:
             faults = [(_HANGS, called_at)]
@@ -92,11 +90,11 @@ class Guarded:
             try:
                 found = target.status()
             except Exception as error:  # noqa: BLE001  # the rest of /status has to be shown
-                faults = faults or [(_described(error), time.monotonic())]
+                faults = faults or [(describe_fault(error), time.monotonic())]
         if not faults:
             return found
         fault = failed(*faults[0])
-        return {**found, **{key: fault[key] for key in ("state", "detail", "since")}}
+        return found._replace(state=fault.state, detail=fault.detail, since=fault.since)
 
     def _start(self) -> None:
         target = self._make()
@@ -118,23 +116,13 @@ class Guarded:
             step()
             self._faults.pop(method, None)
         except Exception as error:  # noqa: BLE001  # the other targets must not notice
-            why = _described(error)
+            why = describe_fault(error)
             self._faults.setdefault(method, (why, time.monotonic()))
             self._once.log(logging.ERROR, f"{self.name}: {why}")
         finally:
             self._called_at = None
 
 
-def failed(why: str, since: float) -> dict[str, Any]:
-    """Return what ``/status`` says of a target that never was; ``since`` is monotonic."""
-    counts = dict.fromkeys(("delivered", "failed", "dropped"), 0)
-    return {"state": "failed", "detail": why, "since": round(clock.unix(since), 3), **counts}
-
-
-def _described(error: Exception) -> str:
-    """Return what went wrong without the error's own text, which may have a secret."""
-    at, frame = "", error.__traceback__
-    while frame is not None:
-        at = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
-        frame = frame.tb_next
-    return f"failed in doorbelld ({type(error).__name__}{at}): please report this"
+def failed(why: str, since: float) -> Status:
+    """Return the status of a target that never was; ``since`` is on time.monotonic()'s clock."""
+    return Status("failed", why, round(clock.unix(since), 3))

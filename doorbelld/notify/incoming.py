@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from doorbelld.notify.target import describe_fault
 from doorbelld.system.limited_log import OnceLog
 
 _log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Incoming:
         try:
             action(payload)
         except Exception as error:  # noqa: BLE001  # paho would end the connection
-            self._oddities.log(logging.ERROR, f"a message on {topic} failed: {error!r}")
+            self._oddities.log(logging.ERROR, f"a message on {topic}: {describe_fault(error)}")
 
     def _shutter(self, payload: bytes) -> None:
         closed = _SHUTTER.get(_text(payload).strip().upper())

@@ -20,15 +20,21 @@ from typing import Any, NamedTuple
 from doorbelld.notify import discovery, secret
 from doorbelld.notify.broker import Account, BrokerError, Connection
 from doorbelld.notify.incoming import Door, Incoming
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import (
+    MAX_AGE,
+    Event,
+    Facts,
+    News,
+    Result,
+    State,
+    Status,
+    describe_fault,
+)
 from doorbelld.stream.state import CameraState
 from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
-
-RING_LIFE = 60.0
-"""Seconds after which a ring is not published any more."""
 
 _MOST_RINGS = 50
 """Rings that wait for a slow connection."""
@@ -119,7 +125,7 @@ class _Outgoing:
             elif event is Event.DELETED and number == self._shown:
                 self._retain(self._image, b"")
             if event is Event.RING:
-                self._rings.append(_Ring(news.at, event_of(news, "ring")))
+                self._rings.append(_Ring(news.at, _event(news, "ring")))
                 self._drop_but(self._most_rings)
 
     def image_is_of(self, number: int) -> None:
@@ -141,7 +147,7 @@ class _Outgoing:
     def next(self) -> _Message | None:
         """Return what to publish now: first that we are there; an image, its ring; all else."""
         with self._lock:
-            while self._rings and time.monotonic() - self._rings[0].at > RING_LIFE:
+            while self._rings and time.monotonic() - self._rings[0].at > MAX_AGE:
                 self._drop_but(len(self._rings) - 1)
             topic = self._next_topic()
             if topic is not None:
@@ -243,7 +249,8 @@ class Mqtt(Worker):
             birth=(settings.discovery, self._outgoing.announce),
         )
         self._lock = threading.Lock()  # for all below
-        self._state, self._detail = "starting", ""
+        self._state: State = "starting"
+        self._detail = ""
         self._since: float | None = None
         self._connected_at: float | None = None
         self._is_stopped = False
@@ -278,25 +285,22 @@ class Mqtt(Worker):
         self._outgoing.retain(contents)
         self._wakeup.set()
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
-        with self._lock:
-            state, detail, since = self._state, self._detail, self._since
-        if self._thread.ident is not None and not self.alive and not self._is_stopped:
-            state, detail = "failed", "the thread for MQTT has ended: restart doorbelld"
+    def status(self) -> Status:
+        """Return how it is."""
         out = self._outgoing
-        return {
-            "state": state,
-            "detail": detail,
-            "since": since,
-            "delivered": out.delivered,
-            "failed": out.failed,
-            "dropped": out.dropped,
-        }
+        with self._lock:
+            found = Status(
+                *(self._state, self._detail, self._since),
+                *(out.delivered, out.failed, out.dropped),
+            )
+        if self._thread.ident is not None and not self.alive and not self._is_stopped:
+            why = "the thread for MQTT has ended: restart doorbelld"
+            return found._replace(state="failed", detail=why)
+        return found
 
     def test(self, news: News, timeout: float) -> Result:
         """Publish an event of the type "test", and wait until it comes back from the broker."""
-        test = _Test(event_of(news, "test"))
+        test = _Test(_event(news, "test"))
         give_up_at = time.monotonic() + timeout
         with self._lock:
             self._test = test
@@ -334,7 +338,7 @@ class Mqtt(Worker):
             except (BrokerError, secret.SecretError) as error:
                 self._fail(str(error))
             except Exception as error:  # noqa: BLE001  # It must go on, whatever paho does.
-                self._fail(f"the connection failed: {error!r}")
+                self._fail(describe_fault(error))
             if self._was_steady():
                 pause = _SHORTEST_PAUSE
             self._rest(min(_LONGEST_PAUSE, pause * random.uniform(1, 1.25)))  # noqa: S311
@@ -482,7 +486,7 @@ def device_id(path: Path = _MACHINE_ID) -> str:
     return uuid.UUID(bytes=digest[:16], version=4).hex
 
 
-def event_of(news: News, kind: str) -> bytes:
+def _event(news: News, kind: str) -> bytes:
     """Return what is published of something that has happened."""
     visit = news.visit
     return _json(

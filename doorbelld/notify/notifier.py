@@ -8,19 +8,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from doorbelld.notify.guarded import Guarded, failed
-from doorbelld.notify.target import Facts, Result, Target
+from doorbelld.notify.target import MAX_AGE, Facts, Result, Status, Target
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 from doorbelld.system.worker import Worker
 from doorbelld.visits.visit import Event, Kind, News, Visit, VisitState
 
 _log = logging.getLogger(__name__)
-
-_MAX_AGE = 60.0
-"""Seconds after which news is not passed on any more."""
 
 _MOST_WAITING = 50
 _INTERVAL = 1.0
@@ -85,8 +82,8 @@ class Notifier(Worker):
         if self._chosen:
             self._wakeup.set()
 
-    def status(self) -> dict[str, dict[str, Any]]:
-        """Return what ``/status`` says of each target."""
+    def status(self) -> dict[str, Status]:
+        """Return how each target is."""
         fault = self._fault
         if not fault and self._has_begun and not self.alive:
             fault = "the thread that passes on what happens does not run: restart doorbelld"
@@ -194,7 +191,7 @@ class Notifier(Worker):
     def _pass_on(self, targets: Sequence[Guarded]) -> None:
         while self._waiting:
             news = self._waiting.popleft()
-            if time.monotonic() - news.at > _MAX_AGE:
+            if time.monotonic() - news.at > MAX_AGE:
                 continue
             if news.event is Event.RING:
                 self._last = news.visit

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from doorbelld.access import ring_token
 from doorbelld.drivers.errors import Reason
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import MAX_AGE, Outbox
+from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
 from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5
@@ -119,8 +119,8 @@ class Ntfy:
         """Send a test message and wait for it."""
         return self._outbox.test(news, timeout)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         return self._outbox.status()
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
@@ -128,27 +128,29 @@ class Ntfy:
         until = time.monotonic() + seconds
         headers = self._headers(news, is_test=is_test)
         reason = _NO_PICTURE.get(news.visit.reason, "the camera does not work")
+        if news.still is None:
+            self._publish_text(headers, f"No picture: {reason}.", seconds)
+            return ""
+        picture = {"Filename": f"doorbell-{news.visit.id}.jpg"}
         try:
-            if news.still is None:
-                self._publish_text(headers, f"No picture: {reason}.", seconds)
-            else:
-                picture = {"Filename": f"doorbell-{news.visit.id}.jpg"}
-                self._push.send("PUT", {**headers, **picture}, news.still, seconds)
+            self._publish({**headers, **picture}, news.still, seconds)
         except PushError as error:
-            remark = _remark(error) if news.still else ""
+            remark = _remark(error)
             if not remark:
-                raise _explained(error, has_token="Authorization" in headers) from None
+                raise
         else:
             return ""
-        try:
-            self._publish_text(headers, "No picture: the server refuses it.", _left(until))
-        except PushError as error:
-            raise _explained(error, has_token="Authorization" in headers) from None
+        self._publish_text(headers, "No picture: the server refuses it.", _left(until))
         return remark
 
     def _publish_text(self, headers: dict[str, str], why: str, seconds: float) -> None:
-        text = {**headers, "Message": f"{headers['Message']} {why}"}
-        self._push.send("PUT", text, b"", seconds)
+        self._publish({**headers, "Message": f"{headers['Message']} {why}"}, b"", seconds)
+
+    def _publish(self, headers: dict[str, str], body: bytes, seconds: float) -> None:
+        try:
+            self._push.send("PUT", headers, body, seconds)
+        except PushError as error:
+            raise _explained(error, has_token="Authorization" in headers) from None
 
     def _headers(self, news: News, *, is_test: bool) -> dict[str, str]:
         text = "The bell rang." if news.visit.presses == 1 else "The bell rang again."
@@ -223,4 +225,4 @@ def _explained(error: PushError, *, has_token: bool) -> PushError:
     words = _REFUSED.get(error.status)
     if error.status in (401, 403) and not has_token:
         words = _NO_TOKEN
-    return PushError(f"{error}: {words}", retry=error.retry) if words else error
+    return error.with_help(words) if words else error

@@ -7,17 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from doorbelld.notify.push import PushError
-from doorbelld.notify.target import News, Result
+from doorbelld.notify.target import MAX_AGE, News, Result, Status, describe_fault
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
 _log = logging.getLogger(__name__)
-
-MAX_AGE = 60.0
-"""Seconds after which a message is not sent any more: the visitor has gone."""
 
 _MOST_WAITING = 50
 _MOST_BYTES = 4 * 1024 * 1024
@@ -105,17 +102,17 @@ class Outbox(Worker):
         """Say from the start that nothing can be sent, and why."""
         self._begin_to_fail(sentence)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         with self._lock:
-            return {
-                "state": "failed" if self._is_failing else "ok",
-                "detail": self._detail,
-                "since": self._since,
-                "delivered": self._delivered,
-                "failed": self._failed,
-                "dropped": self._dropped,
-            }
+            return Status(
+                "failed" if self._is_failing else "ok",
+                self._detail,
+                self._since,
+                self._delivered,
+                self._failed,
+                self._dropped,
+            )
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; a message that is being sent has most of the time to arrive."""
@@ -173,8 +170,7 @@ class Outbox(Worker):
         except PushError as error:
             self._has_failed(letter, str(error), retry=error.retry)
         except Exception as error:  # noqa: BLE001  # The next message may be sent all the same.
-            # Its text and its traceback may have a secret.
-            self._has_failed(letter, f"failed in doorbelld: {type(error).__name__}", retry=False)
+            self._has_failed(letter, describe_fault(error), retry=False)
         else:
             self._has_arrived(letter, remark)
 

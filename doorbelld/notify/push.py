@@ -17,7 +17,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
+
+from doorbelld.net import addresses, tls
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -41,21 +43,6 @@ _MOST_ANSWER = 8 * 1024 + _MOST_BODY
 _PIECE = 16 * 1024
 """Bytes that are sent at once, as in one record of TLS."""
 
-_SAFE = "%/:=&~+!$,;'@()*[]|?"
-"""Characters that need not be quoted in a path or query."""
-
-_CERTIFICATES = {
-    9: "is not valid yet; check this machine's clock",
-    10: "has expired; renew it, or check this machine's clock",
-    62: "is for another host name; use that name in the URL",
-    64: "is for another address; use the host name of the certificate in the URL",
-}
-"""By OpenSSL's X509_V_ERR_...; the others are all about trust."""
-
-_UNTRUSTED = (
-    "is signed by an authority that this machine does not trust; copy that authority's certificate"
-    " to /usr/local/share/ca-certificates/NAME.crt and run sudo update-ca-certificates"
-)
 _FILTERED = (
     "may not be reached from here: a filter forbids it; if it is the unit's, run"
     " sudo systemctl set-property doorbelld IPAddressAllow={address}"
@@ -105,6 +92,10 @@ class PushError(Exception):
         self.status = status
         self.body = body
 
+    def with_help(self, words: str) -> PushError:
+        """Return the same with a longer sentence."""
+        return PushError(f"{self}: {words}", retry=self.retry, status=self.status, body=self.body)
+
 
 class _Refusal(NamedTuple):
     """An answer that is no success. ``location`` is where it redirects to, if it does."""
@@ -121,8 +112,6 @@ class Push:
         self._url = urlsplit(url)
         self._is_secure = self._url.scheme == "https"
         self._host = self._url.hostname or ""
-        if not self._host.isascii():
-            self._host = self._host.encode("idna").decode("ascii")
         self._port = self._url.port or (443 if self._is_secure else 80)
         self._address = ""
         self._is_connected = False
@@ -191,8 +180,7 @@ class Push:
     def _connect(self, seconds: float) -> tuple[socket.socket, _Deadline]:
         """Return a connection to the first of the server's addresses that answers."""
         self._address, self._is_connected = self._host, False
-        # As bytes: for text Python would load its tables of Unicode, which take a megabyte.
-        name = self._host.encode("ascii")
+        name = self._host.encode("ascii")  # As bytes: see addresses.encoded().
         found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
         deadline = _Deadline(min(seconds, _TIMEOUT))
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
@@ -214,7 +202,8 @@ class Push:
 
     def _encrypt(self, plain: socket.socket, deadline: _Deadline) -> socket.socket:
         if self._tls is None:
-            self._tls = ssl.create_default_context()
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            tls.trust_the_system(self._tls)
         # The handshake comes later, when cut() knows the socket.
         sock = self._tls.wrap_socket(
             plain, server_hostname=self._host.encode("ascii"), do_handshake_on_connect=False
@@ -242,11 +231,13 @@ class Push:
     ) -> _Answer:
         connection = HTTPConnection(self._host, self._port)
         connection.sock, connection.auto_open = sock, 0
+        host = addresses.bracketed(self._host)
         port = "" if self._url.port is None else f":{self._port}"
-        host = f"[{self._host}]" if ":" in self._host else self._host
         common = {"Host": f"{host}{port}", "User-Agent": "doorbelld", "Connection": "close"}
         length = {"Content-Length": str(len(body))}
-        connection.putrequest(method, self._target(), skip_host=True, skip_accept_encoding=True)
+        connection.putrequest(
+            method, addresses.request_target(self._url), skip_host=True, skip_accept_encoding=True
+        )
         for name, value in {**common, **self._login(), **headers, **length}.items():
             connection.putheader(name, value)
         refused: OSError | None = None
@@ -265,10 +256,6 @@ class Push:
             answer.close()
             raise refused or error from None
         return answer
-
-    def _target(self) -> str:
-        query = f"?{quote(self._url.query, _SAFE)}" if self._url.query else ""
-        return quote(self._url.path or "/", _SAFE) + query
 
     def _login(self) -> dict[str, str]:
         if self._url.username is None:
@@ -364,7 +351,7 @@ def _begin_of(answer: HTTPResponse) -> bytes:
 
 def _explain_tls(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"has a certificate that {_CERTIFICATES.get(error.verify_code, _UNTRUSTED)}"
+        return tls.explain_distrust(error)
     reason = error.reason or ""
     if "WRONG_VERSION" in reason or "HTTP" in reason:
         return "does not speak TLS there, so its URL must begin with http://"

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import pwd
 import stat
 from pathlib import Path
 
-from doorbelld.system import files
-from doorbelld.system.users import hidden_folder
+from doorbelld.system import files, users
 
-NTFY_TOKEN = "ntfy_token"  # the name of a credential
+NTFY_TOKEN = "ntfy_token"
 WEBHOOK_KEY = "webhook_key"
-MQTT_PASSWORD = "mqtt_password"  # the name of a credential
+MQTT_PASSWORD = "mqtt_password"
 """What the credentials are called in LoadCredential=, see systemd.exec(5)."""
 
 _LONGEST = 4096
@@ -72,17 +70,8 @@ def _explain(error: OSError, path: Path) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{path} does not exist: write the secret into it, with the mode 600"
     if isinstance(error, PermissionError):
-        hidden = hidden_folder(str(path))
+        hidden = users.hidden_folder(str(path))
         if hidden:
             return f"{path} cannot be read: the service sees nothing in {hidden}; move the file"
-        return f"{path} cannot be read: sudo chown {_user()} {path}"
+        return f"{path} cannot be read: sudo chown {users.current()} {path}"
     return f"{path} cannot be read: {error.strerror}"
-
-
-def _user() -> str:
-    """Return the name of the user that this process runs as."""
-    number = os.geteuid()
-    try:
-        return pwd.getpwuid(number).pw_name
-    except KeyError:
-        return str(number)

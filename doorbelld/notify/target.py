@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
 
 from doorbelld.visits.visit import Event, News, Visit
 
-__all__ = ["Event", "Facts", "News", "Result", "Target"]
+__all__ = [
+    "MAX_AGE",
+    "Event",
+    "Facts",
+    "News",
+    "Result",
+    "State",
+    "Status",
+    "Target",
+    "describe_fault",
+]
+
+MAX_AGE = 60.0
+"""Seconds after which news is not passed on any more: the visitor has gone."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,24 @@ class Result(NamedTuple):
     sentence: str
 
 
+State = Literal["starting", "ok", "failed"]
+
+
+class Status(NamedTuple):
+    """How a target is, and what became of its messages; see docs/notifications.md.
+
+    ``detail`` is why it has failed, or what there is to say of it, and ``since`` the Unix time at
+    which it began to fail.
+    """
+
+    state: State
+    detail: str = ""
+    since: float | None = None
+    delivered: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
 class Target(Protocol):
     """One of them. None of the methods waits for the network but ``test`` and ``stop``."""
 
@@ -56,5 +88,14 @@ class Target(Protocol):
     def test(self, news: News, timeout: float) -> Result:
         """Send a test message, and wait until it has arrived or it is known why not."""
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it; see docs/notifications.md."""
+    def status(self) -> Status:
+        """Return how it is."""
+
+
+def describe_fault(error: Exception) -> str:
+    """Return what went wrong without the error's own text, which may have a secret."""
+    at, frame = "", error.__traceback__
+    while frame is not None:
+        at = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}"
+        frame = frame.tb_next
+    return f"failed in doorbelld ({type(error).__name__}{at}): please report this"

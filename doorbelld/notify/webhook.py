@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import MAX_AGE, Outbox
+from doorbelld.notify.outbox import Outbox
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
 from doorbelld.visits.visit import described
 
 _SENT = (Event.RING, Event.ANSWERED)
@@ -74,8 +74,8 @@ class Webhook:
         """Post a test message and wait for the answer."""
         return self._outbox.test(news, timeout)
 
-    def status(self) -> dict[str, Any]:
-        """Return what ``/status`` says of it."""
+    def status(self) -> Status:
+        """Return how it is."""
         return self._outbox.status()
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
@@ -94,10 +94,10 @@ class Webhook:
         try:
             self._push.send("POST", headers, body, seconds)
         except PushError as error:
-            help_ = _HELP.get(error.status)
-            if help_ and key is not None and error.status in (401, 403):
-                help_ += _SAME_KEY
-            raise PushError(f"{error}: {help_}", retry=error.retry) if help_ else error from None
+            words = _HELP.get(error.status)
+            if words and key is not None and error.status in (401, 403):
+                words += _SAME_KEY
+            raise error.with_help(words) if words else error from None
         return ""
 
     def _event(self, news: News, *, is_test: bool) -> dict[str, Any]:

@@ -252,9 +252,8 @@ class CaptureThread(Worker):
         reader = self._reader
         if reader is None:
             return
-        self._counters.invalid = (
-            reader.invalid
-        )  # First: else status() could count less than before.
+        # First: status() could count less than before otherwise.
+        self._counters.invalid = reader.invalid
         self._reader = None
         try:
             reader.camera.close()

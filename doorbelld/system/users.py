@@ -15,6 +15,15 @@ _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  # o
 """What ProtectHome= and PrivateTmp= in the unit hide from the service."""
 
 
+def current() -> str:
+    """Return the name of the user that this process runs as, or its number if it has none."""
+    number = os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 def give_to_the_service(path: Path) -> None:
     """Make the service's user the owner of a file. Raises OSError.
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from doorbelld.access import embedding, ring_token
 from doorbelld.notify.target import Result
+from doorbelld.notify.target import Status as TargetStatus
 from doorbelld.server.framing import Head
 from doorbelld.server.limits import Limits
 from doorbelld.server.replies import NO_STORE, TEXT, general, refusal, reply
@@ -67,7 +68,7 @@ class App:
         limits: Callable[[], Limits],
         doorbell: Doorbell,
         test_messages: Callable[[], Sequence[Result]] = list,
-        notify_status: Callable[[], dict[str, dict[str, Any]]] = dict,
+        notify_status: Callable[[], Mapping[str, TargetStatus]] = dict,
     ) -> None:
         self._site, self._broadcaster = site, broadcaster
         self._doorbell, self._notify_status = doorbell, notify_status
@@ -121,7 +122,8 @@ class App:
         self._broadcaster.renew()
 
     def _bell_status(self) -> dict[str, Any]:
-        return {**self._doorbell.status(), "notify": self._notify_status()}
+        targets = {name: each._asdict() for name, each in self._notify_status().items()}
+        return {**self._doorbell.status(), "notify": targets}
 
     def may_send_body(self, head: Head, peer: str) -> bool:
         """Return whether the client with this head may watch."""

@@ -223,11 +223,9 @@ class Visits:
         if visit is None or visit.answered is None:
             return _not_found()
         response = as_json(HTTPStatus.OK, {"answered": round(visit.answered, 3)})
-        return (
-            replace(response, headers={**response.headers, **_ANY_PAGE})
-            if context.answers
-            else response
-        )
+        if context.answers:
+            return replace(response, headers={**response.headers, **_ANY_PAGE})
+        return response
 
     def _delete(self, context: Context, number: int) -> Response:
         guard.insist_on_a_plain_post(context.request, context.embedder)

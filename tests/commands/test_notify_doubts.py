@@ -112,7 +112,7 @@ def test_other_users_are_shown_the_command_that_may_read_it(
 def test_missing_library_is_said(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert about(place(port, "mqtt")) == [
-        "Notify: mqtt: needs paho-mqtt, which is missing: sudo apt install python3-paho-mqtt."
+        "Notify: mqtt: paho-mqtt is not installed: sudo apt install python3-paho-mqtt."
     ]
     assert about(place(port)) == [f"Notify: ntfy: 127.0.0.1 answers at port {port}."]
 

@@ -33,6 +33,7 @@ SOURCES = (
 
 
 WEB_URLS = "http://a https://ntfy.sh/TOPIC http://10.0.0.7:8123/api/webhook/x?y=z http://[::1]:1/a"
+PAGE_URLS = "http://a https://door.example/x/ http://10.0.0.7:5000 http://[::1]:1/a"
 
 CONTROLS = (
     *("focus", "exposure", "gain", "brightness", "contrast", "saturation", "sharpness"),
@@ -305,7 +306,12 @@ def test_lines_may_end_as_other_systems_end_them(tmp_path: Path, end: str) -> No
                 f"none {WEB_URLS}",
                 "x ftp://a http:// http://u:p@a http://a:0 http://a#b",
             )
-            for key in ("ntfy", "webhook", "address")
+            for key in ("ntfy", "webhook")
+        ),
+        (
+            "notify.address",
+            f"none {PAGE_URLS}",
+            "x ftp://a http:// http://u:p@a http://a#b http://a?b",
         ),
         ("notify.token_file", "none /etc/doorbelld/ntfy_token", "ntfy_token ~/x"),
         ("notify.key_file", "none /etc/doorbelld/webhook_key", "webhook_key ~/x"),
@@ -330,6 +336,12 @@ def test_each_key_takes_what_it_should_and_nothing_else(key: str, good: str, bad
         (found,) = problems(None, f"{key}={text}")
         assert found.startswith(f"--set {key} = ")
         assert "must be " in found
+
+
+def test_address_of_the_page_ends_with_a_slash() -> None:
+    for text in ("https://door.example", "https://door.example/"):
+        address = config.load(settings=[f"notify.address={text}"]).notify.address
+        assert address == "https://door.example/"
 
 
 def test_zones_to_ignore_are_parts_of_the_picture() -> None:

@@ -76,6 +76,10 @@ class House:
         found: dict[str, dict[str, Any]] = self.daemon.status()["notify"]
         return found
 
+    def visits_kept(self) -> int:
+        """Return how many visits are on the disk: the others would not survive a kill."""
+        return int(self.daemon.status()["visits"]["count"])
+
     def wait_until_ok(self, *names: str) -> None:
         def is_ok() -> bool:
             found = self.targets()
@@ -158,6 +162,7 @@ def test_nothing_rings_after_a_restart(
         second = house.ring()
         receiver.wait_for([("ring", first, 1), ("answered", first, 1), ("ring", second, 1)])
         eventually(lambda: len(listener.of("door/event")) == 2, "both rings at the broker")
+        eventually(lambda: house.visits_kept() == 2, "both visits on the disk")
         house.daemon.send(number)
         house.daemon.wait()
         house.start(EACH_A_RING)

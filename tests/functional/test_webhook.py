@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import email.policy
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from email.parser import BytesParser
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +17,8 @@ from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.visits.visit import described
 from tests.support.daemon import GUARD, ROOT, eventually
 from tests.support.news import PICTURE, facts, ring, visit
-from tests.support.other_site import OtherSite
 from tests.support.ports import free_port
+from tests.support.webhook_receiver import WebhookReceiver
 
 KEY = "k_secret with ümlaut"
 
@@ -44,38 +40,15 @@ response.formData().then(async (form) => {
 """
 
 
-class Receiver:
-    """A program that gets the posts; ``statuses`` are its next answers, then 204."""
-
-    def __init__(self) -> None:
-        self.posts: list[tuple[str, dict[str, str], bytes]] = []
-        self.statuses: list[int] = []
-        receiver = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                headers = {key.lower(): value for key, value in self.headers.items()}
-                receiver.posts.append((self.path, headers, body))
-                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.site = OtherSite("127.0.0.1", Handler)
-
-
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    found = Receiver()
-    with found.site:
+def receiver() -> Iterator[WebhookReceiver]:
+    with WebhookReceiver() as found:
         yield found
 
 
 @contextmanager
-def webhook(receiver: Receiver, key_file: Path | None = None) -> Iterator[Webhook]:
-    made = Webhook(WebhookSettings(f"{receiver.site.origin}/hook?a=b", key_file))
+def webhook(receiver: WebhookReceiver, key_file: Path | None = None) -> Iterator[Webhook]:
+    made = Webhook(WebhookSettings(f"{receiver.origin}/hook?a=b", key_file))
     made.show(facts("Tür"))
     made.start()
     try:
@@ -85,33 +58,19 @@ def webhook(receiver: Receiver, key_file: Path | None = None) -> Iterator[Webhoo
 
 
 def delivered(made: Webhook, count: int) -> None:
-    eventually(lambda: made.status()["delivered"] == count, f"{count} were delivered")
+    eventually(lambda: made.status().delivered == count, f"{count} were delivered")
 
 
-def parts_of(headers: dict[str, str], body: bytes) -> dict[str, tuple[str, bytes]]:
-    """Return the parts of a form: the type and the bytes, by name."""
-    head = f"Content-Type: {headers['content-type']}\r\n\r\n".encode()
-    message: Any = BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
-    assert not message.defects
-    return {
-        part.get_param("name", header="content-disposition"): (
-            part.get_content_type(),
-            part.get_payload(decode=True),
-        )
-        for part in message.iter_parts()
-    }
-
-
-def test_form_is_read_by_other_programs(receiver: Receiver, tmp_path: Path) -> None:
+def test_form_is_read_by_other_programs(receiver: WebhookReceiver, tmp_path: Path) -> None:
     with webhook(receiver) as made:
         made.tell(ring(12))
         delivered(made, 1)
-    ((path, headers, body),) = receiver.posts
-    assert path == "/hook?a=b"
-    assert "x-doorbelld-signature" not in headers
-    (tmp_path / "body").write_bytes(body)
+    [post] = receiver.posts
+    assert post.path == "/hook?a=b"
+    assert "x-doorbelld-signature" not in post.headers
+    (tmp_path / "body").write_bytes(post.body)
     done = subprocess.run(
-        ["node", "-e", READ_FORM, str(tmp_path / "body"), headers["content-type"]],
+        ["node", "-e", READ_FORM, str(tmp_path / "body"), post.headers["content-type"]],
         capture_output=True,
         text=True,
         check=True,
@@ -128,12 +87,10 @@ def test_form_is_read_by_other_programs(receiver: Receiver, tmp_path: Path) -> N
         "url": "http://192.168.1.9:5000/visits#12",
         "name": "Tür",
     }
-    parts = parts_of(headers, body)
-    assert parts["image"] == ("image/jpeg", PICTURE)
-    assert parts["event"][0] == "application/json"
+    assert post.image == PICTURE
 
 
-def test_signature_is_that_of_the_whole_body(receiver: Receiver, tmp_path: Path) -> None:
+def test_signature_is_that_of_the_whole_body(receiver: WebhookReceiver, tmp_path: Path) -> None:
     key_file = tmp_path / "key"
     key_file.touch(0o600)
     key_file.write_text(f"{KEY}\n")
@@ -156,7 +113,7 @@ def test_signature_is_that_of_the_whole_body(receiver: Receiver, tmp_path: Path)
         assert key.encode() not in body
 
 
-def test_which_news_are_sent_and_with_what(receiver: Receiver) -> None:
+def test_which_news_are_sent_and_with_what(receiver: WebhookReceiver) -> None:
     with webhook(receiver) as made:
         made.tell(ring(1, reason="silent"))
         for event in (Event.PICTURE, Event.DELETED, Event.ANSWERED):
@@ -164,34 +121,28 @@ def test_which_news_are_sent_and_with_what(receiver: Receiver) -> None:
         delivered(made, 2)
         result = made.test(ring(0), 20)
         assert (result.is_delivered, result.target) == (True, "webhook")
-    events = [parts_of(headers, body) for _, headers, body in receiver.posts]
-    assert [json.loads(parts["event"][1])["event"] for parts in events] == [
-        *("ring", "answered", "test")
-    ]
-    assert ["image" in parts for parts in events] == [False, False, True]
-    assert json.loads(events[0]["event"][1])["visit"]["reason"] == "silent"
+    assert [post.event["event"] for post in receiver.posts] == ["ring", "answered", "test"]
+    assert [post.image is not None for post in receiver.posts] == [False, False, True]
+    assert receiver.posts[0].event["visit"]["reason"] == "silent"
 
 
-def test_only_what_may_work_later_is_tried_again(receiver: Receiver) -> None:
+def test_only_what_may_work_later_is_tried_again(receiver: WebhookReceiver) -> None:
     receiver.statuses = [503, 429, 500, 200, 404, 410, 201]
     with webhook(receiver) as made:
         made.tell(ring(1))
         delivered(made, 1)
         made.tell(ring(2))
         made.tell(ring(3))
-        eventually(lambda: made.status()["failed"] == 2, "refusals are counted")
-        assert "answers with the status 410" in made.status()["detail"]
+        eventually(lambda: made.status().failed == 2, "refusals are counted")
+        assert "answers with the status 410" in made.status().detail
         made.tell(ring(4))
         delivered(made, 2)
-    visits = [
-        json.loads(parts_of(headers, body)["event"][1])["visit"]["id"]
-        for _, headers, body in receiver.posts
-    ]
+    visits = [post.event["visit"]["id"] for post in receiver.posts]
     assert visits == [1, 1, 1, 1, 2, 3, 4]
 
 
 def test_remedy_and_no_secret_in_what_is_said(
-    receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    receiver: WebhookReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.statuses = [404, 403]
     key_file = tmp_path / "key"

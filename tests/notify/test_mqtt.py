@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import signal
+import socket
 import sys
 import time
 import tracemalloc
@@ -18,7 +20,7 @@ import pytest
 from doorbelld.notify import broker as broker_module
 from doorbelld.notify import mqtt
 from doorbelld.notify.mqtt import Mqtt, MqttSettings, device_id
-from doorbelld.notify.target import Event, Facts, News
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News
 from doorbelld.visits.visit import Kind, Visit, VisitState
 from tests.support import mosquitto, paho_versions, secure
 from tests.support.daemon import eventually
@@ -92,7 +94,7 @@ def news(event: Event, number: int = 7, still: bytes | None = PICTURE, presses: 
 
 
 def state(target: Mqtt) -> str:
-    return str(target.status()["state"])
+    return str(target.status().state)
 
 
 def connected(target: Mqtt) -> Mqtt:
@@ -103,7 +105,7 @@ def connected(target: Mqtt) -> Mqtt:
 def failed(target: Mqtt) -> str:
     """Wait until there is no connection; return why."""
     eventually(lambda: state(target) == "failed", "failed")
-    return str(target.status()["detail"])
+    return str(target.status().detail)
 
 
 def rings(listener: Listener) -> list[int]:
@@ -160,7 +162,7 @@ def test_all_that_is_published(broker: Mosquitto, listener: Listener, start: Sta
         "at": 1764147600.5,
         "reason": "",
     }
-    eventually(lambda: target.status()["delivered"] == 1, "acknowledged")
+    eventually(lambda: target.status().delivered == 1, "acknowledged")
     with broker.listener() as late:
         late.wait_for("d/shutter", b"ON")
         late.wait_for("d/image", PICTURE)
@@ -228,11 +230,11 @@ def test_password(tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
         secret.write_text("wrong-MARKER")
         target = start(broker.port, user="door", password_file=secret, topic="other")
         assert failed(target) == f"{place} does not accept the user door with this password"
-        since = target.status()["since"]
+        since = target.status().since
         secret.write_text(PASSWORD)  # without a reload
         connected(target)
         assert since is not None
-        assert target.status()["since"] is None
+        assert target.status().since is None
         secret.chmod(0o644)
         broker.kill()
         eventually(lambda: "sudo chmod 600" in failed(target), "the file is not private")
@@ -248,14 +250,15 @@ def test_tls(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> N
     lines = (f"certfile {pair.certificate}", f"keyfile {pair.key}", "allow_anonymous true")
     with mosquitto.running(tmp_path, *lines) as broker:
         why = failed(start(broker.port, secure=True))
-        assert why.startswith(f"the certificate of 127.0.0.1:{broker.port} is not trusted: ")
+        assert why.startswith(f"127.0.0.1:{broker.port} has a certificate that is signed by an")
+        assert why.endswith("run sudo update-ca-certificates")
         why = failed(start(broker.port, topic="plain"))
         assert why.endswith("; if it expects TLS, set broker = mqtts://…")
         monkeypatch.setenv("SSL_CERT_FILE", str(secure.root_of(tmp_path)))
         target = connected(start(broker.port, secure=True, topic="secure"))
         for number in range(20):
             target.tell(news(Event.RING, number))
-        eventually(lambda: target.status()["delivered"] == 20, "delivered over TLS")
+        eventually(lambda: target.status().delivered == 20, "delivered over TLS")
         assert target.test(news(Event.RING), 10).is_delivered
 
 
@@ -284,7 +287,13 @@ def test_nothing_listens_there(start: Start) -> None:
     with FakeBroker() as broker:
         port = broker.port
     assert "refuses connections" in failed(start(port))
-    assert "is not known" in failed(start(port, host="name.invalid"))
+    assert failed(start(port, host="name.invalid")).endswith("check: getent hosts name.invalid")
+
+
+def test_filter_of_the_unit(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse = Mock(side_effect=PermissionError(errno.EPERM, "Operation not permitted"))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    assert failed(start(1)).endswith("by a filter; sudo doorbelld --check names it")
 
 
 def test_library_is_missing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,9 +405,8 @@ def test_killed_under_presses(broker: Mosquitto, start: Start) -> None:
             numbers = list(range(first, first + 30))
             for number in numbers:
                 target.tell(news(Event.RING, number, b"%d" % number))
-                time.sleep(0.002)
             delivered = 30 * (life + 1) + life
-            eventually(lambda: target.status()["delivered"] == delivered, "all")  # noqa: B023
+            eventually(lambda: target.status().delivered == delivered, "all")  # noqa: B023
             eventually(lambda: rings(listener)[-30:] == numbers, "all of them")  # noqa: B023
             broker.kill()
         failed(target)
@@ -407,11 +415,11 @@ def test_killed_under_presses(broker: Mosquitto, start: Start) -> None:
         broker.start()
         with broker.listener() as listener:
             connected(target)
-            eventually(lambda: target.status()["delivered"] == delivered + 1, "newest")  # noqa: B023
+            eventually(lambda: target.status().delivered == delivered + 1, "newest")  # noqa: B023
             listener.wait_for("d/watching", b"2")
             assert set(rings(listener)) <= {first + 59}  # It may have come before the listener.
             listener.wait_for("d/image", b"%d" % (first + 59))
-    assert target.status()["dropped"] == 27
+    assert target.status().dropped == 27
 
 
 def test_a_late_ring_is_forgotten(broker: Mosquitto, start: Start) -> None:
@@ -419,7 +427,7 @@ def test_a_late_ring_is_forgotten(broker: Mosquitto, start: Start) -> None:
     target = start(broker.port)
     failed(target)
     old = news(Event.RING)
-    target.tell(old._replace(at=old.at - mqtt.RING_LIFE - 1))
+    target.tell(old._replace(at=old.at - MAX_AGE - 1))
     broker.start()
     with broker.listener() as listener:
         connected(target)
@@ -427,7 +435,7 @@ def test_a_late_ring_is_forgotten(broker: Mosquitto, start: Start) -> None:
         target.tell(news(Event.RING, 8, b"next"))
         eventually(lambda: rings(listener), "the next")
         assert rings(listener) == [8]
-    assert target.status()["dropped"] == 1
+    assert target.status().dropped == 1
 
 
 def test_an_unacknowledged_ring_is_sent_again(start: Start) -> None:
@@ -439,10 +447,10 @@ def test_an_unacknowledged_ring_is_sent_again(start: Start) -> None:
             target.tell(news(Event.RING, number, b"small"))
         eventually(lambda: len(target._outgoing._unconfirmed) == 10, "on their way")
         broker.hang_up()
-        eventually(lambda: target.status()["failed"] == 10, "given up")
+        eventually(lambda: target.status().failed == 10, "given up")
         broker.may_read.set()
-        eventually(lambda: target.status()["delivered"] == 1, "the newest")
-        assert target.status()["dropped"] == 4
+        eventually(lambda: target.status().delivered == 1, "the newest")
+        assert target.status().dropped == 4
         events = [json.loads(text) for topic, text in broker.published if topic == "d/event"]
     assert events[-1]["visit"] == 21
     assert all(each["visit"] < 17 for each in events[:-1])
@@ -461,7 +469,7 @@ def test_a_ring_waits_for_its_image(start: Start) -> None:
         target.show(replace(FACTS, watching=5))
         eventually(lambda: list(outgoing._unpublished) == ["d/image"], "only the image waits")
         broker.may_read.set()
-        eventually(lambda: target.status()["delivered"] == 3, "all")
+        eventually(lambda: target.status().delivered == 3, "all")
         order = [text for topic, text in broker.published if topic in ("d/image", "d/event")]
     assert [each if each.isdigit() else json.loads(each)["visit"] for each in order] == [
         *(b"7", 7),
@@ -482,12 +490,12 @@ def test_frozen_broker(broker: Mosquitto, start: Start, monkeypatch: pytest.Monk
         for number in range(100):
             target.tell(news(Event.RING, number, PICTURE + b"%d" % number))
         assert time.thread_time() - before < 1
-        assert failed(target).endswith("answer") or "no longer answers" in failed(target)
+        assert "answer" in failed(target)
     finally:
         broker.send(signal.SIGCONT)
     connected(target)
     target.tell(news(Event.RING, 1000))
-    eventually(lambda: target.status()["delivered"] >= 1, "it goes on")
+    eventually(lambda: target.status().delivered >= 1, "it goes on")
 
 
 @pytest.mark.usefixtures("each_paho")
@@ -519,7 +527,7 @@ def test_states_do_not_pile_up_behind_a_picture(start: Start) -> None:
         target.tell(news(Event.RING, 8, bytes(16_000_000)))
         for number in range(500):
             target.show(replace(FACTS, watching=number))
-            time.sleep(0.001)
+            time.sleep(0.001)  # Its thread gets a chance to publish each.
         broker.may_read.set()
         eventually(lambda: broker.published[-1] == ("d/watching", b"499"), "the newest")
         assert sum(topic == "d/watching" for topic, _ in broker.published) < 50
@@ -538,7 +546,7 @@ def test_a_thousand_presses_without_a_broker(start: Start) -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 200_000
-    assert target.status()["dropped"] == 1000
+    assert target.status().dropped == 1000
 
 
 # The thread
@@ -552,7 +560,9 @@ def test_a_fault_of_the_library_is_survived(
     with monkeypatch.context() as patch:
         patch.setattr(broker_module.Connection, "wait", faulty)
         target.tell(news(Event.RING, 6))
-        assert failed(target) == "the connection failed: KeyError('inside paho')"
+        why = failed(target)
+        assert why.startswith("failed in doorbelld (KeyError at ")
+        assert why.endswith(": please report this")
     connected(target)
 
 
@@ -564,8 +574,8 @@ def test_status_says_if_the_thread_has_ended(
     target = connected(start(broker.port))
     broker.kill()
     eventually(lambda: not target.alive, "the thread ends")
-    assert target.status()["state"] == "failed"
-    assert "has ended" in target.status()["detail"]
+    assert target.status().state == "failed"
+    assert "has ended" in target.status().detail
 
 
 def test_stop_does_not_wait_for_a_frozen_broker(broker: Mosquitto, start: Start) -> None:

@@ -7,7 +7,6 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,7 @@ from doorbelld.media.frame import Frame
 from doorbelld.notify.mqtt import Mqtt, MqttSettings
 from doorbelld.notify.notifier import Choice, Notifier
 from doorbelld.notify.ntfy import Ntfy, NtfySettings
-from doorbelld.notify.target import Event, Facts, News, Result
+from doorbelld.notify.target import Event, Facts, News, Result, Status
 from doorbelld.notify.webhook import Webhook, WebhookSettings
 from doorbelld.stream.hub import FrameHub
 from doorbelld.visits.doorbell import BellSettings, Doorbell
@@ -69,10 +68,9 @@ class Recorded:
         self._called("test")
         return Result(self.name, is_delivered=True, sentence="delivered")
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> Status:
         self.trouble("status")
-        counts = {"delivered": len(self.news), "failed": 0, "dropped": 0}
-        return {"state": "ok", "detail": "", "since": None, **counts}
+        return Status("ok", delivered=len(self.news))
 
     def events(self) -> list[tuple[str, int, int]]:
         """Return what it has heard: the event, the visit and the presses."""
@@ -308,10 +306,10 @@ def test_target_that_raises_ends_nothing_and_is_shown_as_failed(
     sentences = [each.sentence for each in door.notifier.test(GUARD)]
     status = door.notifier.status()
     assert list(status) == ["bad", "good"]
-    assert status["good"]["state"] == "ok"
+    assert status["good"].state == "ok"
     if method in ("start", "tell", "show", "status"):
-        assert (status["bad"]["state"], type(status["bad"]["since"])) == ("failed", float)
-        assert "ValueError at test_notifier.py:" in status["bad"]["detail"]
+        assert (status["bad"].state, type(status["bad"].since)) == ("failed", float)
+        assert "ValueError at test_notifier.py:" in status["bad"].detail
     if method in ("start", "test"):
         assert "ValueError" in sentences[0]
     door.use(good)
@@ -332,7 +330,7 @@ def test_target_that_hangs_is_named_and_delays_no_ring(
     try:
         first = door.ring()
         door.target.wait_for(("ring", first, 1))
-        eventually(lambda: "hangs" in door.notifier.status()["phone"]["detail"], "that it hangs")
+        eventually(lambda: "hangs" in door.notifier.status()["phone"].detail, "that it hangs")
         before = time.thread_time()
         for _ in range(1000):
             door.bell.answer(door.ring())
@@ -356,7 +354,7 @@ def test_thousand_presses_while_everything_is_away_leave_a_bounded_rest(door: Do
     )
 
     def is_failing() -> bool:
-        return {each["state"] for each in door.notifier.status().values()} == {"failed"}
+        return {each.state for each in door.notifier.status().values()} == {"failed"}
 
     def press(count: int) -> int:
         """Return how many bytes are allocated after so many presses, each with a new picture."""
@@ -377,7 +375,7 @@ def test_thousand_presses_while_everything_is_away_leave_a_bounded_rest(door: Do
     finally:
         tracemalloc.stop()
     assert is_failing()
-    assert min(door.notifier.status()[name]["dropped"] for name in ("ntfy", "webhook")) > 500
+    assert min(door.notifier.status()[name].dropped for name in ("ntfy", "webhook")) > 500
 
 
 def test_thousand_presses_leave_nothing_behind(door: Door) -> None:
@@ -496,12 +494,12 @@ def test_system_out_of_threads_is_shown_and_tried_again(
         patch.setattr(Notifier, "start", _no_threads)
         door.start()
         door.notifier.poll()
-        assert door.notifier.status()["phone"]["detail"] == "the system is out of threads"
+        assert door.notifier.status()["phone"].detail == "the system is out of threads"
         assert len([each for each in caplog.records if "out of threads" in each.message]) == 1
     door.notifier.poll()
     number = door.ring()
     door.target.wait_for(("ring", number, 1))
-    assert door.notifier.status()["phone"]["state"] == "ok"
+    assert door.notifier.status()["phone"].state == "ok"
     door.stop()
 
 

@@ -14,29 +14,61 @@ from tests.support.other_site import OtherSite
 
 
 class Post(NamedTuple):
-    """What was sent once. ``image`` is None if there was none."""
+    """What was sent once; the names of ``headers`` are in lower case."""
 
-    event: dict[str, Any]
-    image: bytes | None
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def parts(self) -> dict[str, tuple[str, bytes]]:
+        """The parts of the form: the type and the bytes, by name."""
+        head = f"Content-Type: {self.headers['content-type']}\r\n\r\n".encode()
+        message: Any = BytesParser(policy=email.policy.HTTP).parsebytes(head + self.body)
+        assert not message.defects
+        return {
+            part.get_param("name", header="content-disposition"): (
+                part.get_content_type(),
+                part.get_payload(decode=True),
+            )
+            for part in message.iter_parts()
+        }
+
+    @property
+    def event(self) -> dict[str, Any]:
+        """What has happened."""
+        kind, content = self.parts["event"]
+        assert kind == "application/json"
+        found: dict[str, Any] = json.loads(content)
+        return found
+
+    @property
+    def image(self) -> bytes | None:
+        """The picture; None if there was none."""
+        kind, content = self.parts.get("image", ("image/jpeg", None))
+        assert kind == "image/jpeg"
+        return content
 
     def summary(self) -> tuple[str, int, int]:
         """Return the event, the visit and the presses."""
-        visit = self.event["visit"]
-        return self.event["event"], visit["id"], visit["presses"]
+        event = self.event
+        return event["event"], event["visit"]["id"], event["visit"]["presses"]
 
 
 class WebhookReceiver(OtherSite):
-    """Takes everything, and keeps it in ``posts``."""
+    """Keeps everything in ``posts``; ``statuses`` are its next answers, then 204."""
 
     def __init__(self) -> None:
         receiver = self
         self.posts: list[Post] = []
+        self.statuses: list[int] = []
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.posts.append(_post(self.headers["Content-Type"], body))
-                self.send_response(204)
+                headers = {key.lower(): value for key, value in self.headers.items()}
+                receiver.posts.append(Post(self.path, headers, body))
+                self.send_response(receiver.statuses.pop(0) if receiver.statuses else 204)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None: ...
@@ -53,13 +85,3 @@ class WebhookReceiver(OtherSite):
         eventually(lambda: len(self.posts) >= len(expected), f"{expected}")
         assert [each.summary() for each in self.posts] == list(expected)
         return self.posts
-
-
-def _post(content_type: str, body: bytes) -> Post:
-    head = f"Content-Type: {content_type}\r\n\r\n".encode()
-    message: Any = BytesParser(policy=email.policy.HTTP).parsebytes(head + body)
-    parts = {
-        part.get_param("name", header="content-disposition"): part.get_payload(decode=True)
-        for part in message.iter_parts()
-    }
-    return Post(json.loads(parts["event"]), parts.get("image"))

@@ -22,7 +22,7 @@ from tests.support.daemon import GUARD
 from tests.support.exposition import Exposition
 
 
-class Told:
+class Scraper:
     """Metrics of a daemon that never had a picture; ``notify`` is that of ``/status``."""
 
     def __init__(self) -> None:
@@ -73,14 +73,14 @@ def _camera() -> CameraStatus:
 
 
 @pytest.fixture
-def told() -> Iterator[Told]:
-    found = Told()
+def scraper() -> Iterator[Scraper]:
+    found = Scraper()
     yield found
     found.stop()
 
 
-def test_without_a_picture_there_is_no_age(told: Told) -> None:
-    found = told.read()
+def test_without_a_picture_there_is_no_age(scraper: Scraper) -> None:
+    found = scraper.read()
     assert "doorbelld_picture_age_seconds" not in found.names
     assert found("doorbelld_camera_up") == 0
     assert found("doorbelld_camera_state", state="offline") == 1
@@ -89,17 +89,17 @@ def test_without_a_picture_there_is_no_age(told: Told) -> None:
     assert found("doorbelld_camera_reopened_total") == 2
 
 
-def test_results_of_notifications_are_those_of_the_status(told: Told) -> None:
-    assert not {name for name in told.read().names if "notification" in name}
+def test_results_of_notifications_are_those_of_the_status(scraper: Scraper) -> None:
+    assert not {name for name in scraper.read().names if "notification" in name}
     counts = {"delivered": 12, "failed": 3, "dropped": 1}
     working = {"state": "ok", "detail": "", "since": None, **counts}
     failing = {**working, "state": "failed", "detail": 'no "broker"\n', "since": 5.0}
-    told.notify = {"notify": {"mqtt": failing, "ntfy": working}}
-    found = told.read()
+    scraper.notify = {"notify": {"mqtt": failing, "ntfy": working}}
+    found = scraper.read()
     assert found("doorbelld_notification_up", target="mqtt") == 0
     assert found("doorbelld_notification_up", target="ntfy") == 1
     for result, count in counts.items():
         assert found("doorbelld_notifications_total", target="mqtt", result=result) == count
     assert len(found.labelled("doorbelld_notifications_total")) == 6
-    told.notify = {"notify": {}}
-    assert not {name for name in told.read().names if "notification" in name}
+    scraper.notify = {"notify": {}}
+    assert not {name for name in scraper.read().names if "notification" in name}
