@@ -105,9 +105,14 @@ class CaptureThread(Worker):
     # Called from other threads.
 
     def reconfigure(self, settings: CaptureSettings) -> None:
-        """Close the camera and open the one of ``settings``; viewers stay."""
-        self._settings = settings
-        self._reopen = True
+        """Close the camera and open the one of ``settings``; viewers stay.
+
+        No picture of the old one is published any more from this moment on.
+        """
+        with self._pausing:
+            self._settings = settings
+            self._hub.take_live(False)
+            self._reopen = True
         self._wakeup.set()
 
     def pause(self, paused: bool) -> None:
@@ -118,7 +123,7 @@ class CaptureThread(Worker):
         now = time.monotonic()
         with self._pausing:
             self._paused_at = now if paused else None
-            was_live = paused and self._hub.take_live(False)
+            was_live = paused and self._hub.forget_live()
         if was_live:
             self._hub.publish(card.READY_MADE, now, live=False)  # The thread draws a better one.
         self._reopen = True

@@ -116,15 +116,23 @@ class FrameHub:
         with self._lock:
             return self._publish(data, captured_at, live=live)
 
-    def take_live(self, takes: bool) -> bool:
-        """Set whether live pictures are taken. If not, forget them; return if one was newest."""
+    def take_live(self, takes: bool) -> None:
+        """Set whether live pictures are taken from this moment on."""
         with self._lock:
             self._takes_live = takes
-            was_live = self._newest is not None and self._newest.live
             if not takes:
                 self._offer = None
-                if was_live:
-                    self._newest = None
+
+    def forget_live(self) -> bool:
+        """Take no live pictures from this moment on, and forget the newest if it is one.
+
+        Returns whether it was.
+        """
+        with self._lock:
+            self._takes_live, self._offer = False, None
+            was_live = self._newest is not None and self._newest.live
+            if was_live:
+                self._newest = None
             return was_live
 
     def offer(self, load: Callable[[], bytes | None], captured_at: float) -> None:

@@ -239,7 +239,7 @@ def test_no_live_picture_gets_through_while_none_is_taken() -> None:
     samples = list[Frame]()
     hub.sample(samples.append, 10.0)
     hub.offer(Loads(b"on offer"), 1.0)
-    assert not hub.take_live(takes=False)
+    assert not hub.forget_live()
     assert newest(hub) is None
     hub.offer(Loads(b"on offer"), 2.0)
     hub.publish(b"picture", 3.0, live=True)
@@ -251,9 +251,9 @@ def test_no_live_picture_gets_through_while_none_is_taken() -> None:
     shown = hub.publish(b"picture", 5.0, live=True)
     assert (newest(hub), shown.sequence) == (shown, 2)
     assert samples == [shown]
-    assert hub.take_live(takes=False), "there was a live one"
+    assert hub.forget_live(), "there was a live one"
     card = hub.publish(b"card", 6.0, live=False)
-    assert not hub.take_live(takes=False)
+    assert not hub.forget_live()
     assert newest(hub) is card, "what shows nothing stays"
 
 
@@ -261,8 +261,17 @@ def test_picture_that_is_loaded_while_none_is_taken_any_more_gets_nowhere() -> N
     hub = FrameHub()
 
     def late() -> bytes:
-        hub.take_live(takes=False)
+        hub.forget_live()
         return b"picture"
 
     hub.offer(late, 1.0)
     assert newest(hub) is None
+
+
+def test_newest_picture_stays_while_no_others_are_taken() -> None:
+    hub = FrameHub()
+    shown = hub.publish(b"old", 1.0, live=True)
+    hub.offer(lambda: b"offered", 2.0)
+    hub.take_live(takes=False)
+    hub.publish(b"late", 3.0, live=True)
+    assert hub.latest is shown

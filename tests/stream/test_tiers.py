@@ -97,7 +97,7 @@ def test_picture_that_is_being_made_when_the_shutter_closes_reaches_no_one(
     shrink = codec.shrink
 
     def close_meanwhile(data: bytes, sizes: Sequence[codec.Size]) -> Iterator[bytes]:
-        making.hub.take_live(False)
+        making.hub.forget_live()
         monkeypatch.setattr(codec, "shrink", shrink)
         return shrink(data, sizes)
 
