@@ -164,7 +164,7 @@ class Ntfy:
         if facts:
             url = facts.address if is_test else f"{facts.address}visits#{news.visit.id}"
             headers["Click"] = _encoded(url)
-            headers["Actions"] = self._actions(url, facts.address, 0 if is_test else news.visit.id)
+            headers["Actions"] = self._actions(facts.address, 0 if is_test else news.visit.id)
         try:
             token = secret.read(self._token_file, secret.NTFY_TOKEN)
         except secret.SecretError as error:
@@ -173,9 +173,9 @@ class Ntfy:
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
-    def _actions(self, url: str, address: str, visit: int) -> str:
+    def _actions(self, address: str, visit: int) -> str:
         """Return the buttons below the message, as JSON: then a comma in a URL does no harm."""
-        actions: list[dict[str, Any]] = [{"action": "view", "label": "Open", "url": url}]
+        actions: list[dict[str, Any]] = [{"action": "view", "label": "Live", "url": address}]
         token = self._sign(visit) if visit else ""
         if token:
             answer = f"{address}visits/{visit}/answered?{ring_token.PARAMETER}={token}"
