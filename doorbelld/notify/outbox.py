@@ -27,6 +27,11 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 """Seconds until a message that could not be sent is tried again; each time it is twice as long."""
 
+_SLOW = 10.0
+"""Seconds after which a message that has not arrived is a failure to be shown."""
+
+_NO_ANSWER = "the server has not answered a message for {:.0f} s; its log may say why"
+
 _GRACE = 0.7
 """How much of the time to stop the message has that is being sent."""
 
@@ -74,6 +79,7 @@ class Outbox(Worker):
         self._state_log = StateLog(_log)
         self._pause = 0.0
         self._again_at = 0.0
+        self._began_at: float | None = None  # to send
         self._is_failing = False
         self._detail = ""
         self._since: float | None = None
@@ -108,10 +114,15 @@ class Outbox(Worker):
     def status(self) -> dict[str, Any]:
         """Return what ``/status`` says of it."""
         with self._lock:
+            is_failing, detail, since = self._is_failing, self._detail, self._since
+            seconds = time.monotonic() - (self._began_at or time.monotonic())
+            if not is_failing and seconds > _SLOW:
+                is_failing, detail = True, _NO_ANSWER.format(seconds)
+                since = time.time() - seconds
             return {
-                "state": "failed" if self._is_failing else "ok",
-                "detail": self._detail,
-                "since": self._since,
+                "state": "failed" if is_failing else "ok",
+                "detail": detail,
+                "since": since,
                 "delivered": self._delivered,
                 "failed": self._failed,
                 "dropped": self._dropped,
@@ -166,6 +177,7 @@ class Outbox(Worker):
         return max(0.0, due - time.monotonic()) + 0.001  # poll() rounds down.
 
     def _send(self, letter: _Letter) -> None:
+        self._began_at = time.monotonic()
         try:
             remark = self._deliver(
                 letter.news, letter.until - time.monotonic(), is_test=letter.is_test
@@ -177,6 +189,7 @@ class Outbox(Worker):
             self._has_failed(letter, f"failed in doorbelld: {type(error).__name__}", retry=False)
         else:
             self._has_arrived(letter, remark)
+        self._began_at = None
 
     def _has_arrived(self, letter: _Letter, remark: str) -> None:
         with self._lock:
