@@ -317,6 +317,7 @@ def test_what_is_not_used_is_not_loaded(
         b"\x30\x02\xff\xff",  # a topic that is longer than its message
         b"\x30\xff\xff\xff\x7f\x00\x01d",  # 256 MB to come
         b"\x90\x02\x00\x01\x90\x00",
+        b"\x34\x06\x00\x01d\x00\x01x",  # QoS 2
         b"\xf0" * 64,
     ],
 )
