@@ -66,7 +66,7 @@ lint: ## Check style, types and scripts
 		$(wildcard debian/*.p*) $(filter-out %/control,$(wildcard debian/tests/*))
 
 .PHONY: bench
-bench: ## Measure everything, and compare it with the targets (10 minutes, best as root)
+bench: ## Measure everything, and compare it with the targets (15 minutes, best as root)
 	@tools/need bench
 	@tools/venv dev
 	@tools/ntfy

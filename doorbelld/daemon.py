@@ -193,9 +193,9 @@ class Daemon:
             self._app.recheck()  # The rules may have changed since the previous process.
             self._server.start()
             self._doorbell.start()  # Before the camera, so that a film has its first pictures.
-            self._choose()
             self._capture.start()
             self._tiers.start()
+            self._choose()  # After the camera: it may take a while to load what they need.
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False

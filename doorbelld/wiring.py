@@ -102,18 +102,28 @@ def notified(
 ) -> list[Choice]:
     """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
 
-    A target is made, and its module loaded, only when it is first needed.
+    The module of a target is loaded only if it is configured.
     """
     found = []
     if mqtt.broker:
-        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door)))
+        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door), _load_mqtt))
     if notify.ntfy:
         ntfy = notify.ntfy, notify.token_file
-        found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign)))
+        found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign), _load_push))
     if notify.webhook:
         webhook = notify.webhook, notify.key_file or notify.token_file
-        found.append(Choice("webhook", webhook, partial(_webhook, *webhook)))
+        found.append(Choice("webhook", webhook, partial(_webhook, *webhook), _load_push))
     return found
+
+
+def _load_mqtt() -> None:
+    from doorbelld.notify import broker, mqtt  # noqa: F401
+
+    broker.load_library()
+
+
+def _load_push() -> None:
+    from doorbelld.notify import ntfy, webhook  # noqa: F401
 
 
 def _mqtt(section: MqttSection, door: Doorbell) -> Target:

@@ -290,8 +290,8 @@ class _Context(ssl.SSLContext):
             sock.close()  # Its descriptor belongs to the result now.
 
 
-def _client(client_id: str) -> Any:
-    """Return a client of paho, of any version. Raises BrokerError if it is not installed."""
+def load_library() -> Any:
+    """Return paho's client module, of any version. Raises BrokerError if it is not installed."""
     hidden = [name for name in _UNUSED if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # An import of it fails.
@@ -302,9 +302,15 @@ def _client(client_id: str) -> Any:
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
+    return paho
+
+
+def _client(client_id: str) -> Any:
+    """Return a client of paho. Raises BrokerError if it is not installed."""
+    paho = load_library()
     if hasattr(paho, "CallbackAPIVersion"):
         return paho.Client(paho.CallbackAPIVersion.VERSION2, client_id)
-    return paho.Client(client_id)  # type: ignore[arg-type]  # paho 1.x
+    return paho.Client(client_id)
 
 
 def _refusal(code: int, account: Account) -> str:

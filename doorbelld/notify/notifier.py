@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from doorbelld.notify.guarded import Guarded, failed
@@ -32,11 +33,15 @@ _NO_THREADS = "the system is out of threads"
 
 
 class Choice(NamedTuple):
-    """A target that is configured. It is made again only if its settings have changed."""
+    """A target that is configured. It is made again only if its settings have changed.
+
+    ``load`` loads the modules that ``make`` needs.
+    """
 
     name: str
     settings: object
     make: Callable[[], Target]
+    load: Callable[[], object] = lambda: None
 
 
 class Notifier(Worker):
@@ -57,6 +62,7 @@ class Notifier(Worker):
         super().__init__("notify")
         self._facts, self._is_ready, self._picture = facts, is_ready, picture
         self._chosen: Sequence[Choice] = ()
+        self._is_needed = True  # until it is known: the bell may ring before choose()
         self._waiting: deque[News] = deque(maxlen=_MOST_WAITING)
         # Only the thread changes these. The first is replaced as a whole.
         self._targets: dict[Choice, Guarded] = {}
@@ -70,7 +76,7 @@ class Notifier(Worker):
 
     def hear(self, news: News) -> None:
         """Pass this on soon. Called in the thread that rings: it waits for nothing."""
-        if self._chosen:
+        if self._is_needed:
             self._waiting.append(news)
             self._wakeup.set()
 
@@ -122,7 +128,13 @@ class Notifier(Worker):
 
     def choose(self, choices: Sequence[Choice]) -> None:
         """Use these targets from now on; those that have not changed go on."""
-        self._chosen = tuple(choices)
+        self._chosen, self._is_needed = tuple(choices), bool(choices)
+        if not choices:
+            self._waiting.clear()
+        for each in choices:
+            # In this thread, whose memory has room for it: in another one it takes a megabyte more.
+            with suppress(Exception):  # It is tried again, and reported, when it is made.
+                each.load()
         self.poll()
         self._wakeup.set()
 

@@ -19,6 +19,7 @@ from tests.support.hostile_server import HostileServer
 from tests.support.kept_visits import KeptVisits
 from tests.support.mosquitto import Mosquitto
 from tests.support.ntfy_server import NtfyServer
+from tests.support.numbered_pictures import numbered
 from tests.support.ports import free_port
 from tests.support.processes import descriptors, resident
 from tests.support.webhook_receiver import WebhookReceiver
@@ -315,3 +316,20 @@ def test_message_on_the_phone_has_the_picture_and_answers_the_ring(
         house.post("/" + answer["url"].partition(f":{house.daemon.port}/")[2])
         _, body = house.daemon.request(f"/visits/{number}.json")
         assert json.loads(body)["answered"]
+
+
+def test_broker_takes_two_megabytes_at_most(house: House, broker: Mosquitto) -> None:
+    film = house.daemon.folder / "film.mjpeg"
+    film.write_bytes(b"".join(numbered(number, 60) for number in range(10)))
+    found = []
+    sections: list[dict[str, object]] = [{}, {"broker": f"127.0.0.1:{broker.port}"}]
+    for section in sections:
+        house.configure(mqtt=section)
+        house.start({"camera.source": f"file:{film}", "visits.after": 1})
+        house.ring()
+        eventually(lambda: all(each["delivered"] for each in house.targets().values()), "it rang")
+        eventually(lambda: not house.daemon.status()["visits"]["open"], "the end of the visit")
+        found.append(resident(house.daemon.pid))
+        house.daemon.stop()
+    without, with_ = found
+    assert with_ - without < 2 << 20

@@ -412,6 +412,20 @@ def test_reload_keeps_what_has_not_changed_and_changes_the_rest(door: Door) -> N
     assert door.notifier.test(GUARD) == []
 
 
+def test_modules_are_loaded_in_the_thread_that_chooses_and_failing_to_is_no_harm(
+    door: Door,
+) -> None:
+    threads, other = [], Recorded("other")
+
+    def load() -> None:
+        threads.append(threading.current_thread())
+        raise ImportError("broken")
+
+    door.notifier.choose([choice(other)._replace(load=load)])
+    other.wait_for_facts(lambda _: True, "the facts")
+    assert threads == [threading.current_thread()]
+
+
 def test_without_a_target_there_is_no_thread_and_nothing_waits(tmp_path: Path) -> None:
     door = Door(tmp_path)
     door.stop()
@@ -425,6 +439,17 @@ def test_without_a_target_there_is_no_thread_and_nothing_waits(tmp_path: Path) -
     door.notifier.choose([choice(door.target)])
     number = door.ring(time.monotonic() + 1)
     door.target.wait_for_facts(lambda facts: bool(facts.last and facts.last.id == number), "it")
+    door.stop()
+
+
+def test_ring_before_the_targets_are_chosen_waits_for_them(tmp_path: Path) -> None:
+    door = Door(tmp_path)
+    door.stop()
+    choose, door.use = door.use, lambda *_targets, **_settings: None  # type: ignore[method-assign]
+    door.start()
+    number = door.ring()
+    choose(door.target)
+    door.target.wait_for(("ring", number, 1))
     door.stop()
 
 
