@@ -148,7 +148,7 @@ class Connection:
         events = ready.get(sock.fileno(), 0)
         if pending or events & ~select.POLLOUT:
             self._insist(client.loop_read())
-            self._refuse_large_ones()
+            self._refuse_what_piles_up()
         if events & select.POLLOUT:
             self._insist(client.loop_write())
         if client.loop_misc() or client.socket() is None:
@@ -250,11 +250,14 @@ class Connection:
             return _refusal(self._code, self._account)
         return f"{place} closed the connection"
 
-    def _refuse_large_ones(self) -> None:
+    def _refuse_what_piles_up(self) -> None:
         packet: Any = self._client._in_packet  # noqa: SLF001  # the same in all of paho's versions
         size = packet["remaining_length"]
         if size > _LARGEST:
             raise BrokerError(f"{self._account.place} sent a message of {size} bytes to us")
+        # Until their second half comes, paho would keep 65,535 of them, and we asked for none.
+        if self._client._in_messages:  # noqa: SLF001
+            raise BrokerError(f"{self._account.place} sent a message with QoS 2 to us")
 
 
 class _Context(ssl.SSLContext):

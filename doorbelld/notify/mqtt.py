@@ -42,6 +42,12 @@ _MOST_RINGS = 50
 _MOST_UNCONFIRMED = 10
 """Rings on their way at a time; fewer than paho would keep in a queue of its own."""
 
+_NO_NUMBER = 0
+"""Of a message that is just being published: that may fail, and it must not get lost then."""
+
+_MOST_TRIES = 2
+"""Connections that an image may end before rings come without it: the broker has a limit."""
+
 _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 _STEADY = 10.0
@@ -104,6 +110,8 @@ class _Outgoing:
         self._unpublished: dict[str, None] = {}
         self._shown: int | None = None  # the visit of the image
         self._image_number: int | None = None  # of the message that is on its way
+        self._image_size = self._ended_by_image = 0
+        self._too_large: int | None = None
         self._rings: deque[_Ring] = deque()
         self._unconfirmed: dict[int, _Ring] = {}
         self._most_rings = 1
@@ -152,9 +160,12 @@ class _Outgoing:
             topic = self._next_topic()
             if topic is not None:
                 del self._unpublished[topic]
-                return _Message(topic, self._retained[topic], int(topic == self._image))
+                payload, is_image = self._retained[topic], topic == self._image
+                if is_image:
+                    self._image_number, self._image_size = _NO_NUMBER, len(payload)
+                return _Message(topic, payload, int(is_image))
             if self._may_ring():
-                ring = self._rings.popleft()
+                ring = self._unconfirmed[_NO_NUMBER] = self._rings.popleft()
                 return _Message(self.event, ring.payload, 1, ring)
             return None
 
@@ -178,7 +189,7 @@ class _Outgoing:
         """Note the number of a message that is to be acknowledged."""
         with self._lock:
             if message.ring is not None:
-                self._unconfirmed[number] = message.ring
+                self._unconfirmed[number] = self._unconfirmed.pop(_NO_NUMBER)
             elif message.qos:
                 self._image_number = number
 
@@ -188,13 +199,19 @@ class _Outgoing:
             if self._unconfirmed.pop(number, None) is not None:
                 self.delivered += 1
             elif number == self._image_number:
-                self._image_number = None
+                self._image_number, self._ended_by_image = None, 0
+
+    @property
+    def too_large(self) -> int | None:
+        """The bytes of the smallest image that seems to be too large for the broker."""
+        return self._too_large
 
     def end(self) -> None:
         """Forget all rings but the newest: the connection has ended."""
         with self._lock:
             lost = list(self._unconfirmed.values())
             self._unconfirmed.clear()
+            self._judge_image()
             self._image_number = None
             if lost and not self._rings:
                 self._rings.append(lost.pop())
@@ -202,7 +219,20 @@ class _Outgoing:
             self._most_rings = 1
             self._drop_but(1)
 
+    def _judge_image(self) -> None:
+        """Give an image up that has ended connections; try the next if this one had no image."""
+        if self._image_number is None:
+            self._too_large, self._ended_by_image = None, 0
+        elif self._image_size:
+            self._ended_by_image += 1
+            if self._ended_by_image >= _MOST_TRIES:
+                self._too_large, self._ended_by_image = self._image_size, 0
+                self._retain(self._image, self._retained[self._image])
+
     def _retain(self, topic: str, payload: bytes) -> None:
+        limit = self._too_large
+        if topic == self._image and limit is not None and len(payload) >= limit:
+            payload = b""
         if self._retained.get(topic) != payload:
             self._retained[topic] = payload
             self._unpublished[topic] = None
@@ -452,12 +482,20 @@ class Mqtt(Worker):
     # How it is
 
     def _succeed(self, place: str) -> None:
+        self._outgoing.begin()  # Before anyone sees that it is ok: from now on, no ring is dropped.
+        remark, size = "", self._outgoing.too_large
+        if size is not None:
+            remark = (
+                f"{place} ends the connection at an image of {size} bytes, so rings come without;"
+                " raise its limit (max_packet_size of mosquitto), or lower the camera's resolution"
+            )
         with self._lock:
             again = " again" if self._state == "failed" else ""
-            self._state, self._detail, self._since = "ok", "", None
+            self._state, self._detail, self._since = "ok", remark, None
         self._connected_at = time.monotonic()
-        self._outgoing.begin()
         self._lines.log(logging.INFO, f"MQTT: connected to {place}{again}")
+        if remark:
+            self._oddities.log(logging.WARNING, f"MQTT: {remark}")
 
     def _fail(self, why: str) -> None:
         with self._lock:

@@ -24,6 +24,11 @@ _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 """Seconds until a message that could not be sent is tried again; each time it is twice as long."""
 
+_SLOW = 10.0
+"""Seconds after which a message that has not arrived is a failure to be shown."""
+
+_NO_ANSWER = "the server has not answered a message for {:.0f} s; its log may say why"
+
 _GRACE = 0.7
 """How much of the time to stop the message has that is being sent."""
 
@@ -71,6 +76,7 @@ class Outbox(Worker):
         self._state_log = StateLog(_log)
         self._pause = 0.0
         self._again_at = 0.0
+        self._began_at: float | None = None  # to send
         self._is_failing = False
         self._detail = ""
         self._since: float | None = None
@@ -105,10 +111,15 @@ class Outbox(Worker):
     def status(self) -> Status:
         """Return how it is."""
         with self._lock:
+            is_failing, detail, since = self._is_failing, self._detail, self._since
+            seconds = time.monotonic() - (self._began_at or time.monotonic())
+            if not is_failing and seconds > _SLOW:
+                is_failing, detail = True, _NO_ANSWER.format(seconds)
+                since = time.time() - seconds
             return Status(
-                "failed" if self._is_failing else "ok",
-                self._detail,
-                self._since,
+                "failed" if is_failing else "ok",
+                detail,
+                since,
                 self._delivered,
                 self._failed,
                 self._dropped,
@@ -163,6 +174,7 @@ class Outbox(Worker):
         return max(0.0, due - time.monotonic()) + 0.001  # poll() rounds down.
 
     def _send(self, letter: _Letter) -> None:
+        self._began_at = time.monotonic()
         try:
             remark = self._deliver(
                 letter.news, letter.until - time.monotonic(), is_test=letter.is_test
@@ -173,6 +185,7 @@ class Outbox(Worker):
             self._has_failed(letter, describe_fault(error), retry=False)
         else:
             self._has_arrived(letter, remark)
+        self._began_at = None
 
     def _has_arrived(self, letter: _Letter, remark: str) -> None:
         with self._lock:

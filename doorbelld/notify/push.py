@@ -2,6 +2,9 @@
 
 Anything may answer there, at any pace, so the time and the bytes of an answer are bounded as a
 whole. No redirect is followed: it could lead a secret to another server.
+
+A request has all the time that there is, and TCP repeats what gets lost: to a server that is slow,
+or behind a slow line, a second one would ring the phone again.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import io
 import re
 import socket
 import ssl
+import struct
 import time
 from base64 import b64encode
 from collections.abc import Mapping
@@ -24,11 +28,11 @@ from doorbelld.net import addresses, tls
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_TIMEOUT = 10.0
-"""Seconds for a request with its answer, once the name of the server is resolved."""
-
 _CONNECT_TIMEOUT = 4.0
 """Seconds for each address of the server."""
+
+_HANDSHAKE_TIMEOUT = 10.0
+"""Seconds for that of TLS."""
 
 _MOST_ADDRESSES = 8
 """Addresses of a server that are tried."""
@@ -39,6 +43,9 @@ _MOST_BODY = 4 * 1024
 _MOST_ANSWER = 8 * 1024 + _MOST_BODY
 """Bytes of an answer, with its head and any 1xx answers before it. The standard library accepts
 6 MB, and searches a Content-Type in quadratic time."""
+
+_ABORT = struct.pack("ii", 1, 0)
+"""For SO_LINGER: what was not sent must not be sent later by the kernel, long after the press."""
 
 _PIECE = 16 * 1024
 """Bytes that are sent at once, as in one record of TLS."""
@@ -164,17 +171,22 @@ class Push:
         self, method: str, headers: Mapping[str, str], body: bytes, seconds: float
     ) -> _Refusal | None:
         sock, deadline = self._connect(seconds)
+        is_answered = False
         try:
             if self._is_secure:
                 sock = self._encrypt(sock, deadline)
             answer = self._request(sock, deadline, method, headers, body)
             with answer:
+                is_answered = True
                 if 200 <= answer.status < 300:
                     return None
                 is_redirect = 300 <= answer.status < 400
                 location = answer.getheader("Location", "") if is_redirect else ""
                 return _Refusal(answer.status, _begin_of(answer), location)
         finally:
+            if not (is_answered or self._is_cut):
+                with suppress(OSError):  # _encrypt() has closed it.
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             sock.close()
 
     def _connect(self, seconds: float) -> tuple[socket.socket, _Deadline]:
@@ -182,7 +194,7 @@ class Push:
         self._address, self._is_connected = self._host, False
         name = self._host.encode("ascii")  # As bytes: see addresses.encoded().
         found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
-        deadline = _Deadline(min(seconds, _TIMEOUT))
+        deadline = _Deadline(seconds)
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
             self._address = str(address[0])
@@ -210,7 +222,7 @@ class Push:
         )
         self._keep(sock)
         try:
-            sock.settimeout(deadline.left())
+            sock.settimeout(min(deadline.left(), _HANDSHAKE_TIMEOUT))
             sock.do_handshake()
         except ssl.SSLCertVerificationError:
             self._tls = None  # The authority may be added while we run.

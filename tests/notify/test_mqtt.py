@@ -13,6 +13,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -325,6 +326,7 @@ def test_what_is_not_used_is_not_loaded(
         b"\x30\x02\xff\xff",  # a topic that is longer than its message
         b"\x30\xff\xff\xff\x7f\x00\x01d",  # 256 MB to come
         b"\x90\x02\x00\x01\x90\x00",
+        b"\x34\x06\x00\x01d\x00\x01x",  # QoS 2
         b"\xf0" * 64,
     ],
 )
@@ -456,6 +458,26 @@ def test_an_unacknowledged_ring_is_sent_again(start: Start) -> None:
     assert all(each["visit"] < 17 for each in events[:-1])
 
 
+def test_a_ring_is_not_lost_if_the_connection_ends_while_it_is_published(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = broker_module.Connection.publish
+
+    def fail_once(self: broker_module.Connection, topic: str, *given: Any, **options: Any) -> int:
+        if topic == "d/event":
+            monkeypatch.setattr(broker_module.Connection, "publish", publish)
+            raise broker_module.BrokerError("it has gone")
+        return publish(self, topic, *given, **options)
+
+    monkeypatch.setattr(broker_module.Connection, "publish", fail_once)
+    with FakeBroker() as broker:
+        target = connected(start(broker.port))
+        target.tell(news(Event.RING, 8, b"small"))
+        eventually(lambda: target.status().delivered == 1, "the ring")
+        events = [json.loads(text) for topic, text in broker.published if topic == "d/event"]
+    assert [each["visit"] for each in events] == [8]
+
+
 def test_a_ring_waits_for_its_image(start: Start) -> None:
     with FakeBroker() as broker:
         target = connected(start(broker.port))
@@ -496,6 +518,35 @@ def test_frozen_broker(broker: Mosquitto, start: Start, monkeypatch: pytest.Monk
     connected(target)
     target.tell(news(Event.RING, 1000))
     eventually(lambda: target.status().delivered >= 1, "it goes on")
+
+
+@pytest.mark.usefixtures("each_paho")
+def test_ring_arrives_without_an_image_that_the_broker_refuses(
+    tmp_path: Path, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = ["allow_anonymous true", "max_packet_size 20000"]
+    with mosquitto.running(tmp_path, *lines) as broker:
+        target = connected(start(broker.port))
+        with broker.listener() as listener:
+            target.tell(news(Event.RING, 7, b"small"))
+            eventually(lambda: target.status().delivered == 1, "the ring with a small image")
+            target.tell(news(Event.RING, 8))
+            eventually(lambda: rings(listener) == [7, 8], "the ring without its image")
+            target.tell(news(Event.RING, 9))
+            target.tell(news(Event.RING, 10, b"small too"))
+            eventually(lambda: rings(listener) == [7, 8, 9, 10], "the next at once")
+            assert listener.of("d/image")[-2:] == [b"", b"small too"]
+        assert "at an image of 56004 bytes, so rings come without" in target.status().detail
+        assert caplog.text.count("max_packet_size of mosquitto") == 1
+        broker.kill()
+        failed(target)
+        broker.configure(lines[:1])
+        broker.start()
+        connected(target)
+        with broker.listener() as listener:
+            target.tell(news(Event.RING, 11))
+            listener.wait_for("d/image", PICTURE)
+        assert target.status().detail == ""
 
 
 @pytest.mark.usefixtures("each_paho")

@@ -77,6 +77,22 @@ def test_messages_go_out_in_their_order(line: Line) -> None:
     assert line.arrived == [*range(1, 40)]
 
 
+def test_slow_answer_is_shown_and_the_message_not_sent_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SLOW", 0.05)
+    line.is_open.clear()
+    with started(line) as outbox:
+        outbox.put(ring())
+        until(outbox, state="failed")
+        status = outbox.status()
+        assert "has not answered a message for 0 s" in status["detail"]
+        assert status["since"] is not None
+        line.is_open.set()
+        until(outbox, state="ok", delivered=1, detail="", since=None)
+    assert line.tries == 1
+
+
 def test_it_is_tried_again_in_order_until_it_works(
     line: Line, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from doorbelld.notify import push as module
 from doorbelld.notify.push import Push, PushError
 from tests.support import hostile_server as hostile
 from tests.support.daemon import GUARD, eventually
@@ -127,6 +128,40 @@ def test_request_is_whole() -> None:
 def test_refusal_is_read_though_the_body_could_not_be_sent() -> None:
     with HostileServer(hostile.refuse_early) as server:
         assert refused(f"http://{server.place}{PATH}", body=bytes(50_000_000)).status == 413
+
+
+def test_nothing_is_sent_after_it_was_given_up() -> None:
+    ends: list[str] = []
+    is_given_up = threading.Event()
+
+    def script(sock: socket.socket, _: threading.Event) -> None:
+        is_given_up.wait()
+        try:
+            while sock.recv(65536):
+                pass
+            ends.append("closed")
+        except ConnectionResetError:
+            ends.append("reset")
+
+    with HostileServer(script) as server:
+        refused(f"http://{server.place}{PATH}", 0.5)
+        is_given_up.set()
+        eventually(lambda: ends, "the end")
+    assert ends == ["reset"]
+
+
+def test_request_has_all_the_time_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    class Deadline(module._Deadline):
+        def __init__(self, seconds: float) -> None:
+            given.append(seconds)
+            super().__init__(seconds)
+
+    monkeypatch.setattr(module, "_Deadline", Deadline)
+    with HostileServer(hostile.after_head(OK)) as server:
+        Push(f"http://{server.place}/").send("PUT", {}, b"x", 60)
+    assert given == [60], "a second request would ring again"
 
 
 def test_nothing_listens() -> None:

@@ -101,11 +101,11 @@ class Listener:
     ) -> None:
         self._path = path
         named = [word for topic in topics for word in ("-t", topic)]
-        command = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-F", "%r %t %x"]
-        before = broker.log.count("Sending SUBACK")
+        name = path.name  # Others may subscribe at the same time.
+        command = ["mosquitto_sub", "-i", name, "-p", str(broker.port), "-q", "1", "-F", "%r %t %x"]
         with path.open("wb") as output:
             self._process = subprocess.Popen([*command, *named, *options], stdout=output)
-        eventually(lambda: broker.log.count("Sending SUBACK") > before, "it listens")
+        eventually(lambda: f"Sending SUBACK to {name}" in broker.log, "it listens")
 
     @property
     def messages(self) -> list[Message]:
