@@ -96,7 +96,8 @@ class VirtualMachine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in (self._login, self._process):
+        # The machine first: ssh may miss the signal, but notices that its connection ends.
+        for process in (self._process, self._login):
             if process is not None:
                 process.terminate()
                 process.wait()

@@ -9,9 +9,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, ClassVar
 
 from tests.appliance.service import UNIT, announced, fetch, main_pid, wait_for_picture
+from tests.support import mosquitto
 from tests.support.daemon import eventually
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.appliance.container import Container
 
 KILLS = 20
@@ -112,6 +115,26 @@ def test_ip_filter_of_the_unit_is_found_and_the_command_that_opens_it(machine: C
     assert "IP filter" not in machine.run("doorbelld", "--check")
     machine.run("rm", "-r", conf, drop_in, f"/etc/systemd/system.control/{UNIT}.d")
     machine.run("systemctl", "daemon-reload")
+
+
+def test_ring_reaches_a_broker_with_the_paho_of_this_debian(
+    machine: Container, tmp_path: Path
+) -> None:
+    host = machine.address.rpartition(".")[0] + ".1"
+    conf = "/etc/doorbelld/conf.d/mqtt.conf"
+    wait_for_picture(machine)
+    lines = ("allow_anonymous true", f"listener 1883 {host}")
+    with mosquitto.running(tmp_path, *lines) as broker, broker.listener() as listener:
+        machine.write(conf, f"[mqtt]\nbroker = {host}\ntopic = door\n")
+        machine.run("systemctl", "reload", UNIT)
+        listener.wait_for("door/availability", b"online")
+        assert "and passed it on" in machine.run("doorbelld", "notify", "--test")
+        machine.run("doorbelld", "ring")
+        eventually(lambda: b'"ring"' in (listener.of("door/event") or [b""])[-1], "it rings")
+        assert listener.of("door/image")[-1].startswith(b"\xff\xd8")
+        machine.run("rm", conf)
+        machine.run("systemctl", "reload", UNIT)
+        listener.wait_for("door/availability", b"offline")
 
 
 def test_start_stop_restart_reload_and_status(machine: Container) -> None:
