@@ -86,8 +86,8 @@ def test_slow_answer_is_shown_and_the_message_not_sent_again(
         outbox.put(ring())
         until(outbox, state="failed")
         status = outbox.status()
-        assert "has not answered a message for 0 s" in status["detail"]
-        assert status["since"] is not None
+        assert "has not answered a message for 0 s" in status.detail
+        assert status.since is not None
         line.is_open.set()
         until(outbox, state="ok", delivered=1, detail="", since=None)
     assert line.tries == 1
