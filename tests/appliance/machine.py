@@ -12,6 +12,9 @@ from tests.support.daemon import eventually
 
 PACKAGES = ("systemd-sysv", "dbus", "udev", "kmod", "linux-image-amd64", "openssh-server")
 
+HOST = "10.0.2.2"
+"""The address at which programs in the machine reach those that listen on the host's loopback."""
+
 _BOOT_TIMEOUT = 600.0
 """Seconds for a boot, in which every instruction is emulated."""
 
