@@ -196,10 +196,10 @@ class Outbox(Worker):
             self._pause = self._again_at = 0.0
             dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
         if was_failing:
+            lost = f"; {dropped} messages were dropped" if dropped else ""
+            seconds = time.time() - (since or 0)
             self._state_log.log(
-                logging.INFO,
-                f"{self._name}: works again, after {time.time() - (since or 0):.0f} s;"
-                f" {dropped} messages were dropped",
+                logging.INFO, f"{self._name}: works again, after {seconds:.0f} s{lost}"
             )
         if is_news:
             self._state_log.log(logging.WARNING, f"{self._name}: {remark}")

@@ -109,7 +109,7 @@ def test_it_is_tried_again_in_order_until_it_works(
     begin, end = (record.getMessage() for record in caplog.records)
     assert begin == f"ntfy: {SENTENCE}"
     assert end.startswith("ntfy: works again, after")
-    assert end.endswith("0 messages were dropped")
+    assert "dropped" not in end
 
 
 def test_what_is_too_old_is_dropped_and_counted(line: Line) -> None:
