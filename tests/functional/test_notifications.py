@@ -55,7 +55,8 @@ class House:
 
         def is_live() -> bool:
             with suppress(ConnectionError):
-                return bool(self.daemon.status()["camera"]["state"] == "streaming")
+                # The first picture is counted before a ring can have it.
+                return bool(self.daemon.status()["camera"]["frames"] > 1)
             return False
 
         eventually(is_live, "it is live")

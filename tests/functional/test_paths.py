@@ -148,7 +148,7 @@ def test_status(doorbell: Daemon) -> None:
         status = doorbell.status()
     assert list(status) == [
         *("version", "uptime_s", "camera", "watching", "viewers", "limits", "password"),
-        *("bell", "visits", "shutter"),
+        *("bell", "visits", "shutter", "notify"),
     ]
     assert status["password"] is False
     assert status["version"] == __version__
