@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from doorbelld.access import ring_token
 from doorbelld.drivers.errors import Reason
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import Outbox
-from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
+from doorbelld.notify.outbox import OutboxTarget
+from doorbelld.notify.push import PushError
+from doorbelld.notify.target import MAX_AGE, Event, News
 from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5
@@ -75,7 +75,7 @@ class NtfySettings(NamedTuple):
     token_file: Path | None
 
 
-class Ntfy:
+class Ntfy(OutboxTarget):
     """Sends each ring once: what comes after it would ring the phone a second time.
 
     Newer servers could change or remove a message; that of Debian 13 cannot, and would show a
@@ -84,44 +84,14 @@ class Ntfy:
     """
 
     name = "ntfy"
+    events = (Event.RING,)
+    credential = secret.NTFY_TOKEN
 
     def __init__(
         self, settings: NtfySettings, sign: Callable[[int], str], max_age: float = MAX_AGE
     ) -> None:
-        self._token_file = settings.token_file
+        super().__init__(settings.url, settings.token_file, max_age)
         self._sign = sign
-        self._facts: Facts | None = None
-        self._push = Push(settings.url)
-        self._outbox = Outbox(self.name, self._deliver, self._push.cut, max_age)
-
-    def start(self) -> None:
-        """Begin."""
-        try:
-            secret.read(self._token_file, secret.NTFY_TOKEN)
-        except secret.SecretError as error:
-            self._outbox.fail(str(error))
-        self._outbox.start()
-
-    def stop(self, timeout: float) -> bool:
-        """End."""
-        return self._outbox.stop(timeout)
-
-    def tell(self, news: News) -> None:
-        """Send a ring, and nothing else."""
-        if news.event is Event.RING:
-            self._outbox.put(news)
-
-    def show(self, facts: Facts) -> None:
-        """Keep the name and the address for the next message."""
-        self._facts = facts
-
-    def test(self, news: News, timeout: float) -> Result:
-        """Send a test message and wait for it."""
-        return self._outbox.test(news, timeout)
-
-    def status(self) -> Status:
-        """Return how it is."""
-        return self._outbox.status()
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
         """Send a message; without its picture if only that is refused, and return why."""
@@ -162,13 +132,10 @@ class Ntfy:
             "Tags": "bell",
         }
         if facts:
-            url = facts.address if is_test else f"{facts.address}visits#{news.visit.id}"
+            url = facts.address if is_test else facts.visit_url(news.visit.id)
             headers["Click"] = _encoded(url)
             headers["Actions"] = self._actions(facts.address, 0 if is_test else news.visit.id)
-        try:
-            token = secret.read(self._token_file, secret.NTFY_TOKEN)
-        except secret.SecretError as error:
-            raise PushError(str(error), retry=False) from None
+        token = self._read_secret()
         if token:
             headers["Authorization"] = f"Bearer {token}"
         return headers

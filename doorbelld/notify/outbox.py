@@ -1,4 +1,4 @@
-"""Outbox: messages that wait for one server, and the thread that sends them."""
+"""Outbox: messages that wait for one server, the thread that sends them, and its target."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import ClassVar, Protocol
 
-from doorbelld.notify.push import PushError
-from doorbelld.notify.target import MAX_AGE, News, Result, Status, describe_fault
+from doorbelld.notify import secret
+from doorbelld.notify.push import Push, PushError
+from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status, describe_fault
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
@@ -232,3 +234,61 @@ class Outbox(Worker):
     def _finish(self, letter: _Letter, result: Result) -> None:
         letter.result = result
         letter.done.set()
+
+
+class OutboxTarget:
+    """A target that sends ``events`` to one URL; a subclass sends each of them in ``_deliver``.
+
+    ``secret_file`` has what proves there who we are, unless systemd's ``credential`` does; it is
+    read for each message.
+    """
+
+    name: str
+    events: ClassVar[Collection[Event]]
+    credential: ClassVar[str]
+
+    def __init__(self, url: str, secret_file: Path | None, max_age: float) -> None:
+        self._secret_file = secret_file
+        self._facts: Facts | None = None
+        self._push = Push(url)
+        self._outbox = Outbox(self.name, self._deliver, self._push.cut, max_age)
+
+    def start(self) -> None:
+        """Begin."""
+        try:
+            self._read_secret()
+        except PushError as error:
+            self._outbox.fail(str(error))
+        self._outbox.start()
+
+    def stop(self, timeout: float) -> bool:
+        """End."""
+        return self._outbox.stop(timeout)
+
+    def tell(self, news: News) -> None:
+        """Send what is to be sent."""
+        if news.event in self.events:
+            self._outbox.put(news)
+
+    def show(self, facts: Facts) -> None:
+        """Keep the name and the address for the next message."""
+        self._facts = facts
+
+    def test(self, news: News, timeout: float) -> Result:
+        """Send a test message and wait for it."""
+        return self._outbox.test(news, timeout)
+
+    def status(self) -> Status:
+        """Return how it is."""
+        return self._outbox.status()
+
+    def _read_secret(self) -> str | None:
+        """Return the secret, None if there is none. Raises PushError."""
+        try:
+            return secret.read(self._secret_file, self.credential)
+        except secret.SecretError as error:
+            raise PushError(str(error), retry=False) from None
+
+    def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
+        """Send a message, see :class:`Deliver`."""
+        raise NotImplementedError

@@ -41,6 +41,10 @@ class Facts:
     last: Visit | None
     address: str
 
+    def visit_url(self, visit: int) -> str:
+        """Return where the page shows a visit."""
+        return f"{self.address}visits#{visit}"
+
 
 class Result(NamedTuple):
     """How a test message went, in one sentence."""

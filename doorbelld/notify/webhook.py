@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from doorbelld.notify import secret
-from doorbelld.notify.outbox import Outbox
-from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status
+from doorbelld.notify.outbox import OutboxTarget
+from doorbelld.notify.push import PushError
+from doorbelld.notify.target import MAX_AGE, Event, News
 from doorbelld.visits.visit import described
 
-_SENT = (Event.RING, Event.ANSWERED)
 _HELP = {
     401: "check the URL in [notify] webhook",
     403: "check the URL in [notify] webhook",
@@ -38,51 +37,18 @@ class WebhookSettings(NamedTuple):
     key_file: Path | None
 
 
-class Webhook:
+class Webhook(OutboxTarget):
     """Posts what happens to a URL, signed if there is a key."""
 
     name = "webhook"
+    events = (Event.RING, Event.ANSWERED)
+    credential = secret.WEBHOOK_KEY
 
     def __init__(self, settings: WebhookSettings, max_age: float = MAX_AGE) -> None:
-        self._key_file = settings.key_file
-        self._facts: Facts | None = None
-        self._push = Push(settings.url)
-        self._outbox = Outbox(self.name, self._deliver, self._push.cut, max_age)
-
-    def start(self) -> None:
-        """Begin."""
-        try:
-            secret.read(self._key_file, secret.WEBHOOK_KEY)
-        except secret.SecretError as error:
-            self._outbox.fail(str(error))
-        self._outbox.start()
-
-    def stop(self, timeout: float) -> bool:
-        """End."""
-        return self._outbox.stop(timeout)
-
-    def tell(self, news: News) -> None:
-        """Post that the bell has rung, or that a ring was answered."""
-        if news.event in _SENT:
-            self._outbox.put(news)
-
-    def show(self, facts: Facts) -> None:
-        """Keep the name and the address for the next message."""
-        self._facts = facts
-
-    def test(self, news: News, timeout: float) -> Result:
-        """Post a test message and wait for the answer."""
-        return self._outbox.test(news, timeout)
-
-    def status(self) -> Status:
-        """Return how it is."""
-        return self._outbox.status()
+        super().__init__(settings.url, settings.key_file, max_age)
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
-        try:
-            key = secret.read(self._key_file, secret.WEBHOOK_KEY)
-        except secret.SecretError as error:
-            raise PushError(str(error), retry=False) from None
+        key = self._read_secret()
         boundary = os.urandom(16).hex()
         event = json.dumps(self._event(news, is_test=is_test)).encode("ascii")
         still = news.still if news.event is Event.RING else None
@@ -105,7 +71,7 @@ class Webhook:
         return {
             "event": "test" if is_test else news.event.value,
             "visit": described(news.visit),
-            "url": f"{facts.address}visits#{news.visit.id}" if facts else "",
+            "url": facts.visit_url(news.visit.id) if facts else "",
             "name": facts.name if facts else "",
             "sent": round(time.time(), 3),
         }
