@@ -212,17 +212,19 @@ class Daemon:
         host = addresses.outward()
         if self._url and not host:
             return self._url  # As good as any, while there is no network.
-        host, secure = host or f"{socket.gethostname()}.local", self._app.tls is not None
         with suppress(OSError):  # They are closed when the daemon stops.
-            urls = [listeners.url(each, host, secure=secure) for each in self._sockets]
+            urls = self._urls(self._sockets, host or f"{socket.gethostname()}.local")
             others = [url for url in urls if not re.match(r"https?://(127\.|\[::1\])", url)]
-            self._url = min(others or urls, default="")
+            self._url = next(iter(others or urls), "")
         return self._url
 
-    def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
-        host = addresses.outward() or socket.gethostname()
+    def _urls(self, sockets: Sequence[socket.socket], host: str) -> list[str]:
+        """Return the page's URLs at these; ``host`` stands for all addresses. Raises OSError."""
         secure = self._app.tls is not None
-        for url in sorted({listeners.url(each, host, secure=secure) for each in sockets}):
+        return sorted({listeners.url(each, host, secure=secure) for each in sockets})
+
+    def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
+        for url in self._urls(sockets, addresses.outward() or socket.gethostname()):
             _log.info("doorbelld %s: open %s", __version__, url)
 
     def _announce(self) -> None:
