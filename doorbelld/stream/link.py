@@ -139,9 +139,9 @@ class Link:
         self._failed_pace = 0.0
         self._reported_at = -_BELIEVED
         self._reports = False
+        self._begins_with = wishes.rate  # until there are steps to choose from; then 0
         self.step = self.best
-        if wishes.rate:
-            self._believe(now, wishes.rate)
+        self.choose(now)
 
     @property
     def best(self) -> int:
@@ -204,6 +204,9 @@ class Link:
 
     def choose(self, now: float) -> None:
         """Fall to a step that fits, or rise by one if the next has fitted for long enough."""
+        if self._begins_with and len(self._steps.sizes) > 1:
+            self._believe(now, self._begins_with)
+            self._begins_with = 0.0
         useful = self._steps.useful(self.best)
         if self.step not in useful:
             self.step = next((each for each in useful if each > self.step), useful[-1])

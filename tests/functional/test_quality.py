@@ -19,6 +19,7 @@ from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.fault_injector import FaultInjector
 from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.paths import STREAMS
+from tests.support.pipe_camera import PipeCamera
 from tests.support.processes import has_loaded, resident, threads
 from tests.support.stream import Part, Stream
 from tests.support.stream_parser import StreamParser
@@ -149,6 +150,22 @@ def test_rate_is_what_a_viewer_begins_with(daemon: Daemon, large: dict[str, obje
         first = viewer.until(lambda part: not is_own(part), "a smaller picture")[-1]
         assert width_of(first) == 320
         assert len(first.body) < 10_000
+        assert quality(daemon, "k") == "auto 320"
+
+
+def test_rate_counts_for_a_viewer_that_is_there_before_the_first_picture(
+    daemon: Daemon, pipe_camera: PipeCamera, large: dict[str, object]
+) -> None:
+    shots = Path(str(large["camera.source"]).partition(":")[2]).read_bytes()
+    daemon.start({"camera.source": pipe_camera.source})
+    with watching(daemon, "quality=auto&rate=100000&key=k") as viewer:
+        assert quality(daemon, "k") == "full", "nothing is known of the camera's pictures yet"
+
+        def is_smaller() -> bool:
+            pipe_camera.show(shots)
+            return not is_own(viewer.part())
+
+        eventually(is_smaller, "a smaller picture")
         assert quality(daemon, "k") == "auto 320"
 
 

@@ -204,6 +204,17 @@ def test_rate_is_a_start() -> None:
     assert link.run_until(0, 60) > 20, "what a viewer has measured is believed for a while"
 
 
+def test_rate_is_remembered_until_there_are_steps() -> None:
+    """The viewer may be there before the camera's first picture."""
+    ladder = Steps()
+    link = Link(ladder, Wishes(rate=250_000), 1000.0)
+    link.choose(1010.0)
+    assert link.step == 0
+    ladder.sizes, ladder.widths = SIZES, WIDTHS
+    link.choose(1020.0)
+    assert link.step in (3, 4)
+
+
 def test_viewer_behind_a_proxy_is_believed_against_the_acknowledgements() -> None:
     link = Simulation()  # the proxy takes everything
     link.run(5)
