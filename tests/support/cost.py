@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import time
@@ -30,7 +31,7 @@ def assert_cheap(work: Callable[[], object], size: int = UNIT) -> None:
     """Check how long this process works on so many bytes: the best of three attempts."""
     found = []
     for _ in range(3):
-        with _untraced():
+        with _by_itself():
             begin = time.process_time()
             work()
             found.append(time.process_time() - begin)
@@ -42,7 +43,7 @@ def assert_cheap(work: Callable[[], object], size: int = UNIT) -> None:
 @contextmanager
 def cpu_bound(size: int, bound: float = BOUND) -> Iterator[None]:
     """Fail if the block takes this process more than ``bound`` seconds for each 16 KiB."""
-    with _untraced():
+    with _by_itself():
         started = time.process_time()
         yield
         spent = time.process_time() - started
@@ -62,11 +63,17 @@ def assert_cheap_for(pid: int, size: int, times: int = 1) -> Iterator[None]:
 
 
 @contextmanager
-def _untraced() -> Iterator[None]:
-    """Let nothing trace the block: coverage would take many times longer than what is measured."""
+def _by_itself() -> Iterator[None]:
+    """Measure the block alone.
+
+    Coverage would take many times longer than what is measured, and so would the collector if it
+    looked through all that the tests before have left in this process.
+    """
     tracer = sys.gettrace()
     sys.settrace(None)
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         sys.settrace(tracer)
