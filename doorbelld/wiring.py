@@ -24,12 +24,14 @@ from doorbelld.config.schema import (
     CameraSection,
     MqttSection,
     NotifySection,
+    ServerSection,
     VisitsSection,
 )
 from doorbelld.net import tls
 from doorbelld.net.tls import CertificateError, KeptPair
 from doorbelld.notify.notifier import Choice
 from doorbelld.notify.target import Target
+from doorbelld.server.limits import Limits
 from doorbelld.stream.capture import CaptureSettings
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.recording import Lengths
@@ -153,6 +155,11 @@ def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | N
     if path == RING_TOKEN_FILE and state_folder is not None:
         return state_folder / path.name
     return path
+
+
+def server_limits(section: ServerSection) -> Limits:
+    """Return how many requests are answered at once, and how long a client may take."""
+    return Limits(section.max_requests, section.header_timeout, section.stall_timeout)
 
 
 def access_rules(section: AccessSection) -> Access:
