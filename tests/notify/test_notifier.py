@@ -187,9 +187,9 @@ def test_sharper_picture_follows_and_that_of_an_earlier_ring_does_not(door: Door
     assert door.target.news[1].still == BETTER
     door.bell.answer(first)
     with door.bell.recorder._lock:  # The recorder looks for a better one after the next ring.
-        door.bell.recorder._recordings[-1].stills.better = Frame(BETTER, 99, began + 2, 0)
+        door.bell.recorder._memory.all[-1].stills.better = Frame(BETTER, 99, began + 2, 0)
         newest = door.bell.recorder._begin(Kind.RING, "http", began + 9)
-        door.bell.recorder._newest = newest
+        door.bell.recorder._memory.newest_ring = newest
     eventually(lambda: door.bell.store.visits()[-1].still == 3, "the better one")
     second = door.ring(began + 25)
     door.target.wait_for(
