@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from doorbelld.system import clock
+from doorbelld.system import clock, files
 from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _SCHEMA = """
@@ -391,17 +391,11 @@ class VisitIndex:
     def _sync_log(self) -> None:
         # Closing a file ends all locks that the process has on it, but SQLite has none on its log.
         try:
-            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            files.sync(Path(f"{self.path}-wal"))
         except FileNotFoundError:
             return
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
-        finally:
-            os.close(fd)
 
     def copy_to(self, target: Path) -> None:
         """Copy the index as it is at this moment to a new file, while it is in use."""
