@@ -129,7 +129,7 @@ class Daemon:
         state_folder: Path | None,
     ) -> None:
         self._settings = settings
-        self._load = load
+        self._load, self._state_folder = load, state_folder
         self._endpoints = Endpoints(ports, settings.camera.name, secure=context is not None)
         self._sites = _Sites(kept, state_folder)
         self._service_manager = systemd.Notifier()
@@ -150,16 +150,16 @@ class Daemon:
             lambda: self._doorbell.recorder.knows_older,
             lambda visit: self._doorbell.picture(visit),  # noqa: PLW0108  # it is made below
         )
-        self._doorbell = self._make_doorbell(hub, state_folder)
+        self._doorbell = self._make_doorbell(hub)
         self._app = self._make_app(hub, self._sites.first(settings, context, authenticator))
         limits = wiring.server_limits(settings.server)
         self._server = Server(self._endpoints.sockets, self._app, limits)
 
-    def _make_doorbell(self, hub: FrameHub, state_folder: Path | None) -> Doorbell:
+    def _make_doorbell(self, hub: FrameHub) -> Doorbell:
         return Doorbell(
             wiring.bell_settings(self._settings.bell, self._settings.visits),
             hub,
-            state_folder,
+            self._state_folder,
             pause=self._capture.pause,
             reason=self._capture.reason,
             on_change=self._changed,

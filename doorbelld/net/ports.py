@@ -130,7 +130,8 @@ class Ports:
 class Endpoints:
     """Where the page is: its listeners, and their URLs in the log and in the network's list.
 
-    ``ports`` may open more of them later. ``name`` is what the network's list calls the page.
+    ``ports`` may open more of them later. ``name`` is what the network's list calls the page. Only
+    for the main thread, except address().
     """
 
     def __init__(self, ports: Ports, name: str, *, secure: bool) -> None:
@@ -178,7 +179,7 @@ class Endpoints:
         self._announcement.stop()
 
     def address(self) -> str:
-        """Return where phones in the network find the page. Any thread may call it."""
+        """Return where phones in the network find the page."""
         host = addresses.outward()
         if self._url and not host:
             return self._url  # As good as any, while there is no network.
