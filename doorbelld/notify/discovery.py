@@ -5,11 +5,34 @@ See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload (s
 
 from __future__ import annotations
 
+import hmac
 import re
+import socket
+import uuid
+from pathlib import Path
 from typing import Any
 
 from doorbelld import __version__
 from doorbelld.notify.target import Facts
+
+_APPLICATION = uuid.UUID("5d6f0f3c-5d0c-4b5e-9a2b-6c3f0f7a1e84")
+"""Makes an id of this machine that is ours alone, and does not show the machine's own."""
+
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+def device_id(path: Path = _MACHINE_ID) -> str:
+    """Return an id of this machine that stays the same and is not that of any other program.
+
+    It is what ``systemd-id128 machine-id --app-specific`` prints; without a machine id, one made of
+    the host's name in the same way.
+    """
+    try:
+        machine = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        machine = b""
+    digest = hmac.digest(machine or socket.gethostname().encode(), _APPLICATION.bytes, "sha256")
+    return uuid.UUID(bytes=digest[:16], version=4).hex
 
 
 def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, Any]]:

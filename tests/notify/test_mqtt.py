@@ -20,7 +20,8 @@ import pytest
 
 from doorbelld.notify import broker as broker_module
 from doorbelld.notify import mqtt
-from doorbelld.notify.mqtt import Mqtt, MqttSettings, device_id
+from doorbelld.notify.discovery import device_id
+from doorbelld.notify.mqtt import Mqtt, MqttSettings
 from doorbelld.notify.target import MAX_AGE, Event, Facts, News
 from doorbelld.visits.visit import Kind, Visit, VisitState
 from tests.support import mosquitto, paho_versions, secure
@@ -447,7 +448,7 @@ def test_an_unacknowledged_ring_is_sent_again(start: Start) -> None:
         broker.may_read.clear()
         for number in range(7, 22):
             target.tell(news(Event.RING, number, b"small"))
-        eventually(lambda: len(target._outgoing._unconfirmed) == 10, "on their way")
+        eventually(lambda: len(target._outgoing._rings._unconfirmed) == 10, "on their way")
         broker.hang_up()
         eventually(lambda: target.status().failed == 10, "given up")
         broker.may_read.set()
@@ -486,7 +487,7 @@ def test_a_ring_waits_for_its_image(start: Start) -> None:
         outgoing = target._outgoing
         for number in (7, 8):
             target.tell(news(Event.RING, number, b"%d" % number))
-            eventually(lambda: len(outgoing._unconfirmed) == number - 6, "on its way")  # noqa: B023
+            eventually(lambda: len(outgoing._rings._unconfirmed) == number - 6, "on its way")  # noqa: B023
         target.tell(news(Event.RING, 9, b"9"))
         target.show(replace(FACTS, watching=5))
         eventually(lambda: list(outgoing._unpublished) == ["d/image"], "only the image waits")

@@ -323,7 +323,7 @@ def test_target_that_raises_ends_nothing_and_is_shown_as_failed(
 def test_target_that_hangs_is_named_and_delays_no_ring(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doorbelld.notify.guarded._HANGING", 0.05)
+    monkeypatch.setattr("doorbelld.notify.target._HANGING", 0.05)
     door.bell.reconfigure(EACH_A_RING)
     free = threading.Event()
     door.target.trouble = lambda method: wait(free) if method == "tell" else None
