@@ -167,7 +167,9 @@ class Daemon:
             return self._app.site.ring_token.answer_token(visit)
 
         now = self._settings
-        self._notify.choose(wiring.notified(now.mqtt, now.notify, self._doorbell, sign))
+        self._notify.choose(
+            wiring.notified(now.mqtt, now.notify, self._doorbell, sign, self._state_folder)
+        )
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.

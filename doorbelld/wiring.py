@@ -98,7 +98,11 @@ def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
 
 
 def notified(
-    mqtt: MqttSection, notify: NotifySection, door: Doorbell, sign: Callable[[int], str]
+    mqtt: MqttSection,
+    notify: NotifySection,
+    door: Doorbell,
+    sign: Callable[[int], str],
+    state_folder: Path | None,
 ) -> list[Choice]:
     """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
 
@@ -106,7 +110,7 @@ def notified(
     """
     found = []
     if mqtt.broker:
-        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door), _load_mqtt))
+        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door, state_folder), _load_mqtt))
     if notify.ntfy:
         ntfy = notify.ntfy, notify.token_file
         found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign), _load_push))
@@ -126,13 +130,13 @@ def _load_push() -> None:
     from doorbelld.notify import ntfy, webhook  # noqa: F401
 
 
-def _mqtt(section: MqttSection, door: Doorbell) -> Target:
+def _mqtt(section: MqttSection, door: Doorbell, state_folder: Path | None) -> Target:
     from doorbelld.notify.mqtt import Mqtt, MqttSettings
 
     assert section.broker
     own = {each.name: getattr(section, each.name) for each in fields(section)}
     del own["broker"]
-    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door)
+    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door, state_folder)
 
 
 def _ntfy(url: str, token_file: Path | None, sign: Callable[[int], str]) -> Target:

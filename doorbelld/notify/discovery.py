@@ -6,6 +6,7 @@ See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload (s
 from __future__ import annotations
 
 import hmac
+import json
 import re
 import socket
 import uuid
@@ -35,14 +36,19 @@ def device_id(path: Path = _MACHINE_ID) -> str:
     return uuid.UUID(bytes=digest[:16], version=4).hex
 
 
-def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, Any]]:
-    """Return its topic, without the prefix that Home Assistant listens to, and its content.
+def topic_of(prefix: str, device_id: str) -> str:
+    """Return the topic of the message; ``prefix`` is what Home Assistant listens to."""
+    return f"{prefix}/device/{_identifier(device_id)}/config"
+
+
+def message(topic: str, device_id: str, facts: Facts) -> dict[str, Any]:
+    """Return its content.
 
     ``topic`` is what our own topics begin with. Only ``device_id`` identifies the device and its
     entities: after a new name for the camera they stay the same, with all that was set for them.
     """
-    identifier = "doorbelld_" + re.sub(r"[^a-zA-Z0-9_-]", "_", device_id)
-    return f"device/{identifier}/config", {
+    identifier = _identifier(device_id)
+    return {
         "device": {
             "identifiers": [identifier],
             "name": facts.name,
@@ -57,6 +63,20 @@ def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, An
             for key, component in _COMPONENTS.items()
         },
     }
+
+
+def topic_in(payload: bytes) -> str | None:
+    """Return what the topics in a message begin with, which may be one of another program."""
+    try:
+        found = json.loads(payload)["components"]["ring"]["state_topic"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    end = _COMPONENTS["ring"]["state_topic"]
+    return found[: -len(end)] if isinstance(found, str) and found.endswith(end) else None
+
+
+def _identifier(device_id: str) -> str:
+    return "doorbelld_" + re.sub(r"[^a-zA-Z0-9_-]", "_", device_id)
 
 
 def _resolved(component: dict[str, Any], topic: str) -> dict[str, Any]:

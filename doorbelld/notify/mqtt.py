@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from doorbelld.notify import discovery, outgoing
-from doorbelld.notify.broker import Account, BrokerError, Connection
+from doorbelld.notify.broker import Account, BrokerError, ClosedError, Connection
 from doorbelld.notify.incoming import Door, Incoming
-from doorbelld.notify.outgoing import Outgoing
+from doorbelld.notify.leftovers import Leftovers
+from doorbelld.notify.outgoing import OFFLINE, Outgoing
 from doorbelld.notify.target import (
     MQTT_PASSWORD,
     Event,
@@ -34,6 +35,12 @@ _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
 _STEADY = 10.0
 """Seconds that a connection must last until the next pause is the shortest again."""
+
+_SOON = 75.0
+"""Seconds: a little more than another client pauses that takes our connection over."""
+
+_MOST_CLOSED = 4
+"""Connections in a row that the broker may close so soon before we say what may be the reason."""
 
 _ECHO = 2.0
 """Seconds in which a test message comes back from the broker after it was acknowledged."""
@@ -59,16 +66,20 @@ class Mqtt(Worker):
 
     What is retained is published when it changes and on each new connection, always the newest. A
     ring that was not acknowledged when a connection ended is sent again on the next, if it is the
-    newest one and not late. Everything else that waits is forgotten.
+    newest one and not late. Everything else that waits is forgotten. ``folder`` is that for what
+    outlives the process, if there is one.
     """
 
     name = "mqtt"
 
-    def __init__(self, settings: MqttSettings, door: Door) -> None:
+    def __init__(self, settings: MqttSettings, door: Door, folder: Path | None = None) -> None:
         super().__init__("mqtt")
         self._settings = settings
         self._device = discovery.device_id()
         self._topic = settings.topic or f"doorbelld/{self._device}"
+        self._discovery_topic = (
+            discovery.topic_of(settings.discovery, self._device) if settings.discovery else None
+        )
         self._health = Health("starting")
         self._outgoing = Outgoing(self._topic, self._health)
         self._incoming = Incoming(
@@ -77,6 +88,8 @@ class Mqtt(Worker):
             button=(settings.button_topic, settings.button_value),
             birth=(settings.discovery, self._outgoing.announce),
         )
+        place = self._account(None).place
+        self._leftovers = Leftovers(folder, place, self._topic, self._discovery_topic)
         self._pauses = _Pauses()
         self._test: _Test | None = None
         self._is_stopped = False
@@ -103,9 +116,9 @@ class Mqtt(Worker):
             self._incoming.newest = facts.last.id
             self._outgoing.image_is_of(facts.last.id)
         contents = {}
-        if self._settings.discovery is not None:
-            suffix, content = discovery.message(self._topic, self._device, facts)
-            contents[f"{self._settings.discovery}/{suffix}"] = outgoing.as_json(content)
+        if self._discovery_topic is not None:
+            content = discovery.message(self._topic, self._device, facts)
+            contents[self._discovery_topic] = outgoing.as_json(content)
         for key, value in outgoing.states(facts).items():
             contents[f"{self._topic}/{key}"] = value
         self._outgoing.retain(contents)
@@ -135,6 +148,10 @@ class Mqtt(Worker):
             self._pauses.begin()
             try:
                 self._connect()
+            except ClosedError as error:
+                if self._outgoing.too_large is None:  # Otherwise the reason is known.
+                    self._pauses.closed()
+                self._fail(self._contest() or str(error))
             except (BrokerError, secretfile.SecretError) as error:
                 self._fail(str(error))
             except Exception as error:  # noqa: BLE001  # It must go on, whatever paho does.
@@ -151,13 +168,14 @@ class Mqtt(Worker):
             if not connection.open(self._wakeup, lambda: self._stopping):
                 return
             self._succeed(account.place)
-            connection.subscribe(self._incoming.topics)
+            connection.subscribe([*self._incoming.topics, *self._leftovers.begin()])
             while not self._stopping:
                 self._publish(connection)
+                self._note_remark()
                 self._lines.flush()
                 connection.wait(self._wakeup)
             self._publish(connection)
-            last = (self._outgoing.will, b"offline")
+            last = (self._outgoing.will, OFFLINE)
         finally:
             connection.close(last)
             self._outgoing.end()
@@ -177,7 +195,7 @@ class Mqtt(Worker):
             f"doorbelld-{number}",
             settings.user,
             password,
-            (self._outgoing.will, b"offline"),
+            (self._outgoing.will, OFFLINE),
         )
 
     def _publish(self, connection: Connection) -> None:
@@ -186,10 +204,17 @@ class Mqtt(Worker):
         while not connection.is_busy:
             message = self._outgoing.next()
             if message is None:
+                self._empty_leftovers(connection)
                 return
             topic, payload, qos, ring = message
             number = connection.publish(topic, payload, qos=qos, retain=ring is None)
             self._outgoing.sent(message, number)
+
+    def _empty_leftovers(self, connection: Connection) -> None:
+        """Empty what is left of earlier settings, once others have read of the new ones."""
+        topic = self._leftovers.next() if self._outgoing.knows_states else None
+        if topic is not None:
+            self._leftovers.sent(connection.publish(topic, b"", qos=1, retain=True))
 
     def _publish_test(self, connection: Connection) -> None:
         test, topic = self._test, self._outgoing.event
@@ -217,10 +242,12 @@ class Mqtt(Worker):
         test = self._test
         if test is not None:
             test.received(topic, payload)
+        self._leftovers.received(topic, payload, retained=retained)
         self._incoming.handle(topic, payload, retained=retained)
 
     def _delivered(self, number: int) -> None:
         self._outgoing.confirm(number)
+        self._leftovers.confirm(number)
         test = self._test
         if test is not None:
             test.confirm(number)
@@ -240,17 +267,41 @@ class Mqtt(Worker):
 
     def _succeed(self, place: str) -> None:
         self._outgoing.begin()  # Before anyone sees that it is ok: from now on, no ring is dropped.
-        remark, size = "", self._outgoing.too_large
-        if size is not None:
-            remark = (
-                f"{place} ends the connection at an image of {size} bytes, so rings come without;"
-                " raise its limit (max_packet_size of mosquitto), or lower the camera's resolution"
-            )
-        again = " again" if self._health.work(remark).state == "failed" else ""
         self._pauses.connected()
-        self._lines.log(logging.INFO, f"MQTT: connected to {place}{again}")
-        if remark:
-            self._oddities.log(logging.WARNING, f"MQTT: {remark}")
+        remark, before = self._remark(), self._health.status
+        self._note_remark()
+        if not remark or remark != before.detail:
+            again = " again" if before.state == "failed" else ""
+            self._lines.log(logging.INFO, f"MQTT: connected to {place}{again}")
+
+    def _note_remark(self) -> None:
+        """Show that it works, and what there is to say of that."""
+        remark, before = self._remark(), self._health.status
+        if (before.state, before.detail) != ("ok", remark):
+            self._health.work(remark)
+            if remark and remark != before.detail:
+                self._oddities.log(logging.WARNING, f"MQTT: {remark}")
+
+    def _remark(self) -> str:
+        size = self._outgoing.too_large
+        if size is None:
+            return self._contest()
+        return (
+            f"{self._account(None).place} ends the connection at an image of {size} bytes, so rings"
+            " come without; raise its limit (max_packet_size of mosquitto), or lower the camera's"
+            " resolution"
+        )
+
+    def _contest(self) -> str:
+        """Return what may be the reason if the broker closes one connection after the other."""
+        if not self._pauses.is_contested:
+            return ""
+        account = self._account(None)
+        return (
+            f"{account.place} closes each connection soon after it has accepted it: does another"
+            f" doorbelld have the topic {self._topic}? Each needs its own [mqtt] topic; the"
+            f" broker's log shows the client {account.client_id}"
+        )
 
     def _fail(self, why: str) -> None:
         before, test = self._health.fail(why), self._test
@@ -261,28 +312,52 @@ class Mqtt(Worker):
 
 
 class _Pauses:
-    """How long to wait between two connections: each time twice as long, unless one was steady."""
+    """How long to wait between two connections: each time twice as long, unless one was steady.
+
+    It also knows whether the broker closes one after the other, as it does if two clients have the
+    same id and take the connection from each other.
+    """
 
     def __init__(self) -> None:
         self._seconds = _SHORTEST_PAUSE
         self._connected_at: float | None = None
+        self._was_closed = False
+        self._closed_soon = 0  # in a row
 
     def begin(self) -> None:
         """Note that a connection is tried."""
         self._connected_at = None
+        self._was_closed = False
 
     def connected(self) -> None:
         """Note that the broker has accepted it."""
         self._connected_at = time.monotonic()
 
+    def closed(self) -> None:
+        """Note that the broker has closed it after that."""
+        self._was_closed = True
+        self._closed_soon += 1
+
     def next(self) -> float:
         """Return the seconds to wait now that it has ended."""
-        at = self._connected_at
-        if at is not None and time.monotonic() - at > _STEADY:
+        lasted = self._lasted
+        if lasted > _STEADY:
             self._seconds = _SHORTEST_PAUSE
+        if lasted > _SOON or not self._was_closed:
+            self._closed_soon = 0
         pause = min(_LONGEST_PAUSE, self._seconds * random.uniform(1, 1.25))  # noqa: S311
         self._seconds = min(_LONGEST_PAUSE, 2 * self._seconds)
         return pause
+
+    @property
+    def is_contested(self) -> bool:
+        """Whether another client seems to take the connection over again and again."""
+        return self._closed_soon >= _MOST_CLOSED and self._lasted <= _SOON
+
+    @property
+    def _lasted(self) -> float:
+        at = self._connected_at
+        return time.monotonic() - at if at is not None else 0.0
 
 
 class _Test:

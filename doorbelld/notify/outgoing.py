@@ -25,6 +25,10 @@ _MOST_TRIES = 2
 """Connections that an image may end before rings come without it: the broker has a limit."""
 
 
+OFFLINE = b"offline"
+"""What is published where we are not."""
+
+
 class Ring(NamedTuple):
     """A press; ``at`` is on time.monotonic()'s clock."""
 
@@ -51,12 +55,13 @@ class Outgoing:
     """
 
     def __init__(self, topic: str, health: Health) -> None:
-        self.will = f"{topic}/availability"
+        self.will = availability(topic)
         self.event = f"{topic}/event"
         self._image_topic = f"{topic}/image"
         self._lock = threading.Lock()
         self._retained = {self.will: b"online"}
         self._unpublished: dict[str, None] = {}
+        self.knows_states = False  # how everything is
         self._image = _Image()
         self._rings = _Rings(health)
 
@@ -65,6 +70,7 @@ class Outgoing:
         with self._lock:
             for topic, payload in contents.items():
                 self._retain(topic, payload)
+            self.knows_states = True
 
     def tell(self, news: News) -> None:
         """Publish what has happened, as far as there is a topic for it."""
@@ -262,6 +268,16 @@ class _Rings:
             self._health.count(dropped=1)
 
 
+def availability(topic: str) -> str:
+    """Return where it is published whether we are there."""
+    return f"{topic}/availability"
+
+
+def retained(topic: str) -> list[str]:
+    """Return all topics of which the broker keeps a message."""
+    return [*(f"{topic}/{end}" for end in ("image", *_STATES)), availability(topic)]
+
+
 def event(news: News, kind: str) -> bytes:
     """Return what is published of something that has happened."""
     visit = news.visit
@@ -297,6 +313,10 @@ def states(facts: Facts) -> dict[str, bytes]:
         "shutter": _switch(facts.is_paused),
         "camera": as_json(camera),
     }
+
+
+_STATES = ("motion", "last_visit", "watching", "shutter", "camera")
+"""The ends of the topics of these."""
 
 
 def as_json(content: dict[str, Any]) -> bytes:

@@ -349,6 +349,52 @@ def test_forbidden_topics_are_named(start: Start, caplog: pytest.LogCaptureFixtu
     assert "whether it passes it on is unknown" in result.sentence
 
 
+def test_two_with_the_same_topic_say_so(
+    broker: Mosquitto,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 0.3)
+    caplog.set_level(logging.INFO)
+    first, second = start(broker.port), start(broker.port)
+    for target in (first, second):
+        eventually(lambda: "does another doorbelld" in target.status().detail, "it says so")  # noqa: B023
+    assert "have the topic d? Each needs its own [mqtt] topic" in first.status().detail
+    client = first.status().detail.rpartition(" ")[2]
+    assert f"Client {client} already connected, closing old connection" in broker.log
+    counted = len(caplog.messages)
+    closes = broker.log.count("already connected")
+    eventually(lambda: broker.log.count("already connected") > closes + 4, "it goes on")
+    assert len(caplog.messages) == counted, "it is said once by each"
+    assert sum("does another doorbelld" in line for line in caplog.messages) == 2
+    assert second.stop(10)
+    connected(first)
+
+
+def test_a_steady_connection_is_not_contested(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "_LOOK", 0.1)
+    first, second = start(broker.port), start(broker.port)
+    eventually(lambda: "does another doorbelld" in first.status().detail, "it says so")
+    monkeypatch.setattr(mqtt, "_SOON", 0.5)
+    assert second.stop(10)
+    eventually(lambda: first.status()[:2] == ("ok", ""), "it works for itself")
+
+
+def test_a_broker_that_restarts_is_not_contested(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 0.1)
+    target = connected(start(broker.port))
+    for _ in range(5):
+        broker.kill()
+        eventually(lambda: "refuses connections" in target.status().detail, "it is away")
+        broker.start()
+        assert connected(target).status().detail == ""
+
+
 # What a test message says
 
 
