@@ -80,8 +80,9 @@ class Mqtt(Worker):
         self._discovery_topic = (
             discovery.topic_of(settings.discovery, self._device) if settings.discovery else None
         )
-        self._health = Health("starting")
-        self._outgoing = Outgoing(self._topic, self._health)
+        health = Health("starting")
+        self._report = _Report(health)
+        self._outgoing = Outgoing(self._topic, health)
         self._incoming = Incoming(
             door,
             self._topic,
@@ -93,8 +94,6 @@ class Mqtt(Worker):
         self._pauses = _Pauses()
         self._test: _Test | None = None
         self._is_stopped = False
-        self._lines = StateLog(_log)
-        self._oddities = OnceLog(_log)
 
     # From any thread
 
@@ -126,7 +125,7 @@ class Mqtt(Worker):
 
     def status(self) -> Status:
         """Return how it is."""
-        found = self._health.status
+        found = self._report.status
         if self._thread.ident is not None and not self.alive and not self._is_stopped:
             why = "the thread for MQTT has ended: restart doorbelld"
             return found._replace(state="failed", detail=why)
@@ -139,7 +138,7 @@ class Mqtt(Worker):
         test.wait(timeout)
         self._test = None
         self._wakeup.set()
-        return test.result(self._account(None).place, self._health.status.detail)
+        return test.result(self._account(None).place, self._report.status.detail)
 
     # In its thread
 
@@ -171,8 +170,8 @@ class Mqtt(Worker):
             connection.subscribe([*self._incoming.topics, *self._leftovers.begin()])
             while not self._stopping:
                 self._publish(connection)
-                self._note_remark()
-                self._lines.flush()
+                self._report.works(self._remark())
+                self._report.flush()
                 connection.wait(self._wakeup)
             self._publish(connection)
             last = (self._outgoing.will, OFFLINE)
@@ -232,7 +231,7 @@ class Mqtt(Worker):
             left, test = ends_at - time.monotonic(), self._test
             if left <= 0 or (test is not None and not test.is_judged):
                 return
-            self._lines.flush()
+            self._report.flush()
             self._wakeup.wait(left)
             self._wakeup.clear()
 
@@ -260,27 +259,14 @@ class Mqtt(Worker):
             if test is not None:
                 test.may_read = False
             return
-        line = f"MQTT: the broker's access rules do not let doorbelld read {topic}"
-        self._oddities.log(logging.WARNING, line)
+        self._report.odd(f"the broker's access rules do not let doorbelld read {topic}")
 
     # How it is
 
     def _succeed(self, place: str) -> None:
         self._outgoing.begin()  # Before anyone sees that it is ok: from now on, no ring is dropped.
         self._pauses.connected()
-        remark, before = self._remark(), self._health.status
-        self._note_remark()
-        if not remark or remark != before.detail:
-            again = " again" if before.state == "failed" else ""
-            self._lines.log(logging.INFO, f"MQTT: connected to {place}{again}")
-
-    def _note_remark(self) -> None:
-        """Show that it works, and what there is to say of that."""
-        remark, before = self._remark(), self._health.status
-        if (before.state, before.detail) != ("ok", remark):
-            self._health.work(remark)
-            if remark and remark != before.detail:
-                self._oddities.log(logging.WARNING, f"MQTT: {remark}")
+        self._report.connected(place, self._remark())
 
     def _remark(self) -> str:
         size = self._outgoing.too_large
@@ -304,11 +290,54 @@ class Mqtt(Worker):
         )
 
     def _fail(self, why: str) -> None:
-        before, test = self._health.fail(why), self._test
+        self._report.fails(why)
+        test = self._test
         if test is not None:
             test.fail(why)
-        if before.detail != why:
+
+
+class _Report:
+    """How the target is, as its status and the log say it."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._lines = StateLog(_log)
+        self._oddities = OnceLog(_log)
+
+    @property
+    def status(self) -> Status:
+        """How it is now."""
+        return self._health.status
+
+    def connected(self, place: str, remark: str) -> None:
+        """Report a new connection, and what there is to say of it."""
+        before = self._health.status
+        self.works(remark)
+        if not remark or remark != before.detail:
+            again = " again" if before.state == "failed" else ""
+            self._lines.log(logging.INFO, f"MQTT: connected to {place}{again}")
+
+    def works(self, remark: str) -> None:
+        """Report that it works, if that is new, and what there is to say of that."""
+        before = self._health.status
+        if (before.state, before.detail) == ("ok", remark):
+            return
+        self._health.work(remark)
+        if remark and remark != before.detail:
+            self.odd(remark)
+
+    def fails(self, why: str) -> None:
+        """Report why there is no connection."""
+        if self._health.fail(why).detail != why:
             self._lines.log(logging.WARNING, f"MQTT: {why}")
+
+    def odd(self, sentence: str) -> None:
+        """Report what goes on beside that, once an hour."""
+        self._oddities.log(logging.WARNING, f"MQTT: {sentence}")
+
+    def flush(self) -> None:
+        """Log what was held back, if it is time."""
+        self._lines.flush()
 
 
 class _Pauses:
