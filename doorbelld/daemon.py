@@ -14,33 +14,27 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import select
 import signal
-import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from doorbelld import __version__, wiring
+from doorbelld import wiring
 from doorbelld.access.authenticator import Authenticator
 from doorbelld.access.embedding import Embedding
 from doorbelld.access.ring_token import RingToken
 from doorbelld.config.load import ConfigError
-from doorbelld.config.schema import AccessSection, Config
+from doorbelld.config.schema import Config
 from doorbelld.media import room
-from doorbelld.net import addresses, listeners
 from doorbelld.net.handover import Handover
-from doorbelld.net.mdns import Announcement
-from doorbelld.net.ports import Ports
+from doorbelld.net.ports import Endpoints, Ports
 from doorbelld.net.tls import KeptPair
 from doorbelld.notify.notifier import Notifier
 from doorbelld.notify.target import Facts
-from doorbelld.server.limits import Limits
 from doorbelld.server.server import Server
 from doorbelld.stream.broadcaster import Broadcaster
 from doorbelld.stream.capture import CaptureThread
@@ -51,7 +45,6 @@ from doorbelld.system import systemd
 from doorbelld.system.process import catch_signals, ignore_signals
 from doorbelld.system.wakeup import Wakeup
 from doorbelld.visits.doorbell import Doorbell
-from doorbelld.visits.visit import Visit
 from doorbelld.web import assets
 from doorbelld.web.app import App
 from doorbelld.web.site import Site
@@ -69,6 +62,58 @@ _SWITCH_INTERVAL = 0.0002
 would let one busy handler thread delay the broadcaster by that much at every single send."""
 
 
+class _Sites:
+    """Makes the Site of a configuration: the first one, and the next one at each reload.
+
+    ``kept`` is the TLS pair that worked last, ``state_folder`` where the token for ringing may be.
+    """
+
+    def __init__(self, kept: KeptPair, state_folder: Path | None) -> None:
+        self.kept = kept
+        self._state_folder = state_folder
+
+    def first(
+        self, settings: Config, context: ssl.SSLContext | None, authenticator: Authenticator
+    ) -> Site:
+        """Return the Site to start with. Raises OSError if the page cannot be read."""
+        embedding = Embedding(settings.access.embed_key_file)
+        return self._make(settings, context, authenticator, embedding)
+
+    def next(self, settings: Config, before: Site) -> Site:
+        """Return the Site after ``before``. Raises ConfigError, and OSError as above.
+
+        What remembers something stays, such as wrong guesses, unless its file is another one.
+        """
+        section = settings.access
+        context = wiring.tls_context(section, self.kept)
+        authenticator, embedding = before.authenticator, before.embedding
+        if authenticator.path != wiring.password_path(section):
+            authenticator = wiring.open_authenticator(section)
+        if embedding.path != section.embed_key_file:
+            embedding = Embedding(section.embed_key_file)
+        return self._make(settings, context, authenticator, embedding)
+
+    def _make(
+        self,
+        settings: Config,
+        context: ssl.SSLContext | None,
+        authenticator: Authenticator,
+        embedding: Embedding,
+    ) -> Site:
+        section, name = settings.access, settings.camera.name
+        root = wiring.authority_root(section, self.kept)
+        files = assets.load(name)
+        return Site(
+            wiring.access_rules(section),
+            authenticator,
+            embedding,
+            {**files, **assets.of_the_authority(root, name)} if root else files,
+            context,
+            hsts=section.hsts,
+            ring_token=RingToken(wiring.ring_token_path(settings.bell, self._state_folder)),
+        )
+
+
 class Daemon:
     """All parts of a running doorbelld; ``load`` reads the configuration again."""
 
@@ -84,11 +129,10 @@ class Daemon:
         state_folder: Path | None,
     ) -> None:
         self._settings = settings
-        self._ports = ports
-        self._sockets = ports.take()
-        self._load, self._kept, self._state_folder = load, kept, state_folder
-        self._notifier = systemd.Notifier()
-        self._announcement = Announcement()
+        self._load, self._state_folder = load, state_folder
+        self._endpoints = Endpoints(ports, settings.camera.name, secure=context is not None)
+        self._sites = _Sites(kept, state_folder)
+        self._service_manager = systemd.Notifier()
         handover.viewers.set_password_id(authenticator.password_id)
         hub = FrameHub()
         self._tiers = Tiers(hub)
@@ -101,20 +145,21 @@ class Daemon:
         )
         camera = wiring.capture_settings(settings.camera)
         self._capture = CaptureThread(camera, hub, self._changed)
-        self._hub, self._url = hub, ""
-        self._notify = Notifier(self._facts, self._is_ready, self._picture)
-        self._doorbell = self._make_doorbell(hub, state_folder)
-        embedding = Embedding(settings.access.embed_key_file)
-        self._app = self._make_app(
-            _site(settings, context, authenticator, embedding, kept, state_folder)
+        self._notify = Notifier(
+            self._facts,
+            lambda: self._doorbell.recorder.knows_older,
+            lambda visit: self._doorbell.picture(visit),  # noqa: PLW0108  # it is made below
         )
-        self._server = Server(self._sockets, self._app, _limits(settings))
+        self._doorbell = self._make_doorbell(hub)
+        self._app = self._make_app(hub, self._sites.first(settings, context, authenticator))
+        limits = wiring.server_limits(settings.server)
+        self._server = Server(self._endpoints.sockets, self._app, limits)
 
-    def _make_doorbell(self, hub: FrameHub, state_folder: Path | None) -> Doorbell:
+    def _make_doorbell(self, hub: FrameHub) -> Doorbell:
         return Doorbell(
             wiring.bell_settings(self._settings.bell, self._settings.visits),
             hub,
-            state_folder,
+            self._state_folder,
             pause=self._capture.pause,
             reason=self._capture.reason,
             on_change=self._changed,
@@ -122,10 +167,10 @@ class Daemon:
             on_motion=self._notify.changed,
         )
 
-    def _make_app(self, site: Site) -> App:
+    def _make_app(self, hub: FrameHub, site: Site) -> App:
         return App(
             site,
-            self._hub,
+            hub,
             self._broadcaster,
             self._capture.status,
             lambda: self._server.limits,
@@ -139,9 +184,6 @@ class Daemon:
         self._broadcaster.renew()
         self._notify.changed()
 
-    def _is_ready(self) -> bool:
-        return self._doorbell.recorder.knows_older
-
     def _facts(self) -> Facts:
         recorder = self._doorbell.recorder
         return Facts(
@@ -151,14 +193,8 @@ class Daemon:
             motion=recorder.sees_motion,
             is_paused=self._doorbell.shutter.state.closed,
             last=recorder.news(),
-            address=self._settings.notify.address or self._address(),
+            address=self._settings.notify.address or self._endpoints.address(),
         )
-
-    def _picture(self, visit: Visit | None) -> bytes | None:
-        """Return the still of a visit, if it has one, or the picture of now."""
-        still = self._doorbell.still(visit.id) if visit else None
-        latest = self._hub.latest
-        return still or (latest.data if latest and latest.live else None)
 
     def _choose(self) -> None:
         """Notify those that are configured."""
@@ -167,7 +203,9 @@ class Daemon:
             return self._app.site.ring_token.answer_token(visit)
 
         now = self._settings
-        self._notify.choose(wiring.notified(now.mqtt, now.notify, self._doorbell, sign))
+        self._notify.choose(
+            wiring.notified(now.mqtt, now.notify, self._doorbell, sign, self._state_folder)
+        )
 
     def run(self) -> NoReturn:
         """Start everything, wait for a signal, stop everything, and end the process.
@@ -199,51 +237,12 @@ class Daemon:
         except RuntimeError as error:  # threading raises no better one
             _log.critical("the system is out of threads (%s): stopping, to be started again", error)
             return False
-        self._log_urls(self._sockets)
+        self._endpoints.log_urls()
         self._doorbell.log_place()
-        self._announce()
-        self._ports.poll()
+        self._endpoints.begin()
         # Even if a port is still taken, perhaps for days: the boot must not wait for it.
-        self._notifier.ready()
+        self._service_manager.ready()
         return True
-
-    def _address(self) -> str:
-        """Return where phones in the network find the page."""
-        host = addresses.outward()
-        if self._url and not host:
-            return self._url  # As good as any, while there is no network.
-        with suppress(OSError):  # They are closed when the daemon stops.
-            urls = self._urls(self._sockets, host or f"{socket.gethostname()}.local")
-            others = [url for url in urls if not re.match(r"https?://(127\.|\[::1\])", url)]
-            self._url = next(iter(others or urls), "")
-        return self._url
-
-    def _urls(self, sockets: Sequence[socket.socket], host: str) -> list[str]:
-        """Return the page's URLs at these; ``host`` stands for all addresses. Raises OSError."""
-        secure = self._app.tls is not None
-        return sorted({listeners.url(each, host, secure=secure) for each in sockets})
-
-    def _log_urls(self, sockets: Sequence[socket.socket]) -> None:
-        for url in self._urls(sockets, addresses.outward() or socket.gethostname()):
-            _log.info("doorbelld %s: open %s", __version__, url)
-
-    def _announce(self) -> None:
-        """Show the page in the network's list of services, as it is now."""
-        self._announcement.update(
-            self._settings.camera.name, self._sockets, secure=self._app.tls is not None
-        )
-
-    def _poll_ports(self) -> None:
-        """Serve at the addresses that have become free."""
-        self._ports.poll()
-        fresh = self._ports.take()
-        for listener in fresh:
-            self._server.listen(listener)
-        self._log_urls(fresh)
-        self._sockets += fresh
-        if fresh:
-            self._announce()
-        self._announcement.poll()
 
     def _wait(self, wakeup: Wakeup) -> int:
         """Look after the threads until a signal says stop, or one of them fails."""
@@ -262,34 +261,33 @@ class Daemon:
             if not all(thread.alive for thread in threads):
                 _log.critical("a thread has failed: stopping, to be started again")
                 return 1
-            self._poll_ports()
+            self._endpoints.poll(self._server.listen)
             self._notify.poll()
             self._capture.check_for_hang()
             self._recheck()
-            self._notifier.status(self._status())
+            self._service_manager.status(self._status())
             oldest = min(thread.beat for thread in threads)
             if watchdog and time.monotonic() - oldest < watchdog:
-                self._notifier.watchdog()
+                self._service_manager.watchdog()
 
     def _status(self) -> str:
-        waiting = self._ports.waiting
-        if not self._sockets:
+        waiting = self._endpoints.waiting
+        if not self._endpoints.sockets:
             return waiting
         camera = self._capture.status()
         text = f"{camera.state.value.capitalize()}: {camera.detail}"
         if camera.state is CameraState.STREAMING:
             text += f" at {camera.fps:.0f} fps"
         text += f"; {self._broadcaster.watching} watching"
-        if self._kept.in_use:
+        if self._sites.kept.in_use:
             text += "; TLS with the last pair that worked, see the log"
         return f"{waiting}; {text}" if waiting else text
 
     def _reload(self) -> None:
-        self._notifier.reloading()
+        self._service_manager.reloading()
         try:
             settings = self._load()
-            context = wiring.tls_context(settings.access, self._kept)
-            self._apply(settings, context, self._authenticator(settings.access))
+            self._apply(settings, self._sites.next(settings, self._app.site))
             _log.info("the configuration was read again")
         except ConfigError as error:
             for problem in error.problems:
@@ -297,41 +295,23 @@ class Daemon:
             _log.error("the configuration stays as it was")
         except OSError as error:  # such as a shortage of descriptors
             _log.error("the configuration stays as it was: %s", error)
-        self._notifier.ready()
+        self._service_manager.ready()
 
-    def _authenticator(self, section: AccessSection) -> Authenticator:
-        """Return the current one, which remembers wrong guesses, unless the file is another."""
-        there = self._app.site.authenticator
-        return (
-            there
-            if there.path == wiring.password_path(section)
-            else wiring.open_authenticator(section)
-        )
-
-    def _apply(
-        self, settings: Config, context: ssl.SSLContext | None, authenticator: Authenticator
-    ) -> None:
-        """Change to other settings; viewers that are still allowed keep watching.
-
-        Raises OSError, and then has changed nothing, if the page's files cannot be read.
-        """
-        embedding, path = self._app.site.embedding, settings.access.embed_key_file
-        if embedding.path != path:
-            embedding = Embedding(path)
-        site = _site(settings, context, authenticator, embedding, self._kept, self._state_folder)
+    def _apply(self, settings: Config, site: Site) -> None:
+        """Change to other settings; viewers that are still allowed keep watching."""
         before, self._settings = self._settings, settings
         self._broadcaster.max_viewers = settings.server.max_viewers
         self._broadcaster.stall_timeout = settings.server.stall_timeout
-        self._server.set_limits(_limits(settings))
+        self._server.set_limits(wiring.server_limits(settings.server))
         self._app.change(site)
         self._doorbell.reconfigure(wiring.bell_settings(settings.bell, settings.visits))
         if settings.camera != before.camera:
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
             self._doorbell.recorder.forget_pictures()
         self._choose()
-        self._announce()
-        if self._ports.change(settings.server.listen):
-            _log.warning("listen has changed: that takes a restart")
+        self._endpoints.change(
+            settings.camera.name, settings.server.listen, secure=site.tls is not None
+        )
 
     def _recheck(self) -> None:
         """End the streams that may not go on, if a file or a network has changed."""
@@ -345,8 +325,8 @@ class Daemon:
             self._app.recheck()
 
     def _stop(self) -> None:
-        self._notifier.stopping()
-        self._announcement.stop()
+        self._service_manager.stopping()
+        self._endpoints.stop()
         ended = {"accept": self._server.stop()}
         self._notify.stop(0)  # It begins to send what is left.
         self._doorbell.stop(0)  # It begins to write what is left of a visit.
@@ -360,30 +340,3 @@ class Daemon:
         survivors = [name for name, has_ended in ended.items() if not has_ended]
         if survivors:
             _log.warning("left behind, still at work: %s", ", ".join(survivors))
-
-
-def _site(
-    settings: Config,
-    context: ssl.SSLContext | None,
-    authenticator: Authenticator,
-    embedding: Embedding,
-    kept: KeptPair,
-    state_folder: Path | None,
-) -> Site:
-    """Return what requests are answered by. Raises OSError if the page cannot be read."""
-    name, root = settings.camera.name, wiring.authority_root(settings.access, kept)
-    files = assets.load(name)
-    return Site(
-        wiring.access_rules(settings.access),
-        authenticator,
-        embedding,
-        {**files, **assets.of_the_authority(root, name)} if root else files,
-        context,
-        hsts=settings.access.hsts,
-        ring_token=RingToken(wiring.ring_token_path(settings.bell, state_folder)),
-    )
-
-
-def _limits(settings: Config) -> Limits:
-    server = settings.server
-    return Limits(server.max_requests, server.header_timeout, server.stall_timeout)

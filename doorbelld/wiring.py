@@ -24,12 +24,14 @@ from doorbelld.config.schema import (
     CameraSection,
     MqttSection,
     NotifySection,
+    ServerSection,
     VisitsSection,
 )
 from doorbelld.net import tls
 from doorbelld.net.tls import CertificateError, KeptPair
 from doorbelld.notify.notifier import Choice
 from doorbelld.notify.target import Target
+from doorbelld.server.limits import Limits
 from doorbelld.stream.capture import CaptureSettings
 from doorbelld.visits.doorbell import BellSettings, Doorbell
 from doorbelld.visits.recording import Lengths
@@ -98,7 +100,11 @@ def bell_settings(bell: BellSection, visits: VisitsSection) -> BellSettings:
 
 
 def notified(
-    mqtt: MqttSection, notify: NotifySection, door: Doorbell, sign: Callable[[int], str]
+    mqtt: MqttSection,
+    notify: NotifySection,
+    door: Doorbell,
+    sign: Callable[[int], str],
+    state_folder: Path | None,
 ) -> list[Choice]:
     """Return what is notified of a ring. ``sign`` returns a token that answers a visit.
 
@@ -106,7 +112,7 @@ def notified(
     """
     found = []
     if mqtt.broker:
-        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door), _load_mqtt))
+        found.append(Choice("mqtt", mqtt, partial(_mqtt, mqtt, door, state_folder), _load_mqtt))
     if notify.ntfy:
         ntfy = notify.ntfy, notify.token_file
         found.append(Choice("ntfy", ntfy, partial(_ntfy, *ntfy, sign), _load_push))
@@ -126,13 +132,13 @@ def _load_push() -> None:
     from doorbelld.notify import ntfy, webhook  # noqa: F401
 
 
-def _mqtt(section: MqttSection, door: Doorbell) -> Target:
+def _mqtt(section: MqttSection, door: Doorbell, state_folder: Path | None) -> Target:
     from doorbelld.notify.mqtt import Mqtt, MqttSettings
 
     assert section.broker
     own = {each.name: getattr(section, each.name) for each in fields(section)}
     del own["broker"]
-    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door)
+    return Mqtt(MqttSettings(**section.broker._asdict(), **own), door, state_folder)
 
 
 def _ntfy(url: str, token_file: Path | None, sign: Callable[[int], str]) -> Target:
@@ -153,6 +159,11 @@ def ring_token_path(section: BellSection, state_folder: Path | None) -> Path | N
     if path == RING_TOKEN_FILE and state_folder is not None:
         return state_folder / path.name
     return path
+
+
+def server_limits(section: ServerSection) -> Limits:
+    """Return how many requests are answered at once, and how long a client may take."""
+    return Limits(section.max_requests, section.header_timeout, section.stall_timeout)
 
 
 def access_rules(section: AccessSection) -> Access:

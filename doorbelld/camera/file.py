@@ -47,6 +47,32 @@ _MOST_WITHOUT_PICTURE = 2 * jpeg.LARGEST
 """Bytes. A file that has more without a picture in between is not a film."""
 
 
+class _Positions:
+    """Where the pictures of a file start and end, and which of them need no repair.
+
+    ``state`` is that of the file when it had been read to its end; until then it is None.
+    """
+
+    def __init__(self) -> None:
+        self.state: object = None
+        self._starts, self._ends = array("Q"), array("Q")
+        self._sound = bytearray()
+
+    def add(self, start: int, end: int, *, is_sound: bool) -> None:
+        """Add the next picture."""
+        self._starts.append(start)
+        self._ends.append(end)
+        self._sound.append(is_sound)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        """Return start, end and soundness of each."""
+        return zip(self._starts, self._ends, self._sound)
+
+
 class MjpegCamera:
     """A file of JPEGs one after the other, or a folder of them, played over and over."""
 
@@ -64,11 +90,7 @@ class MjpegCamera:
         # Any thread may load a picture of this round or, before the next one is due, of the last.
         self._lock = threading.Lock()
         self._last_file: FileIO | None = None
-        # Where the file's pictures start and end, once it has been read to the end, and the
-        # state of the file then; and which pictures need no repair while that is its state.
-        self._starts, self._ends = array("Q"), array("Q")
-        self._sound = bytearray()
-        self._state: object = None
+        self._positions = _Positions()
 
     def open(self) -> None:
         """Find the first picture. Raises CameraError if there is none, or it cannot be read."""
@@ -125,18 +147,17 @@ class MjpegCamera:
     def _file(self) -> Iterator[bytes | Callable[[], bytes]]:
         with self._opened() as file:
             state = _state(file)
-            if state == self._state:
-                for start, end, is_sound in zip(self._starts, self._ends, self._sound):
-                    yield partial(self._load, file, start, end, is_sound)
+            if state == self._positions.state:
+                for start, end, is_sound in self._positions:
+                    yield partial(self._load, file, start, end, state if is_sound else None)
             else:
-                self._state = None
+                self._positions = _Positions()
                 yield from self._search(file)
-                self._state = state
+                self._positions.state = state
 
     def _search(self, file: FileIO) -> Iterator[bytes]:
         """Yield the pictures, and remember where they are."""
         splitter = jpeg.Splitter()
-        self._starts, self._ends, self._sound = array("Q"), array("Q"), bytearray()
         unused = 0
         while chunk := file.read(_CHUNK):
             counted = splitter.invalid
@@ -150,15 +171,13 @@ class MjpegCamera:
         counted = splitter.invalid
         yield from self._remember(splitter.end())
         self.invalid += splitter.invalid - counted
-        if counted and not self._starts:
+        if counted and not self._positions:
             text = f"There are only damaged pictures in {self._path}"
             raise CameraError(text, Reason.DAMAGED)
 
     def _remember(self, pictures: Sequence[Piece]) -> Iterator[bytes]:
         for start, end, data in pictures:
-            self._starts.append(start)
-            self._ends.append(end)
-            self._sound.append(len(data) == end - start)
+            self._positions.add(start, end, is_sound=len(data) == end - start)
             yield data
 
     @contextmanager
@@ -176,14 +195,17 @@ class MjpegCamera:
             if last is not None:
                 last.close()
 
-    def _load(self, file: FileIO, start: int, end: int, is_sound: int) -> bytes:
-        """Return the picture from where it was; in any thread. Raises ValueError."""
+    def _load(self, file: FileIO, start: int, end: int, sound_state: object) -> bytes:
+        """Return the picture from where it was; in any thread. Raises ValueError.
+
+        It needs no repair while the file is in ``sound_state``; None if it needs one anyway.
+        """
         with self._lock:
             if file.closed:
                 raise GoneError("the file was closed")
             data = os.pread(file.fileno(), end - start, start)
-            is_known = is_sound and _state(file) == self._state
-        return data if is_known else self._checker.mend(data)
+            is_sound = sound_state is not None and _state(file) == sound_state
+        return data if is_sound else self._checker.mend(data)
 
     def _folder(self, paths: Sequence[Path]) -> Iterator[bytes]:
         for path in paths:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import ssl
@@ -18,6 +17,7 @@ from doorbelld.access.authenticator import cookie_of
 from doorbelld.commands.base import CommandError
 from doorbelld.config.schema import AccessSection, Config
 from doorbelld.net import addresses, holder, listeners, mdns
+from doorbelld.system import files, systemd
 from doorbelld.web import assets
 from doorbelld.wiring import access_rules, password_path
 
@@ -150,19 +150,15 @@ def _holder(host: str, port: int) -> str:
 
 def state_folder() -> Path:
     """Return the folder of what outlives the daemon: the service's, or STATE_DIRECTORY."""
-    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(first) if first else _STATE_FOLDER
+    return systemd.state_folder() or _STATE_FOLDER
 
 
 def is_in_use(folder: Path) -> bool:
     """Return whether a daemon keeps its visits in a folder, which it locks. Raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(files.lock(folder))
     except BlockingIOError:
         return True
-    finally:
-        os.close(fd)
     return False
 
 

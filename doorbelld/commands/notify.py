@@ -28,9 +28,10 @@ from doorbelld.commands import local
 from doorbelld.commands.base import CommandError, Load
 from doorbelld.config.schema import Config
 from doorbelld.net import addresses
-from doorbelld.notify import secret
 from doorbelld.notify.broker import NO_PAHO
 from doorbelld.notify.push import Push, PushError
+from doorbelld.notify.target import MQTT_PASSWORD, NTFY_TOKEN, WEBHOOK_KEY
+from doorbelld.system import secretfile
 from doorbelld.system.users import hidden_folder
 
 _T = TypeVar("_T")
@@ -144,13 +145,13 @@ def places(settings: Config) -> list[Place]:
     section, broker = settings.notify, settings.mqtt.broker
     found = []
     if broker is not None:
-        password = (settings.mqtt.password_file, secret.MQTT_PASSWORD)
+        password = (settings.mqtt.password_file, MQTT_PASSWORD)
         found.append(Place("mqtt", *broker, (password,)))
     if section.ntfy is not None:
-        token = (section.token_file, secret.NTFY_TOKEN)
+        token = (section.token_file, NTFY_TOKEN)
         found.append(Place("ntfy", *_server_of(section.ntfy), (token,)))
     if section.webhook is not None:
-        key = (section.key_file or section.token_file, secret.WEBHOOK_KEY)
+        key = (section.key_file or section.token_file, WEBHOOK_KEY)
         found.append(Place("webhook", *_server_of(section.webhook), (key,)))
     return found
 
@@ -246,8 +247,8 @@ def _about_secrets(place: Place, *, as_service: bool) -> Iterator[str]:
             yield f"only root may check {path}: sudo doorbelld --check"
         else:
             try:
-                secret.read(path, credential)
-            except secret.SecretError as error:
+                secretfile.read_given(path, credential)
+            except secretfile.SecretError as error:
                 yield str(error)
 
 

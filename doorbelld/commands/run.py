@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from argparse import Namespace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorbelld.commands.base import CommandError, Load, is_service
@@ -48,7 +46,7 @@ def _daemon(settings: Config, load: Load) -> Daemon:
     from doorbelld.wiring import open_authenticator, tls_context
 
     raise_descriptor_limit(settings.server.max_viewers)
-    folder = _state_folder()
+    folder = systemd.state_folder()
     kept = KeptPair(folder)
     context = tls_context(settings.access, kept, at_start=True)
     authenticator = open_authenticator(settings.access)
@@ -57,9 +55,3 @@ def _daemon(settings: Config, load: Load) -> Daemon:
     if ports.failed and not is_service():  # A person at a terminal does not want to wait for one.
         raise CommandError(*(str(failure.strerror) for failure in ports.failed))
     return Daemon(settings, ports, load, context, authenticator, handover, kept, folder)
-
-
-def _state_folder() -> Path | None:
-    """Return the folder for files that outlive the service: StateDirectory= in systemd.exec(5)."""
-    first = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(first) if first else None

@@ -1,19 +1,24 @@
 """Ports: listens on the configured addresses, and waits for those that are not available yet.
 
 Another program may have the port, or a name may be unknown until the network is up. For each such
-address one line is logged, and it is tried again after one second, two, four, ... sixty.
+address one line is logged, and it is tried again after one second, two, four, ... sixty. Endpoints
+say where the page can be opened at any moment.
 """
 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from socket import socket
+from contextlib import suppress
+from socket import gethostname, socket
 
-from doorbelld.net import listeners
+from doorbelld import __version__
+from doorbelld.net import addresses, listeners
 from doorbelld.net.listeners import ListenError
+from doorbelld.net.mdns import Announcement
 
 _log = logging.getLogger(__name__)
 
@@ -120,3 +125,77 @@ class Ports:
                 self._logged.pop(place, None)
                 self._served.add(place)
                 self._fresh += found
+
+
+class Endpoints:
+    """Where the page is: its listeners, and their URLs in the log and in the network's list.
+
+    ``ports`` may open more of them later. ``name`` is what the network's list calls the page. Only
+    for the main thread, except address().
+    """
+
+    def __init__(self, ports: Ports, name: str, *, secure: bool) -> None:
+        self._ports = ports
+        self._name, self._secure = name, secure
+        self._announcement = Announcement()
+        self._url = ""
+        self.sockets = ports.take()
+
+    @property
+    def waiting(self) -> str:
+        """The addresses that are not available yet and why, in one line; "" if there are none."""
+        return self._ports.waiting
+
+    def log_urls(self) -> None:
+        """Log where the page is."""
+        self._log_urls(self.sockets)
+
+    def begin(self) -> None:
+        """Announce the page, and begin to wait for the ports that are still taken."""
+        self._announce()
+        self._ports.poll()
+
+    def poll(self, listen: Callable[[socket], None]) -> None:
+        """Serve with ``listen`` at the addresses that have become available."""
+        self._ports.poll()
+        fresh = self._ports.take()
+        for listener in fresh:
+            listen(listener)
+        self._log_urls(fresh)
+        self.sockets += fresh
+        if fresh:
+            self._announce()
+        self._announcement.poll()
+
+    def change(self, name: str, places: Sequence[Place], *, secure: bool) -> None:
+        """Show the page as it is after a reload, and wait for other ports."""
+        self._name, self._secure = name, secure
+        self._announce()
+        if self._ports.change(places):
+            _log.warning("listen has changed: that takes a restart")
+
+    def stop(self) -> None:
+        """Announce the page no more."""
+        self._announcement.stop()
+
+    def address(self) -> str:
+        """Return where phones in the network find the page."""
+        host = addresses.outward()
+        if self._url and not host:
+            return self._url  # As good as any, while there is no network.
+        with suppress(OSError):  # They are closed when the daemon stops.
+            urls = self._urls(self.sockets, host or f"{gethostname()}.local")
+            others = [url for url in urls if not re.match(r"https?://(127\.|\[::1\])", url)]
+            self._url = next(iter(others or urls), "")
+        return self._url
+
+    def _urls(self, sockets: Sequence[socket], host: str) -> list[str]:
+        """Return the page's URLs at these; ``host`` stands for all addresses. Raises OSError."""
+        return sorted({listeners.url(each, host, secure=self._secure) for each in sockets})
+
+    def _log_urls(self, sockets: Sequence[socket]) -> None:
+        for url in self._urls(sockets, addresses.outward() or gethostname()):
+            _log.info("doorbelld %s: open %s", __version__, url)
+
+    def _announce(self) -> None:
+        self._announcement.update(self._name, self.sockets, secure=self._secure)

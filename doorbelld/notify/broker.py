@@ -54,6 +54,10 @@ class BrokerError(Exception):
     """There is no connection, or none any more: a sentence that says why."""
 
 
+class ClosedError(BrokerError):
+    """The broker has closed a connection that it had accepted."""
+
+
 class Account(NamedTuple):
     """The broker and our account there. ``will`` is what it publishes if the connection is lost."""
 
@@ -125,7 +129,7 @@ class Connection:
                 raise BrokerError(f"{self._account.place} does not answer")
             self.wait(wakeup)
         if self._code:
-            raise BrokerError(self._lost())
+            raise self._lost()
         return self._code == 0
 
     def wait(self, wakeup: Wakeup) -> None:
@@ -136,7 +140,7 @@ class Connection:
         client = self._client
         sock = client.socket()
         if sock is None:
-            raise BrokerError(self._lost())
+            raise self._lost()
         # What TLS has decrypted already, no descriptor shows.
         pending = self._account.secure and sock.pending() > 0
         poll = select.poll()
@@ -239,16 +243,16 @@ class Connection:
 
     def _insist(self, result: int) -> None:
         if result:
-            raise BrokerError(self._lost())
+            raise self._lost()
 
-    def _lost(self) -> str:
+    def _lost(self) -> BrokerError:
         place = self._account.place
         if self._code is None:
             tls = "" if self._account.secure else "; if it expects TLS, set broker = mqtts://…"
-            return f"{place} closed the connection without an answer{tls}"
+            return BrokerError(f"{place} closed the connection without an answer{tls}")
         if self._code:
-            return _refusal(self._code, self._account)
-        return f"{place} closed the connection"
+            return BrokerError(_refusal(self._code, self._account))
+        return ClosedError(f"{place} closed the connection")
 
     def _refuse_what_piles_up(self) -> None:
         packet: Any = self._client._in_packet  # noqa: SLF001  # the same in all of paho's versions

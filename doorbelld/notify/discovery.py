@@ -5,21 +5,50 @@ See https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload (s
 
 from __future__ import annotations
 
+import hmac
+import json
 import re
+import socket
+import uuid
+from pathlib import Path
 from typing import Any
 
 from doorbelld import __version__
 from doorbelld.notify.target import Facts
 
+_APPLICATION = uuid.UUID("5d6f0f3c-5d0c-4b5e-9a2b-6c3f0f7a1e84")
+"""Makes an id of this machine that is ours alone, and does not show the machine's own."""
 
-def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, Any]]:
-    """Return its topic, without the prefix that Home Assistant listens to, and its content.
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+def device_id(path: Path = _MACHINE_ID) -> str:
+    """Return an id of this machine that stays the same and is not that of any other program.
+
+    It is what ``systemd-id128 machine-id --app-specific`` prints; without a machine id, one made of
+    the host's name in the same way.
+    """
+    try:
+        machine = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except (OSError, ValueError):
+        machine = b""
+    digest = hmac.digest(machine or socket.gethostname().encode(), _APPLICATION.bytes, "sha256")
+    return uuid.UUID(bytes=digest[:16], version=4).hex
+
+
+def topic_of(prefix: str, device_id: str) -> str:
+    """Return the topic of the message; ``prefix`` is what Home Assistant listens to."""
+    return f"{prefix}/device/{_identifier(device_id)}/config"
+
+
+def message(topic: str, device_id: str, facts: Facts) -> dict[str, Any]:
+    """Return its content.
 
     ``topic`` is what our own topics begin with. Only ``device_id`` identifies the device and its
     entities: after a new name for the camera they stay the same, with all that was set for them.
     """
-    identifier = "doorbelld_" + re.sub(r"[^a-zA-Z0-9_-]", "_", device_id)
-    return f"device/{identifier}/config", {
+    identifier = _identifier(device_id)
+    return {
         "device": {
             "identifiers": [identifier],
             "name": facts.name,
@@ -34,6 +63,20 @@ def message(topic: str, device_id: str, facts: Facts) -> tuple[str, dict[str, An
             for key, component in _COMPONENTS.items()
         },
     }
+
+
+def topic_in(payload: bytes) -> str | None:
+    """Return what the topics in a message begin with, which may be one of another program."""
+    try:
+        found = json.loads(payload)["components"]["ring"]["state_topic"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    end = _COMPONENTS["ring"]["state_topic"]
+    return found[: -len(end)] if isinstance(found, str) and found.endswith(end) else None
+
+
+def _identifier(device_id: str) -> str:
+    return "doorbelld_" + re.sub(r"[^a-zA-Z0-9_-]", "_", device_id)
 
 
 def _resolved(component: dict[str, Any], topic: str) -> dict[str, Any]:

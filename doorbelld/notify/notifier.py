@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from doorbelld.notify.guarded import Guarded, failed
-from doorbelld.notify.target import MAX_AGE, Facts, Result, Status, Target
+from doorbelld.notify.target import MAX_AGE, Facts, Guarded, Result, Status, Target, failed
 from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog
 from doorbelld.system.worker import Worker

@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 
 from doorbelld.access import ring_token
 from doorbelld.drivers.errors import Reason
-from doorbelld.notify import secret
 from doorbelld.notify.outbox import OutboxTarget
 from doorbelld.notify.push import PushError
-from doorbelld.notify.target import MAX_AGE, Event, News
+from doorbelld.notify.target import MAX_AGE, NTFY_TOKEN, Event, News
 from doorbelld.visits.visit import SPACE
 
 _PRIORITY = 5
@@ -85,7 +84,7 @@ class Ntfy(OutboxTarget):
 
     name = "ntfy"
     events = (Event.RING,)
-    credential = secret.NTFY_TOKEN
+    credential = NTFY_TOKEN
 
     def __init__(
         self, settings: NtfySettings, sign: Callable[[int], str], max_age: float = MAX_AGE

@@ -10,9 +10,18 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from doorbelld.notify import secret
 from doorbelld.notify.push import Push, PushError
-from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status, describe_fault
+from doorbelld.notify.target import (
+    MAX_AGE,
+    Event,
+    Facts,
+    Health,
+    News,
+    Result,
+    Status,
+    describe_fault,
+)
+from doorbelld.system import secretfile
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
@@ -52,6 +61,82 @@ class _Letter:
         self.done = threading.Event()
         self.result: Result | None = None
 
+    def finish(self, result: Result) -> None:
+        """Note how it went; a message that is tried again has more than one."""
+        self.result = result
+        self.done.set()
+
+
+class _Queue:
+    """Messages that wait, in their order. Any thread may call it."""
+
+    def __init__(self, health: Health) -> None:
+        self._health = health
+        self._lock = threading.Lock()
+        self._letters: deque[_Letter] = deque()
+
+    def add(self, letter: _Letter) -> None:
+        """Add it as the last; if there are too many then, the oldest are dropped."""
+        with self._lock:
+            self._letters.append(letter)
+            while len(self._letters) > 1 and not self._has_room():
+                self._drop(self._letters.popleft())
+
+    def add_first(self, letter: _Letter) -> None:
+        """Add it before all others."""
+        with self._lock:
+            self._letters.appendleft(letter)
+
+    def next(self, again_at: float) -> _Letter | None:
+        """Take the message to send now: until ``again_at`` only a test. Drop what is too old."""
+        with self._lock:
+            now = time.monotonic()
+            while self._letters and self._letters[0].until <= now:
+                self._drop(self._letters.popleft())
+            if not self._letters or (now < again_at and not self._letters[0].is_test):
+                return None
+            return self._letters.popleft()
+
+    def seconds_to_wait(self, again_at: float) -> float:
+        """Return how long there is nothing to do."""
+        with self._lock:
+            if not self._letters:
+                return MINUTE
+            due = min(again_at, self._letters[0].until)
+        return max(0.0, due - time.monotonic()) + 0.001  # poll() rounds down.
+
+    def clear(self) -> None:
+        """Drop all, and end the wait for the result of a test."""
+        with self._lock:
+            left, self._letters = self._letters, deque()
+        for letter in left:
+            self._drop(letter)
+            letter.done.set()
+
+    def _has_room(self) -> bool:
+        size = sum(len(letter.news.still or b"") for letter in self._letters)
+        return len(self._letters) <= _MOST_WAITING and size <= _MOST_BYTES
+
+    def _drop(self, letter: _Letter) -> None:
+        self._health.count(dropped=not letter.is_test)
+
+
+class _Retry:
+    """When the next message may be sent: after each one that failed, twice as long is waited."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+        self._pause = 0.0
+
+    def put_off(self, *, retry: bool) -> None:
+        """Note that one has failed; unless it is to be sent again, the next may go at once."""
+        self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
+        self.at = time.monotonic() + self._pause if retry else 0.0
+
+    def reset(self) -> None:
+        """Note that one has arrived."""
+        self.at = self._pause = 0.0
+
 
 class Outbox(Worker):
     """Sends messages one by one, each until it has arrived or is too old.
@@ -73,24 +158,16 @@ class Outbox(Worker):
         self._deliver = deliver
         self._cut = cut
         self._max_age = max_age
-        self._lock = threading.Lock()
-        self._waiting: deque[_Letter] = deque()
-        self._state_log = StateLog(_log)
-        self._pause = 0.0
-        self._again_at = 0.0
+        self._health = Health("ok")
+        self._queue = _Queue(self._health)
+        self._retry = _Retry()
         self._began_at: float | None = None  # to send
-        self._is_failing = False
-        self._detail = ""
-        self._since: float | None = None
-        self._delivered = self._failed = self._dropped = 0
-        self._dropped_before = 0
+        self._dropped_before = 0  # the last one that has arrived
+        self._state_log = StateLog(_log)
 
     def put(self, news: News) -> None:
         """Send this as soon as possible; never blocks."""
-        with self._lock:
-            self._waiting.append(_Letter(news, self._max_age))
-            while len(self._waiting) > 1 and not self._has_room():
-                self._dropped += not self._waiting.popleft().is_test
+        self._queue.add(_Letter(news, self._max_age))
         self._wakeup.set()
 
     def test(self, news: News, timeout: float) -> Result:
@@ -98,8 +175,7 @@ class Outbox(Worker):
         if not self.alive:
             return Result(self._name, is_delivered=False, sentence="its thread does not run")
         letter = _Letter(news, timeout, is_test=True)
-        with self._lock:
-            self._waiting.appendleft(letter)
+        self._queue.add_first(letter)
         self._wakeup.set()
         letter.done.wait(timeout)  # If it still waits after that, it is too old to be sent.
         return letter.result or Result(
@@ -107,25 +183,18 @@ class Outbox(Worker):
         )
 
     def fail(self, sentence: str) -> None:
-        """Say from the start that nothing can be sent, and why."""
-        self._begin_to_fail(sentence)
+        """Say from now on that nothing can be sent, and why."""
+        if self._health.fail(sentence).state != "failed":
+            self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
 
     def status(self) -> Status:
         """Return how it is."""
-        with self._lock:
-            is_failing, detail, since = self._is_failing, self._detail, self._since
-            seconds = time.monotonic() - (self._began_at or time.monotonic())
-            if not is_failing and seconds > _SLOW:
-                is_failing, detail = True, _NO_ANSWER.format(seconds)
-                since = time.time() - seconds
-            return Status(
-                "failed" if is_failing else "ok",
-                detail,
-                since,
-                self._delivered,
-                self._failed,
-                self._dropped,
-            )
+        found, began_at = self._health.status, self._began_at
+        seconds = time.monotonic() - began_at if began_at is not None else 0.0
+        if found.state == "failed" or seconds <= _SLOW:
+            return found
+        since = time.time() - seconds
+        return found._replace(state="failed", detail=_NO_ANSWER.format(seconds), since=since)
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; a message that is being sent has most of the time to arrive."""
@@ -136,44 +205,17 @@ class Outbox(Worker):
     def _loop(self) -> None:
         while not self._stopping:
             self.beat = time.monotonic()
-            letter = self._next()
+            letter = self._queue.next(self._retry.at)
             if letter is None:
                 self._state_log.flush()
-                self._wakeup.wait(self._seconds_to_wait())
+                self._wakeup.wait(self._queue.seconds_to_wait(self._retry.at))
                 self._wakeup.clear()
             else:
                 self._send(letter)
 
     def _close(self) -> None:
-        with self._lock:
-            left, self._waiting = self._waiting, deque()
-            self._dropped += sum(not letter.is_test for letter in left)
-        for letter in left:
-            letter.done.set()
+        self._queue.clear()
         super()._close()
-
-    def _next(self) -> _Letter | None:
-        """Return the message to send now, and remove those that are too old."""
-        with self._lock:
-            now = time.monotonic()
-            while self._waiting and self._waiting[0].until <= now:
-                self._dropped += not self._waiting.popleft().is_test
-            if not self._waiting:
-                return None
-            if now < self._again_at and not self._waiting[0].is_test:
-                return None
-            return self._waiting.popleft()
-
-    def _has_room(self) -> bool:
-        size = sum(len(letter.news.still or b"") for letter in self._waiting)
-        return len(self._waiting) <= _MOST_WAITING and size <= _MOST_BYTES
-
-    def _seconds_to_wait(self) -> float:
-        with self._lock:
-            if not self._waiting:
-                return MINUTE
-            due = min(self._again_at, self._waiting[0].until)
-        return max(0.0, due - time.monotonic()) + 0.001  # poll() rounds down.
 
     def _send(self, letter: _Letter) -> None:
         self._began_at = time.monotonic()
@@ -190,50 +232,32 @@ class Outbox(Worker):
         self._began_at = None
 
     def _has_arrived(self, letter: _Letter, remark: str) -> None:
-        with self._lock:
-            self._delivered += not letter.is_test
-            was_failing, since = self._is_failing, self._since
-            is_news = remark and remark != self._detail
-            self._is_failing, self._detail, self._since = False, remark, None
-            self._pause = self._again_at = 0.0
-            dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
-        if was_failing:
+        before = self._health.work(remark)
+        self._health.count(delivered=not letter.is_test)
+        self._retry.reset()
+        dropped = before.dropped - self._dropped_before
+        self._dropped_before = before.dropped
+        if before.state == "failed":
             lost = f"; {dropped} messages were dropped" if dropped else ""
-            seconds = time.time() - (since or 0)
+            seconds = time.time() - (before.since or 0)
             self._state_log.log(
                 logging.INFO, f"{self._name}: works again, after {seconds:.0f} s{lost}"
             )
-        if is_news:
+        if remark and remark != before.detail:
             self._state_log.log(logging.WARNING, f"{self._name}: {remark}")
-        self._finish(letter, Result(self._name, is_delivered=True, sentence=remark or "delivered"))
+        letter.finish(Result(self._name, is_delivered=True, sentence=remark or "delivered"))
 
     def _has_failed(self, letter: _Letter, sentence: str, *, retry: bool) -> None:
-        now = time.monotonic()
-        self._begin_to_fail(sentence)
-        with self._lock:
-            if not letter.is_test:
-                self._pause = min(max(_FIRST_PAUSE, 2 * self._pause), _LONGEST_PAUSE)
-                self._again_at = now + self._pause if retry else 0.0
-                if not retry:
-                    self._failed += 1
-                elif self._stopping or letter.until <= now:
-                    self._dropped += 1
-                else:
-                    self._waiting.appendleft(letter)
-        self._finish(letter, Result(self._name, is_delivered=False, sentence=sentence))
-
-    def _begin_to_fail(self, sentence: str) -> None:
-        with self._lock:
-            has_begun = not self._is_failing
-            if has_begun:
-                self._since = time.time()
-            self._is_failing, self._detail = True, sentence
-        if has_begun:
-            self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
-
-    def _finish(self, letter: _Letter, result: Result) -> None:
-        letter.result = result
-        letter.done.set()
+        self.fail(sentence)
+        if not letter.is_test:
+            self._retry.put_off(retry=retry)
+            if not retry:
+                self._health.count(failed=1)
+            elif self._stopping or letter.until <= time.monotonic():
+                self._health.count(dropped=1)
+            else:
+                self._queue.add_first(letter)
+        letter.finish(Result(self._name, is_delivered=False, sentence=sentence))
 
 
 class OutboxTarget:
@@ -285,8 +309,8 @@ class OutboxTarget:
     def _read_secret(self) -> str | None:
         """Return the secret, None if there is none. Raises PushError."""
         try:
-            return secret.read(self._secret_file, self.credential)
-        except secret.SecretError as error:
+            return secretfile.read_given(self._secret_file, self.credential)
+        except secretfile.SecretError as error:
             raise PushError(str(error), retry=False) from None
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:

@@ -10,10 +10,9 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from doorbelld.notify import secret
 from doorbelld.notify.outbox import OutboxTarget
 from doorbelld.notify.push import PushError
-from doorbelld.notify.target import MAX_AGE, Event, News
+from doorbelld.notify.target import MAX_AGE, WEBHOOK_KEY, Event, News
 from doorbelld.visits.visit import described
 
 _HELP = {
@@ -42,7 +41,7 @@ class Webhook(OutboxTarget):
 
     name = "webhook"
     events = (Event.RING, Event.ANSWERED)
-    credential = secret.WEBHOOK_KEY
+    credential = WEBHOOK_KEY
 
     def __init__(self, settings: WebhookSettings, max_age: float = MAX_AGE) -> None:
         super().__init__(settings.url, settings.key_file, max_age)

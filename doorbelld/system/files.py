@@ -1,8 +1,9 @@
-"""Files: reads a file that the configuration names, which may not be a regular file."""
+"""Files: reads one that the configuration names, puts one on the disk for good, locks a folder."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -35,3 +36,26 @@ def read(path: Path) -> bytes:
     if len(data) > MOST:
         raise OSError(errno.EFBIG, f"it is larger than {MOST >> 20} MB", str(path))
     return data
+
+
+def sync(path: Path) -> None:
+    """Put a file on the disk for good: this waits for it. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def lock(folder: Path) -> int:
+    """Keep other processes out of a folder until the descriptor that this returns is closed.
+
+    Raises BlockingIOError if another one does so, and OSError.
+    """
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,4 +1,4 @@
-"""systemd: notifications, the watchdog, and the descriptor store.
+"""systemd: notifications, the watchdog, the folder for state, and the descriptor store.
 
 Without systemd everything here silently does nothing.
 """
@@ -12,6 +12,7 @@ import time
 from array import array
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
+from pathlib import Path
 
 import sdnotify
 
@@ -55,6 +56,12 @@ class Notifier:
             self._status = text
             # sdnotify silently drops what is not latin-1.
             self._notifier.notify("STATUS=" + text.encode("ascii", "replace").decode())
+
+
+def state_folder(environ: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the folder for files that outlive the service: StateDirectory= in systemd.exec(5)."""
+    first = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return Path(first) if first else None
 
 
 def watchdog_seconds(environ: Mapping[str, str] = os.environ) -> float | None:

@@ -8,7 +8,6 @@ that copy knows it. All functions raise StoreError.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from doorbelld.system import files
 from doorbelld.visits.index import VisitIndex
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import StoreError, Visit
@@ -210,14 +210,14 @@ def _explained(path: Path) -> Iterator[None]:
 def _without_daemon(visits: Path) -> Iterator[None]:
     """Make sure that no daemon uses the visits, and that none begins to."""
     visits.mkdir(mode=0o700, exist_ok=True)
-    fd = os.open(visits, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
+        fd = files.lock(visits)
     except BlockingIOError as error:
         raise StoreError(
             f"{visits}: doorbelld uses them; stop it first: sudo systemctl stop doorbelld"
         ) from error
+    try:
+        yield
     finally:
         os.close(fd)
 

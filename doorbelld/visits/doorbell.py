@@ -212,6 +212,12 @@ class Doorbell:
         """Return the newest still of a visit; None if it has none."""
         return self.recorder.still(number) or self._ask(lambda: self.store.still(number), None)
 
+    def picture(self, visit: Visit | None) -> bytes | None:
+        """Return the still of a visit, if it has one, or the picture of now."""
+        still = self.still(visit.id) if visit else None
+        latest = self._hub.latest
+        return still or (latest.data if latest and latest.live else None)
+
     def answer(self, number: int) -> Visit | None:
         """Mark a visit as answered, if it is not yet; return it, or None if there is none."""
         found = self.recorder.answer(number)

@@ -1,6 +1,6 @@
-"""Film: the pictures of a visit, in a file of JPEGs one after the other.
+"""Film: the pictures of a visit, in a file of JPEGs one after the other; and the folder of films.
 
-It is written from its start to its end and never changed. Where each picture begins, and its
+A film is written from its start to its end and never changed. Where each picture begins, and its
 moment, is in the index, as 8 bytes a picture; the file alone is enough to find the pictures again.
 """
 
@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
 
+from doorbelld.drivers.errors import describe
 from doorbelld.media.frame import Frame
 from doorbelld.media.splitter import Splitter
+from doorbelld.system import files as system_files
 from doorbelld.visits.index import Counts, VisitIndex
 from doorbelld.visits.visit import SPACE, StoreError, reason_of
 
@@ -35,6 +39,19 @@ _CHUNK = 1 << 20
 
 _USUAL_INTERVAL = 0.1
 """Seconds between two frames where it is not known any more."""
+
+_OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
+"""The names of films and stills; the last kind is one that is being written."""
+
+_INDEX_NEEDS = 1 << 20
+"""Bytes that have to be free for the index to open."""
+
+LAST_FOUND = 10**12
+"""Files with a higher number are foreign unless the index knows them: new ids would be above it."""
+
+
+class FileError(StoreError):
+    """A file cannot be used; the index can."""
 
 
 class FilmFrame(NamedTuple):
@@ -306,3 +323,143 @@ class FilmWriter:
     def _keep_all(self) -> None:
         frames = self._frames
         self._index.add_frames(self._number, 0, pack(frames), count(frames), is_last=True)
+
+
+class VisitFiles:
+    """The films and stills of one folder, by the ids of their visits.
+
+    The methods raise StoreError if they say nothing else.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = -1
+
+    def lock(self) -> None:
+        """Make the folder, and keep other processes out of it. Raises OSError, too."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self._lock = system_files.lock(self.folder)
+        except BlockingIOError as error:
+            raise StoreError(
+                f"{self.folder}: another doorbelld keeps its visits there; give one of them "
+                "another STATE_DIRECTORY"
+            ) from error
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether this process keeps others out."""
+        return self._lock >= 0
+
+    def unlock(self) -> None:
+        """Let other processes in again."""
+        fd, self._lock = self._lock, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def explain(self, error: Exception) -> StoreError:
+        """Return the StoreError that says what has happened here."""
+        if isinstance(error, StoreError):
+            return error
+        if not isinstance(error, OSError):
+            return StoreError(f"{self.folder}: {describe(error)}")
+        reason = reason_of(error)
+        return FileError(f"{error.filename or self.folder}: {error.strerror}", reason)
+
+    def film_path(self, number: int) -> Path:
+        """Return where the film of a visit is."""
+        return self.folder / f"{number}.mjpeg"
+
+    def still_path(self, number: int) -> Path:
+        """Return where the newest still of a visit is."""
+        return self.folder / f"{number}.jpg"
+
+    def still(self, number: int) -> bytes | None:
+        """Return the newest still of a visit; None if it has none."""
+        try:
+            with os.fdopen(open_regular(self.still_path(number)), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.explain(error) from error
+
+    def write_still(self, number: int, data: bytes) -> None:
+        """Replace the file in one step. It is on the disk for good once the visit has ended."""
+        new = self.folder / f"{number}.jpg.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(data)
+            new.replace(self.still_path(number))
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink()
+            raise self.explain(error) from error
+
+    def sync_still(self, number: int) -> None:
+        """Put a still on the disk for good, if there is one."""
+        try:
+            system_files.sync(self.still_path(number))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self.explain(error) from error
+
+    def remove_all(self, numbers: Iterable[int]) -> None:
+        """Remove all files of visits. Raises the first error after the last file."""
+        errors = []
+        for number in numbers:
+            for path in (self.film_path(number), self.still_path(number)):
+                try:
+                    self.remove(path)
+                except StoreError as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def remove(self, path: Path) -> None:
+        """Remove a file, if it is there."""
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self.explain(error) from error
+
+    def remove_oldest_film(self) -> bool:
+        """Remove the film with the lowest id if the disk is full; return whether it was."""
+        disk = os.statvfs(self.folder)
+        numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
+        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
+            return False
+        self.remove(self.film_path(min(numbers)))
+        return True
+
+    def names(self) -> set[str]:
+        """Return the names of all files. Raises OSError."""
+        return set(os.listdir(self.folder))  # noqa: PTH208  # a Path for each would be slow
+
+    def ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
+        """Return the ids of films and stills; delete stills that are half written."""
+        found = set()
+        for name in filter(None, map(_OURS.fullmatch, names)):
+            path = self.folder / name[0]
+            if name[0] in there and not _is_ours(path):
+                continue
+            if name[2] == "jpg.new":
+                self.remove(path)
+            else:
+                found.add(int(name[1]))
+        return found
+
+    def last_id(self) -> int:
+        """Return the highest id that a file has; 0 if there is none, or it cannot be known."""
+        try:
+            names = self.names()
+        except OSError:
+            return 0
+        numbers = {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
+        return max((number for number in numbers if number <= LAST_FOUND), default=0)
+
+
+def _is_ours(path: Path) -> bool:
+    return bool(_OURS.fullmatch(path.name)) and path.is_file() and not path.is_symlink()

@@ -1,10 +1,10 @@
 """VisitIndex: the table of visits, in SQLite. Only this module knows SQL.
 
-It has two connections. Reads have one of their own, so that the page never waits while a visit is
-written; in WAL mode neither blocks the other. Each has a lock, because handler threads come and
-go: a connection for every thread would cost memory and three open files each, and a query takes
-less than a millisecond. A commit does not wait for the disk: only sync() does, mostly without a
-lock.
+_Database has two connections. Reads have one of their own, so that the page never waits while a
+visit is written; in WAL mode neither blocks the other. Each has a lock, because handler threads
+come and go: a connection for every thread would cost memory and three open files each, and a query
+takes less than a millisecond. A commit does not wait for the disk: only sync() does, mostly without
+a lock.
 
 Moments are kept on time.monotonic()'s clock together with the boot that they belong to, and for
 each boot how far the system clock was ahead of it. So when the clock is set, one row changes, and
@@ -23,7 +23,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from doorbelld.system import clock
+from doorbelld.system import clock, files
 from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _SCHEMA = """
@@ -146,50 +146,23 @@ def boot_id() -> str:
     return f"{os.getpid()}-{time.time()}"
 
 
-class VisitIndex:
-    """The table of visits in one file. Any thread may call it, once open() has returned.
+class _Database:
+    """An SQLite file with the tables of this version, and its two connections.
 
-    All its methods raise StoreError. Moments that are passed are time.monotonic()'s.
-    ``is_damaged`` is set when SQLite finds that the file is. While it is not open, ids can be
-    reserved all the same; they are above ``after``.
+    ``is_damaged`` is set when SQLite finds that the file is.
     """
 
-    def __init__(self, path: Path, *, after: int = 0, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool) -> None:
         self.path = path
         self.is_damaged = False
         self._read_only = read_only
         self._writer = _Connection()
         self._reader = _Connection()
-        self._boots: dict[int, float] = {}
-        self._boot = 0
-        self._ids = threading.Lock()  # of its own, because a ring must not wait for a write
-        self._noted = 0.0  # how far ahead the clock is, as the disk has it
-        self._last_id = after
         self._commits = 0  # since the last checkpoint; negative for a while after it
         self._changes = 0
-        self._totals = -1, (0, 0)  # and after how many changes they were counted
 
-    def open(self) -> bool:
-        """Open the file, or make it; bring an older one to this version.
-
-        Returns whether its tables were made now.
-        """
-        try:
-            with self._translated():
-                return self._open()
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Close it; may be called twice. The last connection makes one file of all."""
-        for each in (self._reader, self._writer):
-            with each.lock:
-                if each.connection:
-                    each.connection.close()
-                each.connection = None
-
-    def _open(self) -> bool:
+    def _open_file(self) -> bool:
+        """Open the file, or make it; return whether its tables were made now."""
         is_new = False
         if self._read_only:
             if self.path.exists() and not self.path.is_file():
@@ -201,27 +174,15 @@ class VisitIndex:
         self._reader.connection = self._connect()
         if self._read_only and _version(self._reader.connection) > _VERSION:
             raise StoreError(f"{self.path}: it was written by a newer version of doorbelld")
-        self._boots = dict(self._read("SELECT number, ahead FROM boots"))
-        if self._read_only:
-            found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
-            self._boot = found[0][0] if found else 0
-            self._follow_earlier_process()
-        else:
-            self._note_boot()
-        for columns, table in ((_COLUMNS, "visits"), ("data", "frames")):
-            self._read(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608  # constants
-        self._last_id = self._read_last_id()
         return is_new
 
-    def _read_last_id(self) -> int:
-        """Return the highest id that was ever used."""
-        ids = "SELECT 0 UNION SELECT seq FROM sqlite_sequence"
-        ends = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM visits"
-        found = [int(number) for (number,) in self._read(ids)]
-        found += map(int, self._read(ends)[0])
-        if min(found) < 0 or max(found) > _LAST_ID:
-            raise ValueError(found)
-        return max(found)
+    def close(self) -> None:
+        """Close it; may be called twice. The last connection makes one file of all."""
+        for each in (self._reader, self._writer):
+            with each.lock:
+                if each.connection:
+                    each.connection.close()
+                each.connection = None
 
     def _connect(self, mode: str = "rw") -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -320,25 +281,6 @@ class VisitIndex:
                 "move the folder away"
             ) from error
 
-    def _note_boot(self) -> None:
-        """Learn the number of this boot, and note how far ahead its clock is."""
-        self._boot = self._number_of(boot_id(), clock.offset())
-        self._follow_earlier_process()
-        self._noted = self._boots[self._boot]
-        self.follow_clock(clock.offset())
-
-    def _number_of(self, boot: str, ahead: float) -> int:
-        """Return the number of a boot; a new one has a clock that is so far ahead."""
-        self._write(("INSERT OR IGNORE INTO boots (boot, ahead) VALUES (?, ?)", (boot, ahead)))
-        ((number, known),) = self._read("SELECT number, ahead FROM boots WHERE boot = ?", boot)
-        self._boots[number] = known
-        return int(number)
-
-    def _follow_earlier_process(self) -> None:
-        """Give visits of this boot the same times as before: the clock is always slewed a bit."""
-        if self._boot:
-            clock.follow(self._boots[self._boot])
-
     def _read(self, query: str, *values: object) -> list[Any]:
         with self._reader.lock, self._translated():
             return self._opened(self._reader).execute(query, values).fetchall()
@@ -364,17 +306,6 @@ class VisitIndex:
             raise StoreError(f"{self.path}: the index of visits is closed")
         return which.connection
 
-    def _offset(self, boot: int) -> float:
-        return clock.offset() if boot == self._boot else self._boots.get(boot, 0.0)
-
-    def follow_clock(self, ahead: float) -> None:
-        """Keep how far ahead the clock is now, if it has been set."""
-        if not self._boot or ahead == self._noted:
-            return
-        self._boots[self._boot] = ahead  # even if the disk does not take it
-        self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
-        self._noted = ahead
-
     def sync(self) -> None:
         """Put everything on the disk for good: this waits for it.
 
@@ -391,17 +322,11 @@ class VisitIndex:
     def _sync_log(self) -> None:
         # Closing a file ends all locks that the process has on it, but SQLite has none on its log.
         try:
-            fd = os.open(f"{self.path}-wal", os.O_RDONLY | os.O_CLOEXEC)
+            files.sync(Path(f"{self.path}-wal"))
         except FileNotFoundError:
             return
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
-        finally:
-            os.close(fd)
 
     def copy_to(self, target: Path) -> None:
         """Copy the index as it is at this moment to a new file, while it is in use."""
@@ -433,6 +358,89 @@ class VisitIndex:
             raise StoreError(f"{self.path}: it is damaged; {error.strerror}") from error
         self.is_damaged = False
         return aside
+
+
+class VisitIndex(_Database):
+    """The table of visits in one file. Any thread may call it, once open() has returned.
+
+    All its methods raise StoreError. Moments that are passed are time.monotonic()'s. While it is
+    not open, ids can be reserved all the same; they are above ``after``.
+    """
+
+    def __init__(self, path: Path, *, after: int = 0, read_only: bool = False) -> None:
+        super().__init__(path, read_only=read_only)
+        self._boots: dict[int, float] = {}
+        self._boot = 0
+        self._ids = threading.Lock()  # of its own, because a ring must not wait for a write
+        self._noted = 0.0  # how far ahead the clock is, as the disk has it
+        self._last_id = after
+        self._totals = -1, (0, 0)  # and after how many changes they were counted
+
+    def open(self) -> bool:
+        """Open the file, or make it; bring an older one to this version.
+
+        Returns whether its tables were made now.
+        """
+        try:
+            with self._translated():
+                return self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> bool:
+        is_new = self._open_file()
+        self._boots = dict(self._read("SELECT number, ahead FROM boots"))
+        if self._read_only:
+            found = self._read("SELECT number FROM boots WHERE boot = ?", boot_id())
+            self._boot = found[0][0] if found else 0
+            self._follow_earlier_process()
+        else:
+            self._note_boot()
+        for columns, table in ((_COLUMNS, "visits"), ("data", "frames")):
+            self._read(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608  # constants
+        self._last_id = self._read_last_id()
+        return is_new
+
+    def _read_last_id(self) -> int:
+        """Return the highest id that was ever used."""
+        ids = "SELECT 0 UNION SELECT seq FROM sqlite_sequence"
+        ends = "SELECT coalesce(min(id), 0), coalesce(max(id), 0) FROM visits"
+        found = [int(number) for (number,) in self._read(ids)]
+        found += map(int, self._read(ends)[0])
+        if min(found) < 0 or max(found) > _LAST_ID:
+            raise ValueError(found)
+        return max(found)
+
+    def _note_boot(self) -> None:
+        """Learn the number of this boot, and note how far ahead its clock is."""
+        self._boot = self._number_of(boot_id(), clock.offset())
+        self._follow_earlier_process()
+        self._noted = self._boots[self._boot]
+        self.follow_clock(clock.offset())
+
+    def _number_of(self, boot: str, ahead: float) -> int:
+        """Return the number of a boot; a new one has a clock that is so far ahead."""
+        self._write(("INSERT OR IGNORE INTO boots (boot, ahead) VALUES (?, ?)", (boot, ahead)))
+        ((number, known),) = self._read("SELECT number, ahead FROM boots WHERE boot = ?", boot)
+        self._boots[number] = known
+        return int(number)
+
+    def _follow_earlier_process(self) -> None:
+        """Give visits of this boot the same times as before: the clock is always slewed a bit."""
+        if self._boot:
+            clock.follow(self._boots[self._boot])
+
+    def _offset(self, boot: int) -> float:
+        return clock.offset() if boot == self._boot else self._boots.get(boot, 0.0)
+
+    def follow_clock(self, ahead: float) -> None:
+        """Keep how far ahead the clock is now, if it has been set."""
+        if not self._boot or ahead == self._noted:
+            return
+        self._boots[self._boot] = ahead  # even if the disk does not take it
+        self._write(("UPDATE boots SET ahead = ? WHERE number = ?", (ahead, self._boot)))
+        self._noted = ahead
 
     # Reading
 

@@ -19,7 +19,7 @@ from doorbelld.media.frame import Frame
 from doorbelld.stream.hub import FrameHub
 from doorbelld.stream.preroll import PreRoll
 from doorbelld.system.worker import Worker
-from doorbelld.visits.recording import MOST_WAITING, Lengths, Recording
+from doorbelld.visits.recording import MOST_WAITING, Lengths, Recording, Recordings
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Event, Kind, News, StoreError, Visit, VisitState
 from doorbelld.visits.writer import VisitWriter
@@ -36,8 +36,6 @@ _ROUND = 0.25
 """Seconds between two writes while a visit is open: so much a crash may lose."""
 
 _HOUR, _MINUTE = 3600.0, 60.0
-_MOST_IN_MEMORY = 10
-"""Visits that are remembered with their stills if they cannot be written."""
 
 _OPENING = 2.0
 """Seconds that the first ring may wait for the index: until then, no id is known."""
@@ -54,6 +52,67 @@ class Counts:
     presses: int = 0
     rings: int = 0
     begun: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+
+
+class _Opening:
+    """The time until the store is open, in which no id is known."""
+
+    def __init__(self) -> None:
+        self._begun_at = 0.0
+        self._is_done = threading.Event()
+
+    def begin(self) -> None:
+        """Note that the thread is started, which opens the store."""
+        self._begun_at = time.monotonic()
+
+    def end(self) -> None:
+        """Note that the store is open, or cannot be."""
+        self._is_done.set()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the thread was started."""
+        return bool(self._begun_at)
+
+    @property
+    def seconds_left(self) -> float:
+        """How long a ring may wait for it at most."""
+        return self._begun_at + _OPENING - time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or takes too long to be waited for."""
+        return self.has_begun and (self._is_done.is_set() or self.seconds_left < 0)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, or so many seconds."""
+        if seconds > 0:
+            self._is_done.wait(seconds)
+
+
+class _Pictures:
+    """The pictures around a press: the seconds before it, and the one that becomes its still.
+
+    ``reason`` returns the code for why there is no live picture, "" if there is.
+    """
+
+    def __init__(
+        self, hub: FrameHub, reason: Callable[[], str], on_frame: Callable[[Frame], None]
+    ) -> None:
+        self.preroll = PreRoll(hub, on_frame)
+        self._hub = hub
+        self._reason = reason
+
+    def still_of(self, moment: float) -> tuple[Frame | None, str]:
+        """Return the best picture of a moment, or None and the code for why there is none.
+
+        Not with the recorder's lock: the hub may have to make the picture first, and passes it on
+        to the recorder.
+        """
+        found = self.preroll.sharpest(moment)
+        if found is None and not (reason := self._reason()):  # Such as a picture every ten seconds.
+            found, reason = self._hub.latest, Reason.SILENT
+        return (found, "") if found and found.live else (None, reason)
 
 
 class VisitRecorder(Worker):
@@ -78,20 +137,14 @@ class VisitRecorder(Worker):
         on_motion: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("visits")
-        self._hub = hub
         self._open_store = open_store
-        self._reason = reason
+        self._opening = _Opening()
         self._on_change, self._on_news, self._on_motion = on_change, on_news, on_motion
-        self._preroll = PreRoll(hub, self._add)
-        self._lock = threading.Lock()
+        self._pictures = _Pictures(hub, reason, self._add)
         self._lengths = Lengths()
-        self._is_opened = threading.Event()
-        # Those that are not written completely, or cannot be. Only the last one may be open.
-        self._recordings: list[Recording] = []
-        self._newest: Recording | None = None
-        self._older: Visit | None = None
+        self._lock = threading.Lock()
+        self._memory = Recordings()
         self._pressed_at = -_HOUR
-        self._started_at = 0.0
         self._jobs: deque[Callable[[], None]] = deque()
         self.writer = VisitWriter(on_deleted=self.look_for_older)
         self.counts = Counts()
@@ -106,35 +159,34 @@ class VisitRecorder(Worker):
 
     def start(self) -> None:
         """Start the thread. Raises RuntimeError if the system is out of threads."""
-        self._started_at = time.monotonic()
+        self._opening.begin()
         super().start()
 
     def wait_until_opened(self, seconds: float) -> None:
         """Wait until the store is open, if the thread has started, or so many seconds."""
-        if self._thread.ident is not None and seconds > 0:
-            self._is_opened.wait(seconds)
+        if self._thread.ident is not None:
+            self._opening.wait(seconds)
 
     @property
     def knows_older(self) -> bool:
         """Whether the rings of the process before are known, or take too long to be read."""
-        has_waited = time.monotonic() > self._started_at + _OPENING
-        return bool(self._started_at) and (has_waited or self._is_opened.is_set())
+        return self._opening.is_over
 
     @property
     def sees_motion(self) -> bool:
         """Whether a visit of motion is open."""
-        visit = self._open
+        visit = self._memory.open
         return visit is not None and visit.kind is Kind.MOTION
 
     @property
     def has_ended(self) -> bool:
         """Whether the thread has failed, also to start, or was stopped."""
-        return bool(self._started_at) and not self.alive
+        return self._opening.has_begun and not self.alive
 
     def configure(self, lengths: Lengths) -> None:
         """Record so from now on; a visit that is open stays as it is."""
         self._lengths = lengths
-        self._preroll.start(lengths.before, lengths.framerate)
+        self._pictures.preroll.start(lengths.before, lengths.framerate)
 
     def do(self, job: Callable[[], None]) -> None:
         """Let the thread call this soon: it may wait for the disk."""
@@ -157,7 +209,7 @@ class VisitRecorder(Worker):
 
     def forget_pictures(self) -> None:
         """Forget the pictures of the last seconds: the shutter is closed, or the camera another."""
-        self._preroll.clear()
+        self._pictures.preroll.clear()
 
     def ring(self, pressed_at: float, source: str) -> Visit | None:
         """Begin a visit, or continue the one that is open; return it.
@@ -166,11 +218,11 @@ class VisitRecorder(Worker):
         """
         self._wait_for_ids()
         pressed_at = min(pressed_at, time.monotonic())
-        still = self._still_of(pressed_at)
+        still = self._pictures.still_of(pressed_at)
         with self._lock:
             if source == BUTTON and abs(pressed_at - self._pressed_at) < _DEBOUNCE:
                 return None
-            recording = self._open
+            recording = self._memory.open
             if recording and recording.continues_with(pressed_at):
                 is_news = recording.press(pressed_at)
             else:
@@ -180,7 +232,7 @@ class VisitRecorder(Worker):
             if is_news:
                 self.counts.rings += 1
                 recording.stills.show(*still)
-                self._newest = recording
+                self._memory.newest_ring = recording
                 self._report_news(Event.RING, recording, pressed_at)
             visit = recording.visit()
         if visit.presses == 1:
@@ -193,9 +245,9 @@ class VisitRecorder(Worker):
     def move(self, moved_at: float) -> None:
         """Begin a visit because something has moved, or let the one that did so go on."""
         self._wait_for_ids()
-        still = self._still_of(moved_at)
+        still = self._pictures.still_of(moved_at)
         with self._lock:
-            recording = self._open
+            recording = self._memory.open
             if recording and recording.lasts_until(moved_at):
                 if recording.kind is Kind.MOTION:
                     recording.extend(moved_at)
@@ -211,27 +263,25 @@ class VisitRecorder(Worker):
         of them, because pages may not have seen all that the index has counted.
         """
         with self._lock:
-            newest = self._newest
-            if newest is None:
-                return self._older
-            return newest.announced_visit()
+            newest = self._memory.newest_ring
+            return newest.announced_visit() if newest else self._memory.older_ring
 
     def in_memory(self) -> list[Visit]:
         """Return the visits that are not on the disk, or not completely, the newest first."""
         with self._lock:
-            return [each.visit() for each in reversed(self._recordings)]
+            return [each.visit() for each in reversed(self._memory.all)]
 
     def still(self, number: int) -> bytes | None:
         """Return the newest still of such a visit."""
         with self._lock:
-            found = self._find(number)
+            found = self._memory.find(number)
             still = found and found.stills.newest
             return still.data if still else None
 
     def answer(self, number: int) -> Visit | None:
         """Mark a visit as answered if it is in memory; return it. The first time counts."""
         with self._lock:
-            found = self._find(number)
+            found = self._memory.find(number)
             if found is None:
                 return None
             if found.answered_at is None:
@@ -244,95 +294,69 @@ class VisitRecorder(Worker):
     def answered_at(self, number: int) -> float | None:
         """Return the moment at which a visit in memory was answered, if it was."""
         with self._lock:
-            found = self._find(number)
+            found = self._memory.find(number)
             return found.answered_at if found else None
 
     def delete(self, number: int) -> bool:
         """Forget a visit if it is in memory; return whether it was. The thread deletes its rest."""
         with self._lock:
-            found = self._find(number)
+            found = self._memory.find(number)
             if found is None:
                 return False
-            if found is self._newest:
-                self._newest = None
+            self._memory.remove(found)
             self.writer.delete_later(number)
-            self._recordings = [each for each in self._recordings if each is not found]
         self._wakeup.set()
         return True
 
     def look_for_older(self) -> None:
         """Look again for the newest ring on the disk: visits have changed there."""
-        store, newest, found = self.writer.store, self._newest, None
+        store, newest, found = self.writer.store, self._memory.newest_ring, None
         if store is not None:
             with suppress(StoreError):  # The next visit will say it, too.
                 found = store.newest_ring()
                 if newest and newest.is_finished and newest.is_kept and not store.visit(newest.id):
-                    self._forget(newest)
-        self._older = replace(found, presses=1) if found else None
+                    with self._lock:
+                        self._memory.forget_ring(newest)
+        self._memory.older_ring = replace(found, presses=1) if found else None
         self._on_change()
-
-    def _forget(self, newest: Recording) -> None:
-        """Show this ring no more, unless the bell has rung again since."""
-        with self._lock:
-            if self._newest is newest:
-                self._newest = None
 
     def _report_news(self, event: Event, recording: Recording, at: float) -> None:
         """Report what has happened to a ring, with the lock, so that all comes in order.
 
         A better picture of an earlier ring is none: what shows the newest ring would show it.
         """
-        is_past = event is Event.PICTURE and recording is not self._newest
+        is_past = event is Event.PICTURE and recording is not self._memory.newest_ring
         if recording.kind is Kind.RING and not is_past:
             still = recording.stills.newest and recording.stills.newest.data
             self._on_news(News(event, recording.announced_visit(), still, at))
 
     def _wait_for_ids(self) -> None:
-        self.wait_until_opened(self._started_at + _OPENING - time.monotonic())
-
-    @property
-    def _open(self) -> Recording | None:
-        newest = self._recordings[-1] if self._recordings else None
-        return newest if newest and newest.is_open else None
-
-    def _find(self, number: int) -> Recording | None:
-        known = [*self._recordings, *([self._newest] if self._newest else [])]
-        return next((each for each in known if each.id == number), None)
+        self.wait_until_opened(self._opening.seconds_left)
 
     def _begin(self, kind: Kind, source: str, at: float) -> Recording:
         """Begin a visit; another one that is open ends. With the lock."""
-        if self._open:
-            self._open.end(at)
-        last = self._recordings[-1].id if self._recordings else 0
+        last = self._memory.last
+        if last and last.is_open:
+            last.end(at)
         store = self.writer.store
-        number = store.reserve() if store else last + 1
+        number = store.reserve() if store else last.id + 1 if last else 1
         self.counts.begun[kind] += 1
         recording = Recording(number, kind, source, at, self._lengths)
-        if sum(each.waiting_bytes for each in self._recordings) < MOST_WAITING:
+        if self._memory.waiting_bytes < MOST_WAITING:
             # Not before this moment, from which on every new picture comes to it.
-            recording.begin_with(self._preroll.before(at))
+            recording.begin_with(self._pictures.preroll.before(at))
         else:
             recording.film.close()  # The disk is not even through with the visits before.
-        self._recordings = [*self._recordings[1 - _MOST_IN_MEMORY :], recording]
+        self._memory.add(recording)
         return recording
-
-    def _still_of(self, moment: float) -> tuple[Frame | None, str]:
-        """Return the best picture of a moment, or None and the code for why there is none.
-
-        Not with the lock: the hub may have to make the picture first, and passes it on to here.
-        """
-        found = self._preroll.sharpest(moment)
-        if found is None and not (reason := self._reason()):  # Such as a picture every ten seconds.
-            found, reason = self._hub.latest, Reason.SILENT
-        return (found, "") if found and found.live else (None, reason)
 
     def _add(self, frame: Frame) -> None:
         """Take a picture, in the thread that publishes it."""
         with self._lock:
-            newest = self._recordings[-1] if self._recordings else None
-            is_still = newest is not None and newest.add(frame)
-            if is_still and newest:
-                self._report_news(Event.PICTURE, newest, time.monotonic())
+            last = self._memory.last
+            is_still = last is not None and last.add(frame)
+            if is_still and last:
+                self._report_news(Event.PICTURE, last, time.monotonic())
         if is_still:
             self._on_change()
 
@@ -340,7 +364,7 @@ class VisitRecorder(Worker):
 
     def _loop(self) -> None:
         self.writer.safely(self._begin_with_store)
-        self._is_opened.set()
+        self._opening.end()
         while not self._stopping:
             self._wakeup.wait(_ROUND if self._has_work else _MINUTE)
             self._wakeup.clear()
@@ -351,20 +375,20 @@ class VisitRecorder(Worker):
         store = self._open_store()
         with self._lock:
             self.writer.store = store
-            for each in self._recordings:  # The disk was too slow for them to know the last id.
+            for each in self._memory.all:  # The disk was too slow for them to know the last id.
                 each.id = store.reserve()
         self.look_for_older()
 
     @property
     def _has_work(self) -> bool:
-        return any(not each.is_finished for each in self._recordings)
+        return bool(self._memory.unfinished)
 
     def _round(self) -> None:
         while self._jobs:
             self.writer.safely(self._jobs.popleft())
         now = time.monotonic()
         with self._lock:
-            work = [each for each in self._recordings if not each.is_finished]
+            work = self._memory.unfinished
             saw_motion = self.sees_motion
             improved = [self._settle(each, now) for each in work]
         if any(improved):
@@ -394,19 +418,17 @@ class VisitRecorder(Worker):
     def _drop(self) -> None:
         """Forget what is on the disk, and the oldest of what could not be written."""
         with self._lock:
-            kept = [each for each in self._recordings if not (each.is_finished and each.is_kept)]
-            self._recordings = kept[-_MOST_IN_MEMORY:]
-            left = [each.id for each in self._recordings]
+            self._memory.drop()
+            left = [each.id for each in self._memory.all]
         self.writer.end_others(left)
 
     def _close(self) -> None:
         """End an open visit as interrupted, and write all of it."""
-        self._preroll.stop()
+        self._pictures.preroll.stop()
         now = time.monotonic()
         with self._lock:
-            for each in self._recordings:
-                if each.is_open:
-                    each.end(now, VisitState.INTERRUPTED)
+            if self._memory.open:
+                self._memory.open.end(now, VisitState.INTERRUPTED)
         self.writer.safely(self._round)
         self.writer.close()
         super()._close()

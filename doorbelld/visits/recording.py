@@ -1,4 +1,4 @@
-"""Recording: a visit of this process, as it is in memory, and the parts that it has.
+"""Recording: a visit of this process, as it is in memory, its parts, and all of them together.
 
 The recorder's lock guards all of it. Moments are time.monotonic()'s.
 """
@@ -20,6 +20,10 @@ _CLEARLY_BETTER = 1.05
 
 MOST_WAITING = 8 << 20
 """Bytes of the pictures that wait for the disk, besides those from before the press."""
+
+
+_MOST_IN_MEMORY = 10
+"""Visits that are remembered with their stills if they cannot be written."""
 
 
 class Lengths(NamedTuple):
@@ -262,3 +266,63 @@ class Recording:
     def end(self, at: float, state: VisitState = VisitState.DONE) -> None:
         """End it at a moment."""
         self.state, self.ended_at = state, max(self.last_at, min(at, self.ends_at))
+
+
+class Recordings:
+    """The visits that are in memory, and the newest ring.
+
+    ``all`` are those that are not written completely, or cannot be; only the last one may be open.
+    The list is replaced, and never changed, so it may be read without the lock. ``newest_ring`` may
+    be on the disk already. ``older_ring`` is that of an earlier process, as pages are to see it.
+    """
+
+    def __init__(self) -> None:
+        self.all: list[Recording] = []
+        self.newest_ring: Recording | None = None
+        self.older_ring: Visit | None = None
+
+    @property
+    def last(self) -> Recording | None:
+        """The one that began last."""
+        found = self.all
+        return found[-1] if found else None
+
+    @property
+    def open(self) -> Recording | None:
+        """The one that goes on."""
+        last = self.last
+        return last if last and last.is_open else None
+
+    @property
+    def unfinished(self) -> list[Recording]:
+        """Those of which more will be written."""
+        return [each for each in self.all if not each.is_finished]
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much waits for the disk, besides the pictures from before the presses."""
+        return sum(each.waiting_bytes for each in self.all)
+
+    def find(self, number: int) -> Recording | None:
+        """Return the one with this id."""
+        known = [*self.all, *([self.newest_ring] if self.newest_ring else [])]
+        return next((each for each in known if each.id == number), None)
+
+    def add(self, recording: Recording) -> None:
+        """Add a visit that begins; if there are too many, the first is forgotten."""
+        self.all = [*self.all[1 - _MOST_IN_MEMORY :], recording]
+
+    def remove(self, recording: Recording) -> None:
+        """Forget one that is deleted."""
+        self.all = [each for each in self.all if each is not recording]
+        self.forget_ring(recording)
+
+    def forget_ring(self, recording: Recording) -> None:
+        """Show this ring no more, unless the bell has rung again since."""
+        if self.newest_ring is recording:
+            self.newest_ring = None
+
+    def drop(self) -> None:
+        """Forget what is on the disk, and the first of what could not be written."""
+        kept = [each for each in self.all if not (each.is_finished and each.is_kept)]
+        self.all = kept[-_MOST_IN_MEMORY:]

@@ -12,28 +12,30 @@ order and age do not depend on a clock that was wrong in between.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import re
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from doorbelld.drivers.errors import describe
 from doorbelld.system import clock
 from doorbelld.visits import film as films
-from doorbelld.visits.film import Film, FilmFrame, FilmWriter
+from doorbelld.visits.film import (
+    LAST_FOUND,
+    FileError,
+    Film,
+    FilmFrame,
+    FilmWriter,
+    VisitFiles,
+)
 from doorbelld.visits.index import Row, VisitIndex
-from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState, reason_of
+from doorbelld.visits.visit import DAMAGED, SPACE, Kind, StoreError, Visit, VisitState
 
 _INDEX = "index.sqlite"
-_OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
-"""The names of films and stills; the last kind is one that is being written."""
 
 _FREE = 0.15
 """The part of the disk that stays free."""
@@ -52,19 +54,12 @@ _PLAUSIBLE = 1_700_000_000.0
 _SOME = 200
 """Visits that are read at once."""
 
-_INDEX_NEEDS = 1 << 20
-"""Bytes that have to be free for the index to open."""
-
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
-
-_LAST_FOUND = 10**12
-"""Files with a higher number are foreign unless the index knows them: new ids would be above it."""
 
 _DAMAGED = "{}: the index of visits is damaged"
 
 _SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
-
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,14 +73,196 @@ class Totals:
     bytes: int
 
 
-class _FileError(StoreError):
-    """A file cannot be used; the index can."""
-
-
 def room(folder: Path, space: int) -> int:
     """Return how many bytes fit into a folder that may take so many more. Raises OSError."""
     disk = os.statvfs(folder)
     return min(space, disk.f_frsize * (disk.f_bavail - int(disk.f_blocks * _FREE)))
+
+
+class _Retention:
+    """Which visits are too old or too many, and which are deleted next if there is no room.
+
+    It deletes nothing. A clock that is wrong, or was just set, makes no visit old.
+    """
+
+    def __init__(self, index: VisitIndex) -> None:
+        self._index = index
+        self._ahead = clock.offset()
+        self._steady_since = time.monotonic()
+
+    def follow_clock(self) -> float:
+        """Return how far ahead of time.monotonic() the clock is; note whether it was set."""
+        ahead = clock.offset()
+        if ahead != self._ahead:
+            self._steady_since, self._ahead = time.monotonic(), ahead
+        return ahead
+
+    def _is_known(self, row: Row) -> bool:
+        """Return whether the clock, now and then, may say how old a visit is.
+
+        That of this boot is known by time.monotonic().
+        """
+        is_steady = time.monotonic() - self._steady_since >= _STEADY
+        now = time.monotonic() + self._ahead
+        return row.is_this_boot or (is_steady and _PLAUSIBLE <= row.until <= now)
+
+    def too_old(self, days: float) -> list[int]:
+        """Return the visits that are older than so many days.
+
+        Those before a visit that is too old are so too, whatever their clock said.
+        """
+        oldest_kept = time.monotonic() + self._ahead - days * _DAY
+        passed: list[Row] = []
+        count = 0
+        for row in self._each_row():
+            passed.append(row)
+            if self._is_known(row):
+                if row.until >= oldest_kept:
+                    break
+                count = len(passed)
+        return [row.id for row in passed[:count] if not row.is_open]
+
+    def _each_row(self) -> Iterator[Row]:
+        """Yield the visits, the oldest first, without reading all of them."""
+        last = 0
+        while rows := self._index.rows(last, _SOME):
+            yield from rows
+            last = rows[-1].id
+
+    def too_many(self) -> list[int]:
+        """Return the visits of the last day that are too many."""
+        day_ago = time.monotonic() + self._ahead - _DAY
+        newest = self._index.newest_rows(_MOST_A_DAY + _SOME)
+        today = [row for row in newest if self._is_known(row) and row.until > day_ago]
+        closed = sorted((row for row in today if not row.is_open), key=_of_one_day)
+        return [row.id for row in closed[: max(len(today) - _MOST_A_DAY, 0)]]
+
+    def oldest(self, lack: int, kept: Container[int] = ()) -> list[int]:
+        """Return the visits to delete next for so many bytes."""
+        rows = self._index.oldest_rows_with_files(_SOME)
+        rows = [row for row in rows if not row.is_open and row.id not in kept]
+        first_day = [row for row in rows if row.until < rows[0].until + _DAY]
+        found: list[int] = []
+        for row in sorted(first_day, key=_of_one_day):
+            if lack <= 0:
+                break
+            found.append(row.id)
+            lack -= row.bytes
+        return found
+
+
+def _of_one_day(row: Row) -> tuple[bool, int]:
+    """Return where a visit comes among those of one day that are deleted: motion is first."""
+    return row.is_ring, row.id
+
+
+class _Repair:
+    """Lets index and files of a folder agree again. ``delete`` deletes visits with their files."""
+
+    def __init__(
+        self, index: VisitIndex, files: VisitFiles, delete: Callable[[Sequence[int]], object]
+    ) -> None:
+        self._index = index
+        self._files = files
+        self._delete = delete
+
+    def run(self, *, is_new: bool) -> None:
+        """Let index and files agree; ``is_new`` says that the index was made now.
+
+        Only the names of the files are compared: to ask for the size of each would take longer
+        than the daemon may need to start.
+        """
+        there = self._files.names()
+        rows, last_id = self._index.files(), self._index.last_id()
+        named = {f"{row[0]}.mjpeg" for row in rows if row[1]}
+        named |= {f"{row[0]}.jpg" for row in rows if row[2]}
+        known = {row[0] for row in rows}
+        not_ended = {row[0] for row in rows if row[3]}
+        doubtful = self._files.ids(there ^ named, there)
+        for number in sorted(not_ended | doubtful & known):
+            self._mend(number, self._interrupt if number in not_ended else self._correct)
+        for number in sorted(doubtful - known):
+            if number > LAST_FOUND:
+                continue
+            if number > last_id:
+                state = VisitState.DONE if is_new else VisitState.INTERRUPTED
+                self._mend(number, partial(self._add_found, state=state))
+            else:  # It was deleted.
+                self._mend(number, lambda each: self._files.remove_all([each]))
+        if is_new and doubtful:
+            self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
+
+    def _mend(self, number: int, step: Callable[[int], object]) -> None:
+        """Repair one visit: one whose files cannot be read must not cost all others."""
+        try:
+            step(number)
+        except (OSError, FileError) as error:
+            known = self._files.explain(error) if isinstance(error, OSError) else error
+            _log.warning("visit %d cannot be repaired: %s", number, known)
+
+    def _interrupt(self, number: int) -> None:
+        """End a visit in whose middle the daemon was stopped, at its last whole picture."""
+        self._index.interrupt(number, 0.0)  # even if its files cannot be read
+        frames = self._recover(number)
+        if frames:
+            self._index.interrupt(number, frames[-1].moment)
+        self._check_still(number, frames)
+
+    def _correct(self, number: int) -> None:
+        """Let the index know what is left of a visit; without any picture it is deleted."""
+        if not self._check_still(number, self._recover(number)):
+            self._delete([number])
+
+    def _add_found(self, number: int, state: VisitState) -> None:
+        """Add a visit of which the index knows nothing; without a whole picture it is deleted."""
+        paths = [self._files.film_path(number), self._files.still_path(number)]
+        until = max(path.stat().st_mtime for path in paths if path.exists())
+        frames = self._find_frames(number)
+        self._index.add_found(number, state, until - films.count(frames).seconds, until)
+        self._recover(number)
+        self._correct(number)
+
+    def _recover(self, number: int) -> list[FilmFrame]:
+        """Find all whole pictures of a film, cut off what is behind them, and return them."""
+        path = self._files.film_path(number)
+        frames = self._find_frames(number, films.unpack(self._index.frames(number)))
+        counts = films.count(frames)
+        if not frames:
+            self._files.remove(path)
+        elif counts.bytes < path.stat().st_size:
+            os.truncate(path, counts.bytes)
+        self._index.add_frames(number, 0, films.pack(frames), counts, is_last=True)
+        return frames
+
+    def _find_frames(self, number: int, known: Sequence[FilmFrame] = ()) -> list[FilmFrame]:
+        try:
+            return films.find_frames(self._files.film_path(number), known)
+        except FileNotFoundError:
+            return []
+
+    def _check_still(self, number: int, frames: Sequence[FilmFrame]) -> bool:
+        """Let the index know whether there is a still; return whether there is any picture.
+
+        If it is missing or damaged, a picture of the film takes its place.
+        """
+        data = self._files.still(number) or b""
+        if not (data.startswith(_SOI) and data.endswith(_EOI)):
+            data = b""
+            if frames:
+                with Film(self._files.film_path(number), frames) as film:
+                    data = film.read(_sharpest(frames))
+                self._files.write_still(number, data)
+            else:
+                self._files.remove(self._files.still_path(number))
+        self._index.set_still(number, len(data))
+        return bool(data)
+
+
+def _sharpest(frames: Sequence[FilmFrame]) -> int:
+    """Return the number of the best picture of the second before the press: the largest JPEG."""
+    last = max((n for n, frame in enumerate(frames) if frame.moment <= 0), default=0)
+    second = [n for n in range(last + 1) if frames[n].moment >= frames[last].moment - 1]
+    return max(second, key=lambda n: frames[n].length)
 
 
 class VisitStore:
@@ -103,9 +280,9 @@ class VisitStore:
         self.days = days
         self._after = after
         self._index = VisitIndex(folder / _INDEX, after=after)
-        self._lock_fd = -1
+        self._files = VisitFiles(folder)
+        self._retention = _Retention(self._index)
         self._writers: dict[int, FilmWriter] = {}
-        self._clock = (clock.offset(), time.monotonic())  # and since when it is steady
 
     def open(self) -> None:
         """Open the folder, or make it, and repair what a crash has left.
@@ -113,12 +290,12 @@ class VisitStore:
         That an index was lost is logged. A StoreError has the ``last_id`` that is known.
         """
         try:
-            self._lock_folder()
+            self._files.lock()
             self._open_with_room()
         except Exception as error:  # an index may hold anything
             self.close()
-            known = self._explain(error)
-            known.last_id = max({self._after} | self._ids_of_files())
+            known = self._files.explain(error)
+            known.last_id = max(self._after, self._files.last_id())
             raise known from error
 
     def _open_with_room(self) -> None:
@@ -128,17 +305,8 @@ class VisitStore:
                 self._open_index()
                 return
             except StoreError:
-                if not self._remove_oldest_film():
+                if not self._files.remove_oldest_film():
                     raise
-
-    def _remove_oldest_film(self) -> bool:
-        """Remove the film with the lowest id if the disk is full; return whether it was."""
-        disk = os.statvfs(self.folder)
-        numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
-        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
-            return False
-        self._remove(self._film_path(min(numbers)))
-        return True
 
     def _open_index(self) -> None:
         last_id = self._index.last_id()  # of ids that were reserved while it was closed
@@ -149,6 +317,9 @@ class VisitStore:
                 raise
             self._rebuild(str(error))
         self._index.keep_ids_above(last_id)
+
+    def _repair(self, *, is_new: bool) -> None:
+        _Repair(self._index, self._files, self._delete).run(is_new=is_new)
 
     def _rebuild(self, why: str) -> None:
         """Make a new index from the files, in place of one that is damaged."""
@@ -173,41 +344,14 @@ class VisitStore:
         for writer in list(self._writers.values()):
             with suppress(StoreError):
                 writer.close()
-        if self._lock_fd >= 0:
+        if self._files.is_locked:
             with suppress(StoreError):
                 self.follow_clock()
         self._writers.clear()
         self._index.close()
-        if self._index.is_damaged and self._lock_fd >= 0:
+        if self._index.is_damaged and self._files.is_locked:
             self._set_aside(_DAMAGED.format(self._index.path))
-        fd, self._lock_fd = self._lock_fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def _lock_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(
-                f"{self.folder}: another doorbelld keeps its visits there; give one of them "
-                "another STATE_DIRECTORY"
-            ) from error
-
-    def _explain(self, error: Exception) -> StoreError:
-        if isinstance(error, StoreError):
-            return error
-        if not isinstance(error, OSError):
-            return StoreError(f"{self.folder}: {describe(error)}")
-        reason = reason_of(error)
-        return _FileError(f"{error.filename or self.folder}: {error.strerror}", reason)
-
-    def _film_path(self, number: int) -> Path:
-        return self.folder / f"{number}.mjpeg"
-
-    def _still_path(self, number: int) -> Path:
-        return self.folder / f"{number}.jpg"
+        self._files.unlock()
 
     # Reading
 
@@ -232,24 +376,18 @@ class VisitStore:
 
     def still(self, number: int) -> bytes | None:
         """Return the newest still of a visit; None if it has none."""
-        try:
-            with os.fdopen(films.open_regular(self._still_path(number)), "rb") as file:
-                return file.read()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._explain(error) from error
+        return self._files.still(number)
 
     def film(self, number: int) -> Film | None:
         """Open the film of a visit; None if it has none. Of an open visit: what there is of it."""
-        path = self._film_path(number)
+        path = self._files.film_path(number)
         try:
             frames = self._frames_of(number)
             film = Film(path, frames) if frames else None
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise self._explain(error) from error
+            raise self._files.explain(error) from error
         if film and not film.frames:
             film.close()
             return None
@@ -261,7 +399,7 @@ class VisitStore:
         except StoreError as error:
             if error.reason != DAMAGED:
                 raise
-            return films.find_frames(self._film_path(number))
+            return films.find_frames(self._files.film_path(number))
 
     # Changing
 
@@ -293,28 +431,10 @@ class VisitStore:
             if error.reason != SPACE:
                 raise
             # The index needs room to grow, even for this.
-            self._remove_files(numbers)
+            self._files.remove_all(numbers)
             return self._index.delete(numbers)
-        self._remove_files(numbers)
+        self._files.remove_all(numbers)
         return count
-
-    def _remove_files(self, numbers: Iterable[int]) -> None:
-        """Remove all files of visits. Raises the first error after the last file."""
-        errors = []
-        for number in numbers:
-            for path in (self._film_path(number), self._still_path(number)):
-                try:
-                    self._remove(path)
-                except StoreError as error:
-                    errors.append(error)
-        if errors:
-            raise errors[0]
-
-    def _remove(self, path: Path) -> None:
-        try:
-            path.unlink(missing_ok=True)
-        except OSError as error:
-            raise self._explain(error) from error
 
     # For the recorder
 
@@ -349,33 +469,20 @@ class VisitStore:
         If there is no room even without all older visits, the film of this one makes room for it.
         """
         try:
-            self._with_room(lambda: self._write_still(number, data), len(data))
+            self._with_room(lambda: self._files.write_still(number, data), len(data))
         except StoreError as error:
             writer = self._writers.get(number)
             if error.reason != SPACE or not (writer and writer.give_up()):
                 raise
-            self._write_still(number, data)
+            self._files.write_still(number, data)
         if self._with_room(lambda: self._index.count_still(number, len(data))):
             return self._index.visit(number)
-        self._remove(self._still_path(number))
+        self._files.remove(self._files.still_path(number))
         return None
-
-    def _write_still(self, number: int, data: bytes) -> None:
-        """Replace the file in one step. It is on the disk for good once the visit has ended."""
-        new = self.folder / f"{number}.jpg.new"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-                file.write(data)
-            new.replace(self._still_path(number))
-        except OSError as error:
-            with suppress(OSError):
-                new.unlink()
-            raise self._explain(error) from error
 
     def film_writer(self, number: int, at: float) -> FilmWriter:
         """Return the writer of the film of a visit that began at a moment."""
-        path = self._film_path(number)
+        path = self._files.film_path(number)
         writer = FilmWriter(path, number, at, self._index, self._make_room)
         self._writers[number] = writer
         return writer
@@ -394,23 +501,9 @@ class VisitStore:
         finally:
             found = self._change(number, until=until, state=state.value)
         self.follow_clock()
-        self._sync_still(number)
+        self._files.sync_still(number)
         self._index.sync()
         return found
-
-    def _sync_still(self, number: int) -> None:
-        try:
-            fd = os.open(self._still_path(number), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._explain(error) from error
-        try:
-            os.fsync(fd)
-        except OSError as error:
-            raise self._explain(error) from error
-        finally:
-            os.close(fd)
 
     def _change(self, number: int, **values: object) -> Visit | None:
         self._with_room(lambda: self._index.change(number, **values))
@@ -424,8 +517,8 @@ class VisitStore:
         Call it after every visit, and now and then: visits also age while nothing happens.
         """
         self.follow_clock()
-        count = self._delete(self._too_old())
-        count += self._delete(self._too_many())
+        count = self._delete(self._retention.too_old(self.days))
+        count += self._delete(self._retention.too_many())
         before = self.totals().count
         self._make_room(0)
         return count + before - self.totals().count
@@ -435,50 +528,8 @@ class VisitStore:
 
         Call it once a minute, or so.
         """
-        ahead = clock.offset()
-        if ahead != self._clock[0]:
-            self._clock = ahead, time.monotonic()
+        ahead = self._retention.follow_clock()
         self._with_room(lambda: self._index.follow_clock(ahead))
-
-    def _is_known(self, row: Row) -> bool:
-        """Return whether the clock, now and then, may say how old a visit is.
-
-        That of this boot is known by time.monotonic().
-        """
-        is_steady = time.monotonic() - self._clock[1] >= _STEADY
-        now = time.monotonic() + self._clock[0]
-        return row.is_this_boot or (is_steady and _PLAUSIBLE <= row.until <= now)
-
-    def _too_old(self) -> list[int]:
-        """Return the visits that are too old.
-
-        Those before a visit that is too old are so too, whatever their clock said.
-        """
-        oldest_kept = time.monotonic() + self._clock[0] - self.days * _DAY
-        passed: list[Row] = []
-        count = 0
-        for row in self._each_row():
-            passed.append(row)
-            if self._is_known(row):
-                if row.until >= oldest_kept:
-                    break
-                count = len(passed)
-        return [row.id for row in passed[:count] if not row.is_open]
-
-    def _each_row(self) -> Iterator[Row]:
-        """Yield the visits, the oldest first, without reading all of them."""
-        last = 0
-        while rows := self._index.rows(last, _SOME):
-            yield from rows
-            last = rows[-1].id
-
-    def _too_many(self) -> list[int]:
-        """Return the visits of the last day that are too many."""
-        day_ago = time.monotonic() + self._clock[0] - _DAY
-        newest = self._index.newest_rows(_MOST_A_DAY + _SOME)
-        today = [row for row in newest if self._is_known(row) and row.until > day_ago]
-        closed = sorted((row for row in today if not row.is_open), key=_of_one_day)
-        return [row.id for row in closed[: max(len(today) - _MOST_A_DAY, 0)]]
 
     def _with_room(self, action: Callable[[], T], size: int = 0) -> T:
         """Do something for which there may be no room: then make some and try again."""
@@ -496,160 +547,17 @@ class VisitStore:
         visits stay if other programs have filled it: to delete them would not help.
         """
         if is_refused:
-            return bool(self._delete(self._oldest(max(size, 1))))
+            return bool(self._delete(self._retention.oldest(max(size, 1))))
         try:
             while (lack := self._lack(size)) > 0:
                 is_hopeless = lack > self.totals().bytes
                 kept = self._index.newest_rows(_KEPT_ANYWAY) if is_hopeless else []
-                if not self._delete(self._oldest(lack, {row.id for row in kept})):
+                if not self._delete(self._retention.oldest(lack, {row.id for row in kept})):
                     return False
         except OSError as error:
-            raise self._explain(error) from error
+            raise self._files.explain(error) from error
         return True
-
-    def _oldest(self, lack: int, kept: Container[int] = ()) -> list[int]:
-        """Return the visits to delete next for so many bytes."""
-        rows = self._index.oldest_rows_with_files(_SOME)
-        rows = [row for row in rows if not row.is_open and row.id not in kept]
-        first_day = [row for row in rows if row.until < rows[0].until + _DAY]
-        found: list[int] = []
-        for row in sorted(first_day, key=_of_one_day):
-            if lack <= 0:
-                break
-            found.append(row.id)
-            lack -= row.bytes
-        return found
 
     def _lack(self, size: int) -> int:
         """Return how many bytes have to be freed before ``size`` more fit."""
         return size - room(self.folder, self.space - self.totals().bytes)
-
-    # Repair
-
-    def _repair(self, *, is_new: bool) -> None:
-        """Let index and files agree; ``is_new`` says that the index was made now.
-
-        Only the names of the files are compared: to ask for the size of each would take longer
-        than the daemon may need to start.
-        """
-        there = set(os.listdir(self.folder))  # noqa: PTH208  # a Path for each would be slow
-        rows, last_id = self._index.files(), self._index.last_id()
-        named = {f"{row[0]}.mjpeg" for row in rows if row[1]}
-        named |= {f"{row[0]}.jpg" for row in rows if row[2]}
-        known = {row[0] for row in rows}
-        not_ended = {row[0] for row in rows if row[3]}
-        doubtful = self._ids(there ^ named, there)
-        for number in sorted(not_ended | doubtful & known):
-            self._mend(number, self._interrupt if number in not_ended else self._correct)
-        for number in sorted(doubtful - known):
-            if number > _LAST_FOUND:
-                continue
-            if number > last_id:
-                state = VisitState.DONE if is_new else VisitState.INTERRUPTED
-                self._mend(number, partial(self._add_found, state=state))
-            else:  # It was deleted.
-                self._mend(number, lambda each: self._remove_files([each]))
-        if is_new and doubtful:
-            self._index.keep_ids_above(self._index.last_id() + _LOST_IDS)
-
-    def _mend(self, number: int, step: Callable[[int], object]) -> None:
-        """Repair one visit: one whose files cannot be read must not cost all others."""
-        try:
-            step(number)
-        except (OSError, _FileError) as error:
-            known = self._explain(error) if isinstance(error, OSError) else error
-            _log.warning("visit %d cannot be repaired: %s", number, known)
-
-    def _ids(self, names: Iterable[str], there: Container[str]) -> set[int]:
-        """Return the ids of films and stills; delete stills that are half written."""
-        found = set()
-        for name in filter(None, map(_OURS.fullmatch, names)):
-            path = self.folder / name[0]
-            if name[0] in there and not _is_ours(path):
-                continue
-            if name[2] == "jpg.new":
-                self._remove(path)
-            else:
-                found.add(int(name[1]))
-        return found
-
-    def _ids_of_files(self) -> set[int]:
-        try:
-            names = os.listdir(self.folder)  # noqa: PTH208  # as above
-        except OSError:
-            return set()
-        ids = {int(found[1]) for found in map(_OURS.fullmatch, names) if found}
-        return {number for number in ids if number <= _LAST_FOUND}
-
-    def _interrupt(self, number: int) -> None:
-        """End a visit in whose middle the daemon was stopped, at its last whole picture."""
-        self._index.interrupt(number, 0.0)  # even if its files cannot be read
-        frames = self._recover(number)
-        if frames:
-            self._index.interrupt(number, frames[-1].moment)
-        self._check_still(number, frames)
-
-    def _correct(self, number: int) -> None:
-        """Let the index know what is left of a visit; without any picture it is deleted."""
-        if not self._check_still(number, self._recover(number)):
-            self._delete([number])
-
-    def _add_found(self, number: int, state: VisitState) -> None:
-        """Add a visit of which the index knows nothing; without a whole picture it is deleted."""
-        paths = [self._film_path(number), self._still_path(number)]
-        until = max(path.stat().st_mtime for path in paths if path.exists())
-        frames = self._find_frames(number)
-        self._index.add_found(number, state, until - films.count(frames).seconds, until)
-        self._recover(number)
-        self._correct(number)
-
-    def _recover(self, number: int) -> list[FilmFrame]:
-        """Find all whole pictures of a film, cut off what is behind them, and return them."""
-        path = self._film_path(number)
-        frames = self._find_frames(number, films.unpack(self._index.frames(number)))
-        counts = films.count(frames)
-        if not frames:
-            self._remove(path)
-        elif counts.bytes < path.stat().st_size:
-            os.truncate(path, counts.bytes)
-        self._index.add_frames(number, 0, films.pack(frames), counts, is_last=True)
-        return frames
-
-    def _find_frames(self, number: int, known: Sequence[FilmFrame] = ()) -> list[FilmFrame]:
-        try:
-            return films.find_frames(self._film_path(number), known)
-        except FileNotFoundError:
-            return []
-
-    def _check_still(self, number: int, frames: Sequence[FilmFrame]) -> bool:
-        """Let the index know whether there is a still; return whether there is any picture.
-
-        If it is missing or damaged, a picture of the film takes its place.
-        """
-        data = self.still(number) or b""
-        if not (data.startswith(_SOI) and data.endswith(_EOI)):
-            data = b""
-            if frames:
-                with Film(self._film_path(number), frames) as film:
-                    data = film.read(_sharpest(frames))
-                self._write_still(number, data)
-            else:
-                self._remove(self._still_path(number))
-        self._index.set_still(number, len(data))
-        return bool(data)
-
-
-def _is_ours(path: Path) -> bool:
-    return bool(_OURS.fullmatch(path.name)) and path.is_file() and not path.is_symlink()
-
-
-def _of_one_day(row: Row) -> tuple[bool, int]:
-    """Return where a visit comes among those of one day that are deleted: motion is first."""
-    return row.is_ring, row.id
-
-
-def _sharpest(frames: Sequence[FilmFrame]) -> int:
-    """Return the number of the best picture of the second before the press: the largest JPEG."""
-    last = max((n for n, frame in enumerate(frames) if frame.moment <= 0), default=0)
-    second = [n for n in range(last + 1) if frames[n].moment >= frames[last].moment - 1]
-    return max(second, key=lambda n: frames[n].length)

@@ -16,7 +16,7 @@ import pytest
 from doorbelld.commands import notify
 from doorbelld.commands.notify import Filter, Place
 from doorbelld.config.schema import Config
-from doorbelld.notify.secret import MQTT_PASSWORD, NTFY_TOKEN
+from doorbelld.notify.target import MQTT_PASSWORD, NTFY_TOKEN
 from tests.support.ports import free_port
 from tests.support.secure import make_pair, server_context
 

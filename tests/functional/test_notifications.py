@@ -233,6 +233,31 @@ def test_reload_adds_changes_and_removes_what_is_notified(
     eventually(lambda: len(descriptors(house.daemon.pid)) <= before + 2, "all is closed")
 
 
+def test_another_topic_leaves_nothing_of_the_one_before(house: House, broker: Mosquitto) -> None:
+    section: dict[str, object] = {"broker": f"127.0.0.1:{broker.port}", "topic": "first"}
+    house.configure(mqtt=section)
+    house.start()
+    house.wait_until_ok("mqtt")
+    with broker.listener() as listener:
+        house.ring()
+        eventually(lambda: listener.of("first/event"), "the ring")
+        house.configure(mqtt={**section, "topic": "second"})
+        house.daemon.send(signal.SIGHUP)
+        listener.wait_for("first/image", b"")
+        listener.wait_for("first/availability", b"")
+        house.daemon.stop()
+        house.configure(mqtt={**section, "topic": "third", "discovery": "none"})
+        house.start()
+        listener.wait_for("second/availability", b"")
+        (config,) = {each.topic for each in listener.messages if each.topic.endswith("/config")}
+        listener.wait_for(config, b"")
+        eventually(lambda: listener.of("third/camera"), "the new ones")
+        newest = {each.topic: each.payload for each in listener.messages}
+    left = {topic for topic, payload in newest.items() if payload}
+    # An event is not retained.
+    assert {topic.partition("/")[0] for topic in left - {"first/event"}} == {"third"}
+
+
 def test_servers_that_never_answer_do_not_hold_up_the_end(house: House) -> None:
     def never_answer(_sock: socket.socket, is_over: threading.Event) -> None:
         assert is_over.wait(GUARD)

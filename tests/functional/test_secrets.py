@@ -287,7 +287,7 @@ def chmods(house: House) -> int:
     [
         "doorbelld.notify.push:Push.send",
         "doorbelld.notify.mqtt:Mqtt.tell",
-        "doorbelld.notify.secret:read",
+        "doorbelld.system.secretfile:read_given",
     ],
 )
 def test_no_secret_comes_out_of_a_crash(house: House, tmp_path: Path, target: str) -> None:

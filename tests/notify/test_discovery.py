@@ -28,7 +28,7 @@ FACTS = Facts(
 
 
 def message(facts: Facts = FACTS) -> dict[str, Any]:
-    return discovery.message(T, "0123abcd", facts)[1]
+    return discovery.message(T, "0123abcd", facts)
 
 
 def test_home_assistant_knows_every_key_and_misses_none() -> None:
@@ -69,8 +69,9 @@ def test_mistake_in_a_message_is_found(
 
 
 def test_topic_and_ids_are_of_the_device_alone() -> None:
-    topic, content = discovery.message("house/bell", "pi.example/1", FACTS)
-    assert topic == "device/doorbelld_pi_example_1/config"
+    content = discovery.message("house/bell", "pi.example/1", FACTS)
+    topic = discovery.topic_of("homeassistant", "pi.example/1")
+    assert topic == "homeassistant/device/doorbelld_pi_example_1/config"
     assert content["device"]["identifiers"] == ["doorbelld_pi_example_1"]
     assert {key: each["unique_id"] for key, each in content["components"].items()} == {
         key: f"doorbelld_pi_example_1_{key}" for key in content["components"]

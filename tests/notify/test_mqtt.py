@@ -20,7 +20,8 @@ import pytest
 
 from doorbelld.notify import broker as broker_module
 from doorbelld.notify import mqtt
-from doorbelld.notify.mqtt import Mqtt, MqttSettings, device_id
+from doorbelld.notify.discovery import device_id
+from doorbelld.notify.mqtt import Mqtt, MqttSettings
 from doorbelld.notify.target import MAX_AGE, Event, Facts, News
 from doorbelld.visits.visit import Kind, Visit, VisitState
 from tests.support import mosquitto, paho_versions, secure
@@ -348,6 +349,52 @@ def test_forbidden_topics_are_named(start: Start, caplog: pytest.LogCaptureFixtu
     assert "whether it passes it on is unknown" in result.sentence
 
 
+def test_two_with_the_same_topic_say_so(
+    broker: Mosquitto,
+    start: Start,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 0.3)
+    caplog.set_level(logging.INFO)
+    first, second = start(broker.port), start(broker.port)
+    for target in (first, second):
+        eventually(lambda: "does another doorbelld" in target.status().detail, "it says so")  # noqa: B023
+    assert "have the topic d? Each needs its own [mqtt] topic" in first.status().detail
+    client = first.status().detail.rpartition(" ")[2]
+    assert f"Client {client} already connected, closing old connection" in broker.log
+    counted = len(caplog.messages)
+    closes = broker.log.count("already connected")
+    eventually(lambda: broker.log.count("already connected") > closes + 4, "it goes on")
+    assert len(caplog.messages) == counted, "it is said once by each"
+    assert sum("does another doorbelld" in line for line in caplog.messages) == 2
+    assert second.stop(10)
+    connected(first)
+
+
+def test_a_steady_connection_is_not_contested(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker_module, "_LOOK", 0.1)
+    first, second = start(broker.port), start(broker.port)
+    eventually(lambda: "does another doorbelld" in first.status().detail, "it says so")
+    monkeypatch.setattr(mqtt, "_SOON", 0.5)
+    assert second.stop(10)
+    eventually(lambda: first.status()[:2] == ("ok", ""), "it works for itself")
+
+
+def test_a_broker_that_restarts_is_not_contested(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 0.1)
+    target = connected(start(broker.port))
+    for _ in range(5):
+        broker.kill()
+        eventually(lambda: "refuses connections" in target.status().detail, "it is away")
+        broker.start()
+        assert connected(target).status().detail == ""
+
+
 # What a test message says
 
 
@@ -447,7 +494,7 @@ def test_an_unacknowledged_ring_is_sent_again(start: Start) -> None:
         broker.may_read.clear()
         for number in range(7, 22):
             target.tell(news(Event.RING, number, b"small"))
-        eventually(lambda: len(target._outgoing._unconfirmed) == 10, "on their way")
+        eventually(lambda: len(target._outgoing._rings._unconfirmed) == 10, "on their way")
         broker.hang_up()
         eventually(lambda: target.status().failed == 10, "given up")
         broker.may_read.set()
@@ -486,7 +533,7 @@ def test_a_ring_waits_for_its_image(start: Start) -> None:
         outgoing = target._outgoing
         for number in (7, 8):
             target.tell(news(Event.RING, number, b"%d" % number))
-            eventually(lambda: len(outgoing._unconfirmed) == number - 6, "on its way")  # noqa: B023
+            eventually(lambda: len(outgoing._rings._unconfirmed) == number - 6, "on its way")  # noqa: B023
         target.tell(news(Event.RING, 9, b"9"))
         target.show(replace(FACTS, watching=5))
         eventually(lambda: list(outgoing._unpublished) == ["d/image"], "only the image waits")

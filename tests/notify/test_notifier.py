@@ -187,9 +187,9 @@ def test_sharper_picture_follows_and_that_of_an_earlier_ring_does_not(door: Door
     assert door.target.news[1].still == BETTER
     door.bell.answer(first)
     with door.bell.recorder._lock:  # The recorder looks for a better one after the next ring.
-        door.bell.recorder._recordings[-1].stills.better = Frame(BETTER, 99, began + 2, 0)
+        door.bell.recorder._memory.all[-1].stills.better = Frame(BETTER, 99, began + 2, 0)
         newest = door.bell.recorder._begin(Kind.RING, "http", began + 9)
-        door.bell.recorder._newest = newest
+        door.bell.recorder._memory.newest_ring = newest
     eventually(lambda: door.bell.store.visits()[-1].still == 3, "the better one")
     second = door.ring(began + 25)
     door.target.wait_for(
@@ -323,7 +323,7 @@ def test_target_that_raises_ends_nothing_and_is_shown_as_failed(
 def test_target_that_hangs_is_named_and_delays_no_ring(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("doorbelld.notify.guarded._HANGING", 0.05)
+    monkeypatch.setattr("doorbelld.notify.target._HANGING", 0.05)
     door.bell.reconfigure(EACH_A_RING)
     free = threading.Event()
     door.target.trouble = lambda method: wait(free) if method == "tell" else None

@@ -509,7 +509,7 @@ def test_disk_that_waits_costs_pictures_and_no_ring(
     door.ring(now)
     for number in range(1, 200):
         door.picture(now + number / 10, size=1 << 20)
-    assert sum(each.waiting_bytes for each in door.bell.recorder._recordings) <= 8 << 20
+    assert sum(each.waiting_bytes for each in door.bell.recorder._memory.all) <= 8 << 20
     assert len(door.shown()) > 5, "pages see it all the same"
     goes_on.set()
     assert door.bell.stop(GUARD)

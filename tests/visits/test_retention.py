@@ -45,7 +45,8 @@ def ids(store: VisitStore) -> list[int]:
 
 def steady(store: VisitStore) -> None:
     """Let the clock not have been set for an hour."""
-    store._clock = clock.offset(), time.monotonic() - HOUR
+    store._retention.follow_clock()
+    store._retention._steady_since = time.monotonic() - HOUR
 
 
 def earlier_boot(
@@ -175,7 +176,7 @@ def test_visits_of_another_boot_age_only_by_a_steady_clock(
     monkeypatch.setattr(clock, "offset", lambda: true + 10 * DAY)
     assert store.enforce() == 0  # The clock has just jumped.
     assert ids(store) == [young]
-    store._clock = clock.offset(), time.monotonic() - HOUR
+    store._retention._steady_since = time.monotonic() - HOUR
     assert store.enforce() == 1
     assert old < young
 
@@ -260,6 +261,6 @@ def test_clock_that_cannot_be_noted_makes_nothing_old_and_keeps_no_visit_open(
         store.finish(opened, at + 1)
     with pytest.raises(StoreError, match="failed"):
         store.enforce()
-    assert store._too_old() == []
+    assert store._retention.too_old(store.days) == []
     assert [visit.state for visit in store.visits()] == 2 * [VisitState.DONE]
     assert ids(store) == [number, opened]

@@ -292,7 +292,7 @@ def test_visit_of_which_only_the_files_could_not_be_deleted_stays_deleted(
 ) -> None:
     number = visits.record(store)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "_remove_files", lambda _: None)  # killed in this moment
+        patched.setattr(store._files, "remove_all", lambda _: None)  # killed in this moment
         store.delete(number)
     assert visits.files(store.folder) == [f"{number}.jpg", f"{number}.mjpeg"]
     reopen(store)

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from doorbelld.notify import secret
-from doorbelld.notify.secret import MQTT_PASSWORD, NTFY_TOKEN, SecretError
-from doorbelld.system import files
+from doorbelld.system import files, secretfile
+from doorbelld.system.secretfile import SecretError
 
 MARKER = "tk_mArKeR"
 
@@ -36,7 +35,7 @@ def write(path: Path, text: str, mode: int = 0o600) -> None:
 def refusal(path: Path) -> str:
     """Return the sentence that says why the secret is not used; it does not show the secret."""
     with pytest.raises(SecretError) as raised:
-        secret.read(path, NTFY_TOKEN)
+        secretfile.read_given(path, "ntfy_token")
     error: BaseException | None = raised.value
     assert error is not None
     assert error.__cause__ is None
@@ -47,24 +46,24 @@ def refusal(path: Path) -> str:
 
 
 def test_secret_is_the_line_in_the_file(path: Path) -> None:
-    assert secret.read(path, NTFY_TOKEN) == MARKER
+    assert secretfile.read_given(path, "ntfy_token") == MARKER
 
 
 @pytest.mark.parametrize("text", ["mot de passe ", " two words", "größer", "a", "x" * 4096])
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_every_character_of_it_counts(path: Path, text: str, end: str) -> None:
     path.write_bytes(f"{text}{end}".encode())
-    assert secret.read(path, NTFY_TOKEN) == text
+    assert secretfile.read_given(path, "ntfy_token") == text
 
 
 def test_there_may_be_none() -> None:
-    assert secret.read(None, NTFY_TOKEN) is None
+    assert secretfile.read_given(None, "ntfy_token") is None
 
 
 def test_new_secret_is_used_at_once(path: Path) -> None:
-    assert secret.read(path, NTFY_TOKEN) == MARKER
+    assert secretfile.read_given(path, "ntfy_token") == MARKER
     write(path, "another")
-    assert secret.read(path, NTFY_TOKEN) == "another"
+    assert secretfile.read_given(path, "ntfy_token") == "another"
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o602, 0o610, 0o601])
@@ -72,13 +71,13 @@ def test_file_that_others_can_use_is_refused(path: Path, mode: int) -> None:
     path.chmod(mode)
     assert refusal(path) == f"{path} can be used by other users: sudo chmod 600 {path}"
     path.chmod(0o600)
-    assert secret.read(path, NTFY_TOKEN) == MARKER
+    assert secretfile.read_given(path, "ntfy_token") == MARKER
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o700])
 def test_file_of_one_user_alone_is_good(path: Path, mode: int) -> None:
     path.chmod(mode)
-    assert secret.read(path, NTFY_TOKEN) == MARKER
+    assert secretfile.read_given(path, "ntfy_token") == MARKER
 
 
 @pytest.mark.parametrize("text", ["", "\n", "  \n"])
@@ -144,9 +143,9 @@ def test_credential_of_systemd_comes_before_the_file(
     folder.mkdir()
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(folder))
     # systemd sets an access control list, which shows as rights of the group.
-    write(folder / NTFY_TOKEN, "of the manager\n", mode=0o440)
-    assert secret.read(path, NTFY_TOKEN) == "of the manager"
-    assert secret.read(None, NTFY_TOKEN) == "of the manager"
-    assert secret.read(path, MQTT_PASSWORD) == MARKER
-    write(folder / NTFY_TOKEN, "", mode=0o640)
+    write(folder / "ntfy_token", "of the manager\n", mode=0o440)
+    assert secretfile.read_given(path, "ntfy_token") == "of the manager"
+    assert secretfile.read_given(None, "ntfy_token") == "of the manager"
+    assert secretfile.read_given(path, "mqtt_password") == MARKER
+    write(folder / "ntfy_token", "", mode=0o640)
     assert refusal(path) == "the credential ntfy_token is empty: write the secret into it"
