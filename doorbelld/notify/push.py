@@ -193,8 +193,10 @@ class Push:
         """Return a connection to the first of the server's addresses that answers."""
         self._address, self._is_connected = self._host, False
         name = self._host.encode("ascii")  # As bytes: see addresses.encoded().
-        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
         deadline = _Deadline(seconds)
+        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
+        if deadline.is_over:  # A resolver may take half a minute, and nothing ends it.
+            raise socket.gaierror(socket.EAI_AGAIN, "")
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
             self._address = str(address[0])
@@ -309,6 +311,11 @@ class _Deadline:
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() >= self._at
 
     def left(self) -> float:
         """Return the seconds until then. Raises socket.timeout if there are none."""

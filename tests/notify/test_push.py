@@ -9,6 +9,7 @@ import subprocess
 import threading
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -231,6 +232,23 @@ def test_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         away: Any = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", free_port()))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [away, v4])
         Push(f"http://bell.example:{port}/").send("PUT", {}, b"", 20)
+
+
+def test_nothing_is_sent_if_the_name_is_found_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def slow(*_: object, **__: object) -> list[Any]:
+        now[0] += 30
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with HostileServer(hostile.after_head(OK)) as server:
+        port = int(server.place.rpartition(":")[2])
+        error = refused(f"http://bell.example:{port}{PATH}", 20)
+        assert server.connections == 0
+    assert error.retry
+    assert "that no name server resolves now" in str(error)
 
 
 def test_nothing_answers_at_that_address() -> None:
