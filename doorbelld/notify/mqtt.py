@@ -50,6 +50,9 @@ _MOST_TRIES = 2
 
 _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+_RINGING_PAUSE = 2.0
+"""The longest while a ring waits: the broker may have come back a moment ago."""
+
 _STEADY = 10.0
 """Seconds that a connection must last until the next pause is the shortest again."""
 
@@ -200,6 +203,12 @@ class _Outgoing:
                 self.delivered += 1
             elif number == self._image_number:
                 self._image_number, self._ended_by_image = None, 0
+
+    @property
+    def is_ringing(self) -> bool:
+        """Whether a ring waits that may still be published."""
+        with self._lock:
+            return bool(self._rings) and time.monotonic() - self._rings[-1].at < MAX_AGE
 
     @property
     def too_large(self) -> int | None:
@@ -440,10 +449,11 @@ class Mqtt(Worker):
             test.number = connection.publish(topic, test.payload, qos=1)
 
     def _rest(self, seconds: float) -> None:
-        """Wait, unless it is stopped or tested."""
-        ends_at = time.monotonic() + seconds
+        """Wait, unless it is stopped or tested; not for long if the bell rings."""
+        began_at = time.monotonic()
         while not self._stopping:
-            left = ends_at - time.monotonic()
+            longest = min(seconds, _RINGING_PAUSE) if self._outgoing.is_ringing else seconds
+            left = began_at + longest - time.monotonic()
             with self._lock:
                 is_urgent = self._test is not None and not self._test.is_judged.is_set()
             if left <= 0 or is_urgent:

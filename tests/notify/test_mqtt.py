@@ -395,6 +395,22 @@ def test_a_test_connects_at_once(
         assert not listener.of("d/image")
 
 
+def test_a_ring_connects_soon(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that has come back is not noticed for a minute otherwise."""
+    monkeypatch.setattr(mqtt, "_SHORTEST_PAUSE", 1000)
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 1000)
+    monkeypatch.setattr(mqtt, "_RINGING_PAUSE", 0.05)
+    broker.kill()
+    target = start(broker.port)
+    failed(target)
+    target.tell(news(Event.RING))  # It is tried until then.
+    with FakeBroker(port=broker.port) as there:
+        connected(target)
+        eventually(lambda: "d/event" in [topic for topic, _ in there.published], "it rings")
+
+
 # Nothing late, nothing twice
 
 
