@@ -19,7 +19,14 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
+from http import HTTPStatus
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    RemoteDisconnected,
+)
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -354,6 +361,16 @@ class _Answer(HTTPResponse):
         super().__init__(sock, method=method)
         self.fp.close()
         self.fp = io.BufferedReader(_BoundedReader(sock, deadline))
+
+    def begin(self) -> None:
+        """Read the head of the last answer: of those before, the library skips only 100."""
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            try:
+                super().begin()
+            except RemoteDisconnected:
+                return  # It has said no more than that.
 
 
 def _begin_of(answer: HTTPResponse) -> bytes:

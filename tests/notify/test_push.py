@@ -62,6 +62,7 @@ def redirect(location: str, status: int = 301) -> Script:
         (hostile.after_head(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 99_999), "speak HTTP", False),
         (hostile.without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "speak HTTP", False),
         (hostile.after_head(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "status 103", False),
+        (hostile.without_end(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "speak HTTP", False),
         (hostile.without_end(b"HTTP/1.1 500 No\r\n\r\n", b"x" * 9999), "status 500", True),
         (hostile.after_head(b"HTTP/1.1 429 Slow\r\n\r\n"), "status 429", True),
         (hostile.after_head(b"HTTP/1.1 403 No\r\n\r\n"), "status 403", False),
@@ -81,6 +82,13 @@ def test_hostile_servers(script: Script, words: str, retry: bool) -> None:
         assert server.connections == 1, "no redirect is followed"
     assert words in str(error)
     assert error.retry == retry
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_answers_before_the_last_one_are_skipped(status: bytes) -> None:
+    before = b"HTTP/1.1 " + status + b"\r\nLink: </a>; rel=preload\r\n\r\n"
+    with HostileServer(hostile.after_head(2 * before + OK)) as server:
+        Push(f"http://{server.place}/").send("PUT", {}, b"x", 20)
 
 
 def test_body_without_end_after_success_is_not_read() -> None:
