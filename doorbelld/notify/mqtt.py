@@ -31,6 +31,7 @@ from doorbelld.notify.target import (
     describe_fault,
 )
 from doorbelld.stream.state import CameraState
+from doorbelld.system import clock
 from doorbelld.system.limited_log import OnceLog, StateLog
 from doorbelld.system.worker import Worker
 
@@ -290,7 +291,7 @@ class Mqtt(Worker):
         self._lock = threading.Lock()  # for all below
         self._state: State = "starting"
         self._detail = ""
-        self._since: float | None = None
+        self._since: float | None = None  # on time.monotonic()'s clock
         self._connected_at: float | None = None
         self._is_stopped = False
         self._test: _Test | None = None
@@ -328,8 +329,9 @@ class Mqtt(Worker):
         """Return how it is."""
         out = self._outgoing
         with self._lock:
+            since = None if self._since is None else clock.unix(self._since)
             found = Status(
-                *(self._state, self._detail, self._since),
+                *(self._state, self._detail, since),
                 *(out.delivered, out.failed, out.dropped),
             )
         if self._thread.ident is not None and not self.alive and not self._is_stopped:
@@ -511,7 +513,7 @@ class Mqtt(Worker):
         with self._lock:
             is_new = self._detail != why
             if self._state != "failed":
-                self._since = time.time()
+                self._since = time.monotonic()
             self._state, self._detail = "failed", why
             if self._test is not None:
                 self._test.problem = why

@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from doorbelld.notify import secret
 from doorbelld.notify.push import Push, PushError
 from doorbelld.notify.target import MAX_AGE, Event, Facts, News, Result, Status, describe_fault
+from doorbelld.system import clock
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
@@ -81,7 +82,7 @@ class Outbox(Worker):
         self._began_at: float | None = None  # to send
         self._is_failing = False
         self._detail = ""
-        self._since: float | None = None
+        self._since: float | None = None  # on time.monotonic()'s clock
         self._delivered = self._failed = self._dropped = 0
         self._dropped_before = 0
 
@@ -117,11 +118,11 @@ class Outbox(Worker):
             seconds = time.monotonic() - (self._began_at or time.monotonic())
             if not is_failing and seconds > _SLOW:
                 is_failing, detail = True, _NO_ANSWER.format(seconds)
-                since = time.time() - seconds
+                since = self._began_at
             return Status(
                 "failed" if is_failing else "ok",
                 detail,
-                since,
+                None if since is None else clock.unix(since),
                 self._delivered,
                 self._failed,
                 self._dropped,
@@ -199,7 +200,7 @@ class Outbox(Worker):
             dropped, self._dropped_before = self._dropped - self._dropped_before, self._dropped
         if was_failing:
             lost = f"; {dropped} messages were dropped" if dropped else ""
-            seconds = time.time() - (since or 0)
+            seconds = time.monotonic() - (since or 0)
             self._state_log.log(
                 logging.INFO, f"{self._name}: works again, after {seconds:.0f} s{lost}"
             )
@@ -226,7 +227,7 @@ class Outbox(Worker):
         with self._lock:
             has_begun = not self._is_failing
             if has_begun:
-                self._since = time.time()
+                self._since = time.monotonic()
             self._is_failing, self._detail = True, sentence
         if has_begun:
             self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
