@@ -51,7 +51,7 @@ _MOST_TRIES = 2
 
 _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
-_RINGING_PAUSE = 2.0
+_RINGING_PAUSE = 5.0
 """The longest while a ring waits: the broker may have come back a moment ago."""
 
 _STEADY = 10.0
