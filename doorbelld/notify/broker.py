@@ -11,8 +11,8 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from doorbelld.net import addresses, tls
@@ -102,10 +102,10 @@ class Connection:
         client.will_set(topic, payload, retain=True)
         if account.user is not None:
             client.username_pw_set(account.user, account.password)
-        if account.secure:
-            context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-            tls.trust_the_system(context)
-            client.tls_set_context(context)
+        self._tls = _Context(ssl.PROTOCOL_TLS_CLIENT) if account.secure else None
+        if self._tls is not None:
+            tls.trust_the_system(self._tls)
+            client.tls_set_context(self._tls)
 
     # Its life
 
@@ -115,7 +115,8 @@ class Connection:
             host: Any = addresses.encoded(self._account.host)  # paho takes bytes, too
             self._client.connect(host, self._account.port, keepalive=_KEEPALIVE)
         except (OSError, ValueError) as error:
-            raise BrokerError(_explain(error, self._account)) from None
+            is_late = self._tls is not None and self._tls.is_agreed
+            raise BrokerError(self._lost() if is_late else _explain(error, self._account)) from None
         sock = self._client.socket()
         if sock is not None:  # Without this, the ring may wait for its picture's acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -146,11 +147,12 @@ class Connection:
         if wakeup.fileno() in ready:
             wakeup.clear()
         events = ready.get(sock.fileno(), 0)
-        if pending or events & ~select.POLLOUT:
-            self._insist(client.loop_read())
-            self._refuse_what_piles_up()
-        if events & select.POLLOUT:
-            self._insist(client.loop_write())
+        with self._losing_it():
+            if pending or events & ~select.POLLOUT:
+                self._insist(client.loop_read())
+                self._refuse_what_piles_up()
+            if events & select.POLLOUT:
+                self._insist(client.loop_write())
         if client.loop_misc() or client.socket() is None:
             raise BrokerError(f"{self._account.place} no longer answers")
 
@@ -194,14 +196,16 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> int:
         """Publish a message; return its number. Raises BrokerError."""
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        with self._losing_it():
+            info = self._client.publish(topic, payload, qos=qos, retain=retain)
         self._insist(info.rc)
         return int(info.mid)
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Ask for the messages on these topics. Raises BrokerError."""
         for topic in topics:
-            result, mid = self._client.subscribe(topic, 0)
+            with self._losing_it():
+                result, mid = self._client.subscribe(topic, 0)
             self._insist(result)
             self._asked[mid] = topic
             self._topics.add(topic)
@@ -213,7 +217,9 @@ class Connection:
     def unsubscribe(self, topic: str) -> None:
         """Ask for them no more. Raises BrokerError."""
         self._topics.discard(topic)
-        self._insist(self._client.unsubscribe(topic)[0])
+        with self._losing_it():
+            result = self._client.unsubscribe(topic)[0]
+        self._insist(result)
 
     # What paho calls, in 2.x with more arguments
 
@@ -237,6 +243,14 @@ class Connection:
 
     # What is wrong
 
+    @contextmanager
+    def _losing_it(self) -> Iterator[None]:
+        """Make a failure of TLS the end of the connection; some versions of paho raise it."""
+        try:
+            yield
+        except ssl.SSLError:
+            raise BrokerError(self._lost()) from None
+
     def _insist(self, result: int) -> None:
         if result:
             raise BrokerError(self._lost())
@@ -244,8 +258,10 @@ class Connection:
     def _lost(self) -> str:
         place = self._account.place
         if self._code is None:
-            tls = "" if self._account.secure else "; if it expects TLS, set broker = mqtts://…"
-            return f"{place} closed the connection without an answer{tls}"
+            why = "if it expects TLS, set broker = mqtts://…"
+            if self._tls is not None:  # In TLS 1.3, this is how it asks for one in vain.
+                why = "it must not require a client certificate; its log may say why"
+            return f"{place} closed the connection without an answer; {why}"
         if self._code:
             return _refusal(self._code, self._account)
         return f"{place} closed the connection"
@@ -266,14 +282,20 @@ class _Context(ssl.SSLContext):
     paho would wait as long as for a ping, and forget the socket if the handshake fails.
     """
 
+    is_agreed = False
+    """Whether there was a handshake that succeeded."""
+
     def wrap_socket(self, sock: socket.socket, *_: Any, **options: Any) -> ssl.SSLSocket:
         sock.settimeout(_HANDSHAKE)
         try:
-            return super().wrap_socket(sock, server_hostname=options["server_hostname"])
+            found = super().wrap_socket(sock, server_hostname=options["server_hostname"])
         except ssl.SSLError:
             raise
         except ValueError as error:  # paho would try it without the name.
             raise ssl.SSLError(str(error)) from None
+        else:
+            self.is_agreed = True
+            return found
         finally:
             sock.close()  # Its descriptor belongs to the result now.
 

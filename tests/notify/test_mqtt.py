@@ -261,6 +261,12 @@ def test_tls(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> N
             target.tell(news(Event.RING, number))
         eventually(lambda: target.status().delivered == 20, "delivered over TLS")
         assert target.test(news(Event.RING), 10).is_delivered
+        broker.kill()
+        ca = f"cafile {pair.certificate}"
+        broker.configure([*lines, ca, "require_certificate true"])
+        broker.start()
+        why = failed(start(broker.port, secure=True, topic="certificate"))
+        assert "must not require a client certificate" in why
 
 
 @pytest.mark.usefixtures("each_paho")
