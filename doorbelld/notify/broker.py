@@ -259,7 +259,7 @@ class Connection:
         place = self._account.place
         if self._code is None:
             why = "if it expects TLS, set broker = mqtts://…"
-            if self._tls is not None:  # In TLS 1.3, this is how it asks for one in vain.
+            if self._tls is not None:  # In TLS 1.3, it refuses a client without one only now.
                 why = "it must not require a client certificate; its log may say why"
             return f"{place} closed the connection without an answer; {why}"
         if self._code:
