@@ -153,7 +153,8 @@ class Connection:
                 self._refuse_what_piles_up()
             if events & select.POLLOUT:
                 self._insist(client.loop_write())
-        if client.loop_misc() or client.socket() is None:
+            is_silent = client.loop_misc() or client.socket() is None
+        if is_silent:
             raise BrokerError(f"{self._account.place} no longer answers")
 
     def close(self, last: tuple[str, bytes] | None = None) -> None:
