@@ -11,8 +11,8 @@ import ssl
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from doorbelld.net import addresses, tls
@@ -106,10 +106,10 @@ class Connection:
         client.will_set(topic, payload, retain=True)
         if account.user is not None:
             client.username_pw_set(account.user, account.password)
-        if account.secure:
-            context = _Context(ssl.PROTOCOL_TLS_CLIENT)
-            tls.trust_the_system(context)
-            client.tls_set_context(context)
+        self._tls = _Context(ssl.PROTOCOL_TLS_CLIENT) if account.secure else None
+        if self._tls is not None:
+            tls.trust_the_system(self._tls)
+            client.tls_set_context(self._tls)
 
     # Its life
 
@@ -119,7 +119,8 @@ class Connection:
             host: Any = addresses.encoded(self._account.host)  # paho takes bytes, too
             self._client.connect(host, self._account.port, keepalive=_KEEPALIVE)
         except (OSError, ValueError) as error:
-            raise BrokerError(_explain(error, self._account)) from None
+            is_late = self._tls is not None and self._tls.is_agreed
+            raise BrokerError(self._lost() if is_late else _explain(error, self._account)) from None
         sock = self._client.socket()
         if sock is not None:  # Without this, the ring may wait for its picture's acknowledgement.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -150,12 +151,14 @@ class Connection:
         if wakeup.fileno() in ready:
             wakeup.clear()
         events = ready.get(sock.fileno(), 0)
-        if pending or events & ~select.POLLOUT:
-            self._insist(client.loop_read())
-            self._refuse_what_piles_up()
-        if events & select.POLLOUT:
-            self._insist(client.loop_write())
-        if client.loop_misc() or client.socket() is None:
+        with self._losing_it():
+            if pending or events & ~select.POLLOUT:
+                self._insist(client.loop_read())
+                self._refuse_what_piles_up()
+            if events & select.POLLOUT:
+                self._insist(client.loop_write())
+            is_silent = client.loop_misc() or client.socket() is None
+        if is_silent:
             raise BrokerError(f"{self._account.place} no longer answers")
 
     def close(self, last: tuple[str, bytes] | None = None) -> None:
@@ -198,14 +201,16 @@ class Connection:
 
     def publish(self, topic: str, payload: bytes, *, qos: int = 0, retain: bool = False) -> int:
         """Publish a message; return its number. Raises BrokerError."""
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        with self._losing_it():
+            info = self._client.publish(topic, payload, qos=qos, retain=retain)
         self._insist(info.rc)
         return int(info.mid)
 
     def subscribe(self, topics: Iterable[str]) -> None:
         """Ask for the messages on these topics. Raises BrokerError."""
         for topic in topics:
-            result, mid = self._client.subscribe(topic, 0)
+            with self._losing_it():
+                result, mid = self._client.subscribe(topic, 0)
             self._insist(result)
             self._asked[mid] = topic
             self._topics.add(topic)
@@ -217,7 +222,9 @@ class Connection:
     def unsubscribe(self, topic: str) -> None:
         """Ask for them no more. Raises BrokerError."""
         self._topics.discard(topic)
-        self._insist(self._client.unsubscribe(topic)[0])
+        with self._losing_it():
+            result = self._client.unsubscribe(topic)[0]
+        self._insist(result)
 
     # What paho calls, in 2.x with more arguments
 
@@ -241,6 +248,14 @@ class Connection:
 
     # What is wrong
 
+    @contextmanager
+    def _losing_it(self) -> Iterator[None]:
+        """Make a failure of TLS the end of the connection; some versions of paho raise it."""
+        try:
+            yield
+        except ssl.SSLError:
+            raise self._lost() from None
+
     def _insist(self, result: int) -> None:
         if result:
             raise self._lost()
@@ -248,8 +263,10 @@ class Connection:
     def _lost(self) -> BrokerError:
         place = self._account.place
         if self._code is None:
-            tls = "" if self._account.secure else "; if it expects TLS, set broker = mqtts://…"
-            return BrokerError(f"{place} closed the connection without an answer{tls}")
+            why = "if it expects TLS, set broker = mqtts://…"
+            if self._account.secure:  # In TLS 1.3, it refuses a client without one only now.
+                why = "it must not require a client certificate; its log may say why"
+            return BrokerError(f"{place} closed the connection without an answer; {why}")
         if self._code:
             return BrokerError(_refusal(self._code, self._account))
         return ClosedError(f"{place} closed the connection")
@@ -270,14 +287,20 @@ class _Context(ssl.SSLContext):
     paho would wait as long as for a ping, and forget the socket if the handshake fails.
     """
 
+    is_agreed = False
+    """Whether there was a handshake that succeeded."""
+
     def wrap_socket(self, sock: socket.socket, *_: Any, **options: Any) -> ssl.SSLSocket:
         sock.settimeout(_HANDSHAKE)
         try:
-            return super().wrap_socket(sock, server_hostname=options["server_hostname"])
+            found = super().wrap_socket(sock, server_hostname=options["server_hostname"])
         except ssl.SSLError:
             raise
         except ValueError as error:  # paho would try it without the name.
             raise ssl.SSLError(str(error)) from None
+        else:
+            self.is_agreed = True
+            return found
         finally:
             sock.close()  # Its descriptor belongs to the result now.
 

@@ -33,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 _SHORTEST_PAUSE = 1.0
 _LONGEST_PAUSE = 60.0
+_RINGING_PAUSE = 5.0
+"""The longest while a ring waits: the broker may have come back a moment ago."""
+
 _STEADY = 10.0
 """Seconds that a connection must last until the next pause is the shortest again."""
 
@@ -225,10 +228,11 @@ class Mqtt(Worker):
             test.number = connection.publish(topic, test.payload, qos=1)
 
     def _rest(self, seconds: float) -> None:
-        """Wait, unless it is stopped or tested."""
-        ends_at = time.monotonic() + seconds
+        """Wait, unless it is stopped or tested; not for long if the bell rings."""
+        began_at = time.monotonic()
         while not self._stopping:
-            left, test = ends_at - time.monotonic(), self._test
+            longest = min(seconds, _RINGING_PAUSE) if self._outgoing.is_ringing else seconds
+            left, test = began_at + longest - time.monotonic(), self._test
             if left <= 0 or (test is not None and not test.is_judged):
                 return
             self._report.flush()

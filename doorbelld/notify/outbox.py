@@ -21,7 +21,7 @@ from doorbelld.notify.target import (
     Status,
     describe_fault,
 )
-from doorbelld.system import secretfile
+from doorbelld.system import clock, secretfile
 from doorbelld.system.limited_log import MINUTE, StateLog
 from doorbelld.system.worker import Worker
 
@@ -193,8 +193,9 @@ class Outbox(Worker):
         seconds = time.monotonic() - began_at if began_at is not None else 0.0
         if found.state == "failed" or seconds <= _SLOW:
             return found
-        since = time.time() - seconds
-        return found._replace(state="failed", detail=_NO_ANSWER.format(seconds), since=since)
+        since = time.monotonic() - seconds
+        detail = _NO_ANSWER.format(seconds)
+        return found._replace(state="failed", detail=detail, since=clock.unix(since))
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; a message that is being sent has most of the time to arrive."""
@@ -239,7 +240,7 @@ class Outbox(Worker):
         self._dropped_before = before.dropped
         if before.state == "failed":
             lost = f"; {dropped} messages were dropped" if dropped else ""
-            seconds = time.time() - (before.since or 0)
+            seconds = time.monotonic() - (before.since or 0)
             self._state_log.log(
                 logging.INFO, f"{self._name}: works again, after {seconds:.0f} s{lost}"
             )

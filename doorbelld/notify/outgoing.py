@@ -128,6 +128,13 @@ class Outgoing:
             self._image.confirm(number)
 
     @property
+    def is_ringing(self) -> bool:
+        """Whether a ring waits that may still be published."""
+        with self._lock:
+            self._rings.drop_late()
+            return self._rings.is_due
+
+    @property
     def too_large(self) -> int | None:
         """The bytes of the smallest image that seems to be too large for the broker."""
         return self._image.too_large

@@ -19,7 +19,14 @@ import time
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
-from http.client import BadStatusLine, HTTPConnection, HTTPException, HTTPResponse
+from http import HTTPStatus
+from http.client import (
+    BadStatusLine,
+    HTTPConnection,
+    HTTPException,
+    HTTPResponse,
+    RemoteDisconnected,
+)
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -193,8 +200,10 @@ class Push:
         """Return a connection to the first of the server's addresses that answers."""
         self._address, self._is_connected = self._host, False
         name = self._host.encode("ascii")  # As bytes: see addresses.encoded().
-        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
         deadline = _Deadline(seconds)
+        found = socket.getaddrinfo(name, self._port, type=socket.SOCK_STREAM)
+        if deadline.is_over:  # A resolver may take half a minute, and nothing ends it.
+            raise socket.gaierror(socket.EAI_AGAIN, "")
         failed, failed_at = OSError(errno.ENETUNREACH, ""), self._host
         for family, kind, protocol, _, address in found[:_MOST_ADDRESSES]:
             self._address = str(address[0])
@@ -310,6 +319,11 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it has passed."""
+        return time.monotonic() >= self._at
+
     def left(self) -> float:
         """Return the seconds until then. Raises socket.timeout if there are none."""
         left = self._at - time.monotonic()
@@ -347,6 +361,16 @@ class _Answer(HTTPResponse):
         super().__init__(sock, method=method)
         self.fp.close()
         self.fp = io.BufferedReader(_BoundedReader(sock, deadline))
+
+    def begin(self) -> None:
+        """Read the head of the last answer: of those before, the library skips only 100."""
+        super().begin()
+        while 100 < self.status < 200 and self.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            self.headers = self.msg = None  # type: ignore[assignment]
+            try:
+                super().begin()
+            except RemoteDisconnected:
+                return  # It has said no more than that.
 
 
 def _begin_of(answer: HTTPResponse) -> bytes:

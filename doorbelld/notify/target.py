@@ -101,7 +101,10 @@ class Status(NamedTuple):
 
 
 class Health:
-    """How a target is. Any thread may note what has happened, or ask."""
+    """How a target is. Any thread may note what has happened, or ask.
+
+    What was before has a ``since`` on time.monotonic()'s clock: the other may be set meanwhile.
+    """
 
     def __init__(self, state: State) -> None:
         self._lock = threading.Lock()
@@ -110,13 +113,14 @@ class Health:
     @property
     def status(self) -> Status:
         """How it is now."""
-        return self._status
+        found = self._status
+        return found if found.since is None else found._replace(since=clock.unix(found.since))
 
     def fail(self, why: str) -> Status:
         """Note that it fails, and why; return how it was before."""
         with self._lock:
             before = self._status
-            since = before.since if before.state == "failed" else time.time()
+            since = before.since if before.state == "failed" else time.monotonic()
             self._status = before._replace(state="failed", detail=why, since=since)
         return before
 

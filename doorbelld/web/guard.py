@@ -35,6 +35,9 @@ _BEFOREHAND = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 """What a browser sends if it loads a page before a person asks for it; of Safari and older ones,
 the first name is not enough."""
 
+_OTHER_SITES = ("same-site", "cross-site")
+"""In Sec-Fetch-Site, the pages that are not ours: the first has the name of this host."""
+
 _MOST = 80
 _PAGE = """\
 <!DOCTYPE html>
@@ -158,7 +161,6 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
     """
     headers = request.headers
     page = headers.get("Origin") or headers.get("Referer")
-    site = headers.get("Sec-Fetch-Site").strip().lower()
     is_ours = not page or _is_ours(
         access,
         headers,
@@ -166,7 +168,7 @@ def insist_on_no_other_site(access: Access, request: Request, embedder: str) -> 
         _host(headers, request.target) or "",
         is_proxied=access.trusts(request.peer),
     )
-    if not is_ours or site in ("same-site", "cross-site"):
+    if not is_ours or _site_of(headers) in _OTHER_SITES:
         raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
     insist_on_our_own_page(embedder)
     if any(map(headers.get, _BEFOREHAND)):
@@ -225,14 +227,16 @@ def _embedder(access: Access, request: Request, host: str, *, is_proxied: bool) 
     headers = request.headers
     named = headers.get("Origin")
     page = named or headers.get("Referer")
+    is_get = request.method in ("GET", "HEAD")
     if not page:
+        if not is_get and _site_of(headers) in _OTHER_SITES:
+            raise RefusedError(HTTPStatus.FORBIDDEN, "another web site asks for this")
         return ""
     page = origin(page)
     if access.embeds(page):
         return page
     # A person may follow a link to us; a browser asks for text/html only to open a page. A form
     # is no link, and Firefox before 70 sends no Origin with it.
-    is_get = request.method in ("GET", "HEAD")
     is_link = is_get and not named and "text/html" in headers.get("Accept")
     if is_link or _is_ours(access, headers, page, host, is_proxied=is_proxied):
         return ""
@@ -250,8 +254,8 @@ def _is_ours(access: Access, headers: Headers, page: str, host: str, *, is_proxi
     a name that is not the one in the browser. So behind a proxy the name is enough, if this
     machine is known by it. Without a proxy another port is another site.
     """
-    site = headers.get("Sec-Fetch-Site").strip().lower()
-    if site in ("same-origin", "same-site", "cross-site"):
+    site = _site_of(headers)
+    if site in ("same-origin", *_OTHER_SITES):
         return site == "same-origin" and bool(host)
     if not is_proxied or page == "null":
         return is_same_place(page, host)
@@ -262,6 +266,11 @@ def _is_ours(access: Access, headers: Headers, page: str, host: str, *, is_proxi
     if any(is_same_place(page, each) or each.lower() in (name, bracketed(name)) for each in asked):
         return True
     return access.is_named(name)
+
+
+def _site_of(headers: Headers) -> str:
+    """Return what a browser says of the page that asks, "" if it says nothing."""
+    return headers.get("Sec-Fetch-Site").strip().lower()
 
 
 def _quoted(text: str) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from tests.support.condition import Condition
-from tests.support.daemon import GUARD, Daemon
+from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.faulty_system import FaultySystem
 from tests.support.passwords import WORD, cookie_of, log_in, set_password
+from tests.support.ports import free_port
 from tests.support.raw import read_answer, read_to_end
 from tests.support.service_manager import ServiceManager
 from tests.support.viewer_group import ViewerGroup
@@ -88,6 +89,26 @@ def test_camera_is_offline_since_a_moment_that_follows_the_clock(
             camera = daemon.status()["camera"]
             assert camera["state"] == "offline"
             assert camera["since"] == pytest.approx(first["since"] + jump, abs=2)
+
+
+def test_notifications_fail_since_a_moment_that_follows_the_clock(
+    daemon: Daemon, system: FaultySystem
+) -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
+    settings = {"mqtt.broker": nowhere, "notify.ntfy": f"http://{nowhere}/door"}
+    daemon.start({**settings, "camera.resolution": "160x120"}, environ=system.environ)
+
+    def states() -> set[str]:
+        return {each["state"] for each in daemon.status()["notify"].values()}
+
+    eventually(lambda: "starting" not in states(), "both have started")
+    daemon.request("/notify/test", "POST")
+    eventually(lambda: states() == {"failed"}, "both have failed")
+    first = daemon.status()["notify"]
+    for jump in JUMPS:
+        system.set_clock(jump)
+        for name, each in daemon.status()["notify"].items():
+            assert each["since"] == pytest.approx(first[name]["since"] + jump, abs=2)
 
 
 @pytest.mark.parametrize("jump", [DAY, -DAY])

@@ -447,7 +447,8 @@ def test_all_are_deleted(own: House) -> None:
 @pytest.mark.parametrize("what", ["1/answered", "1/delete", "delete"])
 def test_no_other_site_changes_anything(house: House, what: str) -> None:
     form = {"Referer": "http://evil.example/", "Accept": "text/html"}  # of an old Firefox
-    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, form):
+    unnamed = [{"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")]
+    for headers in ({"Origin": "http://evil.example"}, {"Origin": "null"}, form, *unnamed):
         assert house.get(f"/visits/{what}", "POST", **headers)[0].status == 403
     found = house.json("/visits.json")
     assert (found["count"], found["visits"][2]["answered"]) == (3, None)

@@ -262,6 +262,12 @@ def test_tls(tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> N
             target.tell(news(Event.RING, number))
         eventually(lambda: target.status().delivered == 20, "delivered over TLS")
         assert target.test(news(Event.RING), 10).is_delivered
+        broker.kill()
+        ca = f"cafile {pair.certificate}"
+        broker.configure([*lines, ca, "require_certificate true"])
+        broker.start()
+        why = failed(start(broker.port, secure=True, topic="certificate"))
+        assert "must not require a client certificate" in why
 
 
 @pytest.mark.usefixtures("each_paho")
@@ -440,6 +446,22 @@ def test_a_test_connects_at_once(
         listener.wait_for("d/shutter", b"OFF")
         assert [json.loads(each)["event_type"] for each in listener.of("d/event")] == ["test"]
         assert not listener.of("d/image")
+
+
+def test_a_ring_connects_soon(
+    broker: Mosquitto, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker that has come back is not noticed for a minute otherwise."""
+    monkeypatch.setattr(mqtt, "_SHORTEST_PAUSE", 1000)
+    monkeypatch.setattr(mqtt, "_LONGEST_PAUSE", 1000)
+    monkeypatch.setattr(mqtt, "_RINGING_PAUSE", 0.05)
+    broker.kill()
+    target = start(broker.port)
+    failed(target)
+    target.tell(news(Event.RING))  # It is tried until then.
+    with FakeBroker(port=broker.port) as there:
+        connected(target)
+        eventually(lambda: "d/event" in [topic for topic, _ in there.published], "it rings")
 
 
 # Nothing late, nothing twice

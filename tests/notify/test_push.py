@@ -9,6 +9,7 @@ import subprocess
 import threading
 import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,7 @@ def redirect(location: str, status: int = 301) -> Script:
         (hostile.after_head(b"HTTP/1.1 200 OK\r\nA: " + b"b" * 99_999), "speak HTTP", False),
         (hostile.without_end(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "speak HTTP", False),
         (hostile.after_head(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "status 103", False),
+        (hostile.without_end(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "speak HTTP", False),
         (hostile.without_end(b"HTTP/1.1 500 No\r\n\r\n", b"x" * 9999), "status 500", True),
         (hostile.after_head(b"HTTP/1.1 429 Slow\r\n\r\n"), "status 429", True),
         (hostile.after_head(b"HTTP/1.1 403 No\r\n\r\n"), "status 403", False),
@@ -80,6 +82,13 @@ def test_hostile_servers(script: Script, words: str, retry: bool) -> None:
         assert server.connections == 1, "no redirect is followed"
     assert words in str(error)
     assert error.retry == retry
+
+
+@pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
+def test_answers_before_the_last_one_are_skipped(status: bytes) -> None:
+    before = b"HTTP/1.1 " + status + b"\r\nLink: </a>; rel=preload\r\n\r\n"
+    with HostileServer(hostile.after_head(2 * before + OK)) as server:
+        Push(f"http://{server.place}/").send("PUT", {}, b"x", 20)
 
 
 def test_body_without_end_after_success_is_not_read() -> None:
@@ -231,6 +240,23 @@ def test_next_address_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
         away: Any = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", free_port()))
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [away, v4])
         Push(f"http://bell.example:{port}/").send("PUT", {}, b"", 20)
+
+
+def test_nothing_is_sent_if_the_name_is_found_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def slow(*_: object, **__: object) -> list[Any]:
+        now[0] += 30
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    with HostileServer(hostile.after_head(OK)) as server:
+        port = int(server.place.rpartition(":")[2])
+        error = refused(f"http://bell.example:{port}{PATH}", 20)
+        assert server.connections == 0
+    assert error.retry
+    assert "that no name server resolves now" in str(error)
 
 
 def test_nothing_answers_at_that_address() -> None:

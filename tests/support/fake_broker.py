@@ -17,14 +17,16 @@ class FakeBroker:
     answer.
     """
 
-    def __init__(self, *, code: int = 0, granted: int = 0, extra: bytes = b"") -> None:
+    def __init__(
+        self, *, code: int = 0, granted: int = 0, extra: bytes = b"", port: int = 0
+    ) -> None:
         self.connects = 0
         self.published: list[tuple[str, bytes]] = []
         self.may_read = threading.Event()
         self.may_read.set()
         self._answers = bytes([0x20, 2, 0, code]) + extra
         self._granted = granted
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self._client: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve)
