@@ -87,7 +87,6 @@ class Parts(dict[bool, bytes]):
     """A frame's part in the advance form (True) and in the exact form (False), each made once."""
 
     def __init__(self, frame: Frame) -> None:
-        super().__init__()
         self._frame = frame
 
     def __missing__(self, advance: bool) -> bytes:

@@ -256,7 +256,7 @@ class Session:
         self._fed = 0
         return taken
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | memoryview) -> bytes:
         """Return the data encrypted. It must be sent completely, and in this order.
 
         Raises ssl.SSLError, which is an OSError, if the session has failed.

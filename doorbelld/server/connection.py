@@ -177,7 +177,7 @@ class Connection:
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MOST_UNSENT_BYTES)
 
-    def _prepare(self, data: bytes) -> None:
+    def _prepare(self, data: bytes | memoryview) -> None:
         if self.session is not None:
             data = self.session.encrypt(data)
             if self.file is None and not self.keep:

@@ -47,34 +47,36 @@ class FileBody:
         with suppress(OSError):  # The kernel then reads further ahead; not every file has that.
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
-    def read(self, *, may_wait: bool) -> bytes:
-        """Return the next piece, b"" at the end.
+    def read(self, *, may_wait: bool) -> memoryview:
+        """Return the next piece, an empty one at the end.
 
         Unless it ``may_wait`` for the disk, it returns what is in memory already, and raises
         BlockingIOError if nothing is. Raises OSError if the file cannot be read, or is too short.
         """
-        piece = bytearray()
-        while len(piece) < _PIECE:
+        # The kernel writes right into it: copies would take the interpreter from the viewers.
+        piece, size = bytearray(_PIECE), 0
+        while size < _PIECE:
             if not self._span.length:
                 part = next(self._parts, None)
                 if part is None:
                     break
                 if isinstance(part, bytes):
-                    piece += part
+                    piece[size : size + len(part)] = part  # It grows if that is too long for it.
+                    size += len(part)
                     continue
                 self._span = part
                 continue
             try:
-                piece += self._read_span(_PIECE - len(piece), may_wait=may_wait)
+                size += self._read_span(memoryview(piece)[size:], may_wait=may_wait)
             except BlockingIOError:
-                if piece:
+                if size:
                     break
                 raise
             except OSError as error:
                 if _broken.is_due():
                     _log.warning("%s: cannot be read: %s", self._file.name, error.strerror)
                 raise
-        return bytes(piece)
+        return memoryview(piece)[:size]
 
     def close(self) -> None:
         """Close the file. May be called again."""
@@ -83,14 +85,14 @@ class FileBody:
         if then is not None:
             then()
 
-    def _read_span(self, most: int, *, may_wait: bool) -> memoryview:
+    def _read_span(self, room: memoryview, *, may_wait: bool) -> int:
+        """Read into ``room`` what is left of the span; return how many bytes."""
         if not (may_wait or self._can_tell):
             raise BlockingIOError
         offset, length = self._span
-        buffer = bytearray(min(most, length))
         try:
             flags = 0 if may_wait else os.RWF_NOWAIT
-            count = os.preadv(self._file.fileno(), [buffer], offset, flags)
+            count = os.preadv(self._file.fileno(), [room[:length]], offset, flags)
         except OSError as error:
             if error.errno != errno.EOPNOTSUPP:
                 raise
@@ -99,4 +101,4 @@ class FileBody:
         if not count:
             raise OSError(errno.EIO, "the file is shorter than it was")
         self._span = Span(offset + count, length - count)
-        return memoryview(buffer)[:count]
+        return count

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-from contextlib import suppress
 from io import FileIO
 
 
@@ -31,8 +30,10 @@ class Wakeup:
         """Wake the waiting thread."""
         # If it is full, there are enough wake-ups in it, and nothing is written. If it is closed,
         # or is being closed by another thread, no thread waits any more.
-        with suppress(ValueError, OSError):
+        try:  # noqa: SIM105  # suppress() costs several calls, and this is done for every frame.
             self.writer.write(b"\0")
+        except (ValueError, OSError):
+            pass
 
     def wait(self, timeout: float) -> None:
         """Return once it is set, or after ``timeout`` seconds.
@@ -49,7 +50,7 @@ class Wakeup:
 
         If there are more than it reads at once, it stays readable: call it again.
         """
-        return self._reader.read(4096) or b""
+        return self._reader.read(256) or b""
 
     def close(self) -> None:
         """Close both ends."""

@@ -9,8 +9,10 @@ import random
 import socket
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,35 @@ def test_fast_client_gets_a_bit_before_others_have_their_turn(shelf: Shelf) -> N
             assert 64 * 1024 <= len(some) < 100 * 1024
             seen += some
         assert seen == b"head" + shelf.content[: len(seen) - 4]
+
+
+def test_bytes_longer_than_a_piece_come_whole_and_in_their_order(shelf: Shelf) -> None:
+    between = (b"x" * 50, b"y" * 100_000, b"z" * 3)
+    parts: list[Part] = [
+        Span(0, 32 * 1024 - 10),
+        between[0],
+        Span(7, 40_000),
+        between[1],
+        between[2],
+    ]
+    content = shelf.content
+    expected = content[: 32 * 1024 - 10] + between[0] + content[7:40_007] + between[1] + between[2]
+    with closing(FileBody(shelf.path.open("rb", buffering=0), parts, lambda: None)) as body:
+        found = b"".join(iter(partial(body.read, may_wait=True), b""))
+    assert found == expected
+
+
+def test_what_is_read_is_not_copied(shelf: Shelf) -> None:
+    with closing(
+        FileBody(shelf.path.open("rb", buffering=0), [Span(0, SIZE)], lambda: None)
+    ) as body:
+        tracemalloc.start()
+        try:
+            piece = body.read(may_wait=True)
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert most < 1.5 * len(piece)
 
 
 def test_a_small_answer_does_not_wait_for_fifty_slow_files(shop: Shop) -> None:
