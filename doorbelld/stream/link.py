@@ -314,9 +314,14 @@ class AdaptiveViewer(Viewer):
         """What ``/status`` says of the pictures that it gets."""
         return self.link.quality
 
+    @property
+    def tier(self) -> int:
+        """The best step that it may have; before there are any, that of the process before."""
+        return self.link.best or self.wishes.best
+
     def record(self) -> ViewerRecord:
         """Return what the next process has to know."""
-        return replace(super().record(), auto=True, tier=self.link.best)
+        return replace(super().record(), auto=True, tier=self.tier)
 
     def is_idle(self) -> bool:
         """Return whether the link can take a frame at once, and measure how fast it takes them."""
