@@ -691,6 +691,27 @@ def test_chunks_of_a_byte_cost_no_more_than_others(kind: str) -> None:
         assert "has stopped sending" in fault(once(head + film + b"0\r\n\r\n"))
 
 
+@pytest.mark.parametrize("percent", ["%", "%25"])
+def test_link_local_address_may_have_its_interface_in_both_forms(
+    percent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, asked = socket.create_connection, []
+    with RawCamera(once(answer(PICTURE))) as server:
+        port = int(server.address.partition(":")[2])
+
+        def connect_here(address: tuple[str, int], timeout: float) -> socket.socket:
+            asked.append(address)
+            return connect(("127.0.0.1", port), timeout)
+
+        monkeypatch.setattr(socket, "create_connection", connect_here)
+        camera = HttpCamera(f"http://[fe80::1{percent}Eth0]:{port}/", CameraSettings())
+        camera.open()
+        assert read(camera).data == PICTURE
+        camera.close()
+        assert asked[0] == ("fe80::1%Eth0", port)
+        assert server.asked[0].header("Host") == f"[fe80::1]:{port}"
+
+
 def test_is_turned_if_asked_for() -> None:
     with RawCamera(once(answer(PICTURE))) as server:
         camera = open_camera(f"http://{server.address}/", CameraSettings(rotation=90))
