@@ -34,7 +34,8 @@ _REPEAT = 0.5
 what it sees now, and the page counts a picture of more than 1.2 seconds as old."""
 
 _PICTURES = re.compile(
-    r"multipart/.*|image/p?jpe?g|video/(x-)?(motion-)?m?jpe?g|application/octet-stream|"
+    r"multipart/.*|.*/x-mixed-replace|image/p?jpe?g|(image|video)/(x-)?(motion-)?m?jpe?g|"
+    r"application/octet-stream|"
 )
 _PLAYLIST = re.compile(r".*mpegurl|application/(dash\+xml|sdp)|.*scpls|video/x-ms-asf")
 _HARMLESS = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
@@ -44,7 +45,9 @@ _NO_PLAYLISTS = "has a playlist at this path; playlists are not followed"
 _COMPRESSED = "sends its pictures in compressed form, which no camera needs to"
 _HTML = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _GZIP = b"\x1f\x8b\x08"
-_JPEG = b"\xff\xd8\xff"
+_BEGINNING = re.compile(rb"\xff\xd8\xff|(\r?\n)?--[!-~]")
+"""Of pictures, or of a part: nothing else that is served begins like this."""
+_LONGEST_BEGINNING = 5
 
 _may_warn = OncePerMinute()
 """For the whole process: a camera that is lost every second is opened again as often."""
@@ -135,6 +138,8 @@ class HttpCamera:
                 return
             kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
             data = self._more(answer)
+            while 0 < len(data) < _LONGEST_BEGINNING and (more := self._more(answer)):
+                data += more
             self._check(kind, data)
             if kind.startswith("image/") and answer.length is not None:
                 self._take_still(answer, data)
@@ -220,7 +225,7 @@ class HttpCamera:
 
     def _check(self, kind: str, data: bytes) -> None:
         """Raise CameraError if this is not a camera; ``data`` is the start of the answer."""
-        if data.startswith(_JPEG):
+        if _BEGINNING.match(data):
             return  # whatever its Content-Type is
         if data.startswith(_GZIP):
             raise CameraError(f"{self.name} {_COMPRESSED}", Reason.DAMAGED)

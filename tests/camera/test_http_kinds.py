@@ -102,6 +102,12 @@ PLAYED: dict[str, Script] = {
         more="Transfer-Encoding: chunked\r\n",
     ),
     "gzip that is none": stream(usual, more="Content-Encoding: gzip\r\n"),
+    "video/x-mixed-replace": stream(usual, kind="video/x-mixed-replace;boundary=part"),
+    "image/mjpeg": stream(usual, kind="image/mjpeg"),
+    "text/plain": stream(usual, kind="text/plain"),
+    "text/html": stream(usual, kind="text/html"),
+    "text/plain, a line break first": stream(usual, first=b"\r\n", kind="text/plain"),
+    "text/plain, pictures alone": stream(lambda data: data, kind="text/plain"),
     "without multipart": stream(lambda data: data, kind="image/jpeg"),
     "without multipart or type": stream(lambda data: data, kind=""),
     "http/1.0": lambda asked: (
@@ -139,7 +145,10 @@ def test_plays(script: Script) -> None:
             camera.close()
 
 
-DRIPPING = ["as usual", "no length", "length too small", "length too large", "http/0.9", "audio"]
+DRIPPING = [
+    *("as usual", "no length", "length too small", "length too large", "http/0.9", "audio"),
+    *("text/html", "text/plain, a line break first", "text/plain, pictures alone"),
+]
 
 
 @pytest.mark.parametrize("kind", DRIPPING)
