@@ -152,7 +152,8 @@ class HttpCamera:
         while data and len(body) <= jpeg.LARGEST:
             body += data
             data = self._more(answer)
-        pictures = [] if answer.length else self._cut(bytes(body)) or self._parts.end()
+        # One that lacks its end marker may have been cut off.
+        pictures = self._cut(bytes(body)) or ([] if answer.length else self._parts.end())
         self._parts.forget()
         if not pictures:
             raise self._fault_at_end(answer, 0, is_stream=False)

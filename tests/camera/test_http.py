@@ -272,6 +272,11 @@ class TestStills:
             assert {read(camera).data for _ in range(3)} == {PICTURE}
             assert camera.invalid == 0
 
+    def test_whose_length_is_too_large_are_whole(self) -> None:
+        whole = answer(PICTURE, more=f"Content-Length: {len(PICTURE) + 5}\r\n")
+        with watching(once(whole)) as (_, camera):
+            assert {read(camera).data for _ in range(3)} == {PICTURE}
+
     def test_that_are_cut_off_are_not_shown(self) -> None:
         progressive = pictures.progressive()
         whole = answer(progressive, more=f"Content-Length: {len(progressive)}\r\n")
