@@ -58,6 +58,9 @@ a second: until then, a camera's own picture is sent if it comes sooner."""
 _GAIN = 1 / 4
 """How much the newest picture counts in the size of a step."""
 
+_GROWTH = 2
+"""How many times as many bytes make a picture another kind of picture at once."""
+
 _MOST_SIZES = 64
 """Steps whose bytes are remembered. A camera that has changed its resolution more often than that
 may have any number of them."""
@@ -311,12 +314,13 @@ class AdaptiveViewers:
 
         Those of a step are too if nothing is made for it any more.
         """
-        is_first = frame.live and not self._is_live  # after a card, perhaps of another camera
+        has_grown = len(frame.data) > _GROWTH * self._steps.sizes[0]
+        is_other = frame.live and (has_grown or not self._is_live)  # perhaps of another camera
         self._is_live = frame.live
-        if is_first:
+        if is_other:
             self._look(frame, time.monotonic())
         for viewer in self._viewers.values():
-            if viewer.link.step and (is_first or not viewer.sequence):
+            if viewer.link.step and (is_other or not viewer.sequence):
                 self._begin(viewer, frame)
             is_newer = viewer.sequence < frame.sequence
             if (

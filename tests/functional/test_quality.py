@@ -186,6 +186,20 @@ def test_first_picture_is_no_larger_for_a_viewer_that_has_waited_long(
             assert part.is_state or jpeg.size(part.body) != size, "the camera's own"
 
 
+def test_camera_that_becomes_larger_sends_no_picture_of_that_size_to_a_small_screen(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    small = pictures.encoded(pictures.scene(320, 240))
+    large = pictures.encoded(pictures.scene(1280, 720), cv2.IMWRITE_JPEG_QUALITY, 90)
+    assert len(large) > 2 * 100_000, "it is not sent sooner than OpenCV is loaded"
+    with LiveStream(daemon, "?quality=auto&width=400") as page:
+        pipe_camera.show(small)
+        assert page.picture().body == small
+        pipe_camera.show(large)
+        assert page.picture().headers.get("x-quality") == "320"
+
+
 def test_each_form_of_the_stream_and_each_cap_work(
     daemon: Daemon, large: dict[str, object]
 ) -> None:
