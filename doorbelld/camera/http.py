@@ -48,6 +48,8 @@ _GZIP = b"\x1f\x8b\x08"
 _BEGINNING = re.compile(rb"\xff\xd8\xff|(\r?\n)?--[!-~]")
 """Of pictures, or of a part: nothing else that is served begins like this."""
 _LONGEST_BEGINNING = 5
+_LONGEST_ENDING = 6
+"""Bytes: two hyphens behind the last boundary, and line breaks."""
 
 _may_warn = OncePerMinute()
 """For the whole process: a camera that is lost every second is opened again as often."""
@@ -170,12 +172,13 @@ class HttpCamera:
         taken = unused = 0
         left = (answer.length or 0) + len(data)
         has_end = answer.length is not None or answer.chunked
-        last = b""
+        last = tail = b""
         self.mode = "MJPEG" if is_stream else ""
         while data:
             pictures = self._cut(data)
             unused += len(data)
             left -= len(data)
+            tail = (tail + data[-_LONGEST_ENDING:])[-_LONGEST_ENDING:]
             if pictures:
                 last = pictures[-1]
                 taken, unused = taken + len(pictures), 0
@@ -190,6 +193,7 @@ class HttpCamera:
             taken += 1
             self._show(picture)
         self._parts.forget()
+        has_end = has_end or tail.rstrip(b"\r\n").endswith(b"--")
         if taken != 1 or (is_stream and not has_end):
             raise self._fault_at_end(answer, taken, is_stream)
         self._conditional.changed(answer.headers, last)

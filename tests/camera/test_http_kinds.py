@@ -123,6 +123,10 @@ PLAYED: dict[str, Script] = {
     "a picture an answer": lambda _: [
         answer(usual(SHOWN[1]), MULTIPART, more=f"Content-Length: {len(usual(SHOWN[1]))}\r\n")
     ],
+    "a picture an answer, and the last boundary": lambda _: [
+        answer(usual(SHOWN[1]), MULTIPART),
+        *(bytes([byte]) for byte in b"--part--\r\n"),
+    ],
     "a still an answer, without a length": lambda _: [answer(SHOWN[1]), b""],
 }
 
