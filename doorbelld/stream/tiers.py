@@ -287,7 +287,7 @@ class AdaptiveViewers:
         Viewers that wait for such a step are sent its pictures from now on.
         """
         fresh = set()
-        for step in self._wanted():
+        for step in self._asked:
             frame = self._slots[step].take()
             if frame is None:
                 continue
