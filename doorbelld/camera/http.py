@@ -34,7 +34,8 @@ _REPEAT = 0.5
 what it sees now, and the page counts a picture of more than 1.2 seconds as old."""
 
 _PICTURES = re.compile(
-    r"multipart/.*|image/p?jpe?g|video/(x-)?(motion-)?m?jpe?g|application/octet-stream|"
+    r"multipart/.*|.*/x-mixed-replace|image/p?jpe?g|(image|video)/(x-)?(motion-)?m?jpe?g|"
+    r"application/octet-stream|"
 )
 _PLAYLIST = re.compile(r".*mpegurl|application/(dash\+xml|sdp)|.*scpls|video/x-ms-asf")
 _HARMLESS = re.compile(r"[\w.+-]{1,40}/[\w.+-]{1,60}", re.ASCII)
@@ -44,7 +45,11 @@ _NO_PLAYLISTS = "has a playlist at this path; playlists are not followed"
 _COMPRESSED = "sends its pictures in compressed form, which no camera needs to"
 _HTML = re.compile(rb"\s*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _GZIP = b"\x1f\x8b\x08"
-_JPEG = b"\xff\xd8\xff"
+_BEGINNING = re.compile(rb"\xff\xd8\xff|(\r?\n)?--[!-~]")
+"""Of pictures, or of a part: nothing else that is served begins like this."""
+_LONGEST_BEGINNING = 5
+_LONGEST_ENDING = 6
+"""Bytes: two hyphens behind the last boundary, and line breaks."""
 
 _may_warn = OncePerMinute()
 """For the whole process: a camera that is lost every second is opened again as often."""
@@ -135,6 +140,8 @@ class HttpCamera:
                 return
             kind = answer.getheader("Content-Type", "").partition(";")[0].strip().lower()
             data = self._more(answer)
+            while 0 < len(data) < _LONGEST_BEGINNING and (more := self._more(answer)):
+                data += more
             self._check(kind, data)
             if kind.startswith("image/") and answer.length is not None:
                 self._take_still(answer, data)
@@ -147,7 +154,8 @@ class HttpCamera:
         while data and len(body) <= jpeg.LARGEST:
             body += data
             data = self._more(answer)
-        pictures = [] if answer.length else self._cut(bytes(body)) or self._parts.end()
+        # One that lacks its end marker may have been cut off.
+        pictures = self._cut(bytes(body)) or ([] if answer.length else self._parts.end())
         self._parts.forget()
         if not pictures:
             raise self._fault_at_end(answer, 0, is_stream=False)
@@ -164,12 +172,13 @@ class HttpCamera:
         taken = unused = 0
         left = (answer.length or 0) + len(data)
         has_end = answer.length is not None or answer.chunked
-        last = b""
+        last = tail = b""
         self.mode = "MJPEG" if is_stream else ""
         while data:
             pictures = self._cut(data)
             unused += len(data)
             left -= len(data)
+            tail = (tail + data[-_LONGEST_ENDING:])[-_LONGEST_ENDING:]
             if pictures:
                 last = pictures[-1]
                 taken, unused = taken + len(pictures), 0
@@ -184,6 +193,7 @@ class HttpCamera:
             taken += 1
             self._show(picture)
         self._parts.forget()
+        has_end = has_end or tail.rstrip(b"\r\n").endswith(b"--")
         if taken != 1 or (is_stream and not has_end):
             raise self._fault_at_end(answer, taken, is_stream)
         self._conditional.changed(answer.headers, last)
@@ -220,7 +230,7 @@ class HttpCamera:
 
     def _check(self, kind: str, data: bytes) -> None:
         """Raise CameraError if this is not a camera; ``data`` is the start of the answer."""
-        if data.startswith(_JPEG):
+        if _BEGINNING.match(data):
             return  # whatever its Content-Type is
         if data.startswith(_GZIP):
             raise CameraError(f"{self.name} {_COMPRESSED}", Reason.DAMAGED)

@@ -16,6 +16,9 @@ _LONGEST = 2000
 
 _ALGORITHMS = {"md5": "md5", "sha": "sha1", "sha-256": "sha256", "sha-512-256": "sha512_256"}
 
+_OPTIONAL = ("qop", "algorithm")
+"""Some cameras send these empty, and mean that there are none."""
+
 Parameters = dict[str, str]
 
 
@@ -114,7 +117,9 @@ def _read(text: str) -> Iterator[tuple[str, Parameters]]:
     method, parameters = "", Parameters()
     for name, value, other in _WORD.findall(text):
         if not other:
-            parameters[name.lower()] = value.strip('"')
+            key, unquoted = name.lower(), value.strip('"')
+            if unquoted or key not in _OPTIONAL:
+                parameters[key] = unquoted
             continue
         yield method, parameters
         method, parameters = other.lower(), {}

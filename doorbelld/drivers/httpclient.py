@@ -203,8 +203,9 @@ class HttpClient:
         return answer
 
     def _connect(self, parts: SplitResult) -> HTTPConnection:
-        host, port = parts.hostname or "", _port(parts)
-        sock = self._keep(socket.create_connection((host, port), self._connect_timeout))
+        address, port = _address(parts)
+        sock = self._keep(socket.create_connection((address, port), self._connect_timeout))
+        host = address.partition("%")[0]  # The interface means nothing to the camera.
         connection = HTTPConnection(host, port)
         if parts.scheme == "https":
             context = self._tls_context
@@ -264,8 +265,7 @@ class HttpClient:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         with suppress(OSError, ValueError, CameraError):
-            address = (parts.hostname or "", _port(parts))
-            plain = self._keep(socket.create_connection(address, _TLS_PATIENCE))
+            plain = self._keep(socket.create_connection(_address(parts), _TLS_PATIENCE))
             with context.wrap_socket(plain, do_handshake_on_connect=False) as sock:
                 self._keep(sock)
                 sock.do_handshake()
@@ -276,6 +276,15 @@ class HttpClient:
 def _port(parts: SplitResult) -> int:
     """Return the port of a URL, the usual one if it has none. Raises ValueError."""
     return parts.port or {"http": 80, "https": 443, "rtsp": 554}.get(parts.scheme, 0)
+
+
+def _address(parts: SplitResult) -> tuple[str, int]:
+    """Return where to connect. Raises ValueError.
+
+    The interface of a link-local address may be written as in RFC 6874, with %25 before its name.
+    """
+    host = parts.hostname or ""
+    return host.replace("%25", "%", 1) if ":" in host else host, _port(parts)
 
 
 def _printable_place(url: str) -> str:

@@ -14,6 +14,9 @@ _LENGTH = re.compile(
 )
 _BLANK_LINE = re.compile(rb"\n\r?\n")
 _BOUNDARY = re.compile(rb"(?:\r?\n)?--")
+_NEXT_PART = re.compile(rb"[\r\n]{0,4}--[!-~]{1,80}\r?\n")
+_LONGEST_NEXT = 90
+"""Bytes: an end of image, and a boundary that follows it."""
 
 
 class PartReader:
@@ -87,6 +90,9 @@ class PartReader:
         """Return the pictures of the part at the buffer's start; None if it is not whole yet."""
         length = self._length
         if len(self._buffer) < length:
+            self._has_lengths = not self._has_next_part()
+            if not self._has_lengths:
+                self._length = 0
             return None
         # Many cameras count the line break behind the picture.
         ends = self._buffer[max(length - 4, 0) : length].rstrip(b"\r\n").endswith(_EOI)
@@ -103,11 +109,22 @@ class PartReader:
         if not (pictures or ends):
             pictures = [piece.picture for piece in self._splitter.end()]
         del self._buffer[:length]
+        self._searched = 0
         if pictures or not ends:
             self._splitter.forget()
         else:
             self._has_lengths = False  # The picture goes on: this was the end of a thumbnail.
         return pictures[:1]
+
+    def _has_next_part(self) -> bool:
+        """Return whether another part begins in the one whose length is known: then it is wrong."""
+        at = self._searched
+        self._searched = max(len(self._buffer) - _LONGEST_NEXT, 0)
+        while (at := self._buffer.find(_EOI, at)) >= 0:
+            at += len(_EOI)
+            if _NEXT_PART.match(self._buffer, at):
+                return True
+        return False
 
     def _look_through_rest(self) -> list[bytes]:
         """Return what is found in the buffer without lengths, once that is necessary."""

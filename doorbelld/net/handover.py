@@ -210,7 +210,8 @@ class ViewerTable:
     def _update(self, viewers: Sequence[Storable]) -> None:
         for viewer in viewers:
             if viewer.row:
-                self.memory.update(viewer.row, viewer.sent, viewer.dropped, viewer.due)
+                changed = viewer.sent, viewer.dropped, viewer.due, viewer.tier
+                self.memory.update(viewer.row, *changed)
 
     def _forget(self, viewer: Storable) -> None:
         self.memory.remove(viewer.row)

@@ -44,9 +44,10 @@ _MOST_REST = 32 * 1024 * 1024
 """Bytes of unfinished parts that are kept in all; the memory counts as the service's."""
 
 _RECORD = struct.Struct("=46s256sdBd8s")
+_FLAGS_AT = struct.calcsize("=46s256sd")
 _ADVANCE, _NEWS, _WITHOUT_PICTURES, _AUTO = 1, 2, 4, 8
 _TIER_SHIFT, _TIERS = 4, 7
-"""Bits of the byte in it: before there were the others, the first one was the whole byte."""
+"""Bits of the byte at _FLAGS_AT: before there were the others, the first one was the whole byte."""
 
 _CAN_GO_ON = (WHOLE, BEGUN, MORE_BEGUN)
 _RESUMABLE = {WHOLE: RESUMABLE, BEGUN: RESUMABLE_BEGUN, MORE_BEGUN: RESUMABLE_MORE_BEGUN}
@@ -111,9 +112,12 @@ class TableMemory:
         self._inodes[row] = inode
         return row
 
-    def update(self, row: int, sent: int, dropped: int, due: float) -> None:
-        """Set those fields of a record that change with every frame."""
-        _COUNTS.pack_into(self._map, _place(row) + _COUNTS_AT, sent, dropped, due)
+    def update(self, row: int, sent: int, dropped: int, due: float, tier: int = 0) -> None:
+        """Set those fields of a record that change with the frames."""
+        place = _place(row)
+        _COUNTS.pack_into(self._map, place + _COUNTS_AT, sent, dropped, due)
+        flags = self._map[place + _FLAGS_AT] & ~(_TIERS << _TIER_SHIFT)
+        self._map[place + _FLAGS_AT] = flags | tier << _TIER_SHIFT
 
     def remove(self, row: int) -> None:
         """Forget a viewer."""

@@ -62,6 +62,10 @@ class Storable(Protocol):
     pending: memoryview | None
 
     @property
+    def tier(self) -> int:
+        """The largest step of the pictures that it needs; it may change with the camera's."""
+
+    @property
     def is_settled(self) -> bool:
         """Whether it has been here for a second at least."""
 

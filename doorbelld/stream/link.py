@@ -139,7 +139,7 @@ class Link:
         self._failed_pace = 0.0
         self._reported_at = -_BELIEVED
         self._reports = False
-        self._begins_with = wishes.rate  # until there are steps to choose from; then 0
+        self._unused_rate = wishes.rate  # until there are steps to choose from; then 0
         self.step = self.best
         self.choose(now)
 
@@ -201,12 +201,12 @@ class Link:
         if self._is_behind(now):
             self._rise_at = now + self._hold
         self._reported_at = -_BELIEVED
+        self._unused_rate = 0.0
 
     def choose(self, now: float) -> None:
         """Fall to a step that fits, or rise by one if the next has fitted for long enough."""
-        if self._begins_with and len(self._steps.sizes) > 1:
-            self._believe(now, self._begins_with)
-            self._begins_with = 0.0
+        if self._unused_rate and len(self._steps.sizes) > 1:
+            self._believe(now, self._unused_rate)
         useful = self._steps.useful(self.best)
         if self.step not in useful:
             self.step = next((each for each in useful if each > self.step), useful[-1])
@@ -264,6 +264,7 @@ class Link:
         """Fall to what a viewer that is behind says it gets."""
         self._reports = True
         self._reported_at = now
+        self._unused_rate = rate if len(self._steps.sizes) == 1 else 0.0
         self._hold = max(self._hold, _REPORTED_HOLD)
         useful = self._steps.useful(self.best)
         step = self._fitting(useful, 1 / max(rate * _DRAINING, 1.0))
@@ -313,9 +314,14 @@ class AdaptiveViewer(Viewer):
         """What ``/status`` says of the pictures that it gets."""
         return self.link.quality
 
+    @property
+    def tier(self) -> int:
+        """The best step that it may have; before there are any, that of the process before."""
+        return self.link.best or self.wishes.best
+
     def record(self) -> ViewerRecord:
         """Return what the next process has to know."""
-        return replace(super().record(), auto=True, tier=self.link.best)
+        return replace(super().record(), auto=True, tier=self.tier)
 
     def is_idle(self) -> bool:
         """Return whether the link can take a frame at once, and measure how fast it takes them."""

@@ -58,6 +58,9 @@ a second: until then, a camera's own picture is sent if it comes sooner."""
 _GAIN = 1 / 4
 """How much the newest picture counts in the size of a step."""
 
+_GROWTH = 2
+"""How many times as many bytes make a picture another kind of picture at once."""
+
 _MOST_SIZES = 64
 """Steps whose bytes are remembered. A camera that has changed its resolution more often than that
 may have any number of them."""
@@ -254,6 +257,10 @@ class AdaptiveViewers:
         self._viewers: dict[int, AdaptiveViewer] = {}
         self._steps = Steps()
         self._looked_at = 0.0
+        self._is_live = False  # whether the camera's newest frame is
+        self._asked: set[int] = set()
+        # Of each step, the time of the oldest frame that has waited for it since the last made one.
+        self._awaited: dict[int, float] = {}
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -262,6 +269,7 @@ class AdaptiveViewers:
     def add(self, viewer: AdaptiveViewer, newest: Frame | None) -> None:
         """Begin with a viewer; ``newest`` is the camera's newest frame."""
         now = time.monotonic()
+        self._is_live = newest is not None and newest.live
         self._look(newest, now)
         viewer.adapt(Link(self._steps, viewer.wishes, now))
         self._begin(viewer, newest)
@@ -279,11 +287,12 @@ class AdaptiveViewers:
         Viewers that wait for such a step are sent its pictures from now on.
         """
         fresh = set()
-        for step in self._wanted():
+        for step in self._asked:
             frame = self._slots[step].take()
             if frame is None:
                 continue
             self.shown[step] = frame
+            self._awaited.pop(step, None)
             fresh.add(step)
             if not frame.made_width:
                 self._looked_at = 0.0  # It could not be made.
@@ -305,10 +314,13 @@ class AdaptiveViewers:
 
         Those of a step are too if nothing is made for it any more.
         """
-        if not self._steps.widths[0]:  # It is the first frame of all.
+        has_grown = len(frame.data) > _GROWTH * self._steps.sizes[0]
+        is_other = frame.live and (has_grown or not self._is_live)  # perhaps of another camera
+        self._is_live = frame.live
+        if is_other:
             self._look(frame, time.monotonic())
         for viewer in self._viewers.values():
-            if not viewer.sequence and viewer.link.step:
+            if viewer.link.step and (is_other or not viewer.sequence):
                 self._begin(viewer, frame)
             is_newer = viewer.sequence < frame.sequence
             if (
@@ -365,8 +377,9 @@ class AdaptiveViewers:
         made = self.shown.get(viewer.step)
         if made is not None and made.sequence >= frame.sequence - 1:
             return True
-        last_at = max(made.captured_at if made else 0.0, viewer.since)
-        return frame.captured_at - last_at < _PATIENCE
+        # Not since the last made one: the camera may have had nothing to show for any time.
+        since = self._awaited.setdefault(viewer.step, frame.captured_at)
+        return frame.captured_at - since < _PATIENCE
 
     def _wanted(self) -> set[int]:
         """Return the steps that viewers are sent or wait for."""
@@ -376,7 +389,12 @@ class AdaptiveViewers:
 
     def _want(self) -> None:
         wanted = self._wanted()
-        for step in self.shown.keys() - wanted:
-            del self.shown[step]
-        if self._tiers is not None:
-            self._tiers.want(wanted)
+        if self._tiers is None or wanted == self._asked:
+            return
+        for step in wanted - self._asked:
+            self._slots[step].take()  # It was being made when the last viewer left.
+        for step in self._asked - wanted:
+            self.shown.pop(step, None)
+            self._awaited.pop(step, None)
+        self._asked = wanted
+        self._tiers.want(wanted)

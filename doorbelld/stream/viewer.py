@@ -276,6 +276,11 @@ class Viewer:
         return self.news is None or self.news.pictures
 
     @property
+    def tier(self) -> int:
+        """The best step that it may have."""
+        return 0
+
+    @property
     def quality(self) -> str:
         """What ``/status`` says of the pictures that it gets."""
         return "full"

@@ -272,6 +272,11 @@ class TestStills:
             assert {read(camera).data for _ in range(3)} == {PICTURE}
             assert camera.invalid == 0
 
+    def test_whose_length_is_too_large_are_whole(self) -> None:
+        whole = answer(PICTURE, more=f"Content-Length: {len(PICTURE) + 5}\r\n")
+        with watching(once(whole)) as (_, camera):
+            assert {read(camera).data for _ in range(3)} == {PICTURE}
+
     def test_that_are_cut_off_are_not_shown(self) -> None:
         progressive = pictures.progressive()
         whole = answer(progressive, more=f"Content-Length: {len(progressive)}\r\n")
@@ -689,6 +694,27 @@ def test_chunks_of_a_byte_cost_no_more_than_others(kind: str) -> None:
     head = answer(b"", kind, more="Transfer-Encoding: chunked\r\n")
     with cpu_bound(len(film)):
         assert "has stopped sending" in fault(once(head + film + b"0\r\n\r\n"))
+
+
+@pytest.mark.parametrize("percent", ["%", "%25"])
+def test_link_local_address_may_have_its_interface_in_both_forms(
+    percent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, asked = socket.create_connection, []
+    with RawCamera(once(answer(PICTURE))) as server:
+        port = int(server.address.partition(":")[2])
+
+        def connect_here(address: tuple[str, int], timeout: float) -> socket.socket:
+            asked.append(address)
+            return connect(("127.0.0.1", port), timeout)
+
+        monkeypatch.setattr(socket, "create_connection", connect_here)
+        camera = HttpCamera(f"http://[fe80::1{percent}Eth0]:{port}/", CameraSettings())
+        camera.open()
+        assert read(camera).data == PICTURE
+        camera.close()
+        assert asked[0] == ("fe80::1%Eth0", port)
+        assert server.asked[0].header("Host") == f"[fe80::1]:{port}"
 
 
 def test_is_turned_if_asked_for() -> None:

@@ -102,6 +102,12 @@ PLAYED: dict[str, Script] = {
         more="Transfer-Encoding: chunked\r\n",
     ),
     "gzip that is none": stream(usual, more="Content-Encoding: gzip\r\n"),
+    "video/x-mixed-replace": stream(usual, kind="video/x-mixed-replace;boundary=part"),
+    "image/mjpeg": stream(usual, kind="image/mjpeg"),
+    "text/plain": stream(usual, kind="text/plain"),
+    "text/html": stream(usual, kind="text/html"),
+    "text/plain, a line break first": stream(usual, first=b"\r\n", kind="text/plain"),
+    "text/plain, pictures alone": stream(lambda data: data, kind="text/plain"),
     "without multipart": stream(lambda data: data, kind="image/jpeg"),
     "without multipart or type": stream(lambda data: data, kind=""),
     "http/1.0": lambda asked: (
@@ -116,6 +122,10 @@ PLAYED: dict[str, Script] = {
     "http/0.9, pictures alone": lambda _: itertools.cycle(SHOWN),
     "a picture an answer": lambda _: [
         answer(usual(SHOWN[1]), MULTIPART, more=f"Content-Length: {len(usual(SHOWN[1]))}\r\n")
+    ],
+    "a picture an answer, and the last boundary": lambda _: [
+        answer(usual(SHOWN[1]), MULTIPART),
+        *(bytes([byte]) for byte in b"--part--\r\n"),
     ],
     "a still an answer, without a length": lambda _: [answer(SHOWN[1]), b""],
 }
@@ -139,7 +149,10 @@ def test_plays(script: Script) -> None:
             camera.close()
 
 
-DRIPPING = ["as usual", "no length", "length too small", "length too large", "http/0.9", "audio"]
+DRIPPING = [
+    *("as usual", "no length", "length too small", "length too large", "http/0.9", "audio"),
+    *("text/html", "text/plain, a line break first", "text/plain, pictures alone"),
+]
 
 
 @pytest.mark.parametrize("kind", DRIPPING)

@@ -53,6 +53,13 @@ def test_digest(algorithm: str, qop: str) -> None:
     assert shown.get("qop", "") == ("auth" if qop else "")
 
 
+@pytest.mark.parametrize("empty", ['qop=""', "algorithm=", 'qop="", algorithm=""'])
+def test_what_is_empty_counts_as_not_there(empty: str) -> None:
+    shown = parameters(answered(f'Digest realm="camera", nonce="{NONCE}", {empty}, opaque=""'))
+    assert shown.keys() == {"username", "realm", "nonce", "uri", "response", "opaque"}
+    assert shown["response"] == expected(md5, shown, "Mufasa:camera:Circle of Life")
+
+
 def test_digest_of_rfc_7616_with_any_characters() -> None:
     user, password = 'J"ø\\', "pä:ss@#/?"
     shown = answered('Digest realm="r", nonce="n"', credentials=(user, password))

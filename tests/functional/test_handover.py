@@ -12,7 +12,9 @@ import pytest
 
 from doorbelld.access.password import hashed
 from doorbelld.media import multipart
+from tests.support import pictures
 from tests.support.daemon import GUARD, Daemon, eventually
+from tests.support.live_stream import LiveStream
 from tests.support.managed import BIG, go_on, going_on, read_part, restart, settings, slow
 from tests.support.numbered_pictures import numbered
 from tests.support.pipe_camera import PipeCamera
@@ -100,6 +102,22 @@ def test_adaptive_viewers_stay_adaptive(manager: ServiceManager, daemon: Daemon)
             rows = {row["key"]: row["quality"] for row in door.status()["viewers"]}
             assert set(rows) == {"320", "2000"}
             eventually(lambda: is_adaptive(door), "the same qualities as before")
+
+
+def test_width_is_kept_for_a_viewer_that_was_there_before_the_first_picture(
+    manager: ServiceManager, daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    settings = {"camera.source": pipe_camera.source, "camera.stall_timeout": 60}
+    door = manager.start(daemon, settings)
+    shot = pictures.encoded(pictures.scene(640, 480))
+    with LiveStream(door, "?v=1&quality=auto&width=400&key=early") as page:
+        manager.wait_for_stored(VIEWER, 1)
+        for restarts in (0, 1, 2):  # The camera shows nothing between two of them.
+            for _ in range(restarts):
+                pipe_camera.disconnect()
+                manager.restart(door, settings)
+            pipe_camera.show(shot)
+            assert page.picture().headers.get("x-quality") == "320"
 
 
 def is_adaptive(door: Daemon) -> bool:

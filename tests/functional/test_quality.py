@@ -17,6 +17,7 @@ from doorbelld.media import jpeg
 from tests.support import pictures
 from tests.support.daemon import GUARD, Daemon, eventually
 from tests.support.fault_injector import FaultInjector
+from tests.support.live_stream import LiveStream
 from tests.support.network_namespace import NamespacedDaemon, NetworkNamespace
 from tests.support.paths import STREAMS
 from tests.support.pipe_camera import PipeCamera
@@ -167,6 +168,36 @@ def test_rate_counts_for_a_viewer_that_is_there_before_the_first_picture(
 
         eventually(is_smaller, "a smaller picture")
         assert quality(daemon, "k") == "auto 320"
+
+
+@pytest.mark.parametrize("path", ["/video_feed", "/live"])
+def test_first_picture_is_no_larger_for_a_viewer_that_has_waited_long(
+    daemon: Daemon, pipe_camera: PipeCamera, path: str
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    size = 1280, 720
+    shot = pictures.encoded(cv2.resize(pictures.scene(), size), cv2.IMWRITE_JPEG_QUALITY, 90)
+    query = "?quality=auto&width=400&rate=20000"
+    stream = LiveStream(daemon, query) if path == "/live" else Stream(daemon, path + query)
+    with stream:
+        eventually(lambda: time.time() > daemon.status()["viewers"][0]["since"] + 2.5, "patience")
+        pipe_camera.show(shot)
+        while is_own(part := stream.part()):
+            assert part.is_state or jpeg.size(part.body) != size, "the camera's own"
+
+
+def test_camera_that_becomes_larger_sends_no_picture_of_that_size_to_a_small_screen(
+    daemon: Daemon, pipe_camera: PipeCamera
+) -> None:
+    daemon.start({"camera.source": pipe_camera.source, "camera.stall_timeout": 60})
+    small = pictures.encoded(pictures.scene(320, 240))
+    large = pictures.encoded(pictures.scene(1280, 720), cv2.IMWRITE_JPEG_QUALITY, 90)
+    assert len(large) > 2 * 100_000, "it is not sent sooner than OpenCV is loaded"
+    with LiveStream(daemon, "?quality=auto&width=400") as page:
+        pipe_camera.show(small)
+        assert page.picture().body == small
+        pipe_camera.show(large)
+        assert page.picture().headers.get("x-quality") == "320"
 
 
 def test_each_form_of_the_stream_and_each_cap_work(

@@ -62,8 +62,9 @@ def test_it_holds_no_more_than_its_limit(begin: bytes, size: int) -> None:
         b"\n" * 100_000,
         b"\xff\xd8\xff" * 30_000,
         b"Content-Length: 99\r\n\r\n\xff\xd8\xff\xe0" * 3000,
+        b"Content-Length: 999999\r\n\r\n\xff\xd8\xff\xe0" + b"\xff\xd9--a" * 30_000,
     ],
-    ids=["heads", "blank lines", "starts", "wrong lengths"],
+    ids=["heads", "blank lines", "starts", "wrong lengths", "ends"],
 )
 @pytest.mark.parametrize("size", [7, 1 << 16])
 def test_no_stream_costs_more_than_its_length(stream: bytes, size: int) -> None:
@@ -71,6 +72,34 @@ def test_no_stream_costs_more_than_its_length(stream: bytes, size: int) -> None:
         reader = PartReader()
         for start in range(0, len(stream), size):
             reader.feed(stream[start : start + size])
+
+
+@pytest.mark.parametrize("size", [1, 100, 1 << 16])
+@pytest.mark.parametrize("right", [0, 2])
+@pytest.mark.parametrize("between", [b"", b"\r\n", b"\n", b"\r\n\r\n"])
+def test_length_that_is_far_too_large_is_not_waited_for(
+    between: bytes, right: int, size: int
+) -> None:
+    reader = PartReader()
+    found = []
+    for number, data in enumerate(SHOWN):
+        length = len(data) if number < right else 9_999_999
+        part = b"--part\r\nContent-Length: %d\r\n\r\n%b%b" % (length, data, between)
+        for start in range(0, len(part), size):
+            found += reader.feed(part[start : start + size])
+        wanted = SHOWN[: number + (number != right)]  # Of the first, the next part says it.
+        assert found == wanted
+    assert reader.invalid == 0
+
+
+@pytest.mark.parametrize("end", [b"\xff\xd9", b"\xff\xd9\r\n", b"\xff\xd9--", b"\xff\xd9\r\n--a"])
+def test_end_marker_in_a_thumbnail_says_nothing_of_the_length(end: bytes) -> None:
+    comment = b"\xff\xfe" + (len(end) + 2).to_bytes(2, "big") + end
+    data = SHOWN[0][:2] + comment + SHOWN[0][2:]
+    reader = PartReader()
+    part = b"--part\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data)
+    assert [each for byte in part for each in reader.feed(bytes([byte]))] == [data]
+    assert reader._has_lengths
 
 
 def test_after_a_loss_the_next_picture_is_whole() -> None:

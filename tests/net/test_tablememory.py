@@ -56,6 +56,16 @@ def test_next_process_reads_what_was_written(fd: int) -> None:
     before.close()
 
 
+def test_tier_may_change_and_nothing_else_does(fd: int) -> None:
+    record = replace(RECORD, news=True, auto=True)
+    before = opened(fd)
+    row = before.add(1, record, torn=False)
+    for tier in (7, 2, 5):
+        before.update(row, record.sent, record.dropped, record.due, tier)
+        assert left_by(fd) == {row: replace(record, tier=tier)}
+    before.close()
+
+
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize(
     "more",

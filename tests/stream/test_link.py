@@ -215,6 +215,18 @@ def test_rate_is_remembered_until_there_are_steps() -> None:
     assert link.step in (3, 4)
 
 
+def test_report_is_remembered_until_there_are_steps() -> None:
+    """The camera may be away, or smaller pictures impossible for the moment."""
+    for later, steps in (([], (3, 4)), ([0.1], (0,))):
+        ladder = Steps()
+        link = Link(ladder, ANY, 1000.0)
+        for age in (5.0, *later):
+            link.report(1001.0, age, 250_000)
+        ladder.sizes, ladder.widths = SIZES, WIDTHS
+        link.choose(1002.0)
+        assert link.step in steps
+
+
 def test_viewer_behind_a_proxy_is_believed_against_the_acknowledgements() -> None:
     link = Simulation()  # the proxy takes everything
     link.run(5)

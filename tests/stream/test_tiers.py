@@ -12,11 +12,12 @@ from doorbelld.media import codec, exif, jpeg
 from doorbelld.media.frame import Frame
 from doorbelld.stream import tiers as module
 from doorbelld.stream.hub import FrameHub
-from doorbelld.stream.tiers import MOST_STEPS, Tiers, ladder
+from doorbelld.stream.link import AdaptiveViewer, Wishes
+from doorbelld.stream.tiers import MOST_STEPS, AdaptiveViewers, Tiers, ladder
 from doorbelld.system.latest import Latest
 from tests.support import pictures
 from tests.support.daemon import GUARD, eventually
-from tests.support.socketpairs import publish
+from tests.support.socketpairs import connection, publish
 
 SIZES = [
     *((16, 16), (160, 120), (320, 240), (640, 480), (641, 479), (800, 600), (1280, 720)),
@@ -263,6 +264,26 @@ def test_without_opencv_there_are_no_smaller_pictures(
 
 def test_tiers_that_never_started_stop_too() -> None:
     assert Tiers(FrameHub()).stop(GUARD)
+
+
+def test_picture_made_for_a_viewer_that_has_left_is_not_shown_to_the_next() -> None:
+    """It may be any age by then, and from before the shutter was closed."""
+    hub = FrameHub()
+    tiers = Tiers(hub)  # Its thread is not started: the test puts what is made.
+    viewers = AdaptiveViewers(tiers, lambda: None)
+    frame = publish(hub, picture())
+    for _ in range(2):
+        server, client = connection()
+        with server, client:
+            viewer = AdaptiveViewer(server, "10.0.0.9", key="", fps=None, advance=False)
+            viewer.wishes = Wishes(width=320)
+            viewers.add(viewer, frame)
+            assert viewers.take() == set()
+            viewers._slots[3].put(frame)
+            assert viewers.take() == {3}
+            viewers.remove(viewer)
+            viewers._slots[3].put(frame)  # It was being made.
+    assert tiers.stop(GUARD)
 
 
 def test_slots_hold_the_newest_only(making: Making) -> None:
