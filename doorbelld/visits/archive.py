@@ -181,6 +181,7 @@ def restore(
     with ExitStack() as stack, _explained(source):
         state.mkdir(mode=0o755, parents=True, exist_ok=True)
         configuration.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _insist_on_a_folder(state / "visits")
         stack.enter_context(_without_daemon(state / "visits"))
         stages = {
             _STATE: stack.enter_context(_stage(state)),
@@ -206,6 +207,16 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(f"{error.filename or path}: {text}") from error
 
 
+def _insist_on_a_folder(visits: Path) -> None:
+    """Raise StoreError if a restore would put the visits on another disk than they are on now."""
+    if visits.is_symlink() or os.path.ismount(visits):
+        kind = "a link" if visits.is_symlink() else "the root of a disk"
+        raise StoreError(
+            f"{visits}: it is {kind}, and a restore replaces the folder: remove the link, or"
+            " unmount the disk, and copy the visits there after the restore"
+        )
+
+
 @contextmanager
 def _without_daemon(visits: Path) -> Iterator[None]:
     """Make sure that no daemon uses the visits, and that none begins to."""
@@ -229,7 +240,8 @@ def _stage(folder: Path) -> Iterator[Path]:
     What is left of a restore that was killed is deleted, but what that has replaced only if this
     one does not fail: it may be all that there is.
     """
-    left = list(folder.glob(f"{_STAGE}*"))
+    # A link could lead anywhere, and this is perhaps root.
+    left = [each for each in folder.glob(f"{_STAGE}*") if not each.is_symlink()]
     for each in left:
         if (each / _NEW).exists():
             shutil.rmtree(each / _NEW)

@@ -94,7 +94,7 @@ _BUSY = 5.0
 _MOST = 200
 """Visits that are read at once."""
 
-_SIGNS = ("malformed", "not a database", "no such table", "no such column")
+_SIGNS = ("malformed", "not a database", "no such table", "no such column", "decode to UTF-8")
 """What SQLite says of an index that is damaged."""
 
 _LAST_ID = 10**14

@@ -443,6 +443,40 @@ def test_restore_follows_no_link_that_the_service_has_made(
     assert list(elsewhere.iterdir()) == []
 
 
+def test_restore_does_not_move_the_visits_to_another_disk(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    """They would lie hidden below a mount, or be lost from sight where a link has led."""
+    source = house.backup(tmp_path / "backup.tar")
+    folder, disk = other.state / "visits", tmp_path / "disk"
+    folder.rename(disk)
+    folder.symlink_to(disk)
+    assert_refused(other, source, "visits: it is a link, and a restore replaces the folder: ")
+
+
+def test_restore_to_a_disk_of_its_own_is_refused(
+    house: House, other: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = house.backup(tmp_path / "backup.tar")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.path.ismount", lambda path: path == other.state / "visits")
+        assert_refused(other, source, "visits: it is the root of a disk, and a restore ")
+    other.store.close()
+    other.restore(source)
+
+
+def test_restore_deletes_nothing_behind_a_link_that_looks_like_its_own(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    source = house.backup(tmp_path / "backup.tar")
+    foreign = tmp_path / "foreign"
+    (foreign / "new").mkdir(parents=True)
+    (foreign / "new" / "file").write_text("root's\n")
+    (other.state / ".restore-link").symlink_to(foreign)
+    other.restore(source)
+    assert (foreign / "new" / "file").read_text() == "root's\n"
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -381,6 +381,7 @@ def test_index_that_is_found_damaged_later_is_made_again(
         "UPDATE visits SET at = 'yesterday' WHERE id = 2",
         "UPDATE visits SET pressed_at = 9e999 WHERE id = 2",
         "UPDATE visits SET until = x'00' WHERE id = 2",
+        "UPDATE visits SET source = CAST(x'62ff' AS TEXT) WHERE id = 2",
     ],
 )
 def test_row_that_makes_no_sense_counts_as_damage(store: VisitStore, damage: str) -> None:
