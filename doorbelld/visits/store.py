@@ -52,8 +52,8 @@ _PLAUSIBLE = 1_700_000_000.0
 _SOME = 200
 """Visits that are read at once."""
 
-_INDEX_NEEDS = 1 << 20
-"""Bytes that have to be free for the index to open."""
+_INDEX_NEEDS, _INDEX_FILES = 1 << 20, 2
+"""Bytes that have to be free for the index to open, and files that have to be possible."""
 
 _LOST_IDS = 1000
 """Ids that are left out after the index was lost, because they may have been used."""
@@ -134,8 +134,11 @@ class VisitStore:
     def _remove_oldest_film(self) -> bool:
         """Remove the film with the lowest id if the disk is full; return whether it was."""
         disk = os.statvfs(self.folder)
+        is_full = disk.f_bavail * disk.f_frsize < _INDEX_NEEDS
+        if disk.f_files:  # Else the number of files has no limit there.
+            is_full = is_full or disk.f_favail < _INDEX_FILES
         numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
-        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
+        if not (numbers and is_full):
             return False
         self._remove(self._film_path(min(numbers)))
         return True
@@ -185,7 +188,12 @@ class VisitStore:
             os.close(fd)
 
     def _lock_folder(self) -> None:
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError as error:
+            raise StoreError(
+                f"{self.folder}: it is not a folder, or a link that leads nowhere; move it away"
+            ) from error
         self._lock_fd = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -584,6 +584,23 @@ def test_film_that_the_disk_has_not_confirmed_keeps_its_pictures(
     ("make", "why"),
     [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
 )
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_file_beside_the_index_that_is_none_is_named(
+    store: VisitStore, make: Callable[[Path], None], why: str, end: str
+) -> None:
+    visits.record(store)
+    store.close()
+    path = store.folder / f"index.sqlite{end}"
+    make(path)
+    with pytest.raises(StoreError, match=f"^{path}: .*{why}"):
+        store.open()
+    assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
+)
 def test_index_that_is_no_file_is_left_as_it_is(
     store: VisitStore, make: Callable[[Path], None], why: str
 ) -> None:
@@ -600,11 +617,21 @@ def test_index_that_is_no_file_is_left_as_it_is(
         store.open_to_read()
 
 
+def test_folder_that_is_none_is_named_with_what_helps(tmp_path: Path) -> None:
+    folder = tmp_path / "visits"
+    for make in (Path.touch, endless_link):
+        make(folder)
+        with pytest.raises(StoreError, match=f"^{folder}: it is not a folder, .*; move it away$"):
+            VisitStore(folder, space=0, days=0).open()
+        folder.unlink()
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 def test_index_that_may_not_be_written_is_named_with_the_reason(
-    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     store.close()
-    path, opened = store.folder / "index.sqlite", os.open
+    path, opened = store.folder / f"index.sqlite{end}", os.open
 
     def refuse(name: Path, flags: int, *mode: int) -> int:
         if name == path and flags & os.O_RDWR:
