@@ -21,6 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from doorbelld.visits.film import Film
 from doorbelld.visits.index import VisitIndex
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import StoreError, Visit
@@ -439,15 +440,23 @@ def _move_in(
 
 
 def export(store: VisitStore, folder: Path) -> int:
-    """Copy the pictures of all visits to files with readable names; return how many visits."""
-    count, before = 0, None
+    """Copy the pictures of all visits to files with readable names; return how many visits.
+
+    If files of some visits cannot be read, it raises the first error after the last visit.
+    """
+    count, before, errors = 0, None, list[StoreError]()
     with _explained(folder):
         folder.mkdir(exist_ok=True)
         while visits := store.visits(before):
             for visit in visits:
-                _export(store, visit, folder)
+                try:
+                    _export(store, visit, folder)
+                except StoreError as error:
+                    errors.append(error)
             count += len(visits)
             before = visits[-1].id
+    if errors:
+        raise StoreError(f"{errors[0]}; all that could be read of {count} visits is in {folder}")
     return count
 
 
@@ -462,7 +471,15 @@ def _export(store: VisitStore, visit: Visit, folder: Path) -> None:
     if film:
         with film, _new_file(folder / f"{name}.mjpeg", visit.at) as file, suppress(EOFError):
             for number in range(len(film.frames)):  # It may have lost its end.
-                file.write(film.read(number))
+                file.write(_picture(film, number))
+
+
+def _picture(film: Film, number: int) -> bytes:
+    """Return a picture of a film. What cannot be read is a StoreError, unlike what is written."""
+    try:
+        return film.read(number)
+    except OSError as error:
+        raise StoreError(f"{film.path}: {error.strerror}") from error
 
 
 @contextmanager
