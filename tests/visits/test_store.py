@@ -447,6 +447,27 @@ def test_rows_that_were_changed_by_hand_cost_no_visit(store: VisitStore, change:
     assert [visit.id for visit in store.visits()] == [4, 3, 2, 1]
 
 
+def test_log_of_another_index_costs_no_visit(store: VisitStore, tmp_path: Path) -> None:
+    """It has used more ids, so the films here look like those of visits that were deleted."""
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store.close()
+    other = VisitStore(tmp_path / "other", space=10**9, days=30)
+    other.open()
+    for _ in range(5):
+        visits.record(other, 20)
+    for number in range(1, 4):
+        other.delete(number)
+    log = (other.folder / "index.sqlite-wal").read_bytes()
+    other.close()
+    (store.folder / "index.sqlite-wal").write_bytes(log)
+    store.open()
+    assert films(store) == before
+    assert (store.folder / "index.damaged-1.sqlite").exists()
+    assert visits.record(store) > 5
+
+
 def test_index_that_a_power_failure_has_emptied_is_made_again(store: VisitStore) -> None:
     for _ in range(3):
         visits.record(store, 20)
