@@ -75,7 +75,7 @@ def _configuration(options: Namespace) -> Path:
 
 
 def _warn_without_visits(state: Path) -> None:
-    if not (state / "visits").exists():
+    if not (state / "visits" / "index.sqlite").exists():
         _log.warning("there are no visits in %s; if they are elsewhere, set STATE_DIRECTORY", state)
 
 

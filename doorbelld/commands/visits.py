@@ -37,6 +37,9 @@ _ALL = "all"
 _PAGE = 200
 """Visits that are asked for at once; the daemon answers with no more."""
 
+_MOST_DIGITS = 18
+"""Of an id. Python refuses to make a number of very many."""
+
 _MB = 1_000_000
 
 
@@ -139,22 +142,28 @@ def _delete(settings: Config, which: str) -> int:
     """Delete a visit, or all."""
     if which != _ALL and not (which.isascii() and which.isdigit()):
         raise UsageError(f"--delete {which}: must be the number of a visit, or {_ALL}")
-    number = 0 if which == _ALL else int(which)
+    number = None if which == _ALL else _id(which)
     try:
         daemon, _ = local.find(settings, "visits")
     except local.NotRunningError as error:
         is_done = _delete_in_folder(settings, number, error)
     else:
-        path = f"/visits/{number}/delete" if number else "/visits/delete"
+        path = "/visits/delete" if number is None else f"/visits/{number}/delete"
         is_done = _asked(daemon, "POST", path) is not None
     if not is_done:
         raise CommandError(f"there is no visit {which}; doorbelld visits lists them")
-    sys.stdout.write(f"{f'Visit {number} was' if number else 'All visits were'} deleted.\n")
+    what = "All visits were" if number is None else f"Visit {number} was"
+    sys.stdout.write(f"{what} deleted.\n")
     return 0
 
 
-def _delete_in_folder(settings: Config, number: int, error: local.NotRunningError) -> bool:
-    """Delete a visit, or all if the number is 0; return whether there was one."""
+def _id(digits: str) -> int:
+    """Return the number that a user has written; 0, which no visit has, if it is too long."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else 0
+
+
+def _delete_in_folder(settings: Config, number: int | None, error: local.NotRunningError) -> bool:
+    """Delete a visit, or all if there is no number; return whether there was one."""
     with _explained():
         store = _store(settings)
         with acting_as_owner(store.folder):
@@ -165,7 +174,7 @@ def _delete_in_folder(settings: Config, number: int, error: local.NotRunningErro
                 )
             store.open()
             with closing(store):
-                if number:
+                if number is not None:
                     return store.visit(number) is not None and store.delete(number)
                 store.delete_all()
     return True

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from doorbelld.system import files
+from doorbelld.visits.film import Film
 from doorbelld.visits.index import VisitIndex
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import StoreError, Visit
@@ -181,6 +182,7 @@ def restore(
     with ExitStack() as stack, _explained(source):
         state.mkdir(mode=0o755, parents=True, exist_ok=True)
         configuration.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _insist_on_a_folder(state / "visits")
         stack.enter_context(_without_daemon(state / "visits"))
         stages = {
             _STATE: stack.enter_context(_stage(state)),
@@ -206,6 +208,16 @@ def _explained(path: Path) -> Iterator[None]:
         raise StoreError(f"{error.filename or path}: {text}") from error
 
 
+def _insist_on_a_folder(visits: Path) -> None:
+    """Raise StoreError if a restore would put the visits on another disk than they are on now."""
+    if visits.is_symlink() or os.path.ismount(visits):
+        kind = "a link" if visits.is_symlink() else "the root of a disk"
+        raise StoreError(
+            f"{visits}: it is {kind}, and a restore replaces the folder: remove the link, or"
+            " unmount the disk, and copy the visits there after the restore"
+        )
+
+
 @contextmanager
 def _without_daemon(visits: Path) -> Iterator[None]:
     """Make sure that no daemon uses the visits, and that none begins to."""
@@ -229,7 +241,8 @@ def _stage(folder: Path) -> Iterator[Path]:
     What is left of a restore that was killed is deleted, but what that has replaced only if this
     one does not fail: it may be all that there is.
     """
-    left = list(folder.glob(f"{_STAGE}*"))
+    # A link could lead anywhere, and this is perhaps root.
+    left = [each for each in folder.glob(f"{_STAGE}*") if not each.is_symlink()]
     for each in left:
         if (each / _NEW).exists():
             shutil.rmtree(each / _NEW)
@@ -427,15 +440,23 @@ def _move_in(
 
 
 def export(store: VisitStore, folder: Path) -> int:
-    """Copy the pictures of all visits to files with readable names; return how many visits."""
-    count, before = 0, None
+    """Copy the pictures of all visits to files with readable names; return how many visits.
+
+    If files of some visits cannot be read, it raises the first error after the last visit.
+    """
+    count, before, errors = 0, None, list[StoreError]()
     with _explained(folder):
         folder.mkdir(exist_ok=True)
         while visits := store.visits(before):
             for visit in visits:
-                _export(store, visit, folder)
+                try:
+                    _export(store, visit, folder)
+                except StoreError as error:
+                    errors.append(error)
             count += len(visits)
             before = visits[-1].id
+    if errors:
+        raise StoreError(f"{errors[0]}; all that could be read of {count} visits is in {folder}")
     return count
 
 
@@ -450,7 +471,15 @@ def _export(store: VisitStore, visit: Visit, folder: Path) -> None:
     if film:
         with film, _new_file(folder / f"{name}.mjpeg", visit.at) as file, suppress(EOFError):
             for number in range(len(film.frames)):  # It may have lost its end.
-                file.write(film.read(number))
+                file.write(_picture(film, number))
+
+
+def _picture(film: Film, number: int) -> bytes:
+    """Return a picture of a film. What cannot be read is a StoreError, unlike what is written."""
+    try:
+        return film.read(number)
+    except OSError as error:
+        raise StoreError(f"{film.path}: {error.strerror}") from error
 
 
 @contextmanager

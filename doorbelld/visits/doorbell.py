@@ -306,7 +306,8 @@ class Doorbell:
 
     def _set_limits(self) -> None:
         self.store.space, self.store.days = self._space, self._settings.days
-        self.store.enforce()
+        if self.store.enforce():
+            self.recorder.look_for_older()
 
     def _log_place(self) -> None:
         if self._elsewhere:

@@ -43,8 +43,8 @@ _USUAL_INTERVAL = 0.1
 _OURS = re.compile(r"([1-9][0-9]{0,14})\.(mjpeg|jpg|jpg\.new)")
 """The names of films and stills; the last kind is one that is being written."""
 
-_INDEX_NEEDS = 1 << 20
-"""Bytes that have to be free for the index to open."""
+_INDEX_NEEDS, _INDEX_FILES = 1 << 20, 2
+"""Bytes that have to be free for the index to open, and files that have to be possible."""
 
 LAST_FOUND = 10**12
 """Files with a higher number are foreign unless the index knows them: new ids would be above it."""
@@ -337,7 +337,12 @@ class VisitFiles:
 
     def lock(self) -> None:
         """Make the folder, and keep other processes out of it. Raises OSError, too."""
-        self.folder.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError as error:
+            raise StoreError(
+                f"{self.folder}: it is not a folder, or a link that leads nowhere; move it away"
+            ) from error
         try:
             self._lock = system_files.lock(self.folder)
         except BlockingIOError as error:
@@ -428,8 +433,11 @@ class VisitFiles:
     def remove_oldest_film(self) -> bool:
         """Remove the film with the lowest id if the disk is full; return whether it was."""
         disk = os.statvfs(self.folder)
+        is_full = disk.f_bavail * disk.f_frsize < _INDEX_NEEDS
+        if disk.f_files:  # Else the number of files has no limit there.
+            is_full = is_full or disk.f_favail < _INDEX_FILES
         numbers = [int(path.stem) for path in self.folder.glob("*.mjpeg") if _is_ours(path)]
-        if not numbers or disk.f_bavail * disk.f_frsize >= _INDEX_NEEDS:
+        if not (numbers and is_full):
             return False
         self.remove(self.film_path(min(numbers)))
         return True

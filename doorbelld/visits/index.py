@@ -94,8 +94,11 @@ _BUSY = 5.0
 _MOST = 200
 """Visits that are read at once."""
 
-_SIGNS = ("malformed", "not a database", "no such table", "no such column")
+_SIGNS = ("malformed", "not a database", "no such table", "no such column", "decode to UTF-8")
 """What SQLite says of an index that is damaged."""
+
+_ENDS = ("-wal", "-shm")
+"""Of the names of the files that SQLite keeps beside the index."""
 
 _LAST_ID = 10**14
 """An id above this was never used: some programs keep no number above 2**53."""
@@ -250,15 +253,18 @@ class _Database:
             return version == 0
 
     def _insist_on_a_file(self) -> None:
-        """Raise StoreError if the file cannot be written; SQLite would not say why, or wait."""
-        try:
-            # Nothing of this process has it open, or the locks on it would end with this.
-            with os.fdopen(os.open(self.path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
-                is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-        except OSError as error:
-            raise StoreError(f"{self.path}: {error.strerror}") from error
-        if not is_file:
-            raise StoreError(f"{self.path}: it is not a regular file; move it away")
+        """Raise StoreError if a file cannot be written; SQLite would not say why, or wait."""
+        for path in (self.path, *(Path(f"{self.path}{end}") for end in _ENDS)):
+            try:
+                # Nothing of this process has it open, or the locks on it would end with this.
+                with os.fdopen(os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)) as file:
+                    is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and path != self.path:
+                    continue
+                raise StoreError(f"{path}: {error.strerror}") from error
+            if not is_file:
+                raise StoreError(f"{path}: it is not a regular file; move it away")
 
     def _migrate(self, connection: sqlite3.Connection, version: int) -> None:
         """Change an index of an older version in one transaction, or leave it as it is."""
@@ -351,7 +357,7 @@ class _Database:
         aside = next((each for each in names if not each.exists()), names[-1])
         try:
             self.path.replace(aside)
-            for end in ("-wal", "-shm"):
+            for end in _ENDS:
                 with suppress(FileNotFoundError):
                     Path(f"{self.path}{end}").replace(f"{aside}{end}")
         except OSError as error:

@@ -176,6 +176,10 @@ class _Repair:
         rows, last_id = self._index.files(), self._index.last_id()
         named = {f"{row[0]}.mjpeg" for row in rows if row[1]}
         named |= {f"{row[0]}.jpg" for row in rows if row[2]}
+        if named.isdisjoint(there) and named and self._files.ids(there, there):
+            # Such as after its log was replaced by that of another: films would be deleted.
+            why = f"{_DAMAGED.format(self._index.path)} (it has none of the visits that are there)"
+            raise StoreError(why, DAMAGED)
         known = {row[0] for row in rows}
         not_ended = {row[0] for row in rows if row[3]}
         doubtful = self._files.ids(there ^ named, there)

@@ -79,10 +79,19 @@ def run(
     return run
 
 
+@pytest.mark.parametrize("has_folder", [False, True])
 def test_backup_without_visits_says_so(
-    run: Run, new: Machine, old: Machine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run: Run,
+    new: Machine,
+    old: Machine,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    *,
+    has_folder: bool,
 ) -> None:
     """A daemon that was started by hand may keep them elsewhere."""
+    if has_folder:
+        (new.state / "visits").mkdir()
     assert run(new, "backup", tmp_path / "backup")[0] == 0
     why = f"there are no visits in {new.state}; if they are elsewhere, set STATE_DIRECTORY"
     assert caplog.messages == [why]

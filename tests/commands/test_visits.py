@@ -147,12 +147,13 @@ def test_folder_of_a_daemon_that_does_not_answer_is_not_changed(
         store.close()
 
 
-@pytest.mark.parametrize("number", ["9", "99999999999999999999999", "007"])
+@pytest.mark.parametrize("number", ["0", "00", "9", "9" * 23, "9" * 5000, "007"])
 def test_visit_that_does_not_exist_is_not_deleted(
     terminal: Terminal, state: Path, number: str
 ) -> None:
     why = terminal.said(state, f"--delete={number}", code=1)
     assert why == f"there is no visit {number}; doorbelld visits lists them"
+    assert len(terminal.listed(state)["visits"]) == 4
 
 
 @pytest.mark.parametrize("word", ["", "ALL", "-1", "1.5", "../1", "٣", "1 2"])

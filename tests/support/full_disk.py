@@ -1,8 +1,9 @@
 """A process that records visits on a disk of its own, 20 MB of memory, until it is full.
 
 Arguments: what fills the disk, and a film whose pictures are repeated. It is filled by
-``visits``, by ``others`` after three visits, while the store is closed after these (``stopped``),
-or by others but for 1 MB before the first one, ``nearly``.
+``visits``, by ``others`` after three visits, while the store is closed after these (``stopped``,
+or ``files`` if it is by so many files that there can be no more), or by others but for 1 MB before
+the first one, ``nearly``.
 It runs as root in a mount namespace of its own (``unshare --mount``), and its output is JSON.
 """
 
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,9 @@ from doorbelld.visits.visit import Kind, StoreError
 
 SIZE = 20
 """Megabytes of the disk."""
+
+FILES = 200
+"""Files and folders that it can have."""
 
 
 def record(store: VisitStore, pictures: list[bytes]) -> dict[str, Any]:
@@ -70,16 +75,19 @@ def main(filled_by: str, film: Path) -> None:
     with films.Film(film, films.find_frames(film)) as source:
         pictures = [source.read(number) for number in range(len(source.frames))]
     with tempfile.TemporaryDirectory() as disk:
-        options = ["-t", "tmpfs", "-o", f"size={SIZE}m,mode=0700"]
+        options = ["-t", "tmpfs", "-o", f"size={SIZE}m,nr_inodes={FILES},mode=0700"]
         subprocess.run(["/bin/mount", *options, "visits", disk], check=True)
         store = VisitStore(Path(disk, "visits"), space=10**9, days=30)
         store.open()
         recorded = [record(store, pictures) for _ in range(3 if filled_by != "nearly" else 0)]
-        if filled_by == "stopped":
+        is_stopped = filled_by in ("stopped", "files")
+        if is_stopped:
             store.close()
-        if filled_by != "visits":
+        if filled_by == "files":
+            fill_with_files(Path(disk))
+        elif filled_by != "visits":
             fill(Path(disk, "others"), 1_000_000 if filled_by == "nearly" else 0)
-        if filled_by == "stopped":
+        if is_stopped:
             store.open()
             recorded += [{"opened": [visit.id for visit in store.visits()]}]
         recorded += [record(store, pictures) for _ in range(20)]
@@ -102,6 +110,13 @@ def fill(path: Path, left: int) -> None:
                 file.write(bytes(4096))
     except OSError:
         os.truncate(path, path.stat().st_size - left)
+
+
+def fill_with_files(folder: Path) -> None:
+    """Make empty files until there can be no more."""
+    with suppress(OSError):
+        for number in range(2 * FILES):
+            (folder / str(number)).touch()
 
 
 if __name__ == "__main__":

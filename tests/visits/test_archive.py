@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from doorbelld.visits import archive
+from doorbelld.visits.film import Film
 from doorbelld.visits.index import VisitIndex
 from doorbelld.visits.store import VisitStore
 from doorbelld.visits.visit import Kind, StoreError, VisitState
@@ -443,6 +445,40 @@ def test_restore_follows_no_link_that_the_service_has_made(
     assert list(elsewhere.iterdir()) == []
 
 
+def test_restore_does_not_move_the_visits_to_another_disk(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    """They would lie hidden below a mount, or be lost from sight where a link has led."""
+    source = house.backup(tmp_path / "backup.tar")
+    folder, disk = other.state / "visits", tmp_path / "disk"
+    folder.rename(disk)
+    folder.symlink_to(disk)
+    assert_refused(other, source, "visits: it is a link, and a restore replaces the folder: ")
+
+
+def test_restore_to_a_disk_of_its_own_is_refused(
+    house: House, other: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = house.backup(tmp_path / "backup.tar")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.path.ismount", lambda path: path == other.state / "visits")
+        assert_refused(other, source, "visits: it is the root of a disk, and a restore ")
+    other.store.close()
+    other.restore(source)
+
+
+def test_restore_deletes_nothing_behind_a_link_that_looks_like_its_own(
+    house: House, other: House, tmp_path: Path
+) -> None:
+    source = house.backup(tmp_path / "backup.tar")
+    foreign = tmp_path / "foreign"
+    (foreign / "new").mkdir(parents=True)
+    (foreign / "new" / "file").write_text("root's\n")
+    (other.state / ".restore-link").symlink_to(foreign)
+    other.restore(source)
+    assert (foreign / "new" / "file").read_text() == "root's\n"
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -530,3 +566,41 @@ def test_export_without_room_leaves_no_half_file(
     with pytest.raises(StoreError, match="No space left"):
         archive.export(store, tmp_path / "export")
     assert list((tmp_path / "export").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["2.jpg", "2.mjpeg"])
+def test_export_goes_on_after_a_file_that_cannot_be_read(
+    store: VisitStore, tmp_path: Path, name: str
+) -> None:
+    for _ in range(3):
+        visits.record(store, 4)
+    path, target = store.folder / name, tmp_path / "export"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(StoreError, match=f"^{path}: it is not a regular file; all that could be "):
+        archive.export(store, target)
+    found = sorted(each.name.split()[-1] for each in target.iterdir())
+    still = [] if name == "2.jpg" else ["2.jpg"]
+    assert found == ["1.jpg", "1.mjpeg", *still, "3.jpg", "3.mjpeg"]
+
+
+def test_export_goes_on_after_a_film_on_a_damaged_part_of_the_disk(
+    store: VisitStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        visits.record(store, 4)
+    read, damaged, target = Film.read, store.folder / "2.mjpeg", tmp_path / "export"
+
+    def read_sectors(film: Film, number: int) -> bytes:
+        if film.path == damaged and number > 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read(film, number)
+
+    monkeypatch.setattr(Film, "read", read_sectors)
+    with pytest.raises(StoreError, match=f"^{damaged}: Input/output error; all that could be read"):
+        archive.export(store, target)
+    assert sorted(each.name.split()[-1] for each in target.glob("*.mjpeg")) == [
+        "1.mjpeg",
+        "3.mjpeg",
+    ]
+    assert len([*target.iterdir()]) == 5

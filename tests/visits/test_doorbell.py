@@ -701,6 +701,18 @@ def test_limits_of_a_reload_apply_at_once(door: Door) -> None:
     assert door.wait_until_done(3).before == pytest.approx(1.0, abs=0.1)
 
 
+def test_ring_that_a_reload_deletes_is_shown_no_more(door: Door) -> None:
+    door.start(SHORT)
+    door.roll(time.monotonic(), size=20_000)
+    door.ring()
+    door.wait_until_done(1)
+    eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+    assert door.shown()["id"] == 1
+    door.bell.reconfigure(BellSettings(SHORT, space=1, button=None))
+    eventually(lambda: door.bell.state()["visit"] is None, "no page shows it any more")
+    assert door.bell.visits() == []
+
+
 def test_status_says_how_everything_is(door: Door) -> None:
     door.start()
     found = door.bell.status()

@@ -72,8 +72,9 @@ def test_on_a_disk_that_others_have_filled_the_newest_stills_are_kept(tmp_path: 
 
 
 @pytest.mark.process
-def test_folder_on_a_full_disk_is_opened(tmp_path: Path) -> None:
-    found = record_until_full("stopped", tmp_path / "film")
+@pytest.mark.parametrize("filled_by", ["stopped", "files"])
+def test_folder_on_a_full_disk_is_opened(tmp_path: Path, filled_by: str) -> None:
+    found = record_until_full(filled_by, tmp_path / "film")
     recorded, opened, more = found["recorded"][:3], found["recorded"][3], found["recorded"][4:]
     assert opened["opened"] == [each["id"] for each in reversed(recorded)]
     assert [each["errors"] for each in more] == 20 * [[]]

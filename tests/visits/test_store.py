@@ -381,6 +381,7 @@ def test_index_that_is_found_damaged_later_is_made_again(
         "UPDATE visits SET at = 'yesterday' WHERE id = 2",
         "UPDATE visits SET pressed_at = 9e999 WHERE id = 2",
         "UPDATE visits SET until = x'00' WHERE id = 2",
+        "UPDATE visits SET source = CAST(x'62ff' AS TEXT) WHERE id = 2",
     ],
 )
 def test_row_that_makes_no_sense_counts_as_damage(store: VisitStore, damage: str) -> None:
@@ -444,6 +445,27 @@ def test_rows_that_were_changed_by_hand_cost_no_visit(store: VisitStore, change:
     assert store.enforce() == 0
     assert visits.record(store) == 4
     assert [visit.id for visit in store.visits()] == [4, 3, 2, 1]
+
+
+def test_log_of_another_index_costs_no_visit(store: VisitStore, tmp_path: Path) -> None:
+    """It has used more ids, so the films here look like those of visits that were deleted."""
+    for _ in range(3):
+        visits.record(store, 20)
+    before = films(store)
+    store.close()
+    other = VisitStore(tmp_path / "other", space=10**9, days=30)
+    other.open()
+    for _ in range(5):
+        visits.record(other, 20)
+    for number in range(1, 4):
+        other.delete(number)
+    log = (other.folder / "index.sqlite-wal").read_bytes()
+    other.close()
+    (store.folder / "index.sqlite-wal").write_bytes(log)
+    store.open()
+    assert films(store) == before
+    assert (store.folder / "index.damaged-1.sqlite").exists()
+    assert visits.record(store) > 5
 
 
 def test_index_that_a_power_failure_has_emptied_is_made_again(store: VisitStore) -> None:
@@ -583,6 +605,23 @@ def test_film_that_the_disk_has_not_confirmed_keeps_its_pictures(
     ("make", "why"),
     [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
 )
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+def test_file_beside_the_index_that_is_none_is_named(
+    store: VisitStore, make: Callable[[Path], None], why: str, end: str
+) -> None:
+    visits.record(store)
+    store.close()
+    path = store.folder / f"index.sqlite{end}"
+    make(path)
+    with pytest.raises(StoreError, match=f"^{path}: .*{why}"):
+        store.open()
+    assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [(directory, "Is a directory"), (os.mkfifo, "not a regular file"), (endless_link, "not a")],
+)
 def test_index_that_is_no_file_is_left_as_it_is(
     store: VisitStore, make: Callable[[Path], None], why: str
 ) -> None:
@@ -599,11 +638,21 @@ def test_index_that_is_no_file_is_left_as_it_is(
         store.open_to_read()
 
 
+def test_folder_that_is_none_is_named_with_what_helps(tmp_path: Path) -> None:
+    folder = tmp_path / "visits"
+    for make in (Path.touch, endless_link):
+        make(folder)
+        with pytest.raises(StoreError, match=f"^{folder}: it is not a folder, .*; move it away$"):
+            VisitStore(folder, space=0, days=0).open()
+        folder.unlink()
+
+
+@pytest.mark.parametrize("end", ["", "-wal", "-shm"])
 def test_index_that_may_not_be_written_is_named_with_the_reason(
-    store: VisitStore, monkeypatch: pytest.MonkeyPatch
+    store: VisitStore, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     store.close()
-    path, opened = store.folder / "index.sqlite", os.open
+    path, opened = store.folder / f"index.sqlite{end}", os.open
 
     def refuse(name: Path, flags: int, *mode: int) -> int:
         if name == path and flags & os.O_RDWR:
