@@ -51,6 +51,20 @@ socket.socket.__init__ = init
 """A sitecustomize module: the error of a kernel that was started without IPv6."""
 
 
+RARELY_USED = {
+    "cv2",
+    "numpy",
+    "ctypes",
+    "html",
+    "http.server",
+    "socketserver",
+    "tempfile",
+    "urllib.request",
+    "uuid",
+}
+"""Modules that take memory, and that a daemon whose camera sends JPEG needs for few requests."""
+
+
 def write(path: Path, camera: str = "", server: str = "") -> Path:
     """Write a configuration file of ``key=value`` words."""
     texts = [f"[camera]\n{camera}", f"[server]\n{server}"]
@@ -410,3 +424,24 @@ def test_name_with_an_address_that_is_off_stands_for_the_others(
     prefix = without_ipv6(f"mount --bind {hosts} /etc/hosts")
     daemon.start({"server.listen": "doorbell.test:0"}, prefix=prefix)
     assert '"version"' in ask_inside(daemon)
+
+
+def loaded(daemon: Daemon) -> set[str]:
+    """Return the modules that were loaded, as Python has logged it."""
+    return set(re.findall(r"^import time: .*\| +(\S+)$", daemon.log(), re.MULTILINE))
+
+
+def test_what_is_rarely_used_is_not_loaded(daemon: Daemon, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.mjpeg"
+    camera.write_bytes(b"".join(map(jpeg, range(3))))
+    environ = {"PYTHONPROFILEIMPORTTIME": "1", "STATE_DIRECTORY": str(tmp_path)}
+    daemon.start({"camera.source": f"file:{camera}"}, environ=environ)
+    daemon.wait_for_state("streaming")
+    with Stream(daemon) as stream:
+        stream.part()
+        for path in ("/", "/app.css", "/healthz", "/snapshot.jpg", "/visits", "/visits.json"):
+            assert daemon.request(path)[0].status in (200, 404), path
+    assert "doorbelld.daemon" in loaded(daemon)
+    assert not loaded(daemon) & RARELY_USED
+    assert daemon.request("//healthz")[0].status == 200
+    assert loaded(daemon) & RARELY_USED >= {"http.server", "html"}
