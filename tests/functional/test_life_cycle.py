@@ -55,7 +55,9 @@ RARELY_USED = {
     "cv2",
     "numpy",
     "ctypes",
+    "email",
     "html",
+    "http.client",
     "http.server",
     "socketserver",
     "tempfile",
@@ -444,4 +446,4 @@ def test_what_is_rarely_used_is_not_loaded(daemon: Daemon, tmp_path: Path) -> No
     assert "doorbelld.daemon" in loaded(daemon)
     assert not loaded(daemon) & RARELY_USED
     assert daemon.request("//healthz")[0].status == 200
-    assert loaded(daemon) & RARELY_USED >= {"http.server", "html"}
+    assert loaded(daemon) & RARELY_USED >= {"http.server", "html", "email"}
