@@ -21,6 +21,7 @@ from tests.support.pictures import jpeg
 from tests.support.pipe_camera import PipeCamera
 from tests.support.ports import free_port
 from tests.support.raw import read_answer, read_to_end
+from tests.support.service_manager import environment_of_the_unit
 from tests.support.sitecustomize import sitecustomize
 from tests.support.stream import Stream
 
@@ -49,6 +50,22 @@ def init(self, family=-1, *rest, **more):
 socket.socket.__init__ = init
 """
 """A sitecustomize module: the error of a kernel that was started without IPv6."""
+
+
+RARELY_USED = {
+    "cv2",
+    "numpy",
+    "ctypes",
+    "email",
+    "html",
+    "http.client",
+    "http.server",
+    "socketserver",
+    "tempfile",
+    "urllib.request",
+    "uuid",
+}
+"""Modules that take memory, and that a daemon whose camera sends JPEG needs for few requests."""
 
 
 def write(path: Path, camera: str = "", server: str = "") -> Path:
@@ -410,3 +427,39 @@ def test_name_with_an_address_that_is_off_stands_for_the_others(
     prefix = without_ipv6(f"mount --bind {hosts} /etc/hosts")
     daemon.start({"server.listen": "doorbell.test:0"}, prefix=prefix)
     assert '"version"' in ask_inside(daemon)
+
+
+def loaded(daemon: Daemon) -> set[str]:
+    """Return the modules that were loaded, as Python has logged it."""
+    return set(re.findall(r"^import time: .*\| +(\S+)$", daemon.log(), re.MULTILINE))
+
+
+def test_what_is_rarely_used_is_not_loaded(daemon: Daemon, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.mjpeg"
+    camera.write_bytes(b"".join(map(jpeg, range(3))))
+    environ = {"PYTHONPROFILEIMPORTTIME": "1", "STATE_DIRECTORY": str(tmp_path)}
+    daemon.start({"camera.source": f"file:{camera}"}, environ=environ)
+    daemon.wait_for_state("streaming")
+    with Stream(daemon) as stream:
+        stream.part()
+        for path in ("/", "/app.css", "/healthz", "/snapshot.jpg", "/visits", "/visits.json"):
+            assert daemon.request(path)[0].status in (200, 404), path
+    assert "doorbelld.daemon" in loaded(daemon)
+    assert not loaded(daemon) & RARELY_USED
+    assert daemon.request("//healthz")[0].status == 200
+    assert loaded(daemon) & RARELY_USED >= {"http.server", "html", "email"}
+
+
+def areas(daemon: Daemon) -> int:
+    """Return how many areas glibc's malloc has reserved: each is 64 MB, at a multiple of that."""
+    maps = Path(f"/proc/{daemon.pid}/maps").read_text()
+    return len(re.findall(r"^[0-9a-f]+-[0-9a-f]*[048c]0{6} ---p ", maps, re.MULTILINE))
+
+
+def test_threads_of_the_service_share_areas_of_memory(daemon: Daemon, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.mjpeg"
+    camera.write_bytes(b"".join(map(jpeg, range(3))))
+    environ = {**environment_of_the_unit(), "STATE_DIRECTORY": str(tmp_path)}
+    daemon.start({"camera.source": f"file:{camera}"}, environ=environ)
+    daemon.wait_for_state("streaming")
+    assert areas(daemon) == 1  # besides the one in which the process began
