@@ -463,6 +463,66 @@ def test_visit_without_a_picture_says_why(phone: Phone, server: VisitsServer) ->
     expect(phone.page.locator("#delete")).to_be_visible()
 
 
+# While the visitor may still be there
+
+
+def recent(phone: Phone) -> Locator:
+    """Return what is shown besides while the visitor may still be there."""
+    return phone.page.locator("#recent")
+
+
+def test_recent_ring_is_answered_where_its_message_leads(
+    phone: Phone, server: VisitsServer
+) -> None:
+    phone.open(server, path="visits#9")
+    link = recent(phone).get_by_role("link", name="Live picture")
+    expect(link).to_be_visible()
+    assert "Answered at" not in phone.text("viewer-facts")
+    recent(phone).get_by_role("button", name="Answered").tap()
+    expect(phone.page.locator("#viewer-facts")).to_contain_text("Answered at ")
+    expect(recent(phone)).to_be_hidden()
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
+    assert server.asked.count("POST /visits/9/answered") == 1
+    phone.page.locator("#viewer-back").tap()
+    eventually(lambda: facts(phone, 9)[2].startswith("Answered at "), "its row")
+    assert phone.problems == []
+
+
+def test_recent_ring_leads_to_the_live_picture(phone: Phone, server: VisitsServer) -> None:
+    # A device whose own clock is wrong.
+    phone.page.clock.set_fixed_time(time.time() + 30 * DAY)
+    phone.open(server, path="visits#9")
+    recent(phone).get_by_role("link", name="Live picture").tap()
+    expect(phone.page).to_have_url(f"http://127.0.0.1:{server.port}/")
+    phone.page.go_back(wait_until="commit")  # It never loads again.
+    expect(recent(phone)).to_be_visible()
+
+
+@pytest.mark.parametrize("number", [8, 7, 4], ids=["motion", "answered", "old"])
+def test_other_visit_is_only_a_film(phone: Phone, server: VisitsServer, number: int) -> None:
+    open_visit(phone, server, 9)
+    expect(recent(phone)).to_be_visible()  # So the time is known.
+    phone.evaluate(f"() => {{ location.hash = '#{number}'; }}")
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
+    expect(recent(phone)).to_be_hidden()
+
+
+def test_ring_that_another_page_answers_needs_no_answer(phone: Phone, server: VisitsServer) -> None:
+    open_visit(phone, server)
+    expect(recent(phone)).to_be_visible()
+    server.replace(replace(server.visits[0], answered=time.time()))
+    expect(recent(phone)).to_be_hidden()
+
+
+def test_ring_is_not_recent_for_ever(phone: Phone, server: VisitsServer) -> None:
+    server.visits[0] = replace(server.visits[0], pressed_at=time.time() - 596)
+    open_visit(phone, server)
+    expect(recent(phone)).to_be_visible()
+    recent(phone).get_by_role("button", name="Answered").focus()
+    expect(recent(phone)).to_be_hidden()
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
+
+
 # Saving and deleting
 
 
@@ -507,6 +567,10 @@ def test_refusal_is_a_sentence_and_nothing_is_lost(phone: Phone, server: VisitsS
             act()
             expect_notice(phone, sentence)
             expect(phone.page.locator("#deeds")).to_be_visible()
+    server.refuses["POST /visits/9/answered"] = 403
+    recent(phone).get_by_role("button", name="Answered").tap()
+    expect_notice(phone, REFUSALS[403])
+    expect(recent(phone)).to_be_visible()
     phone.page.locator("#viewer-back").tap()
     assert rows(phone)[0] == 9
 

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from types import TracebackType
@@ -208,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, query: dict[str, list[str]]) -> None:
         owner = self.owner
-        found = re.fullmatch(r"/visits/(\d+)(?:/(\d+))?(\.\w+|/delete)", path)
+        found = re.fullmatch(r"/visits/(\d+)(?:/(\d+))?(\.\w+|/delete|/answered)", path)
         if path == "/visits":
             self._send(200, "text/html; charset=utf-8", owner.page())
         elif path == "/visits.json":
@@ -238,6 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif what == "/delete":
             owner.visits = [each for each in owner.visits if each is not found]
             self._send(204, "", b"")
+        elif what == "/answered":
+            owner.replace(replace(found, answered=time.time()))
+            self._json({"answered": time.time()})
         elif what == ".json":
             step = found.seconds / max(found.frames - 1, 1)
             times = [round(at * step - found.before, 3) for at in range(found.frames)]
