@@ -55,6 +55,27 @@ LOST = """() => Array.from(document.querySelectorAll("a, input, textarea, button
   .map((each) => each.outerHTML)"""
 """What can be pressed, but is too small or cannot be reached."""
 
+BROKEN = """() => {
+  const LEFT_OUT = ".unseen, code, textarea, [data-say='zones.where']";
+  const found = [];
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const place = text.parentElement;
+    const isHidden = getComputedStyle(place).visibility === "hidden";
+    if (isHidden || !place.getClientRects().length || place.closest(LEFT_OUT)) continue;
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set(Array.from(range.getClientRects(), ({ top }) => Math.round(top)));
+      if (lines.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+"""Returns the words that are not on one line, but for the name of a file."""
+
 
 def picture(_: int, number: int | None) -> bytes:
     return jpeg(STILL if number is None else number, 320, 240)
@@ -758,7 +779,42 @@ def test_everything_can_be_reached_on_every_screen(
             where = f"{view}, {size}, {text} %"
             assert phone.evaluate(TOO_WIDE) == [], where
             assert phone.evaluate(LOST) == [], where
+            assert phone.evaluate(BROKEN) == [], where
         phone.turn(*PORTRAIT)
+
+
+def test_picture_stays_in_sight_on_a_phone_on_its_side_with_large_text(
+    server: VisitsServer, phones: Phones
+) -> None:
+    phone = phones(LANDSCAPE, locale="de-DE")
+    for view in all_views(phone, server):
+        screen = phone.page.locator(".over:not([hidden]) > .screen")
+        if not screen.count():
+            continue
+        phone.turn(*LANDSCAPE)
+        phone.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        for end in (0, 9999):
+            screen.evaluate("(screen, end) => { screen.parentElement.scrollTop = end; }", end)
+            box = screen.bounding_box()
+            assert box, view
+            assert box["y"] >= 0, (view, end)
+            assert box["y"] + box["height"] <= LANDSCAPE[1], (view, end)
+            assert box["height"] > 300, (view, end)
+        phone.turn(*PORTRAIT)
+
+
+def test_scrubber_is_seen_in_colours_that_the_user_has_chosen(
+    phone: Phone, server: VisitsServer
+) -> None:
+    phone.page.emulate_media(forced_colors="active")
+    open_visit(phone, server)
+    box = phone.box("#scrubber")
+    thumb, track, ground = (
+        phone.brightness_at(box["x"] + left, box["y"] + down)
+        for left, down in ((14, 24), (0.6 * box["width"], 24), (0.6 * box["width"], 6))
+    )
+    assert abs(thumb - ground) > 100
+    assert abs(track - ground) > 60
 
 
 @pytest.mark.parametrize("browser_of_2018", BROWSERS, ids=lambda each: each.name)
