@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from doorbelld.visits.visit import Visit
 from tests.support import axe
@@ -293,6 +293,25 @@ def test_answer_that_fails_is_explained_and_asked_for_again(
     phone.page.get_by_role("button", name="Try again").tap()
     expect(phone.page.locator("#trouble")).to_be_hidden()
     eventually(lambda: len(rows(phone)) == 7, "the list")
+
+
+def test_today_is_yesterday_after_midnight(phone: Phone, server: VisitsServer) -> None:
+    midnight = (int(time.time()) // DAY + 1) * DAY
+    server.visits = [visit(9, midnight - 60, answered=midnight - 30.0)]
+    phone.page.clock.set_fixed_time(midnight - 10)
+    open_list(phone, server)
+    day = phone.page.get_by_role("heading", level=2)
+    expect(day).to_have_text("Today")
+    link = phone.page.locator("[data-id='9'] a")
+    link.focus()
+    phone.page.clock.set_fixed_time(midnight + 10)
+    expect(day).to_have_text("Yesterday")
+    expect(link).to_be_focused()
+    assert re.fullmatch(r"Answered at \w+,? \d+ \w+,? 23:59", facts(phone, 9)[1])
+    link.tap()
+    expect(phone.page.locator("#viewer-title")).to_have_text(re.compile(r"\d+ \w+,? 23:59$"))
+    phone.page.clock.set_fixed_time(midnight - 10)
+    expect(phone.page.locator("#viewer-title")).to_have_text("Ring, 23:59")
 
 
 def test_login_that_has_ended_leads_to_the_form(phone: Phone, server: VisitsServer) -> None:
@@ -721,6 +740,28 @@ def test_parts_that_are_ignored_already_are_shown(phone: Phone, server: VisitsSe
         lambda: line(phone) == "ignore = 0.00 0.00 1.00 0.20, 0.50 0.50 0.25 0.25", "the parts"
     )
     expect(phone.page.locator(".zone")).to_have_count(2)
+
+
+def test_part_that_is_drawn_early_comes_after_those_there_are(
+    phone: Phone, server: VisitsServer
+) -> None:
+    held: list[Route] = []
+    server.ignore = [[0, 0, 1, 0.2]]
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone.page.route("**/status*", hold)
+    open_zones(phone, server)
+    phone.page.get_by_role("button", name="Add a part").tap()
+    eventually(lambda: bool(phone.text("zones-title") and held), "the question")
+    held[0].continue_()
+    eventually(
+        lambda: line(phone) == "ignore = 0.00 0.00 1.00 0.20, 0.35 0.35 0.30 0.30", "both parts"
+    )
+    expect(phone.page.locator(".zone").last).to_be_focused()
+    phone.page.keyboard.press("ArrowRight")
+    assert line(phone).endswith(", 0.36 0.35 0.30 0.30")
 
 
 def test_line_is_copied_where_browsers_allow_no_clipboard(

@@ -59,9 +59,12 @@ export class Viewer {
     this._describe();
   }
 
-  // Call this about every second: a visit is not recent for ever.
-  look() {
-    if (this.isOpen) this._recent.show(this.visit);
+  // Call this about every second: a visit is not recent for ever, and its time is said with the
+  // date on another day.
+  look(isAnotherDay) {
+    if (!this.isOpen) return;
+    if (isAnotherDay) this._describe();
+    else this._recent.show(this.visit);
   }
 
   _listen() {

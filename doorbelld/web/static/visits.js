@@ -54,7 +54,7 @@ class Page {
         this._learn(state);
       },
       login: () => location.replace("login"),
-      look: () => this._viewer.look(),
+      look: () => this._viewer.look(this._list.look()),
     }, { retry: RETRY });
   }
 
