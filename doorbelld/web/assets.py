@@ -17,6 +17,9 @@ OF_THE_AUTHORITY = (CERTIFICATE, PROFILE)
 """What a phone needs to trust the authority. It is public, and needed before there is trust."""
 
 _STATIC = Path(__file__).parent / "static"
+_BASE = "base.css"
+"""What several styles have in common. It is put where they import it: so each is one request."""
+
 _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -54,7 +57,8 @@ def load(name: str) -> Mapping[str, Asset]:
 
     ``name`` is the name of the camera; it is written into the page and the manifest.
     """
-    found = {f"/{path.name}": _asset(path, name) for path in _STATIC.iterdir()}
+    files = (path for path in _STATIC.iterdir() if path.name != _BASE)
+    found = {f"/{path.name}": _asset(path, name) for path in files}
     found["/"] = found["/index.html"]
     found["/login"] = found.pop("/login.html")
     found["/visits"] = found.pop("/visits.html")
@@ -110,6 +114,9 @@ def _asset(path: Path, name: str) -> Asset:
         body = body.replace(b"{{name}}", escape(name).encode())
     elif path.suffix == ".webmanifest":
         body = body.replace(b"{{name}}", json.dumps(name)[1:-1].encode())
+    elif path.suffix == ".css":
+        base = (_STATIC / _BASE).read_bytes()
+        body = body.replace(f'@import "{_BASE}";\n'.encode(), base)
     return Asset(body, _TYPES[path.suffix], _etag(body))
 
 

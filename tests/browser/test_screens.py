@@ -35,6 +35,45 @@ def test_nothing_overlaps_and_everything_can_be_reached(
             check(posed, f"{size}, {text} %, {more}")
 
 
+SENTENCES = """async () => {
+  const { knows, say } = await import("./words.js");
+  const answers = [401, 403, 404, 421, 500, 502, "other"].map((status) => `answer.${status}`);
+  const reasons = ["none", "missing", "busy", "denied", "login", "unreachable", "silent", "damaged",
+    "hangs", "software", "paused", "settings", "other"].map((reason) => `reason.${reason}`);
+  const headlines = ["camera.starting", "connection.none", "connection.weak", "connection.restart",
+    "stale.age", "full", "offline.since", "shutter.since", "ring.headline"].concat(answers);
+  const details = reasons.concat(["connection.network", "connection.silent", "connection.waiting",
+    "stale.camera", "stale.connection", "shutter.bell", "full.second"]);
+  const helps = reasons.concat(answers).concat("connection.restart").map((key) => `${key}.help`);
+  const time = { time: "21:38", seconds: 12 };
+  return [headlines, details, helps].map((keys) => (
+    keys.filter(knows).map((key) => say(key, time))));
+}"""
+"""Returns what the panel can say: headlines, details and what helps."""
+
+
+@pytest.mark.parametrize("language", ["en-GB", "de-DE"])
+@pytest.mark.parametrize("text", [100, 200])
+def test_panel_says_what_is_wrong_in_whole_words(
+    phones: Phones, doorbell: Daemon, text: int, language: str
+) -> None:
+    posed = PosedPage(phones(locale=language), doorbell)
+    posed.enlarge_text(text)
+    posed.show("offline")
+    said: list[list[str]] = posed.phone.evaluate(SENTENCES)
+    assert min(map(len, said)) > 10
+    for size in (TINY, SMALL, PORTRAIT, LANDSCAPE):
+        posed.phone.turn(*size)
+        for name, sentences in zip(("headline", "detail", "help"), said):
+            # All of them at once: the panel scrolls.
+            posed.page.evaluate(
+                "([id, text]) => { document.getElementById(id).textContent = text; }",
+                [name, " ".join(sentences)],
+            )
+        found = posed.phone.broken_words(".unseen, .title, .bell, .controls, .technical")
+        assert found == [], size
+
+
 @pytest.mark.parametrize("language", ["en-GB", "de-DE"])
 @pytest.mark.parametrize("text", [100, 200])
 def test_cards_leave_everything_else_free(

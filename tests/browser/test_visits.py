@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import Locator, Route, expect
 
 from doorbelld.visits.visit import Visit
 from tests.support import axe
@@ -274,6 +274,25 @@ def test_answer_that_fails_is_explained_and_asked_for_again(
     eventually(lambda: len(rows(phone)) == 7, "the list")
 
 
+def test_today_is_yesterday_after_midnight(phone: Phone, server: VisitsServer) -> None:
+    midnight = (int(time.time()) // DAY + 1) * DAY
+    server.visits = [visit(9, midnight - 60, answered=midnight - 30.0)]
+    phone.page.clock.set_fixed_time(midnight - 10)
+    open_list(phone, server)
+    day = phone.page.get_by_role("heading", level=2)
+    expect(day).to_have_text("Today")
+    link = phone.page.locator("[data-id='9'] a")
+    link.focus()
+    phone.page.clock.set_fixed_time(midnight + 10)
+    expect(day).to_have_text("Yesterday")
+    expect(link).to_be_focused()
+    assert re.fullmatch(r"Answered at \w+,? \d+ \w+,? 23:59", facts(phone, 9)[1])
+    link.tap()
+    expect(phone.page.locator("#viewer-title")).to_have_text(re.compile(r"\d+ \w+,? 23:59$"))
+    phone.page.clock.set_fixed_time(midnight - 10)
+    expect(phone.page.locator("#viewer-title")).to_have_text("Ring, 23:59")
+
+
 def test_login_that_has_ended_leads_to_the_form(phone: Phone, server: VisitsServer) -> None:
     open_list(phone, server)
     server.refuses = {"/visits.json": 401, "/status": 401}
@@ -439,6 +458,7 @@ def test_back_leads_to_the_same_row(phone: Phone, server: VisitsServer) -> None:
     expect(row).to_be_focused()
     assert phone.evaluate("() => scrollY") == before
     row.tap()
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
     phone.page.keyboard.press("Escape")
     expect(phone.page.locator("#viewer")).to_be_hidden()
     expect(phone.page).to_have_url(f"http://127.0.0.1:{server.port}/visits")
@@ -461,6 +481,67 @@ def test_visit_without_a_picture_says_why(phone: Phone, server: VisitsServer) ->
     for name in ("#still", "#start", "#player", "#save-still", "#save-film"):
         expect(phone.page.locator(name)).to_be_hidden()
     expect(phone.page.locator("#delete")).to_be_visible()
+
+
+# While the visitor may still be there
+
+
+def recent(phone: Phone) -> Locator:
+    """Return what is shown besides while the visitor may still be there."""
+    return phone.page.locator("#recent")
+
+
+def test_recent_ring_is_answered_where_its_message_leads(
+    phone: Phone, server: VisitsServer
+) -> None:
+    phone.open(server, path="visits#9")
+    link = recent(phone).get_by_role("link", name="Live picture")
+    expect(link).to_be_visible()
+    assert "Answered at" not in phone.text("viewer-facts")
+    recent(phone).get_by_role("button", name="Answered").tap()
+    expect(phone.page.locator("#viewer-facts")).to_contain_text("Answered at ")
+    expect(recent(phone)).to_be_hidden()
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
+    assert server.asked.count("POST /visits/9/answered") == 1
+    phone.page.locator("#viewer-back").tap()
+    eventually(lambda: facts(phone, 9)[2].startswith("Answered at "), "its row")
+    assert phone.problems == []
+
+
+def test_recent_ring_leads_to_the_live_picture(phone: Phone, server: VisitsServer) -> None:
+    # A device whose own clock is wrong.
+    phone.page.clock.set_fixed_time(time.time() + 30 * DAY)
+    phone.open(server, path="visits#9")
+    recent(phone).get_by_role("link", name="Live picture").tap()
+    expect(phone.page).to_have_url(f"http://127.0.0.1:{server.port}/")
+    phone.page.go_back(wait_until="commit")  # It never loads again.
+    expect(recent(phone)).to_be_visible()
+
+
+@pytest.mark.parametrize("number", [8, 7, 4], ids=["motion", "answered", "old"])
+def test_other_visit_is_only_a_film(phone: Phone, server: VisitsServer, number: int) -> None:
+    open_visit(phone, server, 9)
+    expect(recent(phone)).to_be_visible()  # So the time is known.
+    phone.evaluate(f"() => {{ location.hash = '#{number}'; }}")
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
+    expect(recent(phone)).to_be_hidden()
+
+
+def test_ring_that_another_page_answers_needs_no_answer(phone: Phone, server: VisitsServer) -> None:
+    open_visit(phone, server)
+    expect(recent(phone)).to_be_visible()
+    server.replace(replace(server.visits[0], answered=time.time()))
+    expect(recent(phone)).to_be_hidden()
+
+
+def test_ring_is_not_recent_for_ever(phone: Phone, server: VisitsServer) -> None:
+    open_visit(phone, server)
+    expect(recent(phone)).to_be_visible()
+    recent(phone).get_by_role("button", name="Answered").focus()
+    server.ahead = 600
+    server.announce()
+    expect(recent(phone)).to_be_hidden()
+    expect(phone.page.locator("#viewer-title")).to_be_focused()
 
 
 # Saving and deleting
@@ -507,6 +588,10 @@ def test_refusal_is_a_sentence_and_nothing_is_lost(phone: Phone, server: VisitsS
             act()
             expect_notice(phone, sentence)
             expect(phone.page.locator("#deeds")).to_be_visible()
+    server.refuses["POST /visits/9/answered"] = 403
+    recent(phone).get_by_role("button", name="Answered").tap()
+    expect_notice(phone, REFUSALS[403])
+    expect(recent(phone)).to_be_visible()
     phone.page.locator("#viewer-back").tap()
     assert rows(phone)[0] == 9
 
@@ -638,6 +723,28 @@ def test_parts_that_are_ignored_already_are_shown(phone: Phone, server: VisitsSe
     expect(phone.page.locator(".zone")).to_have_count(2)
 
 
+def test_part_that_is_drawn_early_comes_after_those_there_are(
+    phone: Phone, server: VisitsServer
+) -> None:
+    held: list[Route] = []
+    server.ignore = [[0, 0, 1, 0.2]]
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    phone.page.route("**/status*", hold)
+    open_zones(phone, server)
+    phone.page.get_by_role("button", name="Add a part").tap()
+    eventually(lambda: bool(phone.text("zones-title") and held), "the question")
+    held[0].continue_()
+    eventually(
+        lambda: line(phone) == "ignore = 0.00 0.00 1.00 0.20, 0.35 0.35 0.30 0.30", "both parts"
+    )
+    expect(phone.page.locator(".zone").last).to_be_focused()
+    phone.page.keyboard.press("ArrowRight")
+    assert line(phone).endswith(", 0.36 0.35 0.30 0.30")
+
+
 def test_line_is_copied_where_browsers_allow_no_clipboard(
     phone: Phone, server: VisitsServer
 ) -> None:
@@ -694,7 +801,44 @@ def test_everything_can_be_reached_on_every_screen(
             where = f"{view}, {size}, {text} %"
             assert phone.evaluate(TOO_WIDE) == [], where
             assert phone.evaluate(LOST) == [], where
+            assert phone.broken_words(".unseen, code, textarea, [data-say='zones.where']") == [], (
+                where
+            )
         phone.turn(*PORTRAIT)
+
+
+def test_picture_stays_in_sight_on_a_phone_on_its_side_with_large_text(
+    server: VisitsServer, phones: Phones
+) -> None:
+    phone = phones(LANDSCAPE, locale="de-DE")
+    for view in all_views(phone, server):
+        screen = phone.page.locator(".over:not([hidden]) > .screen")
+        if not screen.count():
+            continue
+        phone.turn(*LANDSCAPE)
+        phone.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+        for end in (0, 9999):
+            screen.evaluate("(screen, end) => { screen.parentElement.scrollTop = end; }", end)
+            box = screen.bounding_box()
+            assert box, view
+            assert box["y"] >= 0, (view, end)
+            assert box["y"] + box["height"] <= LANDSCAPE[1], (view, end)
+            assert box["height"] > 300, (view, end)
+        phone.turn(*PORTRAIT)
+
+
+def test_scrubber_is_seen_in_colours_that_the_user_has_chosen(
+    phone: Phone, server: VisitsServer
+) -> None:
+    phone.page.emulate_media(forced_colors="active")
+    open_visit(phone, server)
+    box = phone.box("#scrubber")
+    thumb, track, ground = (
+        phone.brightness_at(box["x"] + left, box["y"] + down)
+        for left, down in ((14, 24), (0.6 * box["width"], 24), (0.6 * box["width"], 6))
+    )
+    assert abs(thumb - ground) > 100
+    assert abs(track - ground) > 60
 
 
 @pytest.mark.parametrize("browser_of_2018", BROWSERS, ids=lambda each: each.name)

@@ -28,6 +28,25 @@ _BARE = """() => {
   style.opacity = 1;
 }"""
 
+_BROKEN = """(besides) => {
+  const found = [];
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    const place = text.parentElement;
+    const isHidden = getComputedStyle(place).visibility === "hidden";
+    if (isHidden || !place.getClientRects().length || place.closest(besides)) continue;
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      const lines = new Set(Array.from(range.getClientRects(), ({ top }) => Math.round(top)));
+      if (lines.size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+
 
 class Site(Protocol):
     """A daemon, or what answers like one."""
@@ -92,6 +111,10 @@ class Phone:
             while_doing(during, lambda: self.state() == state), f"{state}, only {self.state()}"
         )
         return self
+
+    def broken_words(self, besides: str) -> list[str]:
+        """Return the words that are not on one line, but for those in a selector."""
+        return list(self.page.evaluate(_BROKEN, besides))
 
     def screenshot(self, left: float, top: float, size: int = 8) -> bytes:
         """Return the pixels of a square around a point, as a PNG."""

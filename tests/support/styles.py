@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.support.scripts import STATIC
+from doorbelld.web import assets
 
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 _PROPERTY = (
@@ -48,8 +48,9 @@ BROWSERS = (
 
 
 def styles() -> dict[str, str]:
-    """Return the text of every stylesheet, by its name."""
-    return {path.name: path.read_text(encoding="utf-8") for path in sorted(STATIC.glob("*.css"))}
+    """Return the text of every stylesheet as a browser gets it, by its name."""
+    files = assets.load("Front door")
+    return {path[1:]: files[path].body.decode() for path in sorted(files) if path.endswith(".css")}
 
 
 def as_read_by(browser: Browser, text: str) -> str:
@@ -71,6 +72,15 @@ def as_read_by(browser: Browser, text: str) -> str:
 def missing(text: str) -> list[str]:
     """Return what in a stylesheet has a newer feature, and nothing for browsers without it."""
     return [problem for rule in _rules(_COMMENT.sub("", text)) for problem in _problems(*rule)]
+
+
+def rules(text: str) -> list[str]:
+    """Return the rules of a stylesheet, each in one line with all that is around it."""
+    return [
+        " ".join([*around, *(f"{name}: {value};" for name, value in declarations)])
+        for around, declarations in _rules(_COMMENT.sub("", text))
+        if declarations
+    ]
 
 
 def _rules(text: str) -> Iterator[tuple[list[str], list[tuple[str, str]]]]:

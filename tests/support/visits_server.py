@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import SHUT_RDWR, socket
 from types import TracebackType
@@ -45,7 +45,7 @@ class VisitsServer:
 
     ``picture(id, number)`` returns a JPEG, number None for the still. ``refuses`` has the statuses
     that paths are answered with; 0 closes the connection. ``asked`` has all requests. ``prefix`` is
-    the path below which everything is.
+    the path below which everything is, and ``ahead`` by how many seconds its clock is.
     """
 
     scheme = "http"
@@ -59,6 +59,7 @@ class VisitsServer:
         self.name = "Front door"
         self.ignore: list[list[float]] = []
         self.looks_for_motion = False
+        self.ahead = 0.0
         self._news = threading.Condition()
         self._is_over = False
         server = self
@@ -132,7 +133,7 @@ class VisitsServer:
         rings = [each for each in self.visits if each.kind is RING]
         return {
             "v": 1,
-            "now": time.time(),
+            "now": time.time() + self.ahead,
             "camera": {"name": self.name, "state": "streaming", "reason": "", "age_ms": 20},
             "watching": 0,
             "max_viewers": 100,
@@ -208,7 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self, path: str, query: dict[str, list[str]]) -> None:
         owner = self.owner
-        found = re.fullmatch(r"/visits/(\d+)(?:/(\d+))?(\.\w+|/delete)", path)
+        found = re.fullmatch(r"/visits/(\d+)(?:/(\d+))?(\.\w+|/delete|/answered)", path)
         if path == "/visits":
             self._send(200, "text/html; charset=utf-8", owner.page())
         elif path == "/visits.json":
@@ -238,6 +239,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif what == "/delete":
             owner.visits = [each for each in owner.visits if each is not found]
             self._send(204, "", b"")
+        elif what == "/answered":
+            owner.replace(replace(found, answered=time.time()))
+            self._json({"answered": time.time()})
         elif what == ".json":
             step = found.seconds / max(found.frames - 1, 1)
             times = [round(at * step - found.before, 3) for at in range(found.frames)]
@@ -251,7 +255,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _live(self) -> None:
         self.send_response(200)
-        for name, value in {**guard.security(), "X-Now": f"{time.time():.6f}"}.items():
+        for name, value in {
+            **guard.security(),
+            "X-Now": f"{time.time() + self.owner.ahead:.6f}",
+        }.items():
             self.send_header(name, value)
         self.send_header("Content-Type", "application/octet-stream")
         self.send_header("Connection", "close")

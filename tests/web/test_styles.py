@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.styles import BROWSERS, as_read_by, missing, styles
+from tests.support.styles import BROWSERS, as_read_by, missing, rules, styles
 
 
 @pytest.mark.parametrize("name", styles())
 def test_newer_styles_have_plainer_ones_before_them(name: str) -> None:
     assert missing(styles()[name]) == []
+
+
+@pytest.mark.parametrize("name", ["app.css", "visits.css"])
+def test_page_has_its_base_once_and_in_the_same_file(name: str) -> None:
+    text = styles()[name]
+    both = [rules(text) for text in (styles()["app.css"], styles()["visits.css"])]
+    common = set.intersection(*map(set, both))
+    assert "@import" not in text  # or there were one more request before anything is drawn
+    assert "html background: var(--ground); color: var(--ink);" in common
+    assert [each for each in common if rules(text).count(each) > 1] == []
+    # What both have is in the base alone, which comes first.
+    assert set(rules(text)[: len(common)]) == common
 
 
 @pytest.mark.parametrize(

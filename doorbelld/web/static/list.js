@@ -16,6 +16,7 @@ export class VisitList {
     this._wanted = wanted;
     this._chunks = []; // {element, visits, isMade}
     this._isPlanned = false;
+    this._today = new Date().toDateString();
     const plan = () => this.plan();
     window.addEventListener("scroll", plan, { passive: true });
     window.addEventListener("resize", () => this._resize());
@@ -100,6 +101,15 @@ export class VisitList {
     if (row) row.querySelector("a").focus({ preventScroll: true });
   }
 
+  // Call this from time to time: what was today is yesterday after midnight.
+  look() {
+    const today = new Date().toDateString();
+    if (this._today === today) return false;
+    this._today = today;
+    this._chunks.forEach((chunk) => this._renew(chunk, true));
+    return true;
+  }
+
   // Look soon which rows have to be there.
   plan() {
     if (this._isPlanned) return;
@@ -139,11 +149,12 @@ export class VisitList {
     this.plan();
   }
 
-  // Make the rows of a chunk again, if it has any now.
-  _renew(chunk) {
+  // Make the rows of a chunk again, if it has any now; with `isAll`, also those that can stay.
+  _renew(chunk, isAll = false) {
     if (!chunk || !chunk.isMade) return;
     const { activeElement } = document;
     const row = chunk.element.contains(activeElement) ? activeElement.closest(".visit") : null;
+    if (isAll) chunk.element.textContent = "";
     this._make(chunk);
     if (row) this.focus(Number(row.dataset.id));
   }

@@ -2,6 +2,7 @@
 
 import { ask, blob, json, nothing, Refusal } from "./answers.js";
 import { Film } from "./film.js";
+import { Recent } from "./recent.js";
 import { kindOf, nameOf, reasonOf, remarksOf } from "./row.js";
 import { fileOf, keep } from "./snapshot.js";
 import { clock, say } from "./words.js";
@@ -11,15 +12,16 @@ const LOOK_MS = 1500; // between two questions for a visit that goes on
 const place = (id) => document.getElementById(id);
 
 export class Viewer {
-  // The handlers: close() when the user wants to go back, notice(text), gone(id) when the visit is
-  // not there any more.
-  constructor(handlers) {
+  // `clock` is the daemon's. The handlers: close() when the user wants to go back, notice(text),
+  // answered() when the visit is, gone(id) when it is not there any more.
+  constructor(clock, handlers) {
     this.visit = null;
     this._handlers = handlers;
     this._film = new Film({
       shown: () => this._begun(),
       failed: (error) => this._failed(error),
     });
+    this._recent = new Recent(clock);
     this._timer = 0;
     this._listen();
   }
@@ -57,13 +59,20 @@ export class Viewer {
     this._describe();
   }
 
-  pause() {
-    this._film.pause();
+  // Call this about every second: a visit is not recent for ever, and its time is said with the
+  // date on another day.
+  look(isAnotherDay) {
+    if (!this.isOpen) return;
+    if (isAnotherDay) this._describe();
+    else this._recent.show(this.visit);
   }
 
   _listen() {
     const { close } = this._handlers;
     place("viewer-back").addEventListener("click", close);
+    place("answered").addEventListener("click", ({ currentTarget }) => (
+      this._busy(currentTarget, () => this._answer())
+    ));
     place("save-still").addEventListener("click", ({ currentTarget }) => (
       this._busy(currentTarget, () => this._saveStill())
     ));
@@ -106,6 +115,7 @@ export class Viewer {
     const alt = say("visits.still", { kind: kindOf(visit), time });
     place("still").alt = alt;
     place("film").setAttribute("aria-label", alt);
+    this._recent.show(visit);
     place("save-still").hidden = !visit.still;
     place("save-film").hidden = !(Array.isArray(visit.frames) ? visit.frames.length : visit.frames);
   }
@@ -160,6 +170,14 @@ export class Viewer {
     } finally {
       button.setAttribute("aria-busy", "false");
     }
+  }
+
+  async _answer() {
+    const { id } = this.visit;
+    const { answered } = await ask(`visits/${id}/answered`, json, { method: "POST" });
+    if (!this.visit || this.visit.id !== id) return;
+    this.learn({ answered });
+    this._handlers.answered();
   }
 
   // The picture on the screen, named by its own time.

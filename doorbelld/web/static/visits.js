@@ -1,6 +1,7 @@
 // The page of visits: who was there, by day. Without this script the daemon's own rows stay.
 
 import { ask, json, nothing } from "./answers.js";
+import { DaemonClock } from "./clock.js";
 import { VisitList } from "./list.js";
 import { News } from "./news.js";
 import { kindOf } from "./row.js";
@@ -37,12 +38,23 @@ class Page {
       close: () => this._back(),
       notice: (text) => this._notice(text),
     };
-    this._viewer = new Viewer(Object.assign({ gone: (id) => this._gone(id) }, handlers));
+    this._clock = new DaemonClock();
+    this._viewer = new Viewer(this._clock, Object.assign({
+      answered: () => this._refresh(),
+      gone: (id) => this._gone(id),
+    }, handlers));
     this._zones = new Zones(handlers);
     this._news = new News({
-      opened: () => this._isFirst || this._refresh(),
-      state: (state) => this._learn(state),
+      opened: ({ serverNow, sentAt, receivedAt }) => {
+        this._clock.learn(serverNow, sentAt, receivedAt);
+        if (!this._isFirst) this._refresh();
+      },
+      state: (state, receivedAt) => {
+        this._clock.hear(state.now, receivedAt);
+        this._learn(state);
+      },
       login: () => location.replace("login"),
+      look: () => this._viewer.look(this._list.look()),
     }, { retry: RETRY });
   }
 

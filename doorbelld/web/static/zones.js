@@ -97,10 +97,12 @@ export class Zones {
       const status = await ask("status?key=", json);
       const known = (status.visits && status.visits.ignore) || [];
       this._isRead = true;
-      if (this._zones.length || !Array.isArray(known)) return;
+      if (!Array.isArray(known)) return;
+      // On a slow link the user may have drawn some by now: they come after those there are.
       this._zones = known.map(([left, top, width, height]) => (
         between({ x: left, y: top }, { x: left + width, y: top + height })
-      ));
+      )).concat(this._zones).slice(0, MOST);
+      if (this._at >= 0) this._at = Math.min(this._at + known.length, MOST - 1);
       this._show();
     } catch (error) {
       this._handlers.notice(error.message);

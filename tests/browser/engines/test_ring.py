@@ -48,6 +48,24 @@ def test_ring_is_on_all_pages_until_one_answers(
     tab.wait_for("shut")
 
 
+def test_ring_is_answered_where_its_message_leads(
+    tab: Tab, phone: Phone, daemon: Daemon, tmp_path: Path
+) -> None:
+    door = Door(daemon, tmp_path)
+    phone.open(daemon).wait_for("live")
+    door.ring()
+    expect(phone.page.locator("#ring")).to_be_visible()
+    tab.open(daemon, path="visits#1")
+    is_recent = "!(document.getElementById('recent') || {hidden: true}).hidden"
+    eventually(lambda: tab.evaluate(is_recent), "the buttons for a ring that is recent")
+    tab.evaluate("document.getElementById('answered').click()")
+    eventually(lambda: "Answered at" in tab.text("viewer-facts"), "the time of the answer")
+    assert not tab.evaluate(is_recent)
+    expect(phone.page.locator("#ring")).to_be_hidden()
+    tab.evaluate("document.getElementById('watch').click()")
+    tab.wait_for("live")
+
+
 def test_hidden_page_chimes(tab: Tab, daemon: Daemon, tmp_path: Path) -> None:
     door = Door(daemon, tmp_path)
     tab.open(daemon).wait_for("live")
