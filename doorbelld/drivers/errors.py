@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import socket
+import ssl
 import traceback
 from enum import Enum
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    import ssl
 
 
 class Reason(str, Enum):
@@ -94,6 +93,7 @@ _BY_KIND: tuple[tuple[type[Exception], Why], ...] = (
         ConnectionError,
         Why("it closes the connection without an answer", Reason.UNREACHABLE),
     ),
+    (HTTPException, NO_HTTP),
     (ValueError, Why("its URL, or what it answers, makes no sense", Reason.OTHER)),
 )
 _REASONS = {
@@ -140,9 +140,6 @@ def explain_status(status: int) -> Why:
 
 def explain(error: Exception) -> Why:
     """Return in a few words why there is no connection to a camera, or no answer."""
-    import ssl  # Only cameras in the network need these.
-    from http.client import HTTPException
-
     if isinstance(error, ssl.SSLError):
         return Why(_explain_tls(error), Reason.SETTINGS)
     number = getattr(error, "errno", None)
@@ -151,14 +148,10 @@ def explain(error: Exception) -> Why:
     for kind, why in _BY_KIND:
         if isinstance(error, kind):
             return why
-    if isinstance(error, HTTPException):
-        return NO_HTTP
     return Why(getattr(error, "strerror", None) or describe(error), reason_of(error))
 
 
 def _explain_tls(error: ssl.SSLError) -> str:
-    import ssl  # as in explain()
-
     if isinstance(error, ssl.SSLCertVerificationError):
         why = f"its certificate is not trusted ({error.verify_message.rstrip('.')})"
         return _CERTIFICATES.get(error.verify_code, why) + _UNCHECKED

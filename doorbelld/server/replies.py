@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
@@ -14,9 +15,6 @@ from doorbelld.server.response import Response
 
 TEXT = "text/plain; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store"}
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 _IS_URL = re.compile(r"[a-z]+://[^/?#]*", re.IGNORECASE)
 _MOST_STEPS = 16
@@ -67,11 +65,4 @@ def general() -> Mapping[str, str]:
 
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    """Return a moment as HTTP writes it.
-
-    email.utils would load much that nothing else here needs, and strftime writes in the language
-    that a library may have set, as GStreamer does.
-    """
-    at = time.gmtime(second)
-    day = f"{_DAYS[at.tm_wday]}, {at.tm_mday:02} {_MONTHS[at.tm_mon - 1]} {at.tm_year:04}"
-    return f"{day} {at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02} GMT"
+    return formatdate(second, usegmt=True)

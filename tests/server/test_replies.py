@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-from email.utils import formatdate
 from urllib.parse import urljoin
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from doorbelld.server.replies import address_of, general
+from doorbelld.server.replies import address_of
 from doorbelld.server.request import Headers, Request
 
 SEGMENTS = st.lists(st.text("ab.~-_%2F;=", min_size=1).filter(lambda each: each.strip(".")))
@@ -39,9 +37,3 @@ def test_address_is_short_and_has_nothing_of_the_request(target: str) -> None:
     steps = address_of("login", asked(target)).replace("../", "")
     assert steps == "login"
     assert len(address_of("", asked(target))) < 60
-
-
-def test_date_is_in_the_form_of_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    for second in (0, *range(951_782_399, 2_000_000_000, 7_654_321)):
-        monkeypatch.setattr("time.time", lambda now=second: now + 0.9)
-        assert general()["Date"] == formatdate(second, usegmt=True)
