@@ -1,16 +1,12 @@
-"""Request: what a client asks for, read from memory.
-
-The standard library's http.server decides what a request line means. It takes a megabyte of memory,
-so it is loaded only for one that is not of the form that nearly all have.
-"""
+"""Request: what a client asks for, read from memory by the standard library's http.server."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -18,9 +14,6 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from doorbelld.server.framing import MAX_FIELDS, Fields, Head
 
 _MOST_PARAMETERS = 20
-
-_ORDINARY_LINE = re.compile(r"([^ ]+) (/(?!/)[^ ]*) (HTTP/1\.[01])")
-"""Framing has made sure that a request line contains no other blanks."""
 
 Query = Mapping[str, str]
 
@@ -120,58 +113,52 @@ def _split(target: str) -> tuple[str, str]:
     return url.path, url.query
 
 
+class _RequestLine(BaseHTTPRequestHandler):
+    """A request line as http.server reads it. The header lines were read by framing.
+
+    ``problem`` is what http.server answers to a request line that it does not accept.
+    """
+
+    protocol_version = "HTTP/1.1"
+    command = ""
+    problem: tuple[int, str] | None = None
+
+    def __init__(self, line: str) -> None:
+        # Not super().__init__(), which would serve a socket.
+        self.raw_requestline = line.encode("latin-1")
+        self.rfile = BytesIO()  # no header lines
+
+    def send_error(
+        self,
+        code: int,
+        message: str | None = None,
+        explain: str | None = None,  # noqa: ARG002  # http.server's page-long version
+    ) -> None:
+        """Remember what is wrong. The app finds the words of the answer."""
+        self.problem = (code, message or HTTPStatus(code).phrase)
+
+
 class _Asked(NamedTuple):
-    """What a request line says, or what is wrong with it: the status, and why."""
+    """What a request line says, or what is wrong with it."""
 
     method: str
     target: str
     version: str
     keep_alive: bool
-    problem: tuple[int, str] | None = None
+    problem: tuple[int, str] | None
 
 
 @lru_cache(maxsize=32)  # Pages and programs send the same few lines again and again.
 def _read_line(line: str) -> _Asked:
-    found = _ORDINARY_LINE.fullmatch(line)
-    if not found:
-        return _read_unusual_line(line)
-    method, target, version = found.groups()
-    return _Asked(method, target, version, keep_alive=version == "HTTP/1.1")
-
-
-def _read_unusual_line(line: str) -> _Asked:
-    """Return what http.server understands, and what it answers to a line that it does not accept.
-
-    The header lines were read by framing.
-    """
-    from http.server import BaseHTTPRequestHandler  # It needs memory, and is rarely used.
-
-    class RequestLine(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        command = path = ""
-        problem: tuple[int, str] | None = None
-
-        def __init__(self) -> None:
-            # Not super().__init__(), which would serve a socket.
-            self.raw_requestline = line.encode("latin-1")
-            self.rfile = BytesIO()  # no header lines
-
-        def send_error(
-            self,
-            code: int,
-            message: str | None = None,
-            explain: str | None = None,  # noqa: ARG002  # http.server's page-long version
-        ) -> None:
-            self.problem = (code, message or HTTPStatus(code).phrase)
-
-    found = RequestLine()
+    found = _RequestLine(line)
     found.parse_request()
+    version, problem = found.request_version, found.problem
     return _Asked(
         found.command or "",
-        found.path,
-        found.request_version,
+        getattr(found, "path", ""),
+        version,
         not found.close_connection,
-        found.problem,
+        problem,
     )
 
 

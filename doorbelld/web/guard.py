@@ -6,6 +6,7 @@ the answer by the headers of :func:`security`.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -19,7 +20,6 @@ from doorbelld.access.policy import Access
 from doorbelld.net.addresses import bracketed
 from doorbelld.net.names import bare_host, bare_name, is_name, is_same_place, origin, to_address
 from doorbelld.server.request import Headers, Request, RequestError
-from doorbelld.web.assets import escape
 
 _POLICY = (
     "default-src 'none'; img-src 'self' blob: data:; style-src 'self'; script-src 'self';"
@@ -71,10 +71,10 @@ class Advice(NamedTuple):
     def as_page(self) -> str:
         """Return it for a browser."""
         pairs = (f"{key} = {value}" for key, value in self.settings.items())
-        lines = escape("\n".join(["[access]", *pairs]))
+        lines = html.escape("\n".join(["[access]", *pairs]))
         adds = any(value.startswith(_MORE) for value in self.settings.values())
         how = _HOW_TO_ADD if adds else _HOW
-        return _PAGE.format(why=escape(self.why), how=how, lines=lines)
+        return _PAGE.format(why=html.escape(self.why), how=how, lines=lines)
 
 
 class RefusedError(Exception):

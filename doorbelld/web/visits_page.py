@@ -9,10 +9,11 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from html import escape
 from typing import NamedTuple
 
 from doorbelld.visits.visit import Kind, Visit, VisitState, still_url
-from doorbelld.web.assets import Asset, escape
+from doorbelld.web.assets import Asset
 
 _ROWS, _KEPT = b"<!--visits-->", b"<!--kept-->"
 """What is replaced in the HTML. A camera's name cannot look like this, because it is escaped."""

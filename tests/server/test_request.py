@@ -95,16 +95,6 @@ def test_error_says_what_is_wrong(data: bytes, status: int, method: str) -> None
     assert (caught.value.status, caught.value.method) == (status, method)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "get", "M-SEARCH", "CONNECT"])
-@pytest.mark.parametrize(
-    "target", ["/", "/a?b#c", "/a//b", "//a/b", "///", "*", "http://a/b", "/%2f/", "/a=?/?"]
-)
-@pytest.mark.parametrize("version", ["", *(f" HTTP/{x}.{y}" for x in range(4) for y in (0, 1, 9))])
-def test_every_line_is_read_as_http_server_reads_it(method: str, target: str, version: str) -> None:
-    line = f"{method} {target}{version}"
-    assert request._read_line(line) == request._read_unusual_line(line)
-
-
 def test_99_header_lines_are_accepted() -> None:
     assert len(read(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 99 + b"\r\n").headers.fields) == 99
 
