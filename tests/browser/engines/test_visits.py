@@ -75,6 +75,7 @@ def test_visits_are_listed_watched_and_deleted(
     tab.evaluate("history.back()")  # It stays on this page.
     eventually(lambda: not is_shown(tab, "viewer"), "the list again")
     click(tab, "[data-id='3'] a")
+    eventually(lambda: is_shown(tab, "start"), "the film again")
     click(tab, "#save-film")
     whole = b"".join(picture(3, number) for number in range(14))
     eventually(
