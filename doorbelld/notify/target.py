@@ -20,6 +20,9 @@ from doorbelld.visits.visit import Event, News, Visit
 
 __all__ = [
     "MAX_AGE",
+    "MQTT_PASSWORD",
+    "NTFY_TOKEN",
+    "WEBHOOK_KEY",
     "Event",
     "Facts",
     "Guarded",
