@@ -308,10 +308,10 @@ class Daemon:
         if settings.camera != before.camera:
             self._capture.reconfigure(wiring.capture_settings(settings.camera))
             self._doorbell.recorder.forget_pictures()
-        self._choose()
         self._endpoints.change(
             settings.camera.name, settings.server.listen, secure=site.tls is not None
         )
+        self._choose()  # The first that they hear is the page's address.
 
     def _recheck(self) -> None:
         """End the streams that may not go on, if a file or a network has changed."""

@@ -105,14 +105,14 @@ class TableMemory:
             return 0
         row = self._free.pop()
         self.torn[row] = TORN if torn else _between_parts(record)
-        self.update(row, record.sent, record.dropped, record.due)
+        self.update(row, record.sent, record.dropped, record.due, record.tier)
         key, address = record.key.encode(errors="replace"), record.address.encode()
         fixed = (address, key, record.period, _flags(record), record.since, record.ticket)
         _RECORD.pack_into(self._map, _place(row), *fixed)
         self._inodes[row] = inode
         return row
 
-    def update(self, row: int, sent: int, dropped: int, due: float, tier: int = 0) -> None:
+    def update(self, row: int, sent: int, dropped: int, due: float, tier: int) -> None:
         """Set those fields of a record that change with the frames."""
         place = _place(row)
         _COUNTS.pack_into(self._map, place + _COUNTS_AT, sent, dropped, due)

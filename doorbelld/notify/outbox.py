@@ -142,8 +142,8 @@ class Outbox(Worker):
     """Sends messages one by one, each until it has arrived or is too old.
 
     ``deliver`` sends one; it returns what there is to say of that, mostly "", and raises PushError
-    if it has not arrived. ``cut`` makes it return soon. A thread that
-    waits for the resolver cannot be woken: it is a daemon thread, so it ends with the process.
+    if it has not arrived. ``cut`` makes it return soon. A thread that waits for the resolver cannot
+    be woken: it is a daemon thread, so it ends with the process.
     """
 
     def __init__(
@@ -190,12 +190,13 @@ class Outbox(Worker):
     def status(self) -> Status:
         """Return how it is."""
         found, began_at = self._health.status, self._began_at
-        seconds = time.monotonic() - began_at if began_at is not None else 0.0
-        if found.state == "failed" or seconds <= _SLOW:
+        if found.state == "failed" or began_at is None:
             return found
-        since = time.monotonic() - seconds
+        seconds = time.monotonic() - began_at
+        if seconds <= _SLOW:
+            return found
         detail = _NO_ANSWER.format(seconds)
-        return found._replace(state="failed", detail=detail, since=clock.unix(since))
+        return found._replace(state="failed", detail=detail, since=clock.unix(began_at))
 
     def stop(self, timeout: float = 1.0) -> bool:
         """End; a message that is being sent has most of the time to arrive."""

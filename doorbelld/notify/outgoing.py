@@ -24,7 +24,6 @@ _NO_NUMBER = 0
 _MOST_TRIES = 2
 """Connections that an image may end before rings come without it: the broker has a limit."""
 
-
 OFFLINE = b"offline"
 """What is published where we are not."""
 

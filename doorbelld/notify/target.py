@@ -20,6 +20,9 @@ from doorbelld.visits.visit import Event, News, Visit
 
 __all__ = [
     "MAX_AGE",
+    "MQTT_PASSWORD",
+    "NTFY_TOKEN",
+    "WEBHOOK_KEY",
     "Event",
     "Facts",
     "Guarded",
@@ -103,7 +106,7 @@ class Status(NamedTuple):
 class Health:
     """How a target is. Any thread may note what has happened, or ask.
 
-    What was before has a ``since`` on time.monotonic()'s clock: the other may be set meanwhile.
+    What was before has a ``since`` on time.monotonic()'s clock: the system's may have been set.
     """
 
     def __init__(self, state: State) -> None:

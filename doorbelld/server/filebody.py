@@ -76,7 +76,8 @@ class FileBody:
                 if _broken.is_due():
                     _log.warning("%s: cannot be read: %s", self._file.name, error.strerror)
                 raise
-        return memoryview(piece)[:size]
+        # The last, empty one stays with the connection as long as that is kept.
+        return memoryview(piece)[:size] if size else memoryview(b"")
 
     def close(self) -> None:
         """Close the file. May be called again."""

@@ -449,10 +449,7 @@ def export(store: VisitStore, folder: Path) -> int:
         folder.mkdir(exist_ok=True)
         while visits := store.visits(before):
             for visit in visits:
-                try:
-                    _export(store, visit, folder)
-                except StoreError as error:
-                    errors.append(error)
+                errors += _export(store, visit, folder)
             count += len(visits)
             before = visits[-1].id
     if errors:
@@ -460,16 +457,30 @@ def export(store: VisitStore, folder: Path) -> int:
     return count
 
 
-def _export(store: VisitStore, visit: Visit, folder: Path) -> None:
+def _export(store: VisitStore, visit: Visit, folder: Path) -> list[StoreError]:
+    """Copy the still and the film of a visit; return why they cannot be read."""
     moment = time.strftime("%Y-%m-%d %H.%M.%S", time.localtime(visit.at))
     name = f"{moment} {visit.kind.value} {visit.id}"
+    errors = []
+    for export_one, end in ((_export_still, "jpg"), (_export_film, "mjpeg")):
+        try:
+            export_one(store, visit, folder / f"{name}.{end}")
+        except StoreError as error:
+            errors.append(error)
+    return errors
+
+
+def _export_still(store: VisitStore, visit: Visit, path: Path) -> None:
     still = store.still(visit.id)
     if still:
-        with _new_file(folder / f"{name}.jpg", visit.at) as file:
+        with _new_file(path, visit.at) as file:
             file.write(still)
+
+
+def _export_film(store: VisitStore, visit: Visit, path: Path) -> None:
     film = store.film(visit.id)
     if film:
-        with film, _new_file(folder / f"{name}.mjpeg", visit.at) as file, suppress(EOFError):
+        with film, _new_file(path, visit.at) as file, suppress(EOFError):
             for number in range(len(film.frames)):  # It may have lost its end.
                 file.write(_picture(film, number))
 

@@ -21,7 +21,6 @@ _CLEARLY_BETTER = 1.05
 MOST_WAITING = 8 << 20
 """Bytes of the pictures that wait for the disk, besides those from before the press."""
 
-
 _MOST_IN_MEMORY = 10
 """Visits that are remembered with their stills if they cannot be written."""
 

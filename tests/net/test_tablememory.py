@@ -47,7 +47,7 @@ def test_next_process_reads_what_was_written(fd: int) -> None:
     before = opened(fd)
     other = replace(RECORD, address="10.0.0.9", key="", advance=False, period=0.0)
     numbers = [before.add(7, RECORD, torn=False), before.add(1 << 63, other, torn=False)]
-    before.update(numbers[1], 1 << 40, 5, 3.5)
+    before.update(numbers[1], 1 << 40, 5, 3.5, 0)
     # No close(): it has crashed.
     after = opened(fd)
     other = replace(other, sent=1 << 40, dropped=5, due=3.5)

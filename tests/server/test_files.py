@@ -283,6 +283,17 @@ def test_what_is_read_is_not_copied(shelf: Shelf) -> None:
     assert most < 1.5 * len(piece)
 
 
+def test_at_its_end_it_keeps_no_memory(shelf: Shelf) -> None:
+    """A connection holds the last piece for as long as it is kept."""
+    with closing(
+        FileBody(shelf.path.open("rb", buffering=0), [Span(0, 1000)], lambda: None)
+    ) as body:
+        assert len(body.read(may_wait=True)) == 1000
+        last = body.read(may_wait=True)
+    assert not last
+    assert bytes(last.obj) == b""
+
+
 def test_a_small_answer_does_not_wait_for_fifty_slow_files(shop: Shop) -> None:
     slow = [shop.connect(buffer=4096) for _ in range(50)]
     answers = [shop.ask(each) for each in slow]  # There are two handler threads.
