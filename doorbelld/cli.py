@@ -6,6 +6,7 @@ import argparse
 import importlib
 import io
 import logging
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
@@ -53,6 +54,7 @@ _EX_CONFIG = 78
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ``doorbelld`` command; return its exit code."""
+    _open_missing_streams()
     options = _parse(arguments)
     log.set_up(verbose=options.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -62,6 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _load(options.command or _DEFAULT).run(options, read)
     except (ConfigError, CommandError, OSError) as error:
         return _report(error)
+
+
+def _open_missing_streams() -> None:
+    """Let what a command prints be lost if its standard streams were closed when it was started.
+
+    Python has None in their place then, and the command should do its work all the same.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # It gets the lowest free number: this one.
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # a descriptor
 
 
 def _report(error: ConfigError | CommandError | OSError) -> int:

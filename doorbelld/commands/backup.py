@@ -31,7 +31,7 @@ def run(options: Namespace, load: Load) -> int:
     path = Path(options.file)
     try:
         if options.file == _STANDARD_OUTPUT:
-            _insist_on_no_terminal()
+            _insist_on_a_reader()
             archive.write(state, configuration, sys.stdout.buffer)
         else:
             archive.backup(state, configuration, path)
@@ -79,7 +79,9 @@ def _warn_without_visits(state: Path) -> None:
         _log.warning("there are no visits in %s; if they are elsewhere, set STATE_DIRECTORY", state)
 
 
-def _insist_on_no_terminal() -> None:
+def _insist_on_a_reader() -> None:
+    if sys.__stdout__ is None:
+        raise CommandError("standard output is closed: name a file, or use a pipe")
     if sys.stdout.isatty():
         raise CommandError("a backup cannot be read on a terminal: name a file, or use a pipe")
 

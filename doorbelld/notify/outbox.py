@@ -183,8 +183,9 @@ class Outbox(Worker):
         )
 
     def fail(self, sentence: str) -> None:
-        """Say from now on that nothing can be sent, and why."""
-        if self._health.fail(sentence).state != "failed":
+        """Say from now on that nothing can be sent, and why; log that if it is another reason."""
+        before = self._health.fail(sentence)
+        if before.state != "failed" or before.detail != sentence:
             self._state_log.log(logging.WARNING, f"{self._name}: {sentence}")
 
     def status(self) -> Status:

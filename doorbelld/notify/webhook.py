@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,11 +21,15 @@ _HELP = {
     403: "check the URL in [notify] webhook",
     404: "check the path of the URL in [notify] webhook",
     405: "check that it takes a POST at this path",
-    413: "the picture is too large for it; raise its limit, or that of the proxy before it",
+    413: "it takes no message, however small; raise its limit, or that of the proxy before it",
     415: "check that it takes multipart/form-data",
 }
 """By the status of an answer."""
 
+_TOO_LARGE = (
+    "messages come without their picture: it is too large for {}, or for the proxy before it; raise"
+    " the limit there"
+)
 _SAME_KEY = "; if the URL is right, check that it has the same key"
 """What else may help, if it has refused a message with a signature."""
 
@@ -47,11 +52,24 @@ class Webhook(OutboxTarget):
         super().__init__(settings.url, settings.key_file, max_age)
 
     def _deliver(self, news: News, seconds: float, *, is_test: bool) -> str:
-        key = self._read_secret()
-        boundary = os.urandom(16).hex()
+        """Send a message; without its picture if that is too large, and return so."""
+        until = time.monotonic() + seconds
         event = json.dumps(self._event(news, is_test=is_test)).encode("ascii")
         still = news.still if news.event is Event.RING else None
-        body = _form(boundary, event, still, news.visit.id)
+        try:
+            self._post(event, still, news.visit.id, seconds)
+        except PushError as error:
+            if still is None or error.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                raise
+        else:
+            return ""
+        self._post(event, None, news.visit.id, max(0.001, until - time.monotonic()))
+        return _TOO_LARGE.format(self._push.place)
+
+    def _post(self, event: bytes, still: bytes | None, visit: int, seconds: float) -> None:
+        key = self._read_secret()
+        boundary = os.urandom(16).hex()
+        body = _form(boundary, event, still, visit)
         headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         if key is not None:
             signature = hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
@@ -63,7 +81,6 @@ class Webhook(OutboxTarget):
             if words and key is not None and error.status in (401, 403):
                 words += _SAME_KEY
             raise error.with_help(words) if words else error from None
-        return ""
 
     def _event(self, news: News, *, is_test: bool) -> dict[str, Any]:
         facts = self._facts

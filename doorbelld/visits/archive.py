@@ -16,7 +16,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +24,7 @@ from doorbelld.system import files
 from doorbelld.visits.film import Film
 from doorbelld.visits.index import VisitIndex
 from doorbelld.visits.store import VisitStore
-from doorbelld.visits.visit import StoreError, Visit
+from doorbelld.visits.visit import DAMAGED, StoreError, Visit
 
 _MARK = "doorbelld-backup-1"
 """The first name in a backup, with the version of its format."""
@@ -61,7 +61,11 @@ def backup(state: Path, configuration: Path, target: Path) -> None:
             with target.open("wb") as stream:
                 write(state, configuration, stream)
             return
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        try:
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+        except OSError as error:
+            error.filename = str(target)  # Nobody knows the other name.
+            raise
         new = Path(name)  # mode 0600, because there are secrets in it
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -116,24 +120,32 @@ def _add_visits(tar: tarfile.TarFile, folder: Path) -> None:
 
     with tempfile.TemporaryDirectory() as temporary:
         copied = Path(temporary, "index.sqlite")
-        source = VisitIndex(folder / "index.sqlite", read_only=True)
-        source.open()
-        try:
-            source.copy_to(copied)
-        finally:
-            source.close()
-        index = VisitIndex(copied, read_only=True)
-        index.open()
-        try:
-            sizes = index.sizes()
-        finally:
-            index.close()
+        sizes = _copy_index(folder / "index.sqlite", copied)
         for number, film_bytes, still in sizes:  # Those without any file are deleted by a restore.
             if film_bytes:
                 add(folder / f"{number}.mjpeg", film_bytes)
             if still:
                 add(folder / f"{number}.jpg")
         add(copied)
+
+
+def _copy_index(path: Path, copied: Path) -> list[tuple[int, int, int]]:
+    """Copy the index, and return what VisitIndex.sizes() says of the copy."""
+    try:
+        with closing(VisitIndex(path, read_only=True)) as source:
+            source.open()
+            source.copy_to(copied)
+        copied.chmod(0o600)  # SQLite makes it for everyone.
+        with closing(VisitIndex(copied, read_only=True)) as index:
+            index.open()
+            return index.sizes()
+    except StoreError as error:
+        if error.reason != DAMAGED:
+            raise
+        raise StoreError(
+            f"{path}: the index of visits is damaged; doorbelld makes a new one when it starts:"
+            " sudo systemctl restart doorbelld"
+        ) from error
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str, size: int | None = None) -> None:
@@ -360,6 +372,7 @@ def _check_visits(new: Path, old: Path) -> None:
         before.close()
     index = new / "index.sqlite"
     if index.exists():
+        index.chmod(0o600)
         VisitIndex(index).check()
     store = VisitStore(new, space=0, days=0, after=used)
     store.open()

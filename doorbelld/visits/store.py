@@ -287,6 +287,8 @@ class VisitStore:
         self._files = VisitFiles(folder)
         self._retention = _Retention(self._index)
         self._writers: dict[int, FilmWriter] = {}
+        self.evicted = 0
+        """How many visits were deleted because they were too old, or to make room."""
 
     def open(self) -> None:
         """Open the folder, or make it, and repair what a crash has left.
@@ -520,12 +522,12 @@ class VisitStore:
 
         Call it after every visit, and now and then: visits also age while nothing happens.
         """
+        before = self.evicted
         self.follow_clock()
-        count = self._delete(self._retention.too_old(self.days))
-        count += self._delete(self._retention.too_many())
-        before = self.totals().count
+        self._evict(self._retention.too_old(self.days))
+        self._evict(self._retention.too_many())
         self._make_room(0)
-        return count + before - self.totals().count
+        return self.evicted - before
 
     def follow_clock(self) -> None:
         """Give the visits of this boot other times if the clock was set. It costs nothing else.
@@ -551,16 +553,22 @@ class VisitStore:
         visits stay if other programs have filled it: to delete them would not help.
         """
         if is_refused:
-            return bool(self._delete(self._retention.oldest(max(size, 1))))
+            return self._evict(self._retention.oldest(max(size, 1)))
         try:
             while (lack := self._lack(size)) > 0:
                 is_hopeless = lack > self.totals().bytes
                 kept = self._index.newest_rows(_KEPT_ANYWAY) if is_hopeless else []
-                if not self._delete(self._retention.oldest(lack, {row.id for row in kept})):
+                if not self._evict(self._retention.oldest(lack, {row.id for row in kept})):
                     return False
         except OSError as error:
             raise self._files.explain(error) from error
         return True
+
+    def _evict(self, numbers: Sequence[int]) -> bool:
+        """Delete these visits; return whether there were any."""
+        count = self._delete(numbers)
+        self.evicted += count
+        return bool(count)
 
     def _lack(self, size: int) -> int:
         """Return how many bytes have to be freed before ``size`` more fit."""

@@ -103,6 +103,7 @@ class VisitWriter:
         self._on_deleted = on_deleted
         self._copies: dict[int, Copy] = {}
         self._deleted: set[int] = set()
+        self._evicted = 0
         self._tidied_at = -_HOUR
         self._once = OnceLog(_log)
 
@@ -168,19 +169,18 @@ class VisitWriter:
             return
         if has_ended or now - self._tidied_at >= _HOUR:
             self._tidied_at = now
-            self.safely(self._enforce)
+            self.safely(self.store.enforce)
             self.safely(self.each_hour)
         else:
             self.safely(self.store.follow_clock)
+        if self.store.evicted != self._evicted:  # Also while a visit was written.
+            self._evicted = self.store.evicted
+            self._on_deleted()
 
     def close(self) -> None:
         """Close the store."""
         if self.store:
             self.safely(self.store.close)
-
-    def _enforce(self) -> None:
-        if self.store and self.store.enforce():
-            self._on_deleted()
 
     def _give_up(self, recording: Recording) -> None:
         """Keep a visit in memory alone."""

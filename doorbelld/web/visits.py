@@ -307,7 +307,7 @@ def _span(request: Request, size: int) -> tuple[HTTPStatus, Span]:
 
 def _file_name(name: str, at: float) -> str:
     """Return a Content-Disposition by which a browser saves a film under a readable name."""
-    moment = time.strftime("%Y-%m-%d %H.%M", time.localtime(at))
+    moment = time.strftime("%Y-%m-%d %H.%M.%S", time.localtime(at))
     name = f"{re.sub(r'[/:*?<>|]', '_', name)} {moment}.mjpeg"
     plain = re.sub(r'[^ -~]|["\\%]', "_", name)
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"

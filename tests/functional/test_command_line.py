@@ -15,7 +15,9 @@ import pytest
 from doorbelld import __version__
 from tests.support.daemon import GUARD, ROOT, Daemon, eventually
 from tests.support.pictures import claiming, jpeg
+from tests.support.ports import free_port
 from tests.support.sitecustomize import sitecustomize
+from tests.support.visits import make_state
 from tests.support.web_camera import WebCamera
 
 MODULE = (sys.executable, "-m", "doorbelld")
@@ -51,6 +53,40 @@ def check(*settings: str, environ: Mapping[str, str] = {}) -> Result:
 def command(request: pytest.FixtureRequest) -> Sequence[str]:
     found: Sequence[str] = request.param
     return found
+
+
+def closed(redirection: str, *arguments: str, folder: Path) -> Result:
+    """Run a command with a standard stream closed; its state is in ``folder``."""
+    shell = ("/bin/sh", "-c", f'exec "$@" {redirection}', "sh", *MODULE)
+    port = f"--set=server.listen=127.0.0.1:{free_port()}"
+    return run(*arguments, port, command=shell, environ={"STATE_DIRECTORY": str(folder)})
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_command_does_its_work_with_closed_streams(tmp_path: Path, redirection: str) -> None:
+    make_state(tmp_path / "state")
+    export, backup, main = (tmp_path / each for each in ("export", "backup", "etc"))
+    main.mkdir()
+    (main / "doorbelld.conf").touch()
+    for code, arguments in (
+        (0, ["visits", "--export", str(export)]),
+        (0, ["backup", str(backup), "--config", str(main / "doorbelld.conf")]),
+        (3, ["status"]),
+        (2, ["status", "--unknown"]),
+        (0, ["--help"]),
+    ):
+        done = closed(redirection, *arguments, folder=tmp_path / "state")
+        assert done.returncode == code, (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert len(list(export.iterdir())) > 4
+    assert backup.stat().st_size > 10_000
+
+
+def test_backup_to_a_closed_output_is_an_error(tmp_path: Path) -> None:
+    make_state(tmp_path / "state")
+    done = closed(">&-", "backup", "-", folder=tmp_path / "state")
+    assert done.returncode == 1
+    assert done.stderr == "ERROR: standard output is closed: name a file, or use a pipe\n"
 
 
 # Options.

@@ -243,7 +243,7 @@ def test_film_is_its_pictures_one_after_the_other(house: House) -> None:
     assert answer.getheader("Accept-Ranges") == "bytes"
     assert answer.getheader("Cache-Control") == "no-store"
     at = house.json(f"/visits/{house.ring}.json")["at"]
-    name = time.strftime("Front door %Y-%m-%d %H.%M.mjpeg", time.localtime(at))
+    name = time.strftime("Front door %Y-%m-%d %H.%M.%S.mjpeg", time.localtime(at))
     disposition = answer.getheader("Content-Disposition") or ""
     assert disposition.startswith(f'attachment; filename="{name}"; ')
 
@@ -343,7 +343,7 @@ def test_curl_saves_it_under_its_name_and_goes_on_where_it_stopped(
     curl = ["curl", "--silent", "--show-error", "--fail", "--output-dir", str(tmp_path)]
     run(*curl, "--remote-name", "--remote-header-name", url)
     (saved,) = tmp_path.iterdir()
-    assert re.fullmatch(r"Front door \d{4}-\d\d-\d\d \d\d\.\d\d\.mjpeg", saved.name)
+    assert re.fullmatch(r"Front door \d{4}-\d\d-\d\d \d\d\.\d\d\.\d\d\.mjpeg", saved.name)
     assert saved.read_bytes() == b"".join(LARGE)
     saved.write_bytes(b"".join(LARGE)[:1_000_000])
     run(*curl, "--continue-at", "-", "--output", saved.name, url)

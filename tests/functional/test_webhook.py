@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 import subprocess
@@ -139,6 +141,31 @@ def test_only_what_may_work_later_is_tried_again(receiver: WebhookReceiver) -> N
         delivered(made, 2)
     visits = [post.event["visit"]["id"] for post in receiver.posts]
     assert visits == [1, 1, 1, 1, 2, 3, 4]
+
+
+def test_ring_comes_without_a_picture_that_is_too_large(
+    receiver: WebhookReceiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.statuses = [413, 503, 413, 204, 413, 413, 413]
+    key_file = tmp_path / "key"
+    key_file.touch(0o600)
+    key_file.write_text(KEY)
+    with webhook(receiver, key_file) as made:
+        made.tell(ring(1))
+        delivered(made, 1)
+        assert (made.status().state, made.status().failed) == ("ok", 0)
+        assert "without their picture" in made.status().detail
+        result = made.test(ring(), 20)
+        assert "however small" in result.sentence
+        made.tell(ring(2, event=Event.ANSWERED))
+        eventually(lambda: made.status().failed == 1, "without a picture it is sent once")
+    images = [post.image is not None for post in receiver.posts]
+    assert images == [True, False, True, False, True, False, False]
+    for post in receiver.posts:
+        wanted = hmac.new(KEY.encode(), post.body, hashlib.sha256).hexdigest()
+        assert post.headers["x-doorbelld-signature"] == f"sha256={wanted}"
+    assert [post.summary()[0] for post in receiver.posts[:4]] == ["ring"] * 4
+    assert caplog.text.count("messages come without their picture: it is too large for") == 1
 
 
 def test_remedy_and_no_secret_in_what_is_said(

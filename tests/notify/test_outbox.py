@@ -197,6 +197,28 @@ def test_remark_is_logged_once_and_shown(line: Line, caplog: pytest.LogCaptureFi
     assert [each.getMessage() for each in caplog.records] == ["ntfy: without its picture"]
 
 
+def test_each_new_reason_is_logged_once(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    reasons = ["status 401", "status 429", "does not listen"]
+    with started(line) as outbox:
+        for reason in reasons:
+            line.error = PushError(reason, retry=True)
+            for _ in range(3):
+                assert outbox.test(ring(0), 20).sentence == reason
+    logged = [each.getMessage() for each in caplog.records]
+    assert logged == [f"ntfy: {reason}" for reason in reasons]
+
+
+def test_reasons_that_alternate_do_not_fill_the_log(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    with started(line) as outbox:
+        for number in range(100):
+            line.error = PushError(f"status {401 + number % 2}", retry=True)
+            outbox.test(ring(0), 20)
+        assert outbox.status().detail == "status 402"
+    assert len(caplog.records) == 12
+
+
 def test_test_message_goes_first_at_once_and_counts_nowhere(line: Line) -> None:
     line.away()
     with started(line) as outbox:

@@ -247,6 +247,44 @@ def test_index_of_a_newer_version_is_not_backed_up(house: House, tmp_path: Path)
         house.backup(tmp_path / "backup.tar")
 
 
+def test_damaged_index_is_said_to_be_mended_by_a_start(house: House, tmp_path: Path) -> None:
+    visits.record(house.store)
+    house.store.close()
+    index = house.store.folder / "index.sqlite"
+    index.write_bytes(b"x" * 8192)
+    with pytest.raises(
+        StoreError, match=r"is damaged; .* sudo systemctl restart doorbelld$"
+    ) as told:
+        house.backup(tmp_path / "backup.tar")
+    assert str(told.value).startswith(f"{index}: ")
+    assert list(tmp_path.glob("*backup*")) == []
+    house.store.open()
+    house.backup(tmp_path / "backup.tar")
+
+
+def test_folder_that_is_missing_is_named_as_it_was_given(house: House, tmp_path: Path) -> None:
+    target = tmp_path / "no" / "such" / "backup"
+    with pytest.raises(StoreError) as told:
+        house.backup(target)
+    assert str(told.value) == f"{target}: No such file or directory"
+
+
+@pytest.mark.parametrize("packed", [0o600, 0o644])
+def test_restored_index_is_for_its_owner_alone(
+    house: House, other: House, tmp_path: Path, packed: int
+) -> None:
+    visits.record(house.store)
+    backup, packed_again = house.backup(tmp_path / "backup.tar"), tmp_path / "again.tar"
+    with tarfile.open(backup) as tar, tarfile.open(packed_again, "w") as again:
+        assert tar.getmember("state/visits/index.sqlite").mode == 0o600
+        for each in tar:
+            each.mode = packed
+            again.addfile(each, tar.extractfile(each))
+    other.restore(packed_again)
+    (index,) = other.store.folder.glob("index.sqlite")
+    assert index.stat().st_mode & 0o777 == 0o600
+
+
 # Tar files from elsewhere
 
 

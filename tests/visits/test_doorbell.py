@@ -713,6 +713,22 @@ def test_ring_that_a_reload_deletes_is_shown_no_more(door: Door) -> None:
     assert door.bell.visits() == []
 
 
+def test_ring_that_makes_room_for_another_visit_is_shown_no_more(door: Door) -> None:
+    door.start(SHORT)
+    door.roll(time.monotonic(), size=20_000)
+    door.ring()
+    door.wait_until_done(1)
+    eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+    door.bell.reconfigure(BellSettings(LONG, button=None))
+    door.bell.move(time.monotonic())
+    eventually(lambda: door.bell.store.visit(2), "the next visit is begun on the disk")
+    make_room = mock.Mock(side_effect=lambda: door.bell.store._make_room(1, is_refused=True))
+    door.bell.recorder.do(make_room)
+    eventually(lambda: door.bell.visit(1) is None, "it makes room for the other")
+    eventually(lambda: door.bell.state()["visit"] is None, "no page shows it any more")
+    assert door.bell.status()["visits"]["open"], "the other visit goes on"
+
+
 def test_status_says_how_everything_is(door: Door) -> None:
     door.start()
     found = door.bell.status()
