@@ -64,7 +64,7 @@ def backup(state: Path, configuration: Path, target: Path) -> None:
         try:
             descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
         except OSError as error:
-            error.filename = str(target)  # Nobody knows the other name.
+            error.filename = str(target)  # The other name is only ours.
             raise
         new = Path(name)  # mode 0600, because there are secrets in it
         try:
