@@ -52,7 +52,7 @@ socket.socket.__init__ = init
 """A sitecustomize module: the error of a kernel that was started without IPv6."""
 
 
-RARELY_USED = {"ctypes", "tempfile", "urllib.request", "uuid"}
+RARELY_USED = {"ctypes", "tempfile", "urllib.request"}
 """Modules that take memory, and that a daemon whose camera sends JPEG needs seldom, or never."""
 
 
