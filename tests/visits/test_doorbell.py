@@ -701,12 +701,17 @@ def test_limits_of_a_reload_apply_at_once(door: Door) -> None:
     assert door.wait_until_done(3).before == pytest.approx(1.0, abs=0.1)
 
 
-def test_ring_that_a_reload_deletes_is_shown_no_more(door: Door) -> None:
+def keep_a_ring(door: Door) -> None:
+    """Start, and ring once; return when the visit is on the disk alone."""
     door.start(SHORT)
     door.roll(time.monotonic(), size=20_000)
     door.ring()
     door.wait_until_done(1)
     eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+
+
+def test_ring_that_a_reload_deletes_is_shown_no_more(door: Door) -> None:
+    keep_a_ring(door)
     assert door.shown()["id"] == 1
     door.bell.reconfigure(BellSettings(SHORT, space=1, button=None))
     eventually(lambda: door.bell.state()["visit"] is None, "no page shows it any more")
@@ -714,11 +719,7 @@ def test_ring_that_a_reload_deletes_is_shown_no_more(door: Door) -> None:
 
 
 def test_ring_that_makes_room_for_another_visit_is_shown_no_more(door: Door) -> None:
-    door.start(SHORT)
-    door.roll(time.monotonic(), size=20_000)
-    door.ring()
-    door.wait_until_done(1)
-    eventually(lambda: not door.bell.recorder.in_memory(), "it is on the disk alone")
+    keep_a_ring(door)
     door.bell.reconfigure(BellSettings(LONG, button=None))
     door.bell.move(time.monotonic())
     eventually(lambda: door.bell.store.visit(2), "the next visit is begun on the disk")
